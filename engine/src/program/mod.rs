@@ -1,0 +1,6 @@
+//! One build of a program: ELF, symbols, DWARF, unwinding, machine code. Reads bytes, knows no process.
+
+pub mod address;
+pub mod dwarf;
+pub mod elf;
+pub mod types;

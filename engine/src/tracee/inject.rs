@@ -1,0 +1,40 @@
+//! System calls made in the tracee on the engine's behalf.
+
+use std::os::fd::{BorrowedFd, RawFd};
+
+use dsu_formats::address::RunRange;
+
+use super::error::TraceeError;
+use super::memory::RemoteMemory;
+
+/// A process in whose threads system calls can be made: the stopped target before the exec, the vessel after it.
+///
+/// Signals are blocked in every thread while an injector exists. The scratch range is mapped read-write in the tracee, at
+/// least 32 KiB, and free for the arguments of one call at a time; nothing in it survives the next user of it.
+pub trait Injector {
+    /// Thread IDs that calls can be made in, the leader first.
+    fn threads(&self) -> &[i32];
+
+    /// Makes one system call in thread `tid` and returns its non-negative result (as the raw register).
+    ///
+    /// `name` is the call's name for messages, `number` a `libc::SYS_…`. A kernel error is `TraceeError::Call`.
+    fn call(&mut self, tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError>;
+
+    /// Memory of the tracee.
+    fn memory(&self) -> &RemoteMemory;
+
+    /// Where arguments can be put.
+    fn scratch(&self) -> RunRange;
+
+    /// Gives the tracee a descriptor for the engine's `descriptor` and returns its number there (close-on-exec).
+    fn import(&mut self, descriptor: BorrowedFd<'_>) -> Result<RawFd, TraceeError>;
+
+    /// Takes a duplicate of the tracee's descriptor `number` into the engine (pidfd_getfd).
+    fn export(&mut self, number: RawFd) -> Result<std::os::fd::OwnedFd, TraceeError>;
+
+    /// Makes a call in the leader.
+    fn leader_call(&mut self, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError> {
+        let leader = self.threads()[0];
+        self.call(leader, name, number, arguments)
+    }
+}

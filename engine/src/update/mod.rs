@@ -1,0 +1,1 @@
+//! The transaction: capture, plan, vessel, commit, or back.

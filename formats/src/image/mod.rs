@@ -1,0 +1,1 @@
+//! The container of an image: header, section table, sections, page store.

@@ -1,0 +1,8 @@
+//! What dsu keeps on disk: the image container, and the versioned meaning of each of its sections.
+//!
+//! This crate knows no process and needs no privilege; `unsafe` is allowed only where a file is mapped.
+#![deny(unsafe_code)]
+
+pub mod address;
+pub mod image;
+pub mod model;
