@@ -148,8 +148,13 @@ mod tests {
 
     #[test]
     fn the_word_behind_the_old_program_is_still_its_own() {
-        let placement =
-            Placement::new(0x5000_0000, (LinkAddress(0), LinkAddress(0x3000)), 0x4000_0000, (LinkAddress(0), LinkAddress(0x5000)), 0x1000);
+        let placement = Placement::new(
+            0x5000_0000,
+            (LinkAddress(0), LinkAddress(0x3000)),
+            0x4000_0000,
+            (LinkAddress(0), LinkAddress(0x5000)),
+            0x1000,
+        );
         assert_eq!(placement.old_link(0x5000_3000), Some(OldLink::new(0x3000)));
         assert_eq!(placement.old_link(0x5000_3001), None);
         assert_eq!(placement.old_link(0x4fff_ffff), None);

@@ -103,8 +103,7 @@ mod tests {
     use super::*;
 
     fn generation() -> Generation {
-        let retained =
-            Retained { range: RunRange::new(0x1000, 0x2000), generation: 3, build_id: vec![1, 2, 3], readable: true };
+        let retained = Retained { range: RunRange::new(0x1000, 0x2000), generation: 3, build_id: vec![1, 2, 3], readable: true };
         Generation { count: 4, retained: vec![retained] }
     }
 

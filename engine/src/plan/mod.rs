@@ -2,6 +2,13 @@
 //!
 //! What depends on the two builds alone ([`compare::Comparison`]) is made before the process is stopped.
 
+pub mod abi;
+pub mod address;
+pub mod base;
 pub mod blocker;
+pub mod generations;
+pub mod image;
+pub mod link;
+pub mod loader;
 pub mod rewrite;
 pub mod source;
