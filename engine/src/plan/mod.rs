@@ -12,3 +12,5 @@ pub mod link;
 pub mod loader;
 pub mod rewrite;
 pub mod source;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -8,3 +8,6 @@ pub mod info;
 pub mod record;
 pub mod search;
 pub mod versions;
+
+#[cfg(test)]
+mod tests;
