@@ -6,6 +6,7 @@ pub mod abi;
 pub mod address;
 pub mod base;
 pub mod blocker;
+pub mod compare;
 pub mod generations;
 pub mod image;
 pub mod link;

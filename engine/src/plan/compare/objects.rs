@@ -60,7 +60,9 @@ impl Objects {
         for variable in variables {
             match variable.storage {
                 Storage::Static(address) => fixed.add_variable(variable, address, types, |at| place_of(elf, at)),
-                Storage::ThreadLocal(offset) => local.add_variable(variable, LinkAddress(offset), types, |_| Some(Place::ThreadLocal)),
+                Storage::ThreadLocal(offset) => {
+                    local.add_variable(variable, LinkAddress(offset), types, |_| Some(Place::ThreadLocal))
+                }
                 Storage::None => {}
             }
         }
@@ -130,7 +132,7 @@ impl<'a> Collector<'a> {
     ) {
         let Some(place) = place(address) else { return };
         let symbol_size = self.symbols.get(&address).map(|symbol| symbol.size).filter(|size| *size != 0);
-        let Some(size) = symbol_size.or_else(|| variable.kind.and_then(|kind| type_size(types, kind))) else { return };
+        let Some(size) = symbol_size.or_else(|| types.size_of(variable.kind)) else { return };
         let identity = Identity {
             name: variable.linkage_name.clone().unwrap_or_else(|| variable.name.clone()),
             unit: variable.unit.clone(),
@@ -185,23 +187,6 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Size of a type behind its aliases; arrays by their counts.
-pub fn type_size(types: &TypeTable, kind: TypeId) -> Option<u64> {
-    use crate::program::types::Shape;
-    let entry = types.get(kind);
-    if entry.size.is_some() {
-        return entry.size;
-    }
-    match &entry.shape {
-        Shape::Alias { target: Some(target), .. } if *target != kind => type_size(types, *target),
-        Shape::Array { element: Some(element), counts } => {
-            let count = counts.iter().try_fold(1u64, |product, count| product.checked_mul((*count)?))?;
-            type_size(types, *element)?.checked_mul(count)
-        }
-        _ => None,
-    }
-}
-
 /// What the memory at `address` is; `None` outside every section that a variable can be in.
 fn place_of(elf: &Elf, address: LinkAddress) -> Option<Place> {
     let section = elf.section_at(address)?;
@@ -211,8 +196,7 @@ fn place_of(elf: &Elf, address: LinkAddress) -> Option<Place> {
     if section.flags & abi::SHF_WRITE == 0 {
         return Some(Place::ReadOnly);
     }
-    let relro = elf.relro().is_some_and(|relro| {
-        address.0.checked_sub(relro.address.0).is_some_and(|skip| skip < relro.memory_size)
-    });
+    let relro =
+        elf.relro().is_some_and(|relro| address.0.checked_sub(relro.address.0).is_some_and(|skip| skip < relro.memory_size));
     Some(if relro { Place::Relocated } else { Place::Writable })
 }

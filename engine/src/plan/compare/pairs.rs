@@ -94,12 +94,7 @@ fn group_of(items: &[&Identity], indices: impl Iterator<Item = usize>) -> HashMa
     groups
 }
 
-fn assign(
-    old: &HashMap<Key, Vec<usize>>,
-    new: &HashMap<Key, Vec<usize>>,
-    partners: &mut [Partner],
-    taken: &mut [bool],
-) {
+fn assign(old: &HashMap<Key, Vec<usize>>, new: &HashMap<Key, Vec<usize>>, partners: &mut [Partner], taken: &mut [bool]) {
     for (key, from) in old {
         let Some(to) = new.get(key) else { continue };
         for index in to {

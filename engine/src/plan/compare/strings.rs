@@ -60,7 +60,8 @@ pub fn whole_string(elf: &Elf, address: LinkAddress) -> Option<(LinkAddress, &[u
 
 /// Whether `content` reads as text: what a string literal holds, and a jump table or a number hardly does.
 pub fn is_text(content: &[u8]) -> bool {
-    std::str::from_utf8(content).is_ok_and(|text| text.chars().all(|c| !c.is_control() || "\t\n\r\x1b\x07\x08\x0b\x0c".contains(c)))
+    std::str::from_utf8(content)
+        .is_ok_and(|text| text.chars().all(|c| !c.is_control() || "\t\n\r\x1b\x07\x08\x0b\x0c".contains(c)))
 }
 
 #[cfg(test)]
