@@ -45,7 +45,7 @@ static int twice(int x) { static int calls = 5; calls++; { static char inner; in
 int work(int x) { static int calls; calls += x; return twice(calls) + folded + never(&never_defined, x); }
 int never(int *p, int x) { return current ? current->fd : *p + x; }
 __attribute__((noinline)) static int leaf(int a, long b) { return a * (int)b + second_per_thread; }
-int main(int argc, char **argv) { second_per_thread = argc; per_thread += leaf(argc, 3); if (argc > 9) { current = (struct conn *)argv; head.next = (struct list *)argv; w = argc; declared_first[argc] = 3; } return work(argc) + twice(argc) + (int)per_thread + w + (head.next != 0); }
+int main(int argc, char **argv) { second_per_thread = argc; per_thread += leaf(argc, 3); if (argc > 9) { current = (struct conn *)argv; head.next = (struct list *)argv; w = argc; declared_first[argc] = 3; } return work(argc) + twice(argc) + (int)per_thread + w + (head.next != 0) + declared_first[argc & 3]; }
 int never_defined;
 "#;
 
