@@ -11,7 +11,9 @@ pub mod generations;
 pub mod image;
 pub mod link;
 pub mod loader;
+pub mod pointers;
 pub mod rewrite;
 pub mod source;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod view;

@@ -127,7 +127,7 @@ impl Content<'_> {
 /// Size of the first member of a row, when a row has several and the first is something to recognise it by.
 fn key_length(types: &TypeTable, kind: TypeId) -> Option<u64> {
     let kind = types.peel(Some(kind))?;
-    let members = types.get(kind).members()?;
+    let members = types.get(kind).shape.members()?;
     let first = members.first().filter(|first| first.offset == 0 && first.bits.is_none() && members.len() > 1)?;
     let id = types.peel(first.kind)?;
     let named =
