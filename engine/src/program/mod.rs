@@ -3,4 +3,8 @@
 pub mod address;
 pub mod dwarf;
 pub mod elf;
+pub mod error;
 pub mod types;
+
+#[cfg(test)]
+pub(crate) mod testing;
