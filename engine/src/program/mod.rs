@@ -5,6 +5,7 @@ pub mod dwarf;
 pub mod elf;
 pub mod error;
 pub mod types;
+pub mod unwind;
 
 #[cfg(test)]
 pub(crate) mod testing;
