@@ -4,3 +4,4 @@
 pub mod error;
 pub mod inject;
 pub mod memory;
+pub mod pagemap;
