@@ -13,6 +13,7 @@ mod gadget;
 pub mod holder;
 pub mod inject;
 pub mod memory;
+pub mod pagemap;
 pub mod procfs;
 mod ptrace;
 pub mod release;
