@@ -31,10 +31,7 @@ pub(super) fn fill(vessel: &mut Emptied, mappings: &[Mapping], provider: &PagePr
         PageProvider::Holder { holder, ranges } => fill_from_holder(vessel, mappings, holder, ranges),
         PageProvider::Image { reader, address_space } => {
             for run in reader.pages().runs_in(*address_space, RunRange::new(0, u64::MAX)) {
-                let run = run.map_err(|source| VesselError::NoPage {
-                    address: RunAddress(0),
-                    source: Box::new(source),
-                })?;
+                let run = run.map_err(|source| VesselError::NoPage { address: RunAddress(0), source: Box::new(source) })?;
                 // Zero pages are what a fresh anonymous mapping has; over a file they must be written.
                 match run.bytes {
                     PageBytes::Stored(bytes) => vessel.memory().write(run.range.start, bytes)?,
@@ -60,8 +57,7 @@ pub(super) fn patch(vessel: &Emptied, patches: &[Patch]) -> Result<(), VesselErr
     for batch in patches.chunks(BATCH) {
         let words: Vec<[u8; 8]> = batch.iter().map(|patch| patch.word.to_le_bytes()).collect();
         let local: Vec<std::io::IoSlice<'_>> = words.iter().map(|word| std::io::IoSlice::new(word)).collect();
-        let remote: Vec<RemoteIoVec> =
-            batch.iter().map(|patch| RemoteIoVec { base: patch.address.0 as usize, len: 8 }).collect();
+        let remote: Vec<RemoteIoVec> = batch.iter().map(|patch| RemoteIoVec { base: patch.address.0 as usize, len: 8 }).collect();
         let done = process_vm_writev(pid, &local, &remote).unwrap_or(0) / 8;
         // The call ends at the first page that is not writable; that page and those after it go the slower way.
         for (patch, word) in batch.iter().zip(&words).skip(done) {
@@ -79,12 +75,7 @@ pub(super) fn store(vessel: &Emptied, contents: &[Contents]) -> Result<(), Vesse
     Ok(())
 }
 
-fn fill_from_holder(
-    vessel: &mut Emptied,
-    mappings: &[Mapping],
-    holder: &Holder,
-    ranges: &[RunRange],
-) -> Result<(), VesselError> {
+fn fill_from_holder(vessel: &mut Emptied, mappings: &[Mapping], holder: &Holder, ranges: &[RunRange]) -> Result<(), VesselError> {
     let (direct, forced) = split_by_access(mappings, ranges);
     let refused = match copy_direct(vessel, holder, &direct) {
         // The vessel's credentials may not reach the holder (a program that is not dumpable): the engine copies.
@@ -118,9 +109,9 @@ fn split_by_access(mappings: &[Mapping], ranges: &[RunRange]) -> (Vec<RunRange>,
 }
 
 fn copy_direct(vessel: &mut Emptied, holder: &Holder, ranges: &[RunRange]) -> Result<(), TraceeError> {
-    let mut pieces = ranges.iter().flat_map(|range| {
-        (range.start.0..range.end.0).step_by(PIECE as usize).map(|at| (at, PIECE.min(range.end.0 - at)))
-    });
+    let mut pieces = ranges
+        .iter()
+        .flat_map(|range| (range.start.0..range.end.0).step_by(PIECE as usize).map(|at| (at, PIECE.min(range.end.0 - at))));
     let table = vessel.scratch().start;
     loop {
         let mut list = Vec::with_capacity(BATCH * 16);

@@ -31,11 +31,7 @@ pub(super) fn protect(vessel: &mut Emptied, range: RunRange, protection: Protect
 }
 
 /// One descriptor of the vessel for each mapping that needs one; mappings of one file share it.
-fn import_files(
-    vessel: &mut Emptied,
-    mappings: &[Mapping],
-    files: &MappedFiles,
-) -> Result<Vec<Option<RawFd>>, VesselError> {
+fn import_files(vessel: &mut Emptied, mappings: &[Mapping], files: &MappedFiles) -> Result<Vec<Option<RawFd>>, VesselError> {
     use std::os::fd::AsRawFd;
     let mut wanted: Vec<BorrowedFd<'_>> = Vec::new();
     let mut places = Vec::with_capacity(mappings.len());
@@ -45,10 +41,8 @@ fn import_files(
             places.push(None);
             continue;
         }
-        let file = files.get(mapping).ok_or_else(|| VesselError::NoFile {
-            range: mapping.range,
-            path: describe(&mapping.backing),
-        })?;
+        let file =
+            files.get(mapping).ok_or_else(|| VesselError::NoFile { range: mapping.range, path: describe(&mapping.backing) })?;
         let place = wanted.iter().position(|known| known.as_raw_fd() == file.as_raw_fd()).unwrap_or_else(|| {
             wanted.push(file);
             wanted.len() - 1
@@ -81,11 +75,7 @@ fn map_each(vessel: &mut Emptied, mappings: &[Mapping], numbers: &[Option<RawFd>
             Backing::SysV { id, .. } => attach(vessel, mapping, *id),
             _ => map_one(vessel, mapping, *number),
         };
-        made.map_err(|source| VesselError::Mapping {
-            range: mapping.range,
-            what: describe(&mapping.backing),
-            source,
-        })?;
+        made.map_err(|source| VesselError::Mapping { range: mapping.range, what: describe(&mapping.backing), source })?;
     }
     Ok(())
 }

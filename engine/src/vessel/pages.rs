@@ -6,7 +6,6 @@ use dsu_formats::image::ImageReader;
 use crate::tracee::holder::Holder;
 
 /// Source of the pages of one address space.
-#[derive(Debug)]
 pub enum PageProvider<'a> {
     /// A parked task that still has the old memory, and the ranges of it to carry.
     Holder {
