@@ -44,6 +44,8 @@ struct Chain {
     head: RunAddress,
     /// Whether the thread's registers have been replaced by a call into the chain.
     entered: bool,
+    /// What the chain undoes before its last frame, the oldest first, each with the head that it was laid over.
+    undo: Vec<(Undo, RunAddress)>,
 }
 
 /// A process that can be called into. Dropping it puts everything back and lets the process go on.
@@ -141,7 +143,7 @@ impl Borrowed {
         Ok(self.call_registers(0, number, arguments))
     }
 
-    fn push_undo(&mut self, tid: i32, undo: &Undo) -> Result<(), TraceeError> {
+    pub(super) fn push_undo(&mut self, tid: i32, undo: &Undo) -> Result<(), TraceeError> {
         let index = self.index(tid)?;
         let at = self.new_frame(tid)?;
         let base = self.base_registers(index);
@@ -149,7 +151,19 @@ impl Borrowed {
         let frame = sigframe::call_frame(self.gadgets(), &base, undo.number, &undo.arguments, head);
         self.memory().write(at, &frame)?;
         self.chains[index].head = at;
+        self.chains[index].undo.push((undo.clone(), head));
         Ok(())
+    }
+
+    /// Takes the newest undoing call out of a thread's chain: what it would undo is no longer there.
+    pub(super) fn pop_undo(&mut self, tid: i32) -> Result<Option<Undo>, TraceeError> {
+        let index = self.index(tid)?;
+        let Some((undo, head)) = self.chains[index].undo.pop() else { return Ok(None) };
+        self.chains[index].head = head;
+        // The thread itself stands before a return into the old head until its next call.
+        let registers = self.call_registers(index, libc::SYS_getpid, &[]);
+        ptrace::set_registers(tid, &registers)?;
+        Ok(Some(undo))
     }
 
     fn index(&self, tid: i32) -> Result<usize, TraceeError> {
@@ -187,7 +201,7 @@ impl Borrowed {
             let at = RunAddress(start + frames.len() as u64);
             frames.extend(final_frame(at, gadgets, thread));
             frames.resize(frames.len().next_multiple_of(64), 0);
-            chains.push(Chain { head: at, entered: false });
+            chains.push(Chain { head: at, entered: false, undo: Vec::new() });
         }
         self.memory().write(RunAddress(start), &frames)?;
         self.next_frame += frames.len() as u64;
@@ -243,10 +257,25 @@ impl Borrowed {
         restore_thread(&self.stopped().threads()[0])
     }
 
+    /// Runs every undoing call, the newest first, as the chains would.
+    fn undo_all(&mut self) -> Result<(), TraceeError> {
+        for tid in self.tids.clone() {
+            while let Some(undo) = self.pop_undo(tid)? {
+                match self.call(tid, "undo", undo.number, &undo.arguments) {
+                    Err(error @ TraceeError::Gone { .. }) => return Err(error),
+                    Err(error) => tracing::warn!(%error, "a change before the exec could not be undone"),
+                    Ok(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn put_back(&mut self) -> Result<(), TraceeError> {
         if let Some(channel) = self.channel.take() {
             channel.close(self)?;
         }
+        self.undo_all()?;
         for index in 0..self.chains.len() {
             if std::mem::take(&mut self.chains[index].entered) {
                 restore_thread(&self.stopped().threads()[index])?;

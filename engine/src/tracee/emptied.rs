@@ -357,12 +357,6 @@ impl Emptied {
         }
     }
 
-    /// Reaps an ended holder, which is this process's child.
-    pub fn reap(&mut self, holder: i32) -> Result<(), TraceeError> {
-        let options = libc::__WALL as u32 as u64;
-        self.leader_call("wait4", libc::SYS_wait4, &[holder as u64, 0, options, 0]).map(drop)
-    }
-
     fn call_registers(&self, tid: i32, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
         let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
         Ok(Registers {

@@ -32,54 +32,56 @@ impl Holder {
         &self.memory
     }
 
-    /// Ends the task; whoever is its parent then reaps it, see [`super::emptied::Emptied::reap`].
+    /// Ends the task.
     pub fn end(self) {
-        // SAFETY: kill and waitpid take plain numbers and a status that outlives the call.
-        unsafe {
-            libc::kill(self.pid, libc::SIGKILL);
-            let mut status = 0;
-            while libc::waitpid(self.pid, &raw mut status, libc::__WALL) == -1
-                && nix::errno::Errno::last() == nix::errno::Errno::EINTR
-            {}
-        }
+        end_task(self.pid);
     }
 }
 
 impl Borrowed {
     /// Makes the holder. Should the engine die later, the leader's chain ends it.
+    ///
+    /// A first task makes the second and ends, so that the holder is nobody's child: the target never sees one, and whoever
+    /// adopts orphans reaps it.
     pub fn start_holder(&mut self) -> Result<Holder, TraceeError> {
         let leader = self.tids[0];
         let parked = self.lay_parking_frame(leader)?;
         ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
-        let born = self.clone_with_stack(leader, parked)?;
-        let kill = Undo { number: libc::SYS_kill, arguments: vec![born as u64, libc::SIGKILL as u64] };
-        let prepared = self.prepare_holder(leader, born, parked, &kill);
-        match prepared {
+        let registers = self.leader_registers(libc::SYS_clone, &clone_arguments(parked))?;
+        let parent = clone(leader, &registers)?;
+        self.push_undo(leader, &kill(parent))?;
+        let born = self.clone_holder(parent, parked);
+        end_task(parent);
+        self.pop_undo(leader)?;
+        let options = libc::__WALL as u32 as u64;
+        self.leader_call("wait4", libc::SYS_wait4, &[parent as u64, 0, options, 0])?;
+        let born = born?;
+        self.push_undo(leader, &kill(born))?;
+        match RemoteMemory::open(born) {
             Ok(memory) => Ok(Holder { pid: born, memory }),
             Err(error) => {
-                Holder { pid: born, memory: RemoteMemory::open(leader)? }.end();
+                end_task(born);
+                self.pop_undo(leader)?;
                 Err(error)
             }
         }
     }
 
-    fn prepare_holder(&mut self, leader: i32, born: i32, parked: RunAddress, kill: &Undo) -> Result<RemoteMemory, TraceeError> {
-        self.call_undoable(leader, "getpid", libc::SYS_getpid, &[], kill)?;
+    fn clone_holder(&mut self, parent: i32, parked: RunAddress) -> Result<i32, TraceeError> {
+        wait_for_birth(parent)?;
+        let base = ptrace::registers(parent)?;
+        let gadgets = self.gadgets();
+        let registers = |number, arguments: &[u64]| sigframe::call_registers(gadgets, &base, number, arguments, parked);
+        let in_parent = |name, number, arguments: &[u64]| {
+            let outcome = call::run(parent, name, &registers(number, arguments))?;
+            call::checked(parent, name, outcome.result)
+        };
+        in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
+        in_parent("setsid", libc::SYS_setsid, &[])?;
+        ptrace::set_options(parent, ptrace::OPTIONS)?;
+        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(parked)))?;
         wait_for_birth(born)?;
-        let base = ptrace::registers(born)?;
-        let registers = |number, arguments: &[u64]| sigframe::call_registers(self.gadgets(), &base, number, arguments, parked);
-        let close = call::run(born, "close_range", &registers(libc::SYS_close_range, &[0, u64::from(u32::MAX), 0]))?;
-        call::checked(born, "close_range", close.result)?;
-        let session = call::run(born, "setsid", &registers(libc::SYS_setsid, &[]))?;
-        call::checked(born, "setsid", session.result)?;
-        RemoteMemory::open(born)
-    }
-
-    fn clone_with_stack(&mut self, leader: i32, stack: RunAddress) -> Result<i32, TraceeError> {
-        let registers = self.leader_registers(libc::SYS_clone, &[libc::CLONE_VM as u64, stack.0, 0, 0, 0])?;
-        let outcome = call::run(leader, "clone", &registers)?;
-        call::checked(leader, "clone", outcome.result)?;
-        outcome.born.ok_or(TraceeError::Gone { tid: leader, operation: "making the holder" })
+        Ok(born)
     }
 
     /// A frame whose registers call `pause` and return into the frame itself, all signals blocked.
@@ -89,6 +91,38 @@ impl Borrowed {
         let frame = sigframe::call_frame(self.gadgets(), &base, libc::SYS_pause, &[], at);
         self.memory().write(at, &frame)?;
         Ok(at)
+    }
+}
+
+/// Memory shared, nothing else; no signal at its end; the parking frame as its stack.
+fn clone_arguments(parked: RunAddress) -> [u64; 5] {
+    [libc::CLONE_VM as u64, parked.0, 0, 0, 0]
+}
+
+fn clone(tid: i32, registers: &Registers) -> Result<i32, TraceeError> {
+    let outcome = call::run(tid, "clone", registers)?;
+    call::checked(tid, "clone", outcome.result)?;
+    outcome.born.ok_or(TraceeError::Gone { tid, operation: "making the holder" })
+}
+
+fn kill(pid: i32) -> Undo {
+    Undo { number: libc::SYS_kill, arguments: vec![pid as u64, libc::SIGKILL as u64] }
+}
+
+/// Kills a traced task and takes the report of its end.
+fn end_task(pid: i32) {
+    // SAFETY: kill and waitpid take plain numbers and a status that outlives the call.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        let mut status = 0;
+        loop {
+            let reaped = libc::waitpid(pid, &raw mut status, libc::__WALL);
+            let again = reaped == pid && !libc::WIFEXITED(status) && !libc::WIFSIGNALED(status);
+            let interrupted = reaped == -1 && nix::errno::Errno::last() == nix::errno::Errno::EINTR;
+            if !again && !interrupted {
+                return;
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod borrowed;
 mod call;
 pub mod emptied;
 pub mod error;
+pub mod fault;
 mod gadget;
 pub mod holder;
 pub mod inject;
