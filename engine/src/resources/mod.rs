@@ -3,6 +3,7 @@
 mod error;
 pub mod limits;
 pub mod memory;
+pub mod modules;
 pub(crate) mod proc;
 pub(crate) mod scratch;
 mod status;
