@@ -191,6 +191,27 @@ pub fn set_signal(descriptor: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> 
     Errno::result(unsafe { libc::fcntl(descriptor.as_raw_fd(), F_SETSIG, signal) }).map(drop)
 }
 
+/// `PTRACE_SECCOMP_GET_FILTER`: the instructions of filter `index` (0 is the newest) of a stopped tracee of the caller.
+pub fn seccomp_filter(tid: i32, index: u32) -> Result<Vec<u8>, Errno> {
+    const PTRACE_SECCOMP_GET_FILTER: u32 = 0x420c;
+    const INSTRUCTION_LENGTH: usize = 8;
+    // SAFETY: a null buffer asks for the number of instructions; nothing is written.
+    let count = unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER, tid, u64::from(index), std::ptr::null_mut::<u8>()) };
+    let count = Errno::result(count)? as usize;
+    let mut program = vec![0u8; count * INSTRUCTION_LENGTH];
+    // SAFETY: the kernel writes `count` instructions, and the buffer has room for them: filters never change.
+    let copied = unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER, tid, u64::from(index), program.as_mut_ptr()) };
+    Errno::result(copied).map(|_| program)
+}
+
+/// Whether timers can be made with an ID of the caller's choice (`PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15).
+pub fn can_choose_timer_ids() -> bool {
+    const PR_TIMER_CREATE_RESTORE_IDS: i32 = 77;
+    const PR_TIMER_CREATE_RESTORE_IDS_GET: u64 = 2;
+    // SAFETY: no pointers; only asks for the calling process's setting.
+    unsafe { libc::prctl(PR_TIMER_CREATE_RESTORE_IDS, PR_TIMER_CREATE_RESTORE_IDS_GET, 0u64, 0u64, 0u64) >= 0 }
+}
+
 /// include/uapi/asm-generic/fcntl.h.
 const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
