@@ -1,5 +1,15 @@
 //! The parts of an ELF file that the loader and the planner look at.
 
+pub(crate) mod bytes;
+mod dynamic;
+mod notes;
+mod parse;
+mod query;
+mod relocations;
+mod symbols;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::address::LinkAddress;

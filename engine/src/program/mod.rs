@@ -3,4 +3,9 @@
 pub mod address;
 pub mod dwarf;
 pub mod elf;
+pub mod error;
 pub mod types;
+pub mod unwind;
+
+#[cfg(test)]
+pub(crate) mod testing;
