@@ -38,11 +38,22 @@ pub(crate) struct Target {
 impl Target {
     /// Compiles and starts a program with `source`, linked with pthreads.
     pub(crate) fn start(source: &str) -> Self {
+        Self::start_with(source, &[])
+    }
+
+    /// The same with further options for the compiler.
+    pub(crate) fn start_with(source: &str, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("target.c");
         std::fs::write(&file, format!("{PRELUDE}\n{source}")).unwrap();
         let program = directory.path().canonicalize().unwrap().join("target");
-        let compiler = Command::new("cc").args(["-O1", "-g", "-w", "-pthread", "-o"]).arg(&program).arg(&file).output().unwrap();
+        let compiler = Command::new("cc")
+            .args(["-O1", "-g", "-w", "-pthread", "-o"])
+            .arg(&program)
+            .arg(&file)
+            .args(options)
+            .output()
+            .unwrap();
         assert!(compiler.status.success(), "cc: {}", String::from_utf8_lossy(&compiler.stderr));
         let mut child =
             Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir(directory.path()).spawn().unwrap();

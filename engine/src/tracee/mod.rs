@@ -7,6 +7,7 @@
 
 pub mod borrowed;
 mod call;
+pub mod calls;
 pub mod emptied;
 pub mod error;
 pub mod fault;

@@ -17,7 +17,7 @@ pub fn capture_layout(injector: &mut dyn Injector) -> Result<Layout, ResourceErr
 }
 
 /// Everything but the current break, which `/proc` does not show.
-pub(super) fn read_layout(pid: i32) -> Result<Layout, TraceeError> {
+pub(crate) fn read_layout(pid: i32) -> Result<Layout, TraceeError> {
     let path = format!("/proc/{pid}/stat");
     let text = proc::text(pid, "stat")?;
     // The second field, the name, may hold spaces and parentheses: count from its end.
