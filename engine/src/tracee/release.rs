@@ -85,9 +85,15 @@ impl Gated {
 
     /// Opens the gate and lets the process go on.
     ///
-    /// An error after the gate is open concerns the tidying up only; the process runs.
-    pub fn commit(mut self) -> Result<(), TraceeError> {
-        self.emptied.memory.write(self.gate, &1u64.to_le_bytes())?;
+    /// An error with the vessel came before the gate was open; one without concerns the tidying up, and the process runs.
+    pub fn commit(mut self) -> Result<(), (Option<Box<Emptied>>, TraceeError)> {
+        if let Err(error) = self.emptied.memory.write(self.gate, &1u64.to_le_bytes()) {
+            return Err((Some(Box::new(self.emptied)), error));
+        }
+        self.settle_all().map_err(|error| (None, error))
+    }
+
+    fn settle_all(&mut self) -> Result<(), TraceeError> {
         for last in self.finals.iter().skip(1) {
             settle(last)?;
         }

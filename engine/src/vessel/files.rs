@@ -1,8 +1,10 @@
 //! Open files for the mappings of an image, opened while the old mappings still exist.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 
 use dsu_formats::model::latest::{Backing, Mapping, Sharing};
 
@@ -25,22 +27,33 @@ impl MappedFiles {
         let mut files = Self::default();
         for mapping in mappings {
             let Some(key) = key(mapping) else { continue };
-            if !files.files.contains_key(&key) {
-                files.files.insert(key, open_mapped(pid, mapping, mapping.range, key.2)?);
+            if let Entry::Vacant(vacant) = files.files.entry(key) {
+                vacant.insert(open_mapped(pid, mapping, mapping.range, key.2)?);
             }
         }
         Ok(files)
     }
 
-    /// Adds a file that mappings of a rewritten image name by this device and inode.
-    pub fn add(&mut self, device: u64, inode: u64, file: File) {
-        self.files.entry((device, inode, false)).or_insert(file);
+    /// Takes `file` for a mapping that names its device and inode; another mapping stays without a file.
+    pub fn add_if_same(&mut self, mapping: &Mapping, file: &File) -> Result<(), ResourceError> {
+        let (Backing::File { device, inode, .. }, Some(key)) = (&mapping.backing, key(mapping)) else { return Ok(()) };
+        let failed = |source| ResourceError::File { operation: "look at", path: "the new program".into(), source };
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.ino() == *inode && saved_device(metadata.dev()) == *device {
+            self.files.insert(key, file.try_clone().map_err(failed)?);
+        }
+        Ok(())
     }
 
     /// The file of a mapping.
     pub fn get(&self, mapping: &Mapping) -> Option<BorrowedFd<'_>> {
         self.files.get(&key(mapping)?).map(AsFd::as_fd)
     }
+}
+
+/// `st_dev` as the saved types have it (major << 32 | minor).
+pub fn saved_device(device: u64) -> u64 {
+    (u64::from(libc::major(device)) << 32) | u64::from(libc::minor(device))
 }
 
 fn key(mapping: &Mapping) -> Option<Key> {
