@@ -49,6 +49,7 @@ mod section;
 mod snapshot;
 mod store;
 mod table;
+mod verify;
 mod writer;
 
 pub use error::{ImageError, PageTableProblem, Place, TableProblem};
@@ -58,4 +59,5 @@ pub use reader::ImageReader;
 pub use section::{SectionId, SectionKind};
 pub use store::PAGES_PER_CHUNK;
 pub use table::Section;
+pub use verify::{Finding, MAX_FINDINGS, verify, verify_snapshot};
 pub use writer::{ImageWriter, Summary};
