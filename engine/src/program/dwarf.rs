@@ -1,5 +1,20 @@
 //! Functions and variables as debug information describes them.
 
+mod attributes;
+mod image;
+mod lines;
+mod merge;
+mod raw;
+mod read;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod unit;
+
+pub use lines::Lines;
+pub use read::read;
+pub use sections::{DebugSections, Reader, has_debug_info};
+
 use super::address::LinkAddress;
 use super::types::{TypeId, TypeTable};
 

@@ -1,6 +1,7 @@
 //! One build of a program: ELF, symbols, DWARF, unwinding, machine code. Reads bytes, knows no process.
 
 pub mod address;
+pub mod build;
 pub mod dwarf;
 pub mod elf;
 pub mod error;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::build::{Build, DebugSearch};
 use super::elf::Elf;
 
 /// A directory with one compiled program or library in it.
@@ -24,12 +25,17 @@ impl Compiled {
 
     /// Compiles several files, given as (name without `.c`, source), into a program called after the first.
     pub(crate) fn files(sources: &[(&str, &str)], flags: &[&str]) -> Self {
+        Self::with("cc", sources, flags)
+    }
+
+    /// As [`Compiled::files`] with a certain compiler.
+    pub(crate) fn with(compiler: &str, sources: &[(&str, &str)], flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
         for (name, source) in sources {
             std::fs::write(directory.path().join(format!("{name}.c")), source).expect("source written");
         }
         let path = directory.path().join(sources[0].0);
-        let mut cc = Command::new("cc");
+        let mut cc = Command::new(compiler);
         cc.current_dir(directory.path())
             .arg("-o")
             .arg(&path)
@@ -47,6 +53,11 @@ impl Compiled {
     /// Its ELF.
     pub(crate) fn elf(&self) -> Elf {
         Elf::parse(self.bytes().into()).expect("a compiler's output parses")
+    }
+
+    /// It with its debug information, looked for nowhere else.
+    pub(crate) fn build(&self) -> Build {
+        Build::open(&self.path, &DebugSearch { directories: Vec::new() }).expect("a compiler's output is read")
     }
 
     /// Runs a tool (`objcopy`, `strip`, …) in its directory.

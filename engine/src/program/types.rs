@@ -1,5 +1,9 @@
 //! A language-neutral model of the types that debug information describes.
 
+mod table;
+
+use std::sync::OnceLock;
+
 /// Index of a type in a [`TypeTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(pub u32);
@@ -9,6 +13,8 @@ pub struct TypeId(pub u32);
 pub struct TypeTable {
     /// Types by [`TypeId`].
     pub types: Vec<Type>,
+    /// Definitions by name, made when first asked for.
+    definitions: OnceLock<table::Definitions>,
 }
 
 impl TypeTable {

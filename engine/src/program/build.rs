@@ -1,0 +1,122 @@
+//! One build of a program with its debug information, wherever that is; and libraries, which need none.
+
+mod file;
+mod lookup;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use lookup::CodeAt;
+pub use search::DebugSearch;
+
+use super::dwarf::{self, DebugInfo, DebugSections, Lines, Storage};
+use super::elf::Elf;
+use super::error::ProgramError;
+
+/// A program with its debug information.
+#[derive(Debug)]
+pub struct Build {
+    /// The program's file. `symbols` are the debug file's when the program is stripped.
+    pub elf: Elf,
+    /// What DWARF says of it.
+    pub debug: DebugInfo,
+    /// Where the program was opened.
+    pub path: PathBuf,
+    /// The file that the debug information came from, if not the program itself.
+    pub debug_path: Option<PathBuf>,
+    sections: DebugSections,
+    lines: Lines,
+    index: lookup::Index,
+}
+
+impl Build {
+    /// Opens a program and finds its debug information: inside, by build-id, or by `.gnu_debuglink`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no supported ELF program, or debug information that is nowhere (the error says where it was
+    /// looked for) or cannot be decoded.
+    pub fn open(path: &Path, search: &DebugSearch) -> Result<Self, ProgramError> {
+        Self::from_bytes(file::read(path)?, path, search)
+    }
+
+    /// As [`Build::open`], for a file that is open already (such as `/proc/PID/map_files/…` of a deleted program). `path` is where it is
+    /// or was: debug files are looked for beside it.
+    ///
+    /// # Errors
+    /// As [`Build::open`].
+    pub fn from_file(file: &File, path: &Path, search: &DebugSearch) -> Result<Self, ProgramError> {
+        Self::from_bytes(file::read_open(file, path)?, path, search)
+    }
+
+    /// As [`Build::open`], for a program in memory.
+    ///
+    /// # Errors
+    /// As [`Build::open`].
+    pub fn from_bytes(bytes: Arc<[u8]>, path: &Path, search: &DebugSearch) -> Result<Self, ProgramError> {
+        let mut elf = Elf::parse(bytes)?;
+        let found = search::find(&elf, path, search)?;
+        let sections = DebugSections::load(found.as_ref().map_or(&elf, |found| &found.elf))?;
+        let debug_path = found.map(|found| {
+            if elf.symbols.is_empty() {
+                elf.symbols = found.elf.symbols;
+            }
+            found.path
+        });
+        let (mut debug, lines) = dwarf::read(&elf, &sections)?;
+        name_owners(&elf, &mut debug);
+        let index = lookup::Index::new(&elf, &debug);
+        Ok(Self { elf, debug, path: path.to_owned(), debug_path, sections, lines, index })
+    }
+
+    /// The debug sections, for whoever reads more of DWARF than [`DebugInfo`] holds.
+    pub fn sections(&self) -> &DebugSections {
+        &self.sections
+    }
+}
+
+/// clang puts the static locals of an inlined function into a function entry without a name, but calls their symbols
+/// `function.variable`.
+fn name_owners(elf: &Elf, debug: &mut DebugInfo) {
+    for variable in &mut debug.variables {
+        let Storage::Static(address) = variable.storage else { continue };
+        if !variable.function.as_ref().is_some_and(String::is_empty) {
+            continue;
+        }
+        let symbols = elf.symbols.iter().filter(|symbol| symbol.address == address);
+        let owner = symbols.filter_map(|symbol| symbol.name.split_once('.')).find(|(_, name)| *name == variable.name);
+        if let Some((owner, _)) = owner {
+            variable.function = Some(owner.to_owned());
+        }
+    }
+}
+
+/// A shared library, the loader, the vdso: ELF without need of debug information.
+#[derive(Debug)]
+pub struct Library {
+    /// Its file.
+    pub elf: Elf,
+    /// Where it was opened.
+    pub path: PathBuf,
+}
+
+impl Library {
+    /// Opens a library.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no supported ELF object.
+    pub fn open(path: &Path) -> Result<Self, ProgramError> {
+        Ok(Self { elf: Elf::parse(file::read(path)?)?, path: path.to_owned() })
+    }
+
+    /// As [`Library::open`], for a file that is open already.
+    ///
+    /// # Errors
+    /// As [`Library::open`].
+    pub fn from_file(file: &File, path: &Path) -> Result<Self, ProgramError> {
+        Ok(Self { elf: Elf::parse(file::read_open(file, path)?)?, path: path.to_owned() })
+    }
+}

@@ -1,0 +1,265 @@
+//! Questions to a table of types.
+
+use std::collections::HashMap;
+
+use gimli::constants as dw;
+
+use super::{Member, Shape, Type, TypeId, TypeTable};
+
+/// How many aliases or nested arrays deep; more is a loop in mangled debug information.
+const DEPTH_LIMIT: usize = 64;
+
+impl TypeTable {
+    /// A table of these types.
+    pub fn new(types: Vec<Type>) -> Self {
+        Self { types, definitions: std::sync::OnceLock::new() }
+    }
+
+    /// The type behind typedefs and qualifiers; `None` is void. A loop of aliases ends at one of them.
+    pub fn peel(&self, kind: Option<TypeId>) -> Option<TypeId> {
+        let mut id = kind?;
+        for _ in 0..DEPTH_LIMIT {
+            match &self.get(id).shape {
+                Shape::Alias { target, .. } => id = (*target)?,
+                Shape::Void => return None,
+                _ => break,
+            }
+        }
+        Some(id)
+    }
+
+    /// Size in bytes, through typedefs and arrays; `None` where it is not known or the type has none.
+    pub fn size_of(&self, kind: Option<TypeId>) -> Option<u64> {
+        self.size_within(kind, DEPTH_LIMIT)
+    }
+
+    fn size_within(&self, kind: Option<TypeId>, depth: usize) -> Option<u64> {
+        let entry = self.get(kind?);
+        if entry.size.is_some() || depth == 0 {
+            return entry.size;
+        }
+        match &entry.shape {
+            Shape::Alias { target, .. } => self.size_within(*target, depth - 1),
+            Shape::Array { element, counts } => {
+                let element = self.size_within(*element, depth - 1)?;
+                counts.iter().try_fold(element, |size, count| size.checked_mul((*count)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives aliases and arrays the sizes that DWARF leaves to their targets.
+    pub(crate) fn complete_sizes(&mut self) {
+        for position in 0..self.types.len() {
+            let is_derived = matches!(self.types[position].shape, Shape::Alias { .. } | Shape::Array { .. });
+            if is_derived && self.types[position].size.is_none() {
+                self.types[position].size = u32::try_from(position).ok().and_then(|id| self.size_of(Some(TypeId(id))));
+            }
+        }
+    }
+
+    /// The definitions of structures, unions and enumerations called `name`, by tag (a class counts as a structure).
+    pub fn definitions(&self, tag: u16, name: &str) -> &[TypeId] {
+        let definitions = self.definitions.get_or_init(|| self.index_definitions());
+        definitions
+            .get(name)
+            .and_then(|by_tag| by_tag.iter().find(|entry| entry.0 == definition_tag(tag)))
+            .map_or(&[], |entry| &entry.1)
+    }
+
+    fn index_definitions(&self) -> Definitions {
+        let mut definitions = Definitions::new();
+        for (position, entry) in self.types.iter().enumerate() {
+            let (Some(tag), Ok(id)) = (entry.shape.defined_tag(), u32::try_from(position)) else { continue };
+            if entry.name.is_empty() {
+                continue;
+            }
+            let by_tag = definitions.entry(entry.name.clone()).or_default();
+            match by_tag.iter_mut().find(|entry| entry.0 == tag) {
+                Some(entry) => entry.1.push(TypeId(id)),
+                None => by_tag.push((tag, vec![TypeId(id)])),
+            }
+        }
+        definitions
+    }
+
+    /// The definition that an incomplete type means: one of the same tag and name, if all such definitions of the build have one
+    /// structure. Anything else is given back as it is.
+    pub fn resolve(&self, id: TypeId) -> TypeId {
+        let entry = self.get(id);
+        let Shape::Incomplete { tag } = entry.shape else { return id };
+        match self.definitions(tag, &entry.name) {
+            [first, others @ ..] if others.iter().all(|other| self.same_definition(Some(*first), Some(*other), DEPTH_LIMIT)) => {
+                *first
+            }
+            _ => id,
+        }
+    }
+
+    /// Whether two types of this build have one structure by value; behind pointers, named types count as the same by name.
+    fn same_definition(&self, a: Option<TypeId>, b: Option<TypeId>, depth: usize) -> bool {
+        let (Some(a), Some(b)) = (self.peel(a), self.peel(b)) else { return self.peel(a) == self.peel(b) };
+        if a == b {
+            return true;
+        }
+        let (left, right) = (self.get(a), self.get(b));
+        if depth == 0 || left.size != right.size {
+            return false;
+        }
+        match (&left.shape, &right.shape) {
+            (Shape::Base { encoding: a }, Shape::Base { encoding: b }) => a == b,
+            (Shape::Pointer { target: a }, Shape::Pointer { target: b }) => self.same_outline(*a, *b, depth - 1),
+            (Shape::Array { element: a, counts: m }, Shape::Array { element: b, counts: n }) => {
+                m == n && self.same_definition(*a, *b, depth - 1)
+            }
+            (Shape::Struct { members: m }, Shape::Struct { members: n })
+            | (Shape::Union { members: m }, Shape::Union { members: n }) => {
+                let same = |(a, b): (&Member, &Member)| {
+                    (&a.name, a.offset, a.bits) == (&b.name, b.offset, b.bits) && self.same_definition(a.kind, b.kind, depth - 1)
+                };
+                m.len() == n.len() && m.iter().zip(n).all(same)
+            }
+            (Shape::Enum { enumerators: a }, Shape::Enum { enumerators: b }) => a == b,
+            (Shape::Incomplete { tag: a }, Shape::Incomplete { tag: b }) => a == b && left.name == right.name,
+            _ => false,
+        }
+    }
+
+    /// Whether two pointer targets of this build look the same without following pointers further than names.
+    fn same_outline(&self, a: Option<TypeId>, b: Option<TypeId>, depth: usize) -> bool {
+        let (Some(a), Some(b)) = (self.peel(a), self.peel(b)) else { return self.peel(a) == self.peel(b) };
+        if a == b {
+            return true;
+        }
+        let (left, right) = (self.get(a), self.get(b));
+        if depth == 0 {
+            return false;
+        }
+        match (&left.shape, &right.shape) {
+            (Shape::Pointer { target: a }, Shape::Pointer { target: b }) => self.same_outline(*a, *b, depth - 1),
+            (Shape::Function { .. }, Shape::Function { .. }) => self.describe(Some(a)) == self.describe(Some(b)),
+            (l, r) if !left.name.is_empty() && l.tag().is_some() => l.tag() == r.tag() && left.name == right.name,
+            _ => self.same_definition(Some(a), Some(b), depth - 1),
+        }
+    }
+
+    /// The type as C writes it, for messages: `struct conn *`, `int [4]`. Anonymous types say where they are declared.
+    pub fn describe(&self, kind: Option<TypeId>) -> String {
+        self.describe_within(kind, 12)
+    }
+
+    fn describe_within(&self, kind: Option<TypeId>, depth: usize) -> String {
+        let Some(id) = kind else { return "void".to_owned() };
+        if depth == 0 {
+            return "…".to_owned();
+        }
+        let entry = self.get(id);
+        let inner = |kind| self.describe_within(kind, depth - 1);
+        match &entry.shape {
+            Shape::Void => "void".to_owned(),
+            Shape::Pointer { target } => match inner(*target) {
+                target if target.ends_with('*') => format!("{target}*"),
+                target => format!("{target} *"),
+            },
+            Shape::Alias { tag, target } => match qualifier(*tag) {
+                Some(qualifier) => format!("{qualifier} {}", inner(*target)),
+                None if entry.name.is_empty() => inner(*target),
+                None => entry.name.clone(),
+            },
+            Shape::Array { element, counts } => {
+                let counts: String =
+                    counts.iter().map(|count| count.map_or("[]".to_owned(), |count| format!("[{count}]"))).collect();
+                format!("{} {counts}", inner(*element))
+            }
+            Shape::Function { result, parameters, variadic } => {
+                let mut parts: Vec<String> = parameters.iter().map(|kind| inner(*kind)).collect();
+                if *variadic {
+                    parts.push("...".to_owned());
+                }
+                format!("{} ({})", inner(*result), parts.join(", "))
+            }
+            shape => describe_named(shape, entry),
+        }
+    }
+}
+
+/// By name, then by tag.
+pub(super) type Definitions = HashMap<String, Vec<(u16, Vec<TypeId>)>>;
+
+fn definition_tag(tag: u16) -> u16 {
+    if tag == dw::DW_TAG_class_type.0 { dw::DW_TAG_structure_type.0 } else { tag }
+}
+
+fn qualifier(tag: u16) -> Option<&'static str> {
+    match gimli::DwTag(tag) {
+        dw::DW_TAG_const_type => Some("const"),
+        dw::DW_TAG_volatile_type => Some("volatile"),
+        dw::DW_TAG_restrict_type => Some("restrict"),
+        dw::DW_TAG_atomic_type => Some("_Atomic"),
+        _ => None,
+    }
+}
+
+fn describe_named(shape: &Shape, entry: &Type) -> String {
+    let word = match shape.tag().map(gimli::DwTag) {
+        Some(dw::DW_TAG_structure_type) => "struct ",
+        Some(dw::DW_TAG_union_type) => "union ",
+        Some(dw::DW_TAG_enumeration_type) => "enum ",
+        _ => "",
+    };
+    match (entry.name.is_empty(), entry.file.is_empty()) {
+        (false, _) => format!("{word}{}", entry.name),
+        (true, false) => format!("{word}(anonymous at {}:{})", entry.file, entry.line),
+        (true, true) => format!("{word}(anonymous)"),
+    }
+}
+
+impl Shape {
+    /// The tag under which structures, unions and enumerations are found by name, declarations included; classes count as structures.
+    pub fn tag(&self) -> Option<u16> {
+        match self {
+            Self::Incomplete { tag } => Some(definition_tag(*tag)),
+            other => other.defined_tag(),
+        }
+    }
+
+    fn defined_tag(&self) -> Option<u16> {
+        match self {
+            Self::Struct { .. } => Some(dw::DW_TAG_structure_type.0),
+            Self::Union { .. } => Some(dw::DW_TAG_union_type.0),
+            Self::Enum { .. } => Some(dw::DW_TAG_enumeration_type.0),
+            _ => None,
+        }
+    }
+
+    /// Members of a structure or union.
+    pub fn members(&self) -> Option<&[Member]> {
+        match self {
+            Self::Struct { members } | Self::Union { members } => Some(members),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn members_mut(&mut self) -> Option<&mut Vec<Member>> {
+        match self {
+            Self::Struct { members } | Self::Union { members } => Some(members),
+            _ => None,
+        }
+    }
+
+    /// Calls `change` on every type that this one names.
+    pub(crate) fn for_each_reference(&mut self, mut change: impl FnMut(&mut TypeId)) {
+        match self {
+            Self::Pointer { target } | Self::Alias { target, .. } => target.iter_mut().for_each(change),
+            Self::Array { element, .. } => element.iter_mut().for_each(change),
+            Self::Struct { members } | Self::Union { members } => {
+                members.iter_mut().filter_map(|member| member.kind.as_mut()).for_each(change);
+            }
+            Self::Function { result, parameters, .. } => {
+                result.iter_mut().for_each(&mut change);
+                parameters.iter_mut().flatten().for_each(change);
+            }
+            Self::Void | Self::Base { .. } | Self::Enum { .. } | Self::Incomplete { .. } | Self::Other { .. } => {}
+        }
+    }
+}
