@@ -3,6 +3,8 @@
 pub mod agreement;
 pub mod credentials;
 mod error;
+pub mod filesystem;
+pub mod host;
 pub mod limits;
 pub mod memory;
 pub mod modules;
@@ -14,6 +16,7 @@ mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod threads;
+pub mod timers;
 
 pub use error::{Obstacle, ResourceError};
 pub use status::Status;

@@ -83,3 +83,62 @@ fn bit(signal: u8) -> u64 {
 fn is_changeable(signal: u8) -> bool {
     !matches!(i32::from(signal), libc::SIGKILL | libc::SIGSTOP)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::Target;
+
+    const PROGRAM: &str = r#"
+        #include <signal.h>
+        static void handle(int signal, siginfo_t *info, void *context) {}
+        int main(void) {
+            struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART };
+            sigaddset(&action.sa_mask, SIGUSR2);
+            CHECK(sigaction(SIGUSR1, &action, 0));
+            struct sigaction children = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT };
+            CHECK(sigaction(SIGCHLD, &children, 0));
+            signal(SIGHUP, SIG_IGN);
+            signal(SIGPIPE, SIG_DFL);
+            say("%p", handle);
+            wait_for_end();
+        }"#;
+
+    fn saved(target: &Target) -> ProcessSignals {
+        let status = Status::read(target.pid(), target.pid()).unwrap();
+        ProcessSignals { handlers: capture_handlers(&mut target.borrow(), &status).unwrap(), pending: Vec::new() }
+    }
+
+    #[test]
+    fn handlers_are_captured_with_flags_and_masks() {
+        let mut target = Target::start(PROGRAM);
+        let handle = target.address();
+        let handlers = saved(&target).handlers;
+        let of = |signal: i32| handlers.iter().find(|handler| i32::from(handler.signal) == signal);
+        let caught = of(libc::SIGUSR1).unwrap();
+        assert_eq!((caught.handler.0, caught.mask), (handle, bit(libc::SIGUSR2 as u8)));
+        assert_ne!(caught.flags & (libc::SA_SIGINFO | libc::SA_RESTART) as u64, 0);
+        assert_ne!(caught.restorer.0, 0);
+        assert_eq!(of(libc::SIGHUP).unwrap().handler.0, SIG_IGN);
+        let children = of(libc::SIGCHLD).unwrap();
+        assert_eq!((children.handler.0, children.flags & libc::SA_NOCLDWAIT as u64), (0, libc::SA_NOCLDWAIT as u64));
+        assert!(of(libc::SIGPIPE).is_none(), "{handlers:?}");
+    }
+
+    #[test]
+    fn another_process_gets_the_same_handlers() {
+        let mut target = Target::start(PROGRAM);
+        target.line();
+        let saved = saved(&target);
+        let mut other = Target::start(
+            r#"
+            #include <signal.h>
+            int main(void) { signal(SIGTERM, SIG_IGN); say("x"); wait_for_end(); }"#,
+        );
+        other.line();
+        let mut injector = other.borrow();
+        assert!(verify(&mut injector, &saved).is_err());
+        give_back(&mut injector, &saved).unwrap();
+        verify(&mut injector, &saved).unwrap();
+    }
+}

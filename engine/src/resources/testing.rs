@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::tracee::borrowed::Borrowed;
 
 /// What every program starts with: `say` writes one line to the test, `wait_for_end` blocks until the test closes the pipe.
 const PRELUDE: &str = r#"
@@ -41,7 +44,14 @@ impl Target {
         Self::start_with(source, &[])
     }
 
-    /// The same with further options for the compiler.
+    /// A program that only waits, past its start.
+    pub(crate) fn idle() -> Self {
+        let mut target = Self::start("int main(void) { say(\"ready\"); wait_for_end(); }");
+        target.line();
+        target
+    }
+
+    /// Like [`Target::start`], with further options for the compiler.
     pub(crate) fn start_with(source: &str, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("target.c");
@@ -68,6 +78,12 @@ impl Target {
 
     pub(crate) fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// Stops the program and makes its threads able to run injected calls; dropping the result lets it go on.
+    pub(crate) fn borrow(&self) -> Borrowed {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        crate::tracee::target::Target::open(self.pid()).unwrap().stop(deadline).unwrap().borrow().unwrap()
     }
 
     /// The next line that the program says.

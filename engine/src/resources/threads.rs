@@ -250,3 +250,7 @@ pub fn blockers(threads: &[Thread]) -> Vec<Obstacle> {
     }
     obstacles
 }
+
+#[cfg(test)]
+#[path = "threads_tests.rs"]
+mod tests;
