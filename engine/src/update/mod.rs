@@ -7,6 +7,8 @@ pub mod capture;
 pub mod error;
 pub mod journal;
 pub mod lock;
+mod memory;
+pub mod operation;
 pub mod phase;
 pub mod timeline;
 pub mod transaction;

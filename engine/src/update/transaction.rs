@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::Snapshot;
@@ -39,6 +40,8 @@ pub struct Transaction<'a> {
     pub close_on_exec: Vec<i32>,
     /// Where the journal goes.
     pub journal: &'a Journal,
+    /// When the process was stopped.
+    pub stopped_at: Instant,
     /// Start time of the process.
     pub start_time: u64,
 }
@@ -239,6 +242,7 @@ impl Transaction<'_> {
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
                 close_on_exec: &self.close_on_exec,
+                stopped_at: self.stopped_at,
             },
         )
     }
@@ -258,6 +262,7 @@ impl Transaction<'_> {
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
                 close_on_exec: &self.close_on_exec,
+                stopped_at: self.stopped_at,
             },
         )
     }

@@ -1,7 +1,7 @@
 //! The one way from an image to a process: an emptied process in, a process before the gate out.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::{Protection, Snapshot};
@@ -40,6 +40,8 @@ pub struct Restore<'a> {
     pub protect_after: &'a [RunRange],
     /// What `/proc/PID/exe` is to show.
     pub executable: Option<BorrowedFd<'a>>,
+    /// When the process was stopped: timers have run on since.
+    pub stopped_at: Instant,
     /// Descriptors that are close-on-exec but had to survive the exec.
     pub close_on_exec: &'a [i32],
 }
@@ -78,6 +80,9 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     step("threads")?;
     threads::create(vessel, &snapshot.threads)?;
     threads::give_back(vessel, &snapshot.threads, credentials)?;
+    if let Some(timers) = snapshot.timers.first() {
+        resources::timers::give_back(vessel, timers, what.stopped_at.elapsed())?;
+    }
     resources::process::give_back(vessel, process)?;
     vessel.close_channel()?;
     step("verify")?;
