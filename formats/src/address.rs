@@ -40,8 +40,9 @@ impl fmt::Display for RunAddress {
     }
 }
 
-/// A half-open range of run-time addresses.
+/// A half-open range of run-time addresses. An inverted one cannot be decoded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(try_from = "SavedRange")]
 pub struct RunRange {
     /// First address in the range.
     pub start: RunAddress,
@@ -80,6 +81,22 @@ impl RunRange {
         let start = self.start.max(other.start);
         let end = self.end.min(other.end);
         (start < end).then_some(RunRange { start, end })
+    }
+}
+
+/// What a range is in an image: the same two numbers, in any order.
+#[derive(Deserialize)]
+struct SavedRange {
+    start: RunAddress,
+    end: RunAddress,
+}
+
+impl TryFrom<SavedRange> for RunRange {
+    type Error = String;
+
+    fn try_from(saved: SavedRange) -> Result<Self, String> {
+        let SavedRange { start, end } = saved;
+        if start <= end { Ok(Self { start, end }) } else { Err(format!("range from {start} ends before it, at {end}")) }
     }
 }
 

@@ -1,6 +1,28 @@
 //! Stopped processes: the only home of ptrace, injected system calls, remote memory and `/proc`.
+//!
+//! A process goes through states that are types: [`stopped::Stopped`] (every thread in a ptrace stop, nothing touched),
+//! [`borrowed::Borrowed`] (system calls can be injected, with the way back laid in its memory), [`emptied::Emptied`] (after the
+//! exec: a process with a trampoline and nothing else). Dropping a state lets the process go on, or park, never run astray.
 #![allow(unsafe_code, reason = "ptrace requests and raw system calls that nix does not wrap")]
 
+pub mod borrowed;
+mod call;
+pub mod calls;
+pub mod emptied;
 pub mod error;
+pub mod fault;
+mod gadget;
+pub mod holder;
 pub mod inject;
 pub mod memory;
+pub mod pagemap;
+pub mod procfs;
+mod ptrace;
+pub mod release;
+mod seize;
+mod sigframe;
+pub mod stopped;
+pub mod syscall;
+pub mod target;
+mod ticker;
+pub mod transfer;

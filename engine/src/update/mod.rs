@@ -1,1 +1,14 @@
-//! The transaction: capture, plan, vessel, commit, or back.
+//! The transaction: capture → plan → vessel → commit, or back.
+//!
+//! A process is in one phase at a time ([`phase::Phase`]). Before the exec, giving up is letting go. After it, the old image
+//! goes back into the same vessel by the same code. What cannot go back parks, and `recover` finishes it from the journal.
+
+pub mod capture;
+pub mod error;
+pub mod journal;
+pub mod lock;
+mod memory;
+pub mod operation;
+pub mod phase;
+pub mod timeline;
+pub mod transaction;

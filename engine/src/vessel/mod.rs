@@ -1,2 +1,17 @@
-//! From an image to a process: the emptied process, its mappings, pages, threads, and what the exec took.
-#![allow(unsafe_code, reason = "system calls that nix does not wrap")]
+//! From an image to a process: the emptied process gets mappings, pages, threads, and what the exec took.
+//!
+//! [`restore::restore`] is the one way in, for the hot update, for the way back, and for a cold start; they differ in where
+//! pages and files come from.
+
+#![allow(unsafe_code, reason = "a memory file is made by a system call that nix wraps without its flags")]
+
+pub mod error;
+pub mod files;
+mod fill;
+mod mapping;
+pub mod pages;
+pub mod restore;
+pub mod site;
+pub mod stub;
+mod threads;
+mod verify;

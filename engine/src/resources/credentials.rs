@@ -1,0 +1,198 @@
+//! User, groups, capabilities. An exec sets the saved and file-system IDs to the effective ones and computes the permitted
+//! capabilities anew (security/commoncap.c); it clears the bit that keeps capabilities over a change of user.
+
+use dsu_formats::model::latest::{Capabilities, Credentials};
+
+use super::error::{Obstacle, ResourceError};
+use super::scratch::put;
+use super::status::Status;
+use crate::tracee::inject::Injector;
+
+const PR_SET_KEEPCAPS: u64 = 8;
+const PR_CAPBSET_DROP: u64 = 24;
+const PR_GET_SECUREBITS: u64 = 27;
+const PR_SET_SECUREBITS: u64 = 28;
+const PR_SET_NO_NEW_PRIVS: u64 = 38;
+const PR_CAP_AMBIENT: u64 = 47;
+const PR_CAP_AMBIENT_RAISE: u64 = 2;
+const SECBIT_NOROOT: u32 = 1;
+const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+const CAP_SETUID: u64 = 1 << 7;
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// The process's credentials, from the leader's `status` and one injected call.
+pub fn capture(injector: &mut dyn Injector, status: &Status) -> Result<Credentials, ResourceError> {
+    let securebits = injector.leader_call("prctl(PR_GET_SECUREBITS)", libc::SYS_prctl, &[PR_GET_SECUREBITS, 0, 0, 0, 0])? as u32;
+    Ok(Credentials {
+        uids: status.uids,
+        gids: status.gids,
+        groups: status.groups.clone(),
+        capabilities: status.capabilities,
+        securebits,
+        no_new_privs: status.no_new_privs,
+        keep_capabilities: securebits & SECBIT_KEEP_CAPS != 0,
+    })
+}
+
+/// What an exec of a file without capabilities leaves of the permitted set.
+fn permitted_after_exec(saved: &Credentials) -> u64 {
+    let sets = &saved.capabilities;
+    let is_root = (saved.uids[0] == 0 || saved.uids[1] == 0) && saved.securebits & SECBIT_NOROOT == 0;
+    if is_root { sets.inheritable | sets.bounding } else { sets.ambient }
+}
+
+/// What of these credentials would be lost by an exec for good.
+pub fn blockers(saved: &Credentials) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    let sets = &saved.capabilities;
+    let lost = sets.permitted & !permitted_after_exec(saved);
+    if lost != 0 {
+        obstacles.push(Obstacle::Attribute {
+            attribute: "permitted capabilities",
+            value: format!("{:#x}", sets.permitted),
+            reason: format!("an exec takes {lost:#x} of them, and the process cannot take them back"),
+        });
+    }
+    let may_set_user = permitted_after_exec(saved) & CAP_SETUID != 0;
+    for (ids, attribute) in [(saved.uids, "saved and file-system user"), (saved.gids, "saved and file-system group")] {
+        let [real, effective, saved_id, file_system] = ids;
+        let within = |id| [real, effective].contains(&id);
+        if !may_set_user && !(within(saved_id) && within(file_system)) {
+            obstacles.push(Obstacle::Attribute {
+                attribute,
+                value: format!("{saved_id}, {file_system}"),
+                reason: "an exec takes them, and the process has no right to set them".to_owned(),
+            });
+        }
+    }
+    obstacles
+}
+
+/// Gives thread `tid` of the vessel what the exec took. No call for a thread whose credentials are right, the usual case.
+///
+/// Threads have credentials of their own, so call it in each. Comes before everything that a change of credentials resets
+/// (parent-death signal, dumpable) and after everything that needs the capabilities that the process had given up.
+pub fn give_back(injector: &mut dyn Injector, tid: i32, saved: &Credentials) -> Result<(), ResourceError> {
+    let now = Status::read(injector.memory().pid(), tid)?;
+    if now.gids != saved.gids {
+        set_ids(injector, tid, &saved.gids, [("setresgid", libc::SYS_setresgid), ("setfsgid", libc::SYS_setfsgid)])?;
+    }
+    if now.uids != saved.uids {
+        set_ids(injector, tid, &saved.uids, [("setresuid", libc::SYS_setresuid), ("setfsuid", libc::SYS_setfsuid)])?;
+    }
+    let now = Status::read(injector.memory().pid(), tid)?.capabilities;
+    if now != saved.capabilities {
+        set_capabilities(injector, tid, &saved.capabilities)?;
+    }
+    if saved.keep_capabilities {
+        injector.call(tid, "prctl(PR_SET_KEEPCAPS)", libc::SYS_prctl, &[PR_SET_KEEPCAPS, 1, 0, 0, 0])?;
+    }
+    Ok(())
+}
+
+fn set_ids(
+    injector: &mut dyn Injector,
+    tid: i32,
+    ids: &[u32; 4],
+    [all, file_system]: [(&'static str, i64); 2],
+) -> Result<(), ResourceError> {
+    let [real, effective, saved, file_system_id] = ids.map(u64::from);
+    injector.call(tid, all.0, all.1, &[real, effective, saved])?;
+    if file_system_id != effective {
+        injector.call(tid, file_system.0, file_system.1, &[file_system_id])?;
+    }
+    Ok(())
+}
+
+fn set_capabilities(injector: &mut dyn Injector, tid: i32, sets: &Capabilities) -> Result<(), ResourceError> {
+    // __user_cap_header_struct, then two __user_cap_data_struct: effective, permitted, inheritable, low halves first.
+    let mut bytes = Vec::with_capacity(8 + 24);
+    bytes.extend(CAPABILITY_VERSION_3.to_le_bytes());
+    bytes.extend(0u32.to_le_bytes());
+    for shift in [0, 32] {
+        for set in [sets.effective, sets.permitted, sets.inheritable] {
+            bytes.extend(((set >> shift) as u32).to_le_bytes());
+        }
+    }
+    let address = put(injector, 0, &bytes)?;
+    injector.call(tid, "capset", libc::SYS_capset, &[address, address + 8])?;
+    let present = Status::read(injector.memory().pid(), tid)?.capabilities.ambient;
+    for capability in (0..64).filter(|capability| (sets.ambient & !present) >> capability & 1 == 1) {
+        let arguments = [PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0];
+        injector.call(tid, "prctl(PR_CAP_AMBIENT_RAISE)", libc::SYS_prctl, &arguments)?;
+    }
+    Ok(())
+}
+
+/// Gives thread `tid` of a fresh process these credentials: everything that an exec would have kept, then the rest.
+pub fn restore(injector: &mut dyn Injector, tid: i32, saved: &Credentials) -> Result<(), ResourceError> {
+    let now = Status::read(injector.memory().pid(), tid)?;
+    let excess = now.capabilities.bounding & !saved.capabilities.bounding;
+    for capability in (0..64).filter(|capability| excess >> capability & 1 == 1) {
+        injector.call(tid, "prctl(PR_CAPBSET_DROP)", libc::SYS_prctl, &[PR_CAPBSET_DROP, capability, 0, 0, 0])?;
+    }
+    if now.groups != saved.groups {
+        let list: Vec<u8> = saved.groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+        let address = put(injector, 0, &list)?;
+        injector.call(tid, "setgroups", libc::SYS_setgroups, &[saved.groups.len() as u64, address])?;
+    }
+    // Capabilities must survive the change of user, to be set right after it.
+    let bits = [PR_SET_SECUREBITS, u64::from(saved.securebits | SECBIT_KEEP_CAPS), 0, 0, 0];
+    injector.call(tid, "prctl(PR_SET_SECUREBITS)", libc::SYS_prctl, &bits)?;
+    give_back(injector, tid, &Credentials { keep_capabilities: false, ..saved.clone() })?;
+    if !saved.keep_capabilities {
+        injector.call(tid, "prctl(PR_SET_KEEPCAPS)", libc::SYS_prctl, &[PR_SET_KEEPCAPS, 0, 0, 0, 0])?;
+    }
+    if saved.no_new_privs && !now.no_new_privs {
+        injector.call(tid, "prctl(PR_SET_NO_NEW_PRIVS)", libc::SYS_prctl, &[PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0])?;
+    }
+    Ok(())
+}
+
+/// Compares the credentials of thread `tid` with what they should be.
+pub fn verify(pid: i32, tid: i32, saved: &Credentials) -> Result<(), ResourceError> {
+    let now = Status::read(pid, tid)?;
+    let found = (now.uids, now.gids, &now.groups, now.capabilities, now.no_new_privs);
+    let expected = (saved.uids, saved.gids, &saved.groups, saved.capabilities, saved.no_new_privs);
+    if found == expected {
+        return Ok(());
+    }
+    Err(ResourceError::NotGivenBack {
+        object: format!("the credentials of thread {tid}"),
+        expected: format!("{expected:x?}"),
+        found: format!("{found:x?}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: u64 = (1 << 41) - 1;
+
+    fn root() -> Credentials {
+        let capabilities = Capabilities { effective: ALL, permitted: ALL, bounding: ALL, ..Capabilities::default() };
+        Credentials { capabilities, ..Credentials::default() }
+    }
+
+    #[test]
+    fn root_loses_nothing() {
+        assert_eq!(blockers(&root()), []);
+    }
+
+    #[test]
+    fn capabilities_outside_the_bounding_set_are_lost() {
+        let mut saved = root();
+        saved.capabilities.bounding &= !CAP_SETUID;
+        let text: Vec<_> = blockers(&saved).iter().map(ToString::to_string).collect();
+        assert!(text[0].contains("an exec takes 0x80"), "{text:?}");
+    }
+
+    #[test]
+    fn a_plain_user_may_keep_its_own_ids_only() {
+        let mut saved = Credentials { uids: [1000; 4], gids: [1000; 4], ..Credentials::default() };
+        assert_eq!(blockers(&saved), []);
+        saved.uids[2] = 0;
+        assert!(blockers(&saved)[0].to_string().contains("no right to set them"));
+    }
+}

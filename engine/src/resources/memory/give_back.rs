@@ -1,0 +1,137 @@
+//! What an exec takes from memory beside its bytes: advice, locks, names, guards, the layout numbers.
+
+use std::os::fd::RawFd;
+
+use dsu_formats::address::RunRange;
+use dsu_formats::model::latest::{Backing, Layout, Mapping, MappingFlags};
+
+use super::super::error::ResourceError;
+use super::super::scratch;
+use super::layout::read_layout;
+use crate::tracee::inject::Injector;
+
+const PR_SET_VMA: u64 = 0x5356_4d41;
+const PR_SET_VMA_ANON_NAME: u64 = 0;
+const PR_SET_MM: u64 = 35;
+const PR_SET_MM_MAP: u64 = 14;
+const MADV_GUARD_INSTALL: u64 = 102;
+
+/// Gives mappings that have just been made their advice, names and locks; locks last, since they fault pages in.
+///
+/// One call for each flag of each mapping that has one; none for a plain mapping.
+pub fn give_back_flags(injector: &mut dyn Injector, mappings: &[Mapping]) -> Result<(), ResourceError> {
+    for mapping in mappings {
+        let (start, length) = (mapping.range.start.0, mapping.range.len());
+        for advice in advice(&mapping.flags) {
+            injector.leader_call("madvise", libc::SYS_madvise, &[start, length, advice])?;
+        }
+        if let Backing::Anonymous { name: Some(name) } = &mapping.backing {
+            let name = scratch::put_string(injector, 0, name)?;
+            let arguments = [PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, length, name];
+            injector.leader_call("prctl(PR_SET_VMA)", libc::SYS_prctl, &arguments)?;
+        }
+    }
+    for mapping in mappings.iter().filter(|mapping| mapping.flags.locked) {
+        injector.leader_call("mlock", libc::SYS_mlock, &[mapping.range.start.0, mapping.range.len()])?;
+    }
+    Ok(())
+}
+
+/// The `madvise` values that lead from a fresh mapping to one with `flags`.
+fn advice(flags: &MappingFlags) -> impl Iterator<Item = u64> {
+    [
+        (flags.dont_fork, libc::MADV_DONTFORK),
+        (flags.dont_dump, libc::MADV_DONTDUMP),
+        (flags.wipe_on_fork, libc::MADV_WIPEONFORK),
+        (flags.mergeable, libc::MADV_MERGEABLE),
+        (flags.huge_page, libc::MADV_HUGEPAGE),
+        (flags.no_huge_page, libc::MADV_NOHUGEPAGE),
+        (flags.sequential, libc::MADV_SEQUENTIAL),
+        (flags.random, libc::MADV_RANDOM),
+    ]
+    .into_iter()
+    .filter_map(|(set, advice)| set.then_some(advice as u64))
+}
+
+/// Installs guards again (`MADV_GUARD_INSTALL`, Linux 6.13).
+pub fn give_back_guards(injector: &mut dyn Injector, guards: &[RunRange]) -> Result<(), ResourceError> {
+    for guard in guards {
+        let arguments = [guard.start.0, guard.len(), MADV_GUARD_INSTALL];
+        injector.leader_call("madvise(MADV_GUARD_INSTALL)", libc::SYS_madvise, &arguments)?;
+    }
+    Ok(())
+}
+
+/// Puts `mlockall(MCL_FUTURE)` back in force; everything mapped from here on is locked, so this comes last.
+pub fn give_back_lock_future(injector: &mut dyn Injector) -> Result<(), ResourceError> {
+    injector.leader_call("mlockall", libc::SYS_mlockall, &[libc::MCL_FUTURE as u64])?;
+    Ok(())
+}
+
+/// Sets the layout numbers and the auxiliary vector, and the `/proc/PID/exe` link if `exe` is a descriptor of the tracee.
+///
+/// The link is refused with EBUSY while any mapping of the previous one is left, and with EPERM for a target without
+/// CAP_CHECKPOINT_RESTORE (`is_layout_link_settable`).
+pub fn give_back_layout(injector: &mut dyn Injector, layout: &Layout, exe: Option<RawFd>) -> Result<(), ResourceError> {
+    let auxv: Vec<u8> = layout.auxv.iter().flat_map(|(kind, value)| [*kind, *value]).flat_map(u64::to_le_bytes).collect();
+    let mut map: Vec<u8> = Vec::with_capacity(MM_MAP_LENGTH as usize);
+    let numbers = [
+        layout.start_code,
+        layout.end_code,
+        layout.start_data,
+        layout.end_data,
+        layout.start_brk,
+        layout.brk,
+        layout.start_stack,
+        layout.arg_start,
+        layout.arg_end,
+        layout.env_start,
+        layout.env_end,
+    ];
+    numbers.iter().for_each(|number| map.extend(number.0.to_le_bytes()));
+    let auxv_address = injector.scratch().start.0 + MM_MAP_LENGTH;
+    map.extend(auxv_address.to_le_bytes());
+    map.extend((auxv.len() as u32).to_le_bytes());
+    map.extend(exe.map_or(u32::MAX, |number| number as u32).to_le_bytes());
+    map.extend(auxv);
+    let address = scratch::put(injector, 0, &map)?;
+    let arguments = [PR_SET_MM, PR_SET_MM_MAP, address, MM_MAP_LENGTH, 0];
+    injector.leader_call("prctl(PR_SET_MM_MAP)", libc::SYS_prctl, &arguments)?;
+    Ok(())
+}
+
+/// Length of `struct prctl_mm_map` in bytes.
+const MM_MAP_LENGTH: u64 = 11 * 8 + 8 + 4 + 4;
+
+/// Compares the layout numbers of `pid` with what they should be; `exe` too if `with_exe`.
+pub fn check_layout(pid: i32, expected: &Layout, with_exe: bool) -> Result<(), ResourceError> {
+    let mut found = read_layout(pid)?;
+    found.brk = expected.brk;
+    if !with_exe {
+        found.exe.clone_from(&expected.exe);
+    }
+    if found == *expected {
+        return Ok(());
+    }
+    Err(ResourceError::NotGivenBack {
+        object: format!("the layout of process {pid}"),
+        expected: format!("{expected:?}"),
+        found: format!("{found:?}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_mapping_needs_no_advice() {
+        assert_eq!(advice(&MappingFlags::default()).count(), 0);
+    }
+
+    #[test]
+    fn every_advice_has_its_value() {
+        let flags = MappingFlags { dont_fork: true, random: true, ..MappingFlags::default() };
+        assert_eq!(advice(&flags).collect::<Vec<_>>(), [libc::MADV_DONTFORK as u64, libc::MADV_RANDOM as u64]);
+    }
+}

@@ -1,0 +1,14 @@
+//! Memory: the mappings of an address space, its layout, which private pages have bytes of their own, what an exec takes.
+
+mod give_back;
+mod layout;
+mod maps;
+mod own_pages;
+mod room;
+
+pub use give_back::{check_layout, give_back_flags, give_back_guards, give_back_layout, give_back_lock_future};
+pub(crate) use layout::read_layout;
+pub use layout::{capture_layout, is_layout_link_settable};
+pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_mapped, read_mapping_lines};
+pub use own_pages::{OwnPages, Scanner, scan_own_pages};
+pub use room::{Room, check_room, measure_room};

@@ -1,0 +1,193 @@
+//! Attributes of the process as a whole: its place in the tree, what it has asked the kernel for.
+
+use dsu_formats::model::latest::{Filesystem, Process};
+use nix::errno::Errno;
+
+use super::error::{Obstacle, ResourceError};
+use super::scratch::{half, take};
+use super::{proc, status::Status};
+use crate::tracee::error::TraceeError;
+use crate::tracee::inject::Injector;
+
+const PR_GET_DUMPABLE: u64 = 3;
+const PR_SET_DUMPABLE: u64 = 4;
+const PR_SET_CHILD_SUBREAPER: u64 = 36;
+const PR_GET_CHILD_SUBREAPER: u64 = 37;
+const PR_SET_THP_DISABLE: u64 = 41;
+const PR_GET_THP_DISABLE: u64 = 42;
+const MEMBARRIER_QUERY: u64 = 0;
+const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
+/// The `MEMBARRIER_CMD_REGISTER_…` commands (include/uapi/linux/membarrier.h).
+const MEMBARRIER_REGISTRATIONS: u32 = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8;
+
+/// Captures everything of the process's own. Four injected calls.
+pub fn capture(injector: &mut dyn Injector, status: &Status) -> Result<Process, ResourceError> {
+    let pid = injector.memory().pid();
+    let [ppid, pgid, sid] = read_ids(pid)?;
+    Ok(Process {
+        pid,
+        ppid,
+        pgid,
+        sid,
+        address_space: 0,
+        descriptor_table: 0,
+        filesystem: capture_filesystem(pid, status)?,
+        dumpable: ask(injector, "prctl(PR_GET_DUMPABLE)", PR_GET_DUMPABLE)? as u8,
+        child_subreaper: is_subreaper(injector)?,
+        personality: read_personality(pid)?,
+        oom_score_adj: read_oom_score_adj(pid)?,
+        thp_disable: ask(injector, "prctl(PR_GET_THP_DISABLE)", PR_GET_THP_DISABLE)? != 0,
+        membarrier_registrations: membarrier_registrations(injector)?,
+        children: read_children(pid)?,
+    })
+}
+
+fn ask(injector: &mut dyn Injector, name: &'static str, operation: u64) -> Result<u64, TraceeError> {
+    injector.leader_call(name, libc::SYS_prctl, &[operation, 0, 0, 0, 0])
+}
+
+fn is_subreaper(injector: &mut dyn Injector) -> Result<bool, ResourceError> {
+    let address = injector.scratch().start.0;
+    injector.leader_call("prctl(PR_GET_CHILD_SUBREAPER)", libc::SYS_prctl, &[PR_GET_CHILD_SUBREAPER, address, 0, 0, 0])?;
+    Ok(half(&take::<4>(injector, 0)?, 0) != 0)
+}
+
+/// What the process has registered for. Kernels before 6.3 do not tell: then everything they know is taken as registered,
+/// which no program can tell from less.
+fn membarrier_registrations(injector: &mut dyn Injector) -> Result<u32, ResourceError> {
+    match injector.leader_call("membarrier", libc::SYS_membarrier, &[MEMBARRIER_GET_REGISTRATIONS, 0, 0]) {
+        Ok(mask) => Ok(mask as u32 & MEMBARRIER_REGISTRATIONS),
+        Err(TraceeError::Call { source: Errno::EINVAL, .. }) => {
+            let known = injector.leader_call("membarrier", libc::SYS_membarrier, &[MEMBARRIER_QUERY, 0, 0])?;
+            Ok(known as u32 & MEMBARRIER_REGISTRATIONS)
+        }
+        // A kernel built without the call.
+        Err(TraceeError::Call { source: Errno::ENOSYS, .. }) => Ok(0),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Parent, process group and session.
+fn read_ids(pid: i32) -> Result<[i32; 3], TraceeError> {
+    let path = format!("/proc/{pid}/stat");
+    let text = proc::text(pid, "stat")?;
+    let (_, rest) = text.rsplit_once(')').ok_or_else(|| proc::unexpected(path.as_str(), "a name in parentheses", &text))?;
+    let mut words = rest.split_whitespace().skip(1);
+    let mut next = || proc::decimal(&path, "the IDs in fields 4 to 6", words.next().unwrap_or(""));
+    Ok([next()?, next()?, next()?])
+}
+
+fn read_personality(pid: i32) -> Result<u32, TraceeError> {
+    let value = proc::hexadecimal(&format!("/proc/{pid}/personality"), "a personality", &proc::text(pid, "personality")?)?;
+    Ok(value as u32)
+}
+
+fn read_oom_score_adj(pid: i32) -> Result<i32, TraceeError> {
+    proc::decimal(&format!("/proc/{pid}/oom_score_adj"), "a score", &proc::text(pid, "oom_score_adj")?)
+}
+
+/// Live children of every thread of `pid`.
+pub fn read_children(pid: i32) -> Result<Vec<i32>, TraceeError> {
+    let mut children = Vec::new();
+    for tid in proc::numbers(pid, "task")? {
+        let name = format!("task/{tid}/children");
+        for word in proc::text(pid, &name)?.split_whitespace() {
+            children.push(proc::decimal(&format!("/proc/{pid}/{name}"), "process IDs", word)?);
+        }
+    }
+    children.sort_unstable();
+    Ok(children)
+}
+
+fn capture_filesystem(pid: i32, status: &Status) -> Result<Filesystem, TraceeError> {
+    Ok(Filesystem { cwd: proc::link(pid, "cwd")?, root: proc::link(pid, "root")?, umask: status.umask })
+}
+
+/// What cannot be given back after an exec.
+pub fn blockers(saved: &Process) -> Vec<Obstacle> {
+    let dumpable = (saved.dumpable > 1).then(|| Obstacle::Attribute {
+        attribute: "dumpable",
+        value: saved.dumpable.to_string(),
+        reason: "the kernel lets nobody set this value".to_owned(),
+    });
+    dumpable.into_iter().collect()
+}
+
+/// Gives the vessel what the exec took: personality, membarrier registrations, and `dumpable` last, which a change of
+/// credentials resets.
+pub fn give_back(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
+    let pid = injector.memory().pid();
+    if read_personality(pid)? != saved.personality {
+        injector.leader_call("personality", libc::SYS_personality, &[u64::from(saved.personality)])?;
+    }
+    for command in (0..32).map(|bit| 1u32 << bit).filter(|command| saved.membarrier_registrations & command != 0) {
+        injector.leader_call("membarrier", libc::SYS_membarrier, &[u64::from(command), 0, 0])?;
+    }
+    if ask(injector, "prctl(PR_GET_DUMPABLE)", PR_GET_DUMPABLE)? as u8 != saved.dumpable {
+        let arguments = [PR_SET_DUMPABLE, u64::from(saved.dumpable), 0, 0, 0];
+        injector.leader_call("prctl(PR_SET_DUMPABLE)", libc::SYS_prctl, &arguments)?;
+    }
+    Ok(())
+}
+
+/// Gives a fresh process these attributes: what an exec would have kept, then the rest. Session, group and directories are
+/// `filesystem`'s and the vessel's.
+pub fn restore(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
+    let pid = injector.memory().pid();
+    for (name, operation, value) in [
+        ("prctl(PR_SET_CHILD_SUBREAPER)", PR_SET_CHILD_SUBREAPER, saved.child_subreaper),
+        ("prctl(PR_SET_THP_DISABLE)", PR_SET_THP_DISABLE, saved.thp_disable),
+    ] {
+        injector.leader_call(name, libc::SYS_prctl, &[operation, u64::from(value), 0, 0, 0])?;
+    }
+    if read_oom_score_adj(pid)? != saved.oom_score_adj {
+        let path = format!("/proc/{pid}/oom_score_adj");
+        std::fs::write(&path, saved.oom_score_adj.to_string()).map_err(|e| ResourceError::file("write", path, e))?;
+    }
+    give_back(injector, saved)
+}
+
+/// Compares the attributes that an exec could have changed.
+pub fn verify(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
+    let pid = injector.memory().pid();
+    let now = capture(injector, &Status::read(pid, pid)?)?;
+    let expected = Process { ppid: now.ppid, children: now.children.clone(), ..saved.clone() };
+    let expected = Process { address_space: now.address_space, descriptor_table: now.descriptor_table, ..expected };
+    if now == expected {
+        return Ok(());
+    }
+    Err(ResourceError::NotGivenBack {
+        object: format!("the attributes of process {pid}"),
+        expected: format!("{expected:?}"),
+        found: format!("{now:?}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::testing::Target;
+
+    #[test]
+    fn place_and_children_are_found() {
+        let mut target = Target::start(
+            r#"
+            #include <sys/prctl.h>
+            int main(void) {
+                CHECK(prctl(PR_SET_NAME, "a) 1 (b"));
+                int child = fork();
+                CHECK(child);
+                if (child == 0) { wait_for_end(); return 0; }
+                say("%d", child);
+                wait_for_end();
+            }"#,
+        );
+        let child: i32 = target.line().parse().unwrap();
+        let [ppid, pgid, sid] = read_ids(target.pid()).unwrap();
+        assert_eq!(ppid, std::process::id() as i32);
+        assert_eq!(pgid, nix::unistd::getpgrp().as_raw());
+        assert_eq!(sid, nix::unistd::getsid(None).unwrap().as_raw());
+        assert_eq!(read_children(target.pid()).unwrap(), [child]);
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+}

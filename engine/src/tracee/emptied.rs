@@ -1,0 +1,404 @@
+//! The process after the exec: the same PID, descriptors, parent and session, and no memory but a trampoline.
+//!
+//! The stub that is exec'ed parks at once, all signals blocked. Its code is copied into an anonymous mapping so that the
+//! stub's file can be unmapped. Every injected call runs through that copy and falls into the parking loop after it, so an
+//! engine that dies leaves a parked process behind, never a running wreck.
+
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
+use dsu_formats::model::latest::Registers;
+
+use super::borrowed::Borrowed;
+use super::call;
+use super::error::TraceeError;
+use super::holder;
+use super::inject::Injector;
+use super::memory::RemoteMemory;
+use super::ptrace::{self, Event};
+use super::target;
+use super::ticker::Ticker;
+use super::transfer::{self, Channel};
+
+/// `mov %rax,%rdi` (where a called function returns to), then `park: mov $34,%eax; syscall; jmp park` (`pause`).
+const PARK: [u8; 12] = [0x48, 0x89, 0xc7, 0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+const LANDING: u64 = 0;
+const PARK_ENTRY: u64 = 3;
+const SYSCALL: u64 = 8;
+/// Room for the arguments of calls.
+const ARGUMENTS: u64 = 64 * 1024;
+/// Room for the last frames of one thread, tiles included.
+pub(super) const FINAL_ROOM: u64 = 16 * 1024;
+/// End of user addresses with four-level page tables (`TASK_SIZE_MAX`).
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// Room for the stub's own mapping at the start of the site; the trampoline follows.
+const STUB_ROOM: u64 = 64 * 1024;
+/// An exec tears down nothing while a holder lives.
+const EXEC_LIMIT: Duration = Duration::from_secs(20);
+
+/// An emptied process. Dropping it leaves it parked.
+#[derive(Debug)]
+pub struct Emptied {
+    pub(super) pid: i32,
+    pub(super) tids: Vec<i32>,
+    pub(super) memory: RemoteMemory,
+    pidfd: OwnedFd,
+    code: RunAddress,
+    pub(super) scratch: RunRange,
+    channel: Option<Channel>,
+    pub(super) held_back: Vec<i32>,
+    /// Held for its effect: waits end at their deadlines as long as it lives.
+    _ticker: Ticker,
+}
+
+/// Bytes that stub, trampoline and scratch of a process with `threads` threads take; no mapping of the image may lie there.
+pub fn site_length(threads: usize) -> u64 {
+    STUB_ROOM + PAGE_SIZE + ARGUMENTS + (threads as u64 + 1) * FINAL_ROOM
+}
+
+/// The stub as an ELF file, linked at `site`.
+pub fn stub(site: RunAddress) -> Vec<u8> {
+    const HEADERS: u64 = 64 + 2 * 56;
+    let mut file = Vec::with_capacity(HEADERS as usize + PARK.len());
+    let mut put = |bytes: &[u8]| file.extend_from_slice(bytes);
+    put(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    put(&2u16.to_le_bytes()); // ET_EXEC
+    put(&62u16.to_le_bytes()); // EM_X86_64
+    put(&1u32.to_le_bytes());
+    put(&(site.0 + HEADERS + PARK_ENTRY).to_le_bytes());
+    put(&64u64.to_le_bytes()); // e_phoff
+    put(&[0; 12]); // e_shoff, e_flags
+    for half in [64u16, 56, 2, 0, 0, 0] {
+        put(&half.to_le_bytes());
+    }
+    let length = HEADERS + PARK.len() as u64;
+    let load = (1u32, 5u32, [0, site.0, site.0, length, length, PAGE_SIZE]);
+    let stack = (0x6474_e551u32, 6u32, [0, 0, 0, 0, 0, 16]);
+    for (kind, flags, words) in [load, stack] {
+        put(&kind.to_le_bytes());
+        put(&flags.to_le_bytes());
+        for word in words {
+            put(&word.to_le_bytes());
+        }
+    }
+    put(&PARK);
+    file
+}
+
+/// Address of the stub's `syscall` when it is linked at `site`.
+fn stub_syscall(site: RunAddress) -> RunAddress {
+    RunAddress(site.0 + 64 + 2 * 56 + SYSCALL)
+}
+
+impl Borrowed {
+    /// Replaces the address space by the stub's, which `stub_descriptor` (a number in the target) holds, linked at the start of `site`.
+    ///
+    /// On failure before the point of no return the process can still be given back.
+    pub fn exec(mut self, stub_descriptor: RawFd, site: RunRange) -> Result<Emptied, (Option<Box<Borrowed>>, TraceeError)> {
+        if let Err(error) = self.start_exec(stub_descriptor) {
+            return Err((Some(Box::new(self)), error));
+        }
+        match self.finish_exec() {
+            Ok(true) => {}
+            Ok(false) => {
+                let tid = self.tids[0];
+                let error = ptrace::registers(tid)
+                    .and_then(|registers| call::checked(tid, "execveat", registers.rax as i64))
+                    .err()
+                    .unwrap_or(TraceeError::UnexpectedStop { tid, status: 0, operation: "the exec" });
+                return Err((Some(Box::new(self)), error));
+            }
+            Err(error) => {
+                self.stopped = None;
+                return Err((None, error));
+            }
+        }
+        self.into_emptied(site).map_err(|error| (None, error))
+    }
+
+    fn start_exec(&mut self, stub_descriptor: RawFd) -> Result<(), TraceeError> {
+        let leader = self.tids[0];
+        ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
+        let scratch = self.scratch().start;
+        // An empty path, and an empty vector for arguments and environment.
+        self.memory().write(scratch, &[0; 16])?;
+        let arguments = [stub_descriptor as u64, scratch.0, scratch.0 + 8, scratch.0 + 8, libc::AT_EMPTY_PATH as u64];
+        let registers = self.leader_registers(libc::SYS_execveat, &arguments)?;
+        ptrace::set_registers(leader, &registers)?;
+        ptrace::resume_to_syscall(leader)
+    }
+
+    /// Reaps the other threads until the exec event, `true`, or until the leader comes back from a failed call, `false`.
+    fn finish_exec(&mut self) -> Result<bool, TraceeError> {
+        let leader = self.tids[0];
+        let deadline = Instant::now() + EXEC_LIMIT;
+        let mut entered = false;
+        loop {
+            let Some((tid, event)) = ptrace::wait_any(deadline)? else {
+                return Err(TraceeError::Deadline {
+                    tid: leader,
+                    awaited: "exec",
+                    limit_ms: EXEC_LIMIT.as_millis() as u64,
+                    state: super::procfs::describe_state(leader),
+                });
+            };
+            match event {
+                Event::Exec if tid == leader => return Ok(true),
+                Event::Ended if tid == leader => return Err(TraceeError::Gone { tid, operation: "the exec" }),
+                Event::Syscall if tid == leader && entered => return Ok(false),
+                Event::Syscall if tid == leader => {
+                    entered = true;
+                    ptrace::resume_to_syscall(leader)?;
+                }
+                // Threads that die in the exec; a thread that is on its way out may stop once more.
+                Event::Ended => {}
+                _ => ptrace::resume(tid, 0)?,
+            }
+        }
+    }
+
+    fn into_emptied(mut self, site: RunRange) -> Result<Emptied, TraceeError> {
+        let pid = self.tids[0];
+        let held_back = std::mem::take(&mut self.held_back);
+        let stopped = self.stopped.take();
+        let Some((target, ticker)) = stopped.and_then(super::stopped::Stopped::into_parts) else {
+            return Err(TraceeError::Gone { tid: pid, operation: "the exec" });
+        };
+        // From the exec event to the exit stop of the call; then the stub's first instruction is next.
+        ptrace::resume_to_syscall(pid)?;
+        let deadline = Instant::now() + EXEC_LIMIT;
+        while ptrace::wait(pid, deadline, "leave the exec")? != Event::Syscall {
+            ptrace::resume_to_syscall(pid)?;
+        }
+        let mut emptied = Emptied {
+            pid,
+            tids: vec![pid],
+            memory: RemoteMemory::open(pid)?,
+            pidfd: target.pidfd,
+            code: RunAddress(stub_syscall(site.start).0 - SYSCALL),
+            scratch: RunRange::default(),
+            channel: None,
+            held_back,
+            _ticker: ticker,
+        };
+        emptied.move_in(site)?;
+        Ok(emptied)
+    }
+
+    pub(super) fn seccomp_option(&self, tid: i32) -> i32 {
+        let filtered = super::procfs::read_text(tid, "status")
+            .is_ok_and(|status| super::procfs::status_field(&status, "Seccomp").is_some_and(|mode| mode != "0"));
+        if filtered { ptrace::SUSPEND_SECCOMP } else { 0 }
+    }
+}
+
+impl Emptied {
+    /// Maps trampoline and scratch after the stub and unmaps everything else, the stub included.
+    fn move_in(&mut self, site: RunRange) -> Result<(), TraceeError> {
+        let code = RunAddress(site.start.0 + STUB_ROOM);
+        let scratch = RunRange { start: RunAddress(code.0 + PAGE_SIZE), end: site.end };
+        let map = |protection: i32, start: u64, length: u64| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            [start, length, protection as u64, flags as u64, u64::MAX, 0]
+        };
+        // Never writable and executable at once: the code is written through the kernel.
+        self.leader_call("mmap", libc::SYS_mmap, &map(libc::PROT_READ | libc::PROT_EXEC, code.0, PAGE_SIZE))?;
+        self.memory.write(code, &PARK)?;
+        let writable = libc::PROT_READ | libc::PROT_WRITE;
+        self.leader_call("mmap", libc::SYS_mmap, &map(writable, scratch.start.0, scratch.len()))?;
+        self.code = code;
+        self.scratch = scratch;
+        self.unmap_all()
+    }
+
+    /// Unmaps everything but the trampoline and the scratch range.
+    pub fn unmap_all(&mut self) -> Result<(), TraceeError> {
+        let end = self.scratch.end.0;
+        self.leader_call("munmap", libc::SYS_munmap, &[0, self.code.0])?;
+        self.leader_call("munmap", libc::SYS_munmap, &[end, TASK_SIZE - end])?;
+        Ok(())
+    }
+
+    /// The process.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Trampoline and scratch: what is mapped beside the image.
+    pub fn own_range(&self) -> RunRange {
+        RunRange { start: self.code, end: self.scratch.end }
+    }
+
+    /// Makes a thread with the given ID; it parks (`clone3` with `set_tid`, `include/uapi/linux/sched.h`).
+    ///
+    /// Without the privilege for that the next free ID is steered through `ns_last_pid`, and a wrong one is an error.
+    pub fn create_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
+        const SHARED: i32 =
+            libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
+        if self.tids.contains(&tid) {
+            return Ok(());
+        }
+        let born = match self.clone3(SHARED, Some(tid)) {
+            Err(TraceeError::Call { source: nix::errno::Errno::EPERM, .. }) => {
+                let path = "/proc/sys/kernel/ns_last_pid".to_owned();
+                std::fs::write(&path, (tid - 1).to_string()).map_err(|source| TraceeError::Proc { path, source })?;
+                self.clone3(SHARED, None)?
+            }
+            other => other?,
+        };
+        holder::wait_for_birth(born)?;
+        self.tids.push(born);
+        if born == tid {
+            return Ok(());
+        }
+        self.end_thread(born)?;
+        Err(TraceeError::Call { call: "clone3 (thread ID taken)", tid, source: nix::errno::Errno::EEXIST })
+    }
+
+    fn clone3(&mut self, flags: i32, tid: Option<i32>) -> Result<i32, TraceeError> {
+        // struct clone_args up to cgroup; set_tid and set_tid_size are its ninth and tenth words.
+        let at = self.scratch.start;
+        let list = RunAddress(at.0 + 128);
+        let mut block = [0u64; 11];
+        block[0] = flags as u64;
+        if tid.is_some() {
+            (block[8], block[9]) = (list.0, 1);
+        }
+        let mut bytes: Vec<u8> = block.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.resize(128, 0);
+        bytes.extend(tid.unwrap_or(0).to_le_bytes());
+        self.memory.write(at, &bytes)?;
+        let registers = self.call_registers(self.pid, libc::SYS_clone3, &[at.0, 88])?;
+        let outcome = call::run(self.pid, "clone3", &registers)?;
+        self.held_back.extend(outcome.held_back);
+        call::checked(self.pid, "clone3", outcome.result)?;
+        outcome.born.ok_or(TraceeError::Gone { tid: self.pid, operation: "making a thread" })
+    }
+
+    /// Ends a thread that must not be there.
+    fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
+        let registers = self.call_registers(tid, libc::SYS_exit, &[0])?;
+        self.tids.retain(|known| *known != tid);
+        match call::run(tid, "exit", &registers) {
+            Err(TraceeError::Gone { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(TraceeError::UnexpectedStop { tid, status: 0, operation: "exit" }),
+        }
+    }
+
+    /// Calls the function at `address` in the leader, on a stack in the scratch range, with `fs_base` as its thread
+    /// pointer, and returns its result. A function that faults or does not return within `limit` is an error.
+    pub fn call_function(
+        &mut self,
+        address: RunAddress,
+        arguments: &[u64],
+        fs_base: u64,
+        limit: Duration,
+    ) -> Result<u64, TraceeError> {
+        const OPERATION: &str = "run a function of the new program";
+        // The stack grows down from the middle of the scratch range; on entry rsp is 8 below a multiple of 16.
+        let stack = ((self.scratch.start.0 + ARGUMENTS) & !15) - 8;
+        self.memory.write(RunAddress(stack), &(self.code.0 + LANDING).to_le_bytes())?;
+        let tid = self.pid;
+        let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
+        let registers = Registers {
+            rip: address.0,
+            rsp: stack,
+            rdi: argument(0),
+            rsi: argument(1),
+            rdx: argument(2),
+            fs_base,
+            orig_rax: u64::MAX,
+            ..ptrace::registers(tid)?
+        };
+        ptrace::set_registers(tid, &registers)?;
+        let deadline = Instant::now() + limit;
+        loop {
+            ptrace::resume_to_syscall(tid)?;
+            match ptrace::wait(tid, deadline, OPERATION)? {
+                // The landing calls `pause` with the result in rdi; any other call belongs to the function.
+                Event::Syscall => {
+                    let now = ptrace::registers(tid)?;
+                    if now.rip == self.code.0 + SYSCALL + 2 && now.orig_rax == libc::SYS_pause as u64 {
+                        return Ok(now.rdi);
+                    }
+                }
+                Event::Stop => {}
+                Event::Signal(signal) => {
+                    return Err(TraceeError::UnexpectedStop { tid, status: signal << 8, operation: OPERATION });
+                }
+                Event::Ended => return Err(TraceeError::Gone { tid, operation: OPERATION }),
+                _ => return Err(TraceeError::UnexpectedStop { tid, status: 0, operation: OPERATION }),
+            }
+        }
+    }
+
+    /// Gives the process a descriptor for each of `descriptors`; all are close-on-exec.
+    pub fn import_all(&mut self, descriptors: &[BorrowedFd<'_>]) -> Result<Vec<RawFd>, TraceeError> {
+        let mut numbers = Vec::with_capacity(descriptors.len());
+        for batch in descriptors.chunks(transfer::BATCH) {
+            let channel = match self.channel.take() {
+                Some(channel) => channel,
+                None => Channel::open(self)?,
+            };
+            let sent = channel.send(self, batch);
+            self.channel = Some(channel);
+            numbers.extend(sent?);
+        }
+        Ok(numbers)
+    }
+
+    /// Closes the channel that descriptors came through, so that the process has its own descriptors only.
+    pub fn close_channel(&mut self) -> Result<(), TraceeError> {
+        match self.channel.take() {
+            Some(channel) => channel.close(self),
+            None => Ok(()),
+        }
+    }
+
+    fn call_registers(&self, tid: i32, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
+        let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
+        Ok(Registers {
+            rip: self.code.0 + SYSCALL,
+            rax: number as u64,
+            orig_rax: u64::MAX,
+            rdi: argument(0),
+            rsi: argument(1),
+            rdx: argument(2),
+            r10: argument(3),
+            r8: argument(4),
+            r9: argument(5),
+            ..ptrace::registers(tid)?
+        })
+    }
+}
+
+impl Injector for Emptied {
+    fn threads(&self) -> &[i32] {
+        &self.tids
+    }
+
+    fn call(&mut self, tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError> {
+        let registers = self.call_registers(tid, number, arguments)?;
+        let outcome = call::run(tid, name, &registers)?;
+        self.held_back.extend(outcome.held_back);
+        call::checked(tid, name, outcome.result)
+    }
+
+    fn memory(&self) -> &RemoteMemory {
+        &self.memory
+    }
+
+    fn scratch(&self) -> RunRange {
+        RunRange::new(self.scratch.start.0, self.scratch.start.0 + ARGUMENTS)
+    }
+
+    fn import(&mut self, descriptor: BorrowedFd<'_>) -> Result<RawFd, TraceeError> {
+        Ok(self.import_all(&[descriptor])?[0])
+    }
+
+    fn export(&mut self, number: RawFd) -> Result<OwnedFd, TraceeError> {
+        target::duplicate(&self.pidfd, self.pid, number)
+    }
+}

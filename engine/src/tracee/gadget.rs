@@ -1,0 +1,93 @@
+//! Instruction sequences of the target's own code that injected calls run through. Nothing is ever written into its code.
+//!
+//! `syscall; ret` makes a call and returns to the address on top of the stack; `mov $15,%eax; syscall` there is
+//! `rt_sigreturn`, which puts back the registers of the signal frame above it. Chained, they make an injected call heal
+//! itself. Both are in every glibc (`__restore_rt`, the tail of many wrappers) and are looked for in all executable memory.
+
+use dsu_formats::address::RunAddress;
+
+use super::error::TraceeError;
+use super::memory::RemoteMemory;
+use super::procfs::{self, MapLine};
+
+/// Where the two sequences are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gadgets {
+    /// `syscall; ret`.
+    pub(super) syscall_ret: RunAddress,
+    /// `mov $15,%eax; syscall` or `mov $15,%rax; syscall`.
+    pub(super) sigreturn: RunAddress,
+}
+
+const SYSCALL_RET: &[u8] = &[0x0f, 0x05, 0xc3];
+const SIGRETURN_EAX: &[u8] = &[0xb8, 15, 0, 0, 0, 0x0f, 0x05];
+const SIGRETURN_RAX: &[u8] = &[0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
+
+/// Code is read in pieces that overlap by more than the longest sequence.
+const PIECE: usize = 256 * 1024;
+const OVERLAP: usize = 16;
+
+impl Gadgets {
+    /// Finds both sequences in the executable mappings of the process, the C library's first.
+    pub(super) fn find(memory: &RemoteMemory) -> Result<Self, TraceeError> {
+        let pid = memory.pid();
+        let mut code: Vec<MapLine> = procfs::maps(pid)?.into_iter().filter(is_code).collect();
+        code.sort_by_key(|line| !line.name.contains("libc"));
+        let mut search = Search::default();
+        for line in &code {
+            search.scan(memory, line);
+            if let (Some(syscall_ret), Some(sigreturn)) = (search.syscall_ret, search.sigreturn) {
+                return Ok(Self { syscall_ret, sigreturn });
+            }
+        }
+        let sequence = if search.syscall_ret.is_none() { "syscall; ret" } else { "mov $15,%eax; syscall" };
+        Err(TraceeError::NoGadget { pid, sequence })
+    }
+}
+
+fn is_code(line: &MapLine) -> bool {
+    line.access.starts_with("r-x") && line.inode != 0
+}
+
+#[derive(Default)]
+struct Search {
+    syscall_ret: Option<RunAddress>,
+    sigreturn: Option<RunAddress>,
+}
+
+impl Search {
+    fn scan(&mut self, memory: &RemoteMemory, line: &MapLine) {
+        let mut start = line.start;
+        while start < line.end && (self.syscall_ret.is_none() || self.sigreturn.is_none()) {
+            let mut piece = vec![0; PIECE.min((line.end - start) as usize)];
+            // A page past the end of its file cannot be read; another mapping will do.
+            if memory.read(RunAddress(start), &mut piece).is_err() {
+                return;
+            }
+            self.look_in(&piece, start);
+            start += (PIECE - OVERLAP) as u64;
+        }
+    }
+
+    fn look_in(&mut self, piece: &[u8], start: u64) {
+        let at = |pattern: &[u8]| {
+            piece.windows(pattern.len()).position(|window| window == pattern).map(|i| RunAddress(start + i as u64))
+        };
+        self.syscall_ret = self.syscall_ret.or_else(|| at(SYSCALL_RET));
+        self.sigreturn = self.sigreturn.or_else(|| at(SIGRETURN_RAX)).or_else(|| at(SIGRETURN_EAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_c_library_of_this_process_has_both_sequences() {
+        let memory = RemoteMemory::open(std::process::id() as i32).unwrap();
+        let found = Gadgets::find(&memory).unwrap();
+        let mut code = [0; 3];
+        memory.read(found.syscall_ret, &mut code).unwrap();
+        assert_eq!(code, SYSCALL_RET);
+    }
+}

@@ -1,0 +1,137 @@
+//! The task that keeps the old address space alive while the vessel is filled.
+//!
+//! It shares memory with the target (CLONE_VM), nothing else: its copy of the descriptor table is emptied, it has a session
+//! of its own, blocks every signal, and its only code path is a chain that calls `pause` and returns into itself.
+
+use dsu_formats::address::RunAddress;
+use dsu_formats::model::latest::Registers;
+
+use super::borrowed::{Borrowed, Undo};
+use super::call;
+use super::error::TraceeError;
+use super::inject::Injector;
+use super::memory::RemoteMemory;
+use super::ptrace::{self, Event};
+use super::sigframe;
+
+/// A parked holder, traced by the engine. It outlives the value: ending it is a decision of the transaction.
+#[derive(Debug)]
+pub struct Holder {
+    pid: i32,
+    memory: RemoteMemory,
+}
+
+impl Holder {
+    /// The task.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The old address space.
+    pub fn memory(&self) -> &RemoteMemory {
+        &self.memory
+    }
+
+    /// Ends the task.
+    pub fn end(self) {
+        end_task(self.pid);
+    }
+}
+
+impl Borrowed {
+    /// Makes the holder. Should the engine die later, the leader's chain ends it.
+    ///
+    /// A first task makes the second and ends, so that the holder is nobody's child: the target never sees one, and whoever
+    /// adopts orphans reaps it.
+    pub fn start_holder(&mut self) -> Result<Holder, TraceeError> {
+        let leader = self.tids[0];
+        let parked = self.lay_parking_frame(leader)?;
+        ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
+        let registers = self.leader_registers(libc::SYS_clone, &clone_arguments(parked))?;
+        let parent = clone(leader, &registers)?;
+        self.push_undo(leader, &kill(parent))?;
+        let born = self.clone_holder(parent, parked);
+        end_task(parent);
+        self.pop_undo(leader)?;
+        let options = libc::__WALL as u32 as u64;
+        self.leader_call("wait4", libc::SYS_wait4, &[parent as u64, 0, options, 0])?;
+        let born = born?;
+        self.push_undo(leader, &kill(born))?;
+        match RemoteMemory::open(born) {
+            Ok(memory) => Ok(Holder { pid: born, memory }),
+            Err(error) => {
+                end_task(born);
+                self.pop_undo(leader)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn clone_holder(&mut self, parent: i32, parked: RunAddress) -> Result<i32, TraceeError> {
+        wait_for_birth(parent)?;
+        let base = ptrace::registers(parent)?;
+        let gadgets = self.gadgets();
+        let registers = |number, arguments: &[u64]| sigframe::call_registers(gadgets, &base, number, arguments, parked);
+        let in_parent = |name, number, arguments: &[u64]| {
+            let outcome = call::run(parent, name, &registers(number, arguments))?;
+            call::checked(parent, name, outcome.result)
+        };
+        in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
+        in_parent("setsid", libc::SYS_setsid, &[])?;
+        ptrace::set_options(parent, ptrace::OPTIONS)?;
+        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(parked)))?;
+        wait_for_birth(born)?;
+        Ok(born)
+    }
+
+    /// A frame whose registers call `pause` and return into the frame itself, all signals blocked.
+    fn lay_parking_frame(&mut self, leader: i32) -> Result<RunAddress, TraceeError> {
+        let at = self.new_frame(leader)?;
+        let base = Registers { fs_base: 0, ..self.stopped().threads()[0].registers };
+        let frame = sigframe::call_frame(self.gadgets(), &base, libc::SYS_pause, &[], at);
+        self.memory().write(at, &frame)?;
+        Ok(at)
+    }
+}
+
+/// Memory shared, nothing else; no signal at its end; the parking frame as its stack.
+fn clone_arguments(parked: RunAddress) -> [u64; 5] {
+    [libc::CLONE_VM as u64, parked.0, 0, 0, 0]
+}
+
+fn clone(tid: i32, registers: &Registers) -> Result<i32, TraceeError> {
+    let outcome = call::run(tid, "clone", registers)?;
+    call::checked(tid, "clone", outcome.result)?;
+    outcome.born.ok_or(TraceeError::Gone { tid, operation: "making the holder" })
+}
+
+fn kill(pid: i32) -> Undo {
+    Undo { number: libc::SYS_kill, arguments: vec![pid as u64, libc::SIGKILL as u64] }
+}
+
+/// Kills a traced task and takes the report of its end.
+fn end_task(pid: i32) {
+    // SAFETY: kill and waitpid take plain numbers and a status that outlives the call.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        let mut status = 0;
+        loop {
+            let reaped = libc::waitpid(pid, &raw mut status, libc::__WALL);
+            let again = reaped == pid && !libc::WIFEXITED(status) && !libc::WIFSIGNALED(status);
+            let interrupted = reaped == -1 && nix::errno::Errno::last() == nix::errno::Errno::EINTR;
+            if !again && !interrupted {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the first stop of a task that a traced task has just made.
+pub(super) fn wait_for_birth(tid: i32) -> Result<(), TraceeError> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    match ptrace::wait(tid, deadline, "be born")? {
+        Event::Stop => Ok(()),
+        Event::Ended => Err(TraceeError::Gone { tid, operation: "being born" }),
+        _ => Err(TraceeError::UnexpectedStop { tid, status: 0, operation: "being born" }),
+    }
+}

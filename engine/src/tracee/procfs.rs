@@ -1,0 +1,123 @@
+//! The few files of `/proc` that taking and letting go of a process needs. Resources read theirs through [`read`].
+
+use std::fs;
+
+use super::error::TraceeError;
+
+/// Reads `/proc/PID/NAME` whole.
+pub fn read(pid: i32, name: &str) -> Result<Vec<u8>, TraceeError> {
+    let path = format!("/proc/{pid}/{name}");
+    fs::read(&path).map_err(|source| TraceeError::Proc { path, source })
+}
+
+/// Reads `/proc/PID/NAME` as text; bytes that are no UTF-8 are replaced.
+pub fn read_text(pid: i32, name: &str) -> Result<String, TraceeError> {
+    read(pid, name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Value of a `Key:` line of `/proc/PID/status`, trimmed.
+pub fn status_field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
+}
+
+/// IDs of the live threads of a process, ascending.
+pub fn thread_ids(pid: i32) -> Result<Vec<i32>, TraceeError> {
+    let path = format!("/proc/{pid}/task");
+    let failed = |source| TraceeError::Proc { path: path.clone(), source };
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(&path).map_err(failed)? {
+        if let Some(tid) = entry.map_err(failed)?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            ids.push(tid);
+        }
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// State letter of a task (`R`, `S`, `D`, `T`, `t`, `Z`, …), if it exists.
+pub fn state(tid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Words for messages about a thread that does not react.
+pub fn describe_state(tid: i32) -> String {
+    let wait = fs::read_to_string(format!("/proc/{tid}/wchan")).unwrap_or_default();
+    match state(tid) {
+        None => "it is gone".to_owned(),
+        Some(letter) if wait.is_empty() || wait == "0" => format!("state {letter}"),
+        Some(letter) => format!("state {letter}, in {wait}"),
+    }
+}
+
+/// One line of `/proc/PID/maps`, as far as the search for code needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapLine {
+    /// First address.
+    pub start: u64,
+    /// First address past it.
+    pub end: u64,
+    /// `rwxp` field.
+    pub access: String,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Inode; 0 for anonymous memory.
+    pub inode: u64,
+    /// Path or bracketed name; may be empty.
+    pub name: String,
+}
+
+/// Parses `/proc/PID/maps`.
+pub fn maps(pid: i32) -> Result<Vec<MapLine>, TraceeError> {
+    let text = read_text(pid, "maps")?;
+    text.lines()
+        .map(|line| {
+            parse_map_line(line).ok_or_else(|| TraceeError::ProcText {
+                path: format!("/proc/{pid}/maps"),
+                expected: "a line of the form START-END rwxp OFFSET DEV INODE PATH",
+                found: line.to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn parse_map_line(line: &str) -> Option<MapLine> {
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let access = fields.next()?.to_owned();
+    let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let _device = fields.next()?;
+    let inode = fields.next()?.parse().ok()?;
+    Some(MapLine {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        access,
+        offset,
+        inode,
+        name: fields.next().unwrap_or("").trim_start().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_line_with_spaces_in_its_path_is_read_whole() {
+        let line = parse_map_line("7f00-8f00 r-xp 00001000 08:01 42                     /a b (deleted)").unwrap();
+        assert_eq!((line.start, line.end, line.offset, line.inode), (0x7f00, 0x8f00, 0x1000, 42));
+        assert_eq!(line.name, "/a b (deleted)");
+        assert_eq!(line.access, "r-xp");
+    }
+
+    #[test]
+    fn a_map_line_without_a_path_has_an_empty_name() {
+        assert_eq!(parse_map_line("1000-2000 rw-p 00000000 00:00 0 ").unwrap().name, "");
+        assert_eq!(parse_map_line("nonsense"), None);
+    }
+
+    #[test]
+    fn own_state_is_running() {
+        assert_eq!(state(std::process::id() as i32).map(|letter| "RS".contains(letter)), Some(true));
+    }
+}

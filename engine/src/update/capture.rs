@@ -1,0 +1,154 @@
+//! Everything about a stopped process, brought into the saved types.
+
+use dsu_formats::address::RunRange;
+use dsu_formats::model::latest::{
+    AddressSpace, Descriptors, Generation, Host, Manifest, ProcessSignals, ProgramId, Snapshot, Thread, Tree,
+};
+
+use crate::resources::memory::{OwnPages, Scanner};
+use crate::resources::{self, Obstacle, ResourceError, Status};
+use crate::tracee::borrowed::Borrowed;
+use crate::tracee::inject::Injector;
+use crate::tracee::stopped::StoppedThread;
+use crate::tracee::syscall;
+
+/// A captured process.
+#[derive(Debug)]
+pub struct Captured {
+    /// Everything but pages.
+    pub snapshot: Snapshot,
+    /// Private pages that have bytes of their own.
+    pub own_pages: OwnPages,
+    /// What cannot be carried.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// What the capture needs and can be found out before the stop.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The program that runs.
+    pub program: ProgramId,
+    /// The machine.
+    pub host: Host,
+}
+
+/// Captures a stopped process.
+pub fn capture(borrowed: &mut Borrowed, facts: &Facts) -> Result<Captured, ResourceError> {
+    let pid = borrowed.memory().pid();
+    let tids = borrowed.threads().to_vec();
+    let statuses = tids.iter().map(|tid| Status::read(pid, *tid)).collect::<Result<Vec<_>, _>>()?;
+    let Some(leader) = statuses.first() else {
+        return Err(ResourceError::Unexpected {
+            object: format!("process {pid}"),
+            expected: "at least one thread",
+            found: "none".to_owned(),
+        });
+    };
+    let memory = resources::memory::capture_mappings(pid, &[borrowed.scratch_mapping()])?;
+    let mut obstacles = resources::memory::blockers(&memory);
+    obstacles.extend(resources::agreement::disagreements(pid, &tids, &statuses)?);
+    let own_pages = resources::memory::scan_own_pages(pid, &memory.mappings, Scanner::Best)?;
+    let layout = resources::memory::capture_layout(borrowed)?;
+    let modules = resources::modules::capture_modules(borrowed.memory(), &layout, &memory.mappings, 0)?;
+    let mut mappings = memory.mappings;
+    resources::modules::fill_build_ids(borrowed.memory(), &modules, &mut mappings);
+    let threads = capture_threads(borrowed, &statuses)?;
+    obstacles.extend(resources::threads::blockers(&threads));
+    let process = resources::process::capture(borrowed, leader)?;
+    obstacles.extend(resources::process::blockers(&process));
+    let credentials = resources::credentials::capture(borrowed, leader)?;
+    obstacles.extend(resources::credentials::blockers(&credentials));
+    let signals = ProcessSignals {
+        handlers: resources::signals::capture_handlers(borrowed, leader)?,
+        pending: borrowed.shared_pending().to_vec(),
+    };
+    let timers = resources::timers::capture(borrowed)?;
+    obstacles.extend(resources::timers::blockers(&timers, resources::timers::Path::Hot));
+    let snapshot = Snapshot {
+        manifest: manifest(facts, &threads),
+        tree: Tree { processes: vec![process] },
+        address_spaces: vec![AddressSpace { mappings, layout, lock_future: memory.lock_future }],
+        modules,
+        threads,
+        signals: vec![signals],
+        timers: vec![timers],
+        descriptors: Descriptors::default(),
+        credentials: vec![credentials],
+        limits: vec![resources::limits::read_limits(pid)?],
+        generations: vec![Generation::default()],
+    };
+    Ok(Captured { snapshot, own_pages, obstacles })
+}
+
+/// Where ptrace puts the enabled components in an XSAVE area (`arch/x86/include/asm/user.h`).
+const XCR0_OFFSET: usize = 464;
+
+fn manifest(facts: &Facts, threads: &[Thread]) -> Manifest {
+    let xstate = threads.first().map_or(&[][..], |thread| &thread.xstate);
+    let xfeatures = xstate.get(XCR0_OFFSET..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word));
+    let created = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Manifest {
+        engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+        created_ns: created.as_nanos() as u64,
+        program: facts.program.clone(),
+        host: Host { xfeatures, ..facts.host.clone() },
+        lineage: None,
+    }
+}
+
+fn capture_threads(borrowed: &mut Borrowed, statuses: &[Status]) -> Result<Vec<Thread>, ResourceError> {
+    let stopped: Vec<StoppedThread> = borrowed.stopped_threads().to_vec();
+    stopped
+        .into_iter()
+        .zip(statuses)
+        .map(|(thread, status)| {
+            let attributes = resources::threads::ThreadAttributes::capture(borrowed, thread.tid, status)?;
+            let mut saved = saved_thread(thread);
+            attributes.fill(&mut saved);
+            Ok(saved)
+        })
+        .collect()
+}
+
+fn saved_thread(thread: StoppedThread) -> Thread {
+    Thread {
+        process: 0,
+        tid: thread.tid,
+        name: Vec::new(),
+        registers: thread.registers,
+        in_syscall: thread.in_syscall,
+        xstate: thread.xstate,
+        signal_mask: thread.signal_mask,
+        pending: thread.pending,
+        alt_stack: Default::default(),
+        robust_list: Default::default(),
+        clear_tid: Default::default(),
+        rseq: thread.rseq,
+        affinity: Vec::new(),
+        scheduling: Default::default(),
+        io_priority: 0,
+        timer_slack_ns: 0,
+        parent_death_signal: 0,
+        seccomp_mode: 0,
+        seccomp_filters: 0,
+    }
+}
+
+/// Calls that wait for the end of a restart whose number is lost: the thread cannot be made anew now.
+pub fn unrestartable(threads: &[Thread]) -> Vec<Obstacle> {
+    threads
+        .iter()
+        .filter(|thread| thread.in_syscall.is_some_and(|call| !syscall::can_restart(&call)))
+        .map(|thread| Obstacle::Thread {
+            tid: thread.tid,
+            reason: "it restarts a system call whose number its code does not show".to_owned(),
+        })
+        .collect()
+}
+
+/// The parts of `ranges` that lie in none of `dropped`.
+pub fn carried(ranges: &[RunRange], dropped: &[RunRange]) -> Vec<RunRange> {
+    let mut dropped = dropped.to_vec();
+    dropped.sort_unstable();
+    crate::vessel::pages::subtract(ranges, &dropped)
+}

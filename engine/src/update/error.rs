@@ -1,0 +1,86 @@
+//! Why a transaction did not end as asked, and in which state it left the process.
+
+use crate::plan::blocker::{Blocker, PlanError};
+use crate::resources::{Obstacle, ResourceError};
+use crate::tracee::error::TraceeError;
+use crate::vessel::error::VesselError;
+
+use super::lock::LockError;
+
+/// A transaction that did not reach its goal.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// Another engine, or no place for locks.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The process could not be taken or called; it is untouched.
+    #[error(transparent)]
+    Tracee(#[from] TraceeError),
+    /// A resource could not be captured; the process is untouched.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The plan is blocked, or something of the process cannot be carried; it is untouched.
+    #[error("{} reasons not to go on", .blockers.len() + .obstacles.len())]
+    Blocked {
+        /// What the plan found.
+        blockers: Vec<Blocker>,
+        /// What the capture found.
+        obstacles: Vec<Obstacle>,
+    },
+    /// The process could not be read for the plan; it is untouched.
+    #[error("cannot read the process for the plan")]
+    Source(#[from] crate::plan::source::SourceError),
+    /// A step before the exec failed; the process is as it was.
+    #[error("the update was given up before the point of no return")]
+    GivenUp(#[source] Box<VesselError>),
+    /// The new image could not be restored; the old one was, and runs.
+    #[error("the new program could not be restored; the old one runs on")]
+    RolledBack(#[source] Box<VesselError>),
+    /// Neither could be restored: the process is parked with everything it owns.
+    #[error("process {pid} is parked: it could be moved neither forward nor back")]
+    Parked {
+        /// The process.
+        pid: i32,
+        /// What went wrong going forward.
+        #[source]
+        source: Box<VesselError>,
+        /// What went wrong going back.
+        back: Box<VesselError>,
+    },
+    /// The process ended meanwhile.
+    #[error("process {pid} ended during the update")]
+    Lost {
+        /// The process.
+        pid: i32,
+        /// What showed it.
+        #[source]
+        source: Box<TraceeError>,
+    },
+    /// The journal could not be written or read.
+    #[error("cannot {operation} the journal {path}")]
+    Journal {
+        /// Verb.
+        operation: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl From<PlanError> for UpdateError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Blocked(blockers) => Self::Blocked { blockers, obstacles: Vec::new() },
+            PlanError::Source(source) => Self::Source(source),
+        }
+    }
+}
+
+impl UpdateError {
+    /// A step before the exec failed and everything was undone.
+    pub fn given_up(error: impl Into<VesselError>) -> Self {
+        Self::GivenUp(Box::new(error.into()))
+    }
+}

@@ -1,0 +1,105 @@
+//! What a later engine needs to finish or take back a transaction whose engine died.
+//!
+//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, where
+//! the transaction is. They need not survive the machine, only the engine, so nothing is synced.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use dsu_formats::address::{PAGE_SIZE, RunRange};
+use dsu_formats::image::{ImageReader, ImageWriter};
+use dsu_formats::model::latest::{Extent, PageSource, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use super::error::UpdateError;
+use super::phase::Phase;
+
+/// Where a transaction is, and what it made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalV1 {
+    /// The process.
+    pub pid: i32,
+    /// Its start time in clock ticks since boot: tells it from a later process with its PID.
+    pub start_time: u64,
+    /// Phase that was reached.
+    pub phase: Phase,
+    /// The holder; 0 before there is one.
+    pub holder: i32,
+    /// Stub, trampoline and scratch of the vessel.
+    pub site: RunRange,
+    /// Private pages that the holder has.
+    pub own_pages: Vec<RunRange>,
+    /// Guards inside mappings.
+    pub guards: Vec<RunRange>,
+    /// Descriptors whose close-on-exec flag was taken off.
+    pub close_on_exec: Vec<i32>,
+}
+
+/// The journal of one process.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    image: PathBuf,
+}
+
+impl Journal {
+    /// The journal in `directory`, whether it exists or not.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self { path: directory.join("journal"), image: directory.join("old.dsu") }
+    }
+
+    /// Writes the old image, its pages left in the holder.
+    pub fn write_image(&self, snapshot: &Snapshot, own_pages: &[RunRange]) -> Result<(), UpdateError> {
+        let failed = |source| self.failed("write", &self.image, source);
+        let file = create_private(&self.image).map_err(|error| failed(Box::new(error)))?;
+        let mut writer = ImageWriter::to_file(file).map_err(|error| failed(Box::new(error)))?;
+        for range in own_pages {
+            let extent =
+                Extent { address_space: 0, start: range.start, pages: range.len() / PAGE_SIZE, source: PageSource::Holder };
+            writer.put_reference(extent).map_err(|error| failed(Box::new(error)))?;
+        }
+        writer.finish(snapshot).map(drop).map_err(|error| failed(Box::new(error)))
+    }
+
+    /// Notes where the transaction is; atomically, since the engine may die at any instant.
+    pub fn write(&self, record: &JournalV1) -> Result<(), UpdateError> {
+        let failed = |source| self.failed("write", &self.path, source);
+        let bytes = postcard::to_stdvec(record).map_err(|error| failed(Box::new(error)))?;
+        let temporary = self.path.with_extension("new");
+        let mut file = create_private(&temporary).map_err(|error| failed(Box::new(error)))?;
+        std::io::Write::write_all(&mut file, &bytes).map_err(|error| failed(Box::new(error)))?;
+        fs::rename(&temporary, &self.path).map_err(|error| failed(Box::new(error)))
+    }
+
+    /// Reads the journal; `None` when there is none.
+    pub fn read(&self) -> Result<Option<JournalV1>, UpdateError> {
+        let failed = |source| self.failed("read", &self.path, source);
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(Box::new(error))),
+            Ok(bytes) => postcard::from_bytes(&bytes).map(Some).map_err(|error| failed(Box::new(error))),
+        }
+    }
+
+    /// Opens the old image.
+    pub fn read_image(&self) -> Result<ImageReader, UpdateError> {
+        ImageReader::open(&self.image).map_err(|error| self.failed("read", &self.image, Box::new(error)))
+    }
+
+    /// Removes both files: the transaction is over.
+    pub fn remove(&self) {
+        // Left-overs are told from a live transaction by the process's start time.
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.image);
+    }
+
+    fn failed(&self, operation: &'static str, path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> UpdateError {
+        UpdateError::Journal { operation, path: path.to_owned(), source }
+    }
+}
+
+/// A process's secrets are in its registers: nobody else may read the files.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
+}

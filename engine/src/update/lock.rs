@@ -1,0 +1,113 @@
+//! One engine at a time for one process, and the directory where its journal lies.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// Why a process could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another engine works on it.
+    #[error("another dsu is working on process {pid}")]
+    Busy {
+        /// The process.
+        pid: i32,
+    },
+    /// The directory for locks and journals cannot be used.
+    #[error("cannot use {path} for locks and journals")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The directory belongs to somebody else, who could plant a journal in it.
+    #[error("{path} belongs to user {owner}, not to user {user}")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who runs the engine.
+        user: u32,
+    },
+}
+
+/// Held while an engine works on a process; the kernel drops it with the engine.
+#[derive(Debug)]
+pub struct ProcessLock {
+    directory: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl ProcessLock {
+    /// Locks `pid`, or says that another engine has it.
+    pub fn acquire(pid: i32) -> Result<Self, LockError> {
+        let directory = private_directory(&runtime_directory())?.join(pid.to_string());
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LockError::Directory { path, source }
+        };
+        create_private(&directory).map_err(failed(&directory))?;
+        let path = directory.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { directory, _lock: lock }),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(LockError::Busy { pid }),
+            Err((_, source)) => Err(LockError::Directory { path, source: source.into() }),
+        }
+    }
+
+    /// Where the journal of this process lies.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// `/run/dsu` for root, the user's runtime directory or `/tmp` for others.
+fn runtime_directory() -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/run/dsu");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) => PathBuf::from(directory).join("dsu"),
+        None => PathBuf::from(format!("/tmp/dsu-{}", nix::unistd::geteuid())),
+    }
+}
+
+fn private_directory(path: &Path) -> Result<PathBuf, LockError> {
+    let failed = |source| LockError::Directory { path: path.to_owned(), source };
+    create_private(path).map_err(failed)?;
+    let (owner, user) = (fs::symlink_metadata(path).map_err(failed)?.uid(), nix::unistd::geteuid().as_raw());
+    if owner != user {
+        return Err(LockError::Foreign { path: path.to_owned(), owner, user });
+    }
+    Ok(path.to_owned())
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locked_process_is_busy_until_the_lock_is_dropped() {
+        // No process has this number: it is above the largest pid_max.
+        let pid = (1 << 22) + 17;
+        let first = ProcessLock::acquire(pid).unwrap();
+        assert!(matches!(ProcessLock::acquire(pid), Err(LockError::Busy { .. })));
+        let directory = first.directory().to_owned();
+        drop(first);
+        drop(ProcessLock::acquire(pid).unwrap());
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,284 @@
+//! From a planned rewrite to a process that runs it, or back.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use dsu_formats::address::RunRange;
+use dsu_formats::model::latest::Snapshot;
+
+use super::capture::{self, Captured};
+use super::error::UpdateError;
+use super::journal::{Journal, JournalV1};
+use super::phase::Phase;
+use super::timeline::Timeline;
+use crate::plan::rewrite::Rewrite;
+use crate::tracee::borrowed::{Borrowed, Undo};
+use crate::tracee::emptied::{self, Emptied};
+use crate::tracee::error::TraceeError;
+use crate::tracee::fault;
+use crate::tracee::holder::Holder;
+use crate::tracee::inject::Injector;
+use crate::tracee::release::FinalState;
+use crate::vessel::error::VesselError;
+use crate::vessel::files::MappedFiles;
+use crate::vessel::pages::PageProvider;
+use crate::vessel::restore::{Restore, restore};
+use crate::vessel::{site, stub};
+
+/// A stopped process, its image, and what to make of it.
+pub struct Transaction<'a> {
+    /// What was captured.
+    pub captured: &'a Captured,
+    /// The plan.
+    pub rewrite: &'a Rewrite,
+    /// The program to move to.
+    pub new_program: &'a File,
+    /// The program that runs, for the way back.
+    pub old_program: &'a File,
+    /// Close-on-exec descriptors of the process.
+    pub close_on_exec: Vec<i32>,
+    /// Where the journal goes.
+    pub journal: &'a Journal,
+    /// When the process was stopped.
+    pub stopped_at: Instant,
+    /// Start time of the process.
+    pub start_time: u64,
+}
+
+/// A holder whose memory is still wanted after the commit; ended when dropped.
+#[derive(Debug)]
+pub struct OldMemory {
+    holder: Option<Holder>,
+}
+
+impl OldMemory {
+    /// The holder.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+}
+
+impl Drop for OldMemory {
+    fn drop(&mut self) {
+        if let Some(holder) = self.holder.take() {
+            holder.end();
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Runs the transaction to its end. On success the new program runs, and the old memory is there until dropped.
+    pub fn run(&self, mut borrowed: Borrowed, timeline: &mut Timeline) -> Result<OldMemory, UpdateError> {
+        let prepared = self.prepare(&mut borrowed).map_err(UpdateError::given_up)?;
+        let (holder, record) = match self.leave_old(&mut borrowed, &prepared) {
+            Ok(both) => both,
+            Err(error) => {
+                self.journal.remove();
+                return Err(error);
+            }
+        };
+        timeline.mark("prepare vessel");
+        let emptied = match borrowed.exec(prepared.stub, prepared.site) {
+            Ok(emptied) => emptied,
+            Err((Some(borrowed), error)) => {
+                holder.end();
+                drop(borrowed);
+                self.journal.remove();
+                return Err(UpdateError::given_up(error));
+            }
+            Err((None, source)) => {
+                holder.end();
+                return Err(UpdateError::Lost { pid: record.pid, source: Box::new(source) });
+            }
+        };
+        timeline.mark("exec");
+        self.fill(emptied, holder, record, &prepared.files, timeline)
+    }
+
+    /// Opens what the vessel will need; the process is only read, but for the stub's descriptor.
+    fn prepare(&self, borrowed: &mut Borrowed) -> Result<Prepared, VesselError> {
+        let old = &self.captured.snapshot;
+        let new = &self.rewrite.snapshot;
+        let mut files = MappedFiles::open_all(borrowed.memory().pid(), mappings(old))?;
+        for mapping in mappings(new) {
+            if files.get(mapping).is_none() {
+                files.add_if_same(mapping, self.new_program)?;
+            }
+        }
+        let length = emptied::site_length(old.threads.len());
+        let taken = mappings(old).iter().chain(mappings(new)).map(|mapping| mapping.range);
+        let scratch = borrowed.scratch_mapping();
+        let site = site::choose(length, taken.chain([scratch]))?;
+        let stub = stub::make(site.start)?;
+        let stub = borrowed.import(stub.as_fd())?;
+        Ok(Prepared { files, site, stub })
+    }
+
+    /// Takes off the process what the exec would act upon, starts the holder, writes the journal.
+    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
+        pass(Phase::Planned)?;
+        let leader = borrowed.threads()[0];
+        for number in &self.close_on_exec {
+            let flags = |flags: i32| vec![*number as u64, libc::F_SETFD as u64, flags as u64];
+            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC) };
+            borrowed.call_undoable(leader, "fcntl", libc::SYS_fcntl, &flags(0), &undo).map_err(UpdateError::given_up)?;
+        }
+        for thread in &self.captured.snapshot.threads {
+            let (list, word) = (thread.robust_list, thread.clear_tid);
+            let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![list.head.0, 24] };
+            borrowed
+                .call_undoable(thread.tid, "set_robust_list", libc::SYS_set_robust_list, &[0, 24], &undo)
+                .map_err(UpdateError::given_up)?;
+            let undo = Undo { number: libc::SYS_set_tid_address, arguments: vec![word.0] };
+            borrowed
+                .call_undoable(thread.tid, "set_tid_address", libc::SYS_set_tid_address, &[0], &undo)
+                .map_err(UpdateError::given_up)?;
+        }
+        let holder = borrowed.start_holder().map_err(UpdateError::given_up)?;
+        let record = JournalV1 {
+            pid: leader,
+            start_time: self.start_time,
+            phase: Phase::Executed,
+            holder: holder.pid(),
+            site: prepared.site,
+            own_pages: self.captured.own_pages.runs.clone(),
+            guards: self.captured.own_pages.guards.clone(),
+            close_on_exec: self.close_on_exec.clone(),
+        };
+        let written = self
+            .journal
+            .write_image(&self.captured.snapshot, &record.own_pages)
+            .and_then(|()| self.journal.write(&record))
+            .and_then(|()| pass(Phase::Executed));
+        match written {
+            Ok(()) => Ok((holder, record)),
+            Err(error) => {
+                holder.end();
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills the vessel with the new image and commits, or goes back.
+    fn fill(
+        &self,
+        mut emptied: Emptied,
+        holder: Holder,
+        record: JournalV1,
+        files: &MappedFiles,
+        timeline: &mut Timeline,
+    ) -> Result<OldMemory, UpdateError> {
+        let finals = match self.restore_new(&mut emptied, &holder, files) {
+            Ok(finals) => finals,
+            Err(failure) => return self.go_back(emptied, failure, holder, &record, files),
+        };
+        timeline.mark("restore");
+        match self.commit(emptied, finals, &record) {
+            Ok(()) => {
+                timeline.mark("commit");
+                timeline.resume();
+                self.journal.remove();
+                Ok(OldMemory { holder: Some(holder) })
+            }
+            Err((emptied, failure)) => self.go_back(*emptied, failure, holder, &record, files),
+        }
+    }
+
+    /// Everything up to the opening of the gate can still fail and gives the vessel back.
+    fn commit(&self, emptied: Emptied, finals: Vec<FinalState>, record: &JournalV1) -> Result<(), (Box<Emptied>, VesselError)> {
+        let gated = emptied.gate(finals).map_err(|(emptied, error)| (emptied, error.into()))?;
+        let noted = self.journal.write(&JournalV1 { phase: Phase::Filled, ..record.clone() });
+        if let Err(error) = noted.and_then(|()| pass(Phase::Filled)) {
+            tracing::warn!(%error, "the commit was given up");
+            let failure = TraceeError::Call { call: "the commit", tid: record.pid, source: nix::errno::Errno::EIO };
+            return Err((Box::new(gated.withdraw()), failure.into()));
+        }
+        match gated.commit() {
+            Ok(()) => Ok(()),
+            Err((Some(emptied), error)) => Err((emptied, error.into())),
+            Err((None, error)) => {
+                tracing::warn!(%error, "the process runs, but the engine could not tidy up after itself");
+                Ok(())
+            }
+        }
+    }
+
+    /// The old image goes back into the same vessel, by the code that restored the new one.
+    fn go_back(
+        &self,
+        mut emptied: Emptied,
+        failure: VesselError,
+        holder: Holder,
+        record: &JournalV1,
+        files: &MappedFiles,
+    ) -> Result<OldMemory, UpdateError> {
+        match self.restore_old(&mut emptied, &holder, files) {
+            Ok(finals) => match self.commit(emptied, finals, record) {
+                Ok(()) => {
+                    holder.end();
+                    self.journal.remove();
+                    Err(UpdateError::RolledBack(Box::new(failure)))
+                }
+                Err((_, back)) => Err(UpdateError::Parked { pid: record.pid, source: Box::new(failure), back: Box::new(back) }),
+            },
+            Err(back) => Err(UpdateError::Parked { pid: record.pid, source: Box::new(failure), back: Box::new(back) }),
+        }
+    }
+
+    fn restore_old(&self, emptied: &mut Emptied, holder: &Holder, files: &MappedFiles) -> Result<Vec<FinalState>, VesselError> {
+        emptied.unmap_all()?;
+        let own = &self.captured.own_pages;
+        restore(
+            emptied,
+            &Restore {
+                snapshot: &self.captured.snapshot,
+                files,
+                pages: PageProvider::Holder { holder, ranges: own.runs.clone() },
+                guards: &own.guards,
+                patches: &[],
+                contents: &[],
+                resolvers: &[],
+                protect_after: &[],
+                executable: Some(self.old_program.as_fd()),
+                close_on_exec: &self.close_on_exec,
+                stopped_at: self.stopped_at,
+            },
+        )
+    }
+
+    fn restore_new(&self, emptied: &mut Emptied, holder: &Holder, files: &MappedFiles) -> Result<Vec<FinalState>, VesselError> {
+        let rewrite = self.rewrite;
+        restore(
+            emptied,
+            &Restore {
+                snapshot: &rewrite.snapshot,
+                files,
+                pages: PageProvider::Holder { holder, ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped) },
+                guards: &capture::carried(&self.captured.own_pages.guards, &rewrite.dropped),
+                patches: &rewrite.patches,
+                contents: &rewrite.contents,
+                resolvers: &rewrite.resolvers,
+                protect_after: &rewrite.protect_after,
+                executable: Some(self.new_program.as_fd()),
+                close_on_exec: &self.close_on_exec,
+                stopped_at: self.stopped_at,
+            },
+        )
+    }
+}
+
+struct Prepared {
+    files: MappedFiles,
+    site: RunRange,
+    stub: i32,
+}
+
+fn mappings(snapshot: &Snapshot) -> &[dsu_formats::model::latest::Mapping] {
+    snapshot.address_spaces.first().map_or(&[], |space| &space.mappings)
+}
+
+fn pass(phase: Phase) -> Result<(), UpdateError> {
+    fault::pass(phase.name())
+        .map_err(|source| UpdateError::given_up(TraceeError::Call { call: phase.name(), tid: 0, source }))
+}

@@ -1,0 +1,117 @@
+//! The one way from an image to a process: an emptied process in, a process before the gate out.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use dsu_formats::address::RunRange;
+use dsu_formats::model::latest::{Protection, Snapshot};
+
+use super::error::VesselError;
+use super::files::MappedFiles;
+use super::pages::PageProvider;
+use super::{fill, mapping, threads, verify};
+use crate::plan::rewrite::{Contents, Patch, Resolver};
+use crate::resources;
+use crate::tracee::emptied::Emptied;
+use crate::tracee::fault;
+use crate::tracee::inject::Injector;
+use crate::tracee::release::FinalState;
+
+/// A selector of an indirect function compares a few CPU features.
+const RESOLVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// What to restore, and from where.
+pub struct Restore<'a> {
+    /// Everything but pages.
+    pub snapshot: &'a Snapshot,
+    /// Files below mappings.
+    pub files: &'a MappedFiles,
+    /// Pages that are carried.
+    pub pages: PageProvider<'a>,
+    /// Guards inside mappings (`MADV_GUARD_INSTALL`).
+    pub guards: &'a [RunRange],
+    /// Words to store over carried pages.
+    pub patches: &'a [Patch],
+    /// Bytes of mappings that a plan made.
+    pub contents: &'a [Contents],
+    /// Selectors of indirect functions to run.
+    pub resolvers: &'a [Resolver],
+    /// Ranges that become read-only once they are filled.
+    pub protect_after: &'a [RunRange],
+    /// What `/proc/PID/exe` is to show.
+    pub executable: Option<BorrowedFd<'a>>,
+    /// When the process was stopped: timers have run on since.
+    pub stopped_at: Instant,
+    /// Descriptors that are close-on-exec but had to survive the exec.
+    pub close_on_exec: &'a [i32],
+}
+
+/// Fills `vessel`, which is empty or was emptied again, and returns the states that its threads will go on with.
+pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalState>, VesselError> {
+    let snapshot = what.snapshot;
+    let Some(((process, space), (signals, credentials))) = snapshot
+        .tree
+        .processes
+        .first()
+        .zip(snapshot.address_spaces.first())
+        .zip(snapshot.signals.first().zip(snapshot.credentials.first()))
+    else {
+        return Err(VesselError::Mismatch { what: "the image", expected: "one process".into(), found: "none".into() });
+    };
+    step("map")?;
+    mapping::map_all(vessel, &space.mappings, what.files)?;
+    step("fill")?;
+    fill::fill(vessel, &space.mappings, &what.pages)?;
+    fill::patch(vessel, what.patches)?;
+    fill::store(vessel, what.contents)?;
+    run_resolvers(vessel, what)?;
+    for range in what.protect_after {
+        mapping::protect(vessel, *range, Protection { read: true, write: false, execute: false })?;
+    }
+    step("give-back")?;
+    resources::memory::give_back_guards(vessel, what.guards)?;
+    resources::memory::give_back_flags(vessel, &space.mappings)?;
+    give_back_layout(vessel, what)?;
+    resources::signals::give_back(vessel, signals)?;
+    for number in what.close_on_exec {
+        let arguments = [*number as u64, libc::F_SETFD as u64, libc::FD_CLOEXEC as u64];
+        vessel.leader_call("fcntl", libc::SYS_fcntl, &arguments)?;
+    }
+    step("threads")?;
+    threads::create(vessel, &snapshot.threads)?;
+    threads::give_back(vessel, &snapshot.threads, credentials)?;
+    if let Some(timers) = snapshot.timers.first() {
+        resources::timers::give_back(vessel, timers, what.stopped_at.elapsed())?;
+    }
+    resources::process::give_back(vessel, process)?;
+    vessel.close_channel()?;
+    step("verify")?;
+    verify::mappings(vessel, &space.mappings)?;
+    Ok(threads::final_states(&snapshot.threads))
+}
+
+fn give_back_layout(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {
+    let Some(space) = what.snapshot.address_spaces.first() else { return Ok(()) };
+    let number = what.executable.map(|file| vessel.import(file)).transpose()?;
+    let set = resources::memory::give_back_layout(vessel, &space.layout, number);
+    if let Some(number) = number {
+        vessel.leader_call("close", libc::SYS_close, &[number as u64])?;
+    }
+    Ok(set?)
+}
+
+fn run_resolvers(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {
+    let fs_base = what.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
+    for resolver in what.resolvers {
+        let address = vessel.call_function(resolver.function, &[], fs_base, RESOLVER_LIMIT)?;
+        for (slot, addend) in &resolver.slots {
+            vessel.memory().write(*slot, &address.wrapping_add_signed(*addend).to_le_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn step(name: &'static str) -> Result<(), VesselError> {
+    fault::pass(name)
+        .map_err(|source| VesselError::Tracee(crate::tracee::error::TraceeError::Call { call: name, tid: 0, source }))
+}

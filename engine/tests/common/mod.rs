@@ -1,0 +1,56 @@
+//! Programs in C that tests compile, start and talk to over pipes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A running program; killed and reaped when dropped.
+pub struct Program {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// Compiles `engine/tests/programs/NAME.c` into `directory`.
+    pub fn compile(name: &str, directory: &Path, flags: &[&str]) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name).with_extension("c");
+        let binary = directory.join(name);
+        let status = Command::new("cc")
+            .args(["-O2", "-g", "-pthread", "-o"])
+            .arg(&binary)
+            .arg(&source)
+            .args(flags)
+            .status()
+            .expect("cc can be started");
+        assert!(status.success(), "cc failed on {}", source.display());
+        binary
+    }
+
+    pub fn start(binary: &Path) -> Self {
+        let mut child =
+            Command::new(binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program can be started");
+        let input = child.stdin.take().expect("stdin is piped");
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self { child, input, output }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Sends a line and returns the line that answers it.
+    pub fn ask(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").expect("the program reads its input");
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).expect("the program answers");
+        answer.trim_end().to_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
