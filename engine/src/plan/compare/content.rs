@@ -44,6 +44,13 @@ impl Content<'_> {
         alike && same_between(&from, &to, slots.iter().map(|slot| slot.0))
     }
 
+    /// Whether the slots at `old` and `new` are bound to one symbol.
+    pub fn same_slot_symbol(&self, old: LinkAddress, new: LinkAddress) -> bool {
+        let mut a = self.sides.old.relocations(self.old, old, 8);
+        let mut b = self.sides.new.relocations(self.new, new, 8);
+        matches!((a.next(), b.next()), (Some(a), Some(b)) if a.kind == b.kind && self.same_relocation(a, b))
+    }
+
     fn same_relocation(&self, old: &Relocation, new: &Relocation) -> bool {
         match (target(self.old, old), target(self.new, new)) {
             (Target::Own(old), Target::Own(new)) => self.same_target(old, new),
