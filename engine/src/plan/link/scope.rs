@@ -2,7 +2,7 @@
 
 use dsu_formats::address::{RunAddress, RunRange};
 
-use super::symbols::{DynamicIndex, Library};
+use super::symbols::{DynamicIndex, IndexedLibrary};
 use crate::plan::source::MemorySource;
 use crate::program::elf::{DynamicSymbol, Elf};
 
@@ -10,7 +10,7 @@ use crate::program::elf::{DynamicSymbol, Elf};
 #[derive(Clone, Copy, Debug)]
 pub struct LoadedLibrary<'a> {
     /// The library.
-    pub library: &'a Library,
+    pub library: &'a IndexedLibrary,
     /// Path, for messages.
     pub path: &'a [u8],
     /// Difference of run-time and link-time addresses.

@@ -5,22 +5,75 @@ use std::sync::Arc;
 
 use object::elf;
 
+use crate::program::address::LinkAddress;
 use crate::program::elf::{DynamicSymbol, Elf, Relocation};
+use crate::program::unwind::UnwindIndex;
 
 /// A shared library (or any mapped object), indexed once before the stop.
 #[derive(Debug)]
-pub struct Library {
+pub struct IndexedLibrary {
     /// The object.
-    pub elf: Arc<Elf>,
+    pub elf: Elf,
     /// Its symbols by name.
     pub index: DynamicIndex,
+    /// How to unwind it.
+    pub unwind: Arc<UnwindIndex>,
+    /// (start, length, what) of functions in which a thread cannot be moved.
+    unsafe_places: Vec<(LinkAddress, u64, &'static str)>,
+    /// What the whole object is, when a thread cannot be moved anywhere in it.
+    unsafe_whole: Option<&'static str>,
 }
 
-impl Library {
+/// Functions of the C library in which a thread cannot be moved, with what they are.
+const UNSAFE_FUNCTIONS: [(&str, &str); 14] = [
+    ("exit", "exit"),
+    ("_exit", "exit"),
+    ("quick_exit", "exit"),
+    ("__cxa_finalize", "exit"),
+    ("fork", "a fork in progress"),
+    ("_Fork", "a fork in progress"),
+    ("vfork", "a fork in progress"),
+    ("posix_spawn", "a fork in progress"),
+    ("posix_spawnp", "a fork in progress"),
+    ("dlopen", "the loader"),
+    ("dlclose", "the loader"),
+    ("dlsym", "the loader"),
+    ("dlvsym", "the loader"),
+    ("dl_iterate_phdr", "the loader"),
+];
+
+impl IndexedLibrary {
     /// Indexes `elf`.
-    pub fn new(elf: Arc<Elf>) -> Self {
+    pub fn new(elf: Elf) -> Self {
         let index = DynamicIndex::new(&elf);
-        Self { elf, index }
+        let unwind = Arc::new(UnwindIndex::new(&elf));
+        let unsafe_places = UNSAFE_FUNCTIONS
+            .iter()
+            .flat_map(|(name, what)| {
+                elf.dynamic_symbols.iter().filter(|s| s.defined && s.name == *name).map(|s| (s.address, s.size, *what))
+            })
+            .collect();
+        let unsafe_whole = elf.soname.as_deref().and_then(|name| match name {
+            name if name.starts_with("ld-linux") => Some("the loader"),
+            name if name.starts_with("libgcc_s.so") => Some("the unwinder"),
+            name if name.starts_with("libunwind.so") => Some("the unwinder"),
+            _ => None,
+        });
+        Self { elf, index, unwind, unsafe_places, unsafe_whole }
+    }
+
+    /// What is at `link`, when no thread may be moved while it is there.
+    pub fn unsafe_place(&self, link: LinkAddress) -> Option<&'static str> {
+        let inside = |(start, length, _): &&(LinkAddress, u64, &str)| {
+            link.0.checked_sub(start.0).is_some_and(|skip| skip < (*length).max(1))
+        };
+        self.unsafe_whole.or_else(|| self.unsafe_places.iter().find(inside).map(|place| place.2))
+    }
+
+    /// Whether the library is the C library or belongs to it: its own use of `swapcontext` and its like is known.
+    pub fn is_libc(&self) -> bool {
+        let names = ["libc.so", "libpthread.so", "libm.so", "libdl.so", "librt.so", "ld-linux", "libresolv.so", "linux-vdso"];
+        self.elf.soname.as_deref().is_some_and(|soname| names.iter().any(|name| soname.starts_with(name)))
     }
 }
 
@@ -98,7 +151,6 @@ fn is_visible(symbol: &DynamicSymbol) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::address::LinkAddress;
 
     fn symbol(name: &str, version: Option<&str>, hidden: bool, address: u64) -> DynamicSymbol {
         DynamicSymbol {
