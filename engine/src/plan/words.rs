@@ -1,11 +1,13 @@
 //! Every word that is looked at goes through here: what it becomes, and what is learnt on the way.
 
 use std::fmt;
+use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
+use super::moves::Moves;
 use super::pointers::{Decision, Pointers, Site};
 use super::source::MemorySource;
 use crate::plan::compare::strings::is_text;
@@ -94,6 +96,8 @@ pub struct Words<'a> {
     pub describe: Describe<'a>,
     /// Literals of earlier programs.
     pub literals: Vec<OldLiteral>,
+    /// Objects outside the program that move.
+    pub moves: Arc<Moves>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
     /// Words rewritten.
@@ -112,13 +116,25 @@ impl<'a> Words<'a> {
         guard: u64,
         describe: Describe<'a>,
         literals: Vec<OldLiteral>,
+        moves: Arc<Moves>,
     ) -> Self {
-        Self { pointers, memory, guard, describe, literals, kept: Vec::new(), rewritten: 0, mangled: 0, blockers: Vec::new() }
+        Self {
+            pointers,
+            memory,
+            guard,
+            describe,
+            literals,
+            moves,
+            kept: Vec::new(),
+            rewritten: 0,
+            mangled: 0,
+            blockers: Vec::new(),
+        }
     }
 
     /// The same rules, with nothing learnt: for another thread.
     pub fn fork(&self) -> Words<'a> {
-        Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone())
+        Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone(), Arc::clone(&self.moves))
     }
 
     /// Takes over what a fork has learnt.
@@ -145,6 +161,10 @@ impl<'a> Words<'a> {
         }
         if let Some(found) = self.literal(word) {
             return found;
+        }
+        if let Some(moved) = self.moves.target(word) {
+            self.rewritten += 1;
+            return Some(moved);
         }
         let plain = self.demangle(word);
         // The address behind the last byte of the program is never an entry: as a mangled word it would be chance.

@@ -34,6 +34,8 @@ pub struct Record {
     text_end: bool,
     tls: Option<TlsFields>,
     relro: Option<usize>,
+    /// Addresses of the program's `.dynsym`.
+    symbols: std::ops::Range<u64>,
 }
 
 /// The thread-local fields, `l_tls_initimage` to `l_tls_modid`.
@@ -149,6 +151,7 @@ impl Record {
             text_end: word(&bytes, map_start + 16) == Some(values.text_end()),
             tls: find_tls(&bytes, elf, bias)?,
             relro: find_relro(&bytes, elf)?,
+            symbols: symbol_table(&values),
             bytes,
         };
         Ok(record)
@@ -180,6 +183,18 @@ impl Record {
     /// The words of the record, one by one, with their addresses.
     pub fn words(&self) -> impl Iterator<Item = (RunAddress, u64)> + '_ {
         (0..self.bytes.len() / 8).filter_map(|at| Some((RunAddress(self.address.0 + at as u64 * 8), word(&self.bytes, at * 8)?)))
+    }
+
+    /// `l_lookup_cache.sym`: a pointer into the program's symbol table that only relocation uses.
+    pub fn symbol_cache(&self) -> Option<(RunAddress, u64)> {
+        let (at, symbols) = (self.tls_or_end()?, self.symbols.clone());
+        let words = (self.map_start..at).step_by(8).filter_map(|at| Some((at, word(&self.bytes, at)?)));
+        let mut found = words.filter(|(_, word)| symbols.contains(word));
+        found.next().map(|(at, word)| (RunAddress(self.address.0 + at as u64), word))
+    }
+
+    fn tls_or_end(&self) -> Option<usize> {
+        Some(self.tls.map_or(self.bytes.len(), |fields| fields.start))
     }
 
     /// The patches that make it the record of `elf` at `bias`.
@@ -273,6 +288,11 @@ impl Record {
             })
             .collect()
     }
+}
+
+fn symbol_table(values: &Values<'_>) -> std::ops::Range<u64> {
+    let start = values.elf.dynamic_value(abi::DT_SYMTAB).map_or(0, |link| values.run(link));
+    start..start.wrapping_add(values.elf.dynamic_symbols.len() as u64 * 24)
 }
 
 fn hash_signature(values: &Values<'_>) -> Signature {
