@@ -27,6 +27,24 @@ pub enum UpdateError {
         /// What the capture found.
         obstacles: Vec<Obstacle>,
     },
+    /// The program that runs cannot be read or lacks debug information.
+    #[error("the running program {path} cannot be used for a plan")]
+    OldProgram {
+        /// Where it is or was.
+        path: std::path::PathBuf,
+        /// Cause.
+        #[source]
+        source: Box<crate::program::error::ProgramError>,
+    },
+    /// The new program cannot be read or lacks debug information.
+    #[error("the new program {path} cannot be used for a plan")]
+    NewProgram {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// Cause.
+        #[source]
+        source: Box<crate::program::error::ProgramError>,
+    },
     /// The process could not be read for the plan; it is untouched.
     #[error("cannot read the process for the plan")]
     Source(#[from] crate::plan::source::SourceError),

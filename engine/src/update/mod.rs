@@ -6,9 +6,12 @@
 pub mod capture;
 pub mod error;
 pub mod journal;
+pub mod live;
 pub mod lock;
 mod memory;
 pub mod operation;
 pub mod phase;
+mod planner;
+pub mod prepare;
 pub mod timeline;
 pub mod transaction;

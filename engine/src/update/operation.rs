@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::UpdateError;
+pub use super::live::{plan, update};
 use super::timeline::Step;
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Report;
