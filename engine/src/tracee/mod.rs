@@ -5,6 +5,7 @@
 //! exec: a process with a trampoline and nothing else). Dropping a state lets the process go on, or park, never run astray.
 #![allow(unsafe_code, reason = "ptrace requests and raw system calls that nix does not wrap")]
 
+pub mod adopt;
 pub mod borrowed;
 mod call;
 pub mod calls;

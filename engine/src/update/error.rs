@@ -65,6 +65,26 @@ pub enum UpdateError {
         /// What went wrong going back.
         back: Box<VesselError>,
     },
+    /// A recovery failed: the process is as parked as it was.
+    #[error("process {pid} stays parked")]
+    StillParked {
+        /// The process.
+        pid: i32,
+        /// Cause.
+        #[source]
+        source: Box<VesselError>,
+    },
+    /// An image could not be written or read.
+    #[error("cannot {operation} the image{}", .path.as_ref().map_or(String::new(), |path| format!(" {}", path.display())))]
+    Image {
+        /// Verb.
+        operation: &'static str,
+        /// The file, where there is one.
+        path: Option<std::path::PathBuf>,
+        /// Cause.
+        #[source]
+        source: Box<dsu_formats::image::ImageError>,
+    },
     /// The process ended meanwhile.
     #[error("process {pid} ended during the update")]
     Lost {
