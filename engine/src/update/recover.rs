@@ -16,7 +16,7 @@ use crate::tracee::holder::Holder;
 use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
-use crate::vessel::restore::{Restore, restore};
+use crate::vessel::restore::{Origin, Restore, restore};
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -68,8 +68,7 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
         resolvers: &[],
         protect_after: &[],
         executable: Some(program.as_fd()),
-        close_on_exec: &record.close_on_exec,
-        stopped_at: Instant::now(),
+        origin: Origin::Hot { stopped_at: Instant::now(), close_on_exec: &record.close_on_exec },
     };
     let finals = restore(&mut emptied, &what).map_err(parked)?;
     let gated = emptied.gate(finals).map_err(|(_, error)| parked(error.into()))?;
