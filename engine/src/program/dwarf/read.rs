@@ -70,7 +70,7 @@ fn read_units<'a>(shared: &Shared<'a, '_>, headers: &Headers<'a>) -> Result<Vec<
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(header) = headers.get(index) else { return done };
-            done.push((index, read_unit(shared, index, header.clone())));
+            done.push((index, read_unit(shared, index, *header)));
         }
     };
     let mut all = std::thread::scope(|scope| {
