@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::checkpoint::checkpoint;
 use super::error::UpdateError;
+pub use super::live::{plan, update};
+pub use super::recover::recover;
 use super::timeline::Step;
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Report;

@@ -154,10 +154,29 @@ fn addresses_lead_to_functions_variables_and_lines() {
     assert_ne!(at(table.offset(16)).map(|found| found.0), Some("table"));
     assert_eq!(build.place(table.offset(8)), "table+0x8 (program.c:2)");
     let calls = build.debug.variables.iter().find(|variable| variable.name == "calls").expect("calls");
-    let super::Storage::Static(calls) = calls.storage else { panic!("static") };
+    let crate::program::dwarf::Storage::Static(calls) = calls.storage else { panic!("static") };
     assert_eq!(build.place(calls), "helper::calls (program.c:5)");
     assert_eq!(build.place(LinkAddress(1 << 40)), "+0x10000000000");
     assert!(build.place(build.elf.entry).starts_with("_start"));
+}
+
+#[test]
+fn functions_folded_into_others_are_functions_still() {
+    let source = r#"
+        typedef struct { int (*a)(long, char *); int (*b)(long, char *); } table;
+        static int first(long x, char *y) { volatile int z = (int)x * 3; return z + *y; }
+        static int second(long x, char *y) { volatile int z = (int)x * 3; return z + *y; }
+        table t = { first, second };
+        int main(int argc, char **argv) { return t.a(argc, *argv) + t.b(argc, *argv); }"#;
+    let build = Compiled::new("folded", source, &["-O2", "-g"]).build();
+    let symbols = build.elf.symbols.iter().filter(|symbol| symbol.name == "first" || symbol.name == "second");
+    let mut count = 0;
+    for symbol in symbols {
+        let function = build.debug.functions.iter().find(|function| function.name == symbol.name).expect("described");
+        assert_eq!((function.ranges[0].0, function.unit.as_str()), (symbol.address, "folded.c"));
+        count += 1;
+    }
+    assert_eq!(count, 2);
 }
 
 proptest! {
