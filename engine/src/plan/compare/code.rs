@@ -95,11 +95,30 @@ fn same_place(content: &Content<'_>, (old, from): (&Code, LinkAddress), (new, to
     if let (Some(a), Some(b)) = (offset_in(old, from), offset_in(new, to)) {
         return a == b;
     }
-    if content.same_target(from, to) || same_slot(content, from, to) {
+    if content.same_target(from, to) || same_slot(content, from, to) || same_border(content, from, to) {
         return true;
     }
     literal(content.old, content.sides.old.objects.covering(from).is_some(), from)
         && literal(content.new, content.sides.new.objects.covering(to).is_some(), to)
+}
+
+/// Where a section begins or ends: labels of the linker's (`__TMC_END__`) have no variable.
+fn same_border(content: &Content<'_>, from: LinkAddress, to: LinkAddress) -> bool {
+    let borders = |elf: &Elf, place: LinkAddress| -> Vec<(String, bool)> {
+        let allocated = elf.sections.iter().filter(|section| section.flags & crate::plan::abi::SHF_ALLOC != 0);
+        allocated
+            .flat_map(|section| {
+                [
+                    (section.name.clone(), false, section.address),
+                    (section.name.clone(), true, section.address.offset(section.size)),
+                ]
+            })
+            .filter(|border| border.2 == place)
+            .map(|border| (border.0, border.1))
+            .collect()
+    };
+    let other = borders(content.new, to);
+    borders(content.old, from).iter().any(|border| other.contains(border))
 }
 
 /// (range, offset) of a place in a function's own code.

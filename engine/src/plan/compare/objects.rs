@@ -46,6 +46,9 @@ impl Object {
     }
 }
 
+/// What a symbol without a size is taken to cover, in bytes.
+const UNSIZED: u64 = 8;
+
 /// Variables by ascending address.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
@@ -149,9 +152,11 @@ impl<'a> Collector<'a> {
 
     fn add_symbol(&mut self, symbol: &Symbol, place: impl Fn(LinkAddress) -> Option<Place>) {
         let local = symbol.binding == abi::STB_LOCAL;
-        if symbol.size == 0 || symbol.section >= object::elf::SHN_LORESERVE {
+        if symbol.section >= object::elf::SHN_LORESERVE {
             return;
         }
+        // `__dso_handle` and its like have no size: a word is the least that a variable of assembly holds.
+        let size = if symbol.size == 0 { UNSIZED } else { symbol.size };
         let Some(place) = place(symbol.address) else { return };
         let identity = Identity {
             name: if local { without_numbers(&symbol.name) } else { symbol.name.clone() },
@@ -162,7 +167,7 @@ impl<'a> Collector<'a> {
         match self.found.get_mut(&symbol.address) {
             None => {
                 let declared = (identity.unit.clone(), 0);
-                let object = Object { identity, start: symbol.address, size: symbol.size, kind: None, declared, place };
+                let object = Object { identity, start: symbol.address, size, kind: None, declared, place };
                 self.found.insert(symbol.address, object);
             }
             // Aliases of one copied object (`environ`, `__environ`): the first name in order stands for all, in both builds.
@@ -179,8 +184,13 @@ impl<'a> Collector<'a> {
     fn finish(self) -> Objects {
         let mut list: Vec<Object> = Vec::with_capacity(self.found.len());
         for (_, object) in self.found {
-            if list.last().is_none_or(|last| last.end() <= object.start) {
-                list.push(object);
+            match list.last_mut() {
+                Some(last) if last.end() > object.start && last.size == UNSIZED && last.kind.is_none() => {
+                    last.size = object.start.0 - last.start.0;
+                    list.push(object);
+                }
+                Some(last) if last.end() > object.start => {}
+                _ => list.push(object),
             }
         }
         Objects { list }
