@@ -103,6 +103,12 @@ SEPARATE static void must_be_zero(const char *what, int error) {
     }
 }
 
+/* Ends the program, which cannot test its subject on this machine. */
+SEPARATE static void skip(const char *reason) {
+    say("skip: %s: %s\n", reason, strerror(errno));
+    exit(77);
+}
+
 /* Says `ready` and waits in read(2) for the driver. Neither an error nor an early end is a legal answer. */
 SEPARATE static void update_here(void) {
     char line[32] = "";
