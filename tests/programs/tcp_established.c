@@ -44,7 +44,7 @@ int main(int count, char **arguments) {
     int one = 1, value = 0, status = 0;
     socklen_t length = sizeof value;
     char text[16] = "";
-    if (count > 1)
+    if (count > 1 && !strcmp(arguments[0], "tcp_peer"))
         return peer(atoi(arguments[1]));
     int listener = (int)must("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     must("bind", bind(listener, (struct sockaddr *)&address, sizeof address));
