@@ -121,6 +121,12 @@ pub fn with_flags(program: &Program, version: Version, style: Style, extra: &[&s
     compile(&format!("{}-{}", program.name, version.suffix()), &inputs, &flags)
 }
 
+/// Compiles `source` with exactly `flags` to a file `name`: for builds that no update can start from or lead to.
+pub fn by_hand(name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+    compile(name, &[source.to_owned()], &flags)
+}
+
 /// Builds the shared library `source` (a file of `programs/`), the same for all versions of its program.
 pub fn shared_library(source: &str) -> PathBuf {
     let flags = ["-g", "-O2", "-fPIC", "-shared", "-Wl,-z,lazy"].map(str::to_owned);

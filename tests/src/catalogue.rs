@@ -94,6 +94,12 @@ impl Program {
         self
     }
 
+    /// Updates to the same code must be right, or refused, too.
+    pub const fn same_or_refused(mut self) -> Self {
+        self.same = Expected::DoneOrRefused;
+        self
+    }
+
     /// The program cannot be restored cold, and `dsu` says so with these words.
     pub const fn hot_only(mut self, words: &'static [&'static str]) -> Self {
         self.cold = Expected::Refused(words);
@@ -233,6 +239,7 @@ macro_rules! for_each_program {
 
             // Attributes of the process.
             limits: ("limits.c");
+            limit_address_space: ("limit_address_space.c") .right_or_refused().same_or_refused();
             priority: ("priority.c");
             umask_cwd: ("umask_cwd.c");
             session_group: ("session_group.c") .cold_or_refused();
@@ -265,6 +272,9 @@ macro_rules! find_in_table {
 }
 for_each_program!(find_in_table);
 
+/// The program that does nothing but wait, for tests that are about builds, commands and images.
+pub const IDLE: Program = Program::new("idle", &["idle.c"]);
+
 /// The program `name`.
 pub fn find(name: &str) -> Program {
     *PROGRAMS.iter().find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
@@ -276,7 +286,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
 
-    /// Sources that are no program of the list: parts of one, and the builds that `refusals.rs` makes by hand.
+    /// Sources that are no program of the list: what `tests/refusals.rs` builds by hand.
     const OTHERS: [&str; 3] = ["idle.c", "other_program.c", "bits32.c"];
 
     #[test]

@@ -119,6 +119,13 @@ impl Run {
         self
     }
 
+    /// Runs another copy of the binary, with the same arguments.
+    pub fn binary(self, path: &Path) -> Self {
+        let mut command = Command::new(path);
+        command.args(self.command.get_args()).env_remove("DSU_FAULT");
+        Run { command }
+    }
+
     /// Runs `dsu` as another user.
     pub fn as_user(mut self, uid: u32) -> Self {
         use std::os::unix::process::CommandExt;

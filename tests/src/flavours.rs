@@ -105,6 +105,69 @@ pub fn there_and_back(name: &str) {
     });
 }
 
+/// Updated to version two with a fault at `step`, at its passage `passage`: the program goes on right, as old or as new, after
+/// `dsu recover` where it was parked. Whether the fault struck is returned.
+pub fn with_fault(name: &str, step: &str, passage: u32, effect: Effect) -> bool {
+    let program = find(name);
+    let [old, new] = [Version::One, Version::Two].map(|version| build::program(&program, version, Style::USUAL));
+    let fault = format!("{}{step}:{passage}", if effect == Effect::Die { "die:" } else { "" });
+    let what = format!("{name}, fault {fault}");
+    let mut struck = None;
+    let mut target = Target::start(&program, &old);
+    loop {
+        match target.event() {
+            Event::Ready if struck.is_none() => {
+                let outcome = Run::update(target.pid(), &new).fault(&fault).run();
+                struck = Some(outcome.code != Some(code::DONE));
+                let runs = settle(&target, &old, &new, &outcome, &what);
+                target.go(runs.number());
+            }
+            Event::Ready => target.go(running(&target, &old, &new, &what).number()),
+            Event::Right => {
+                target.finish();
+                return struck.unwrap_or(false);
+            }
+            other => panic!("{what}: {other:?}; {}", target.log()),
+        }
+    }
+}
+
+/// What a fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The step fails.
+    Fail,
+    /// The engine dies at the step, as by SIGKILL.
+    Die,
+}
+
+/// Recovers a parked program, and holds the version that runs against what `dsu` said of it.
+fn settle(target: &Target, old: &Path, new: &Path, outcome: &Outcome, what: &str) -> Version {
+    assert!(target.is_alive(), "{what}: the program is dead; dsu said:\n{}", outcome.text());
+    if outcome.code == Some(code::PARKED) || outcome.code.is_none() {
+        let recovered = Run::recover(target.pid()).run();
+        recovered.assert_code(code::DONE, &format!("{what}: recover"));
+    }
+    let runs = running(target, old, new, what);
+    let expected = match outcome.code {
+        Some(code::DONE | code::LATER_STEP) => Some(Version::Two),
+        Some(code::FAILED | code::BLOCKED | code::ROLLED_BACK | code::LACKING) => Some(Version::One),
+        Some(code::PARKED) | None => None,
+        Some(other) => panic!("{what}: exit code {other}:\n{}", outcome.text()),
+    };
+    assert!(expected.is_none_or(|expected| expected == runs), "{what}: {runs:?} runs; dsu said:\n{}", outcome.text());
+    runs
+}
+
+/// Which of two builds the kernel says the process runs.
+fn running(target: &Target, old: &Path, new: &Path, what: &str) -> Version {
+    match std::fs::read_link(format!("/proc/{}/exe", target.pid())) {
+        Ok(path) if path == old => Version::One,
+        Ok(path) if path == new => Version::Two,
+        other => panic!("{what}: the running executable is {other:?}; {}", target.log()),
+    }
+}
+
 /// Updated fifty times during the first wait and once at each wait that follows; it may not grow.
 pub fn fifty(name: &str) {
     if_permitted(name, |program| {

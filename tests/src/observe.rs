@@ -59,6 +59,9 @@ const RED_ZONE: u64 = 128;
 /// Mappings beyond this are compared by their line in `maps` only.
 const LARGEST_MAPPING: u64 = 64 << 20;
 
+/// What a stopped call that goes on with less time has in rax: `-ERESTART_RESTARTBLOCK`.
+const ERESTART_RESTARTBLOCK: u64 = (-516_i64) as u64;
+
 /// Whether the registers can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registers {
@@ -89,7 +92,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Looks at process `pid`, whose threads are stopped meanwhile where `registers` says so.
     pub fn take(pid: Pid, registers: Registers) -> Self {
-        let tids = thread_ids(pid);
+        let tids = await_rest(pid);
         let stopped: Vec<Pid> =
             if registers == Registers::Read { tids.iter().map(|&tid| stop(tid)).collect() } else { Vec::new() };
         let maps = read_text(&format!("/proc/{pid}/maps"));
@@ -106,7 +109,10 @@ impl Snapshot {
     pub fn assert_same_as(&self, before: &Snapshot, what: &str) {
         assert_eq!(self.maps, before.maps, "{what}: mappings");
         assert_eq!(self.descriptors, before.descriptors, "{what}: descriptors");
-        assert_eq!(self.threads, before.threads, "{what}: threads");
+        assert!(self.threads.keys().eq(before.threads.keys()), "{what}: threads {:?}", self.threads.keys());
+        for (tid, old) in &before.threads {
+            self.threads[tid].assert_same_as(old, &format!("{what}: thread {tid}"));
+        }
         for (&start, old) in &before.memory {
             let new = &self.memory[&start];
             assert_eq!(new.len(), old.len(), "{what}: length of the mapping at {start:#x}");
@@ -121,6 +127,14 @@ impl Snapshot {
 }
 
 impl Thread {
+    fn assert_same_as(&self, before: &Thread, what: &str) {
+        let fields = |text: &str| text.split(", ").map(str::to_owned).collect::<Vec<_>>();
+        let (old, new) = (fields(&before.registers), fields(&self.registers));
+        let different: Vec<_> = old.iter().zip(&new).filter(|(old, new)| old != new).collect();
+        assert!(self.registers == before.registers, "{what}: registers that differ, before and after: {different:?}");
+        assert_eq!(self.status, before.status, "{what}: status");
+    }
+
     /// Whether a byte that changed is none of the program's: dead stack, or the area of restartable sequences in the thread's
     /// control block, where the kernel writes the processor's number.
     fn may_change(&self, address: u64) -> bool {
@@ -179,6 +193,20 @@ fn thread_ids(pid: Pid) -> Vec<Pid> {
     tids.into_iter().map(Pid::from_raw).collect()
 }
 
+/// Waits until the program sleeps in the read of the driver's answer, not merely on its way there; returns its threads.
+fn await_rest(pid: Pid) -> Vec<Pid> {
+    let reads_answer = |tid: &Pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
+        // read is system call 0, and 3 for a 32-bit program.
+        text.starts_with("0 0x0 ") || text.starts_with("3 0x0 ")
+    };
+    deadline::until(Duration::from_secs(10), || {
+        let tids = thread_ids(pid);
+        tids.iter().any(reads_answer).then_some(tids)
+    })
+    .unwrap_or_else(|| panic!("process {pid} does not wait for an answer"))
+}
+
 /// Stops one thread; it stays so until it is let go.
 fn stop(tid: Pid) -> Pid {
     ptrace::seize(tid, Options::empty()).unwrap_or_else(|error| panic!("seizing thread {tid}: {error}"));
@@ -204,9 +232,13 @@ fn thread(pid: Pid, tid: Pid, registers: Registers) -> Thread {
         let registers = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
         return Thread { status, registers, ..Thread::default() };
     }
-    let general = ptrace::getregs(tid).unwrap_or_else(|error| panic!("registers of thread {tid}: {error}"));
+    let mut general = ptrace::getregs(tid).unwrap_or_else(|error| panic!("registers of thread {tid}: {error}"));
     let floating = ptrace::getregset::<regset::NT_PRFPREG>(tid).unwrap_or_else(|error| panic!("FP registers of {tid}: {error}"));
-    let registers = format!("{general:?} {floating:?}");
+    if general.rax == ERESTART_RESTARTBLOCK {
+        // Stopping such a call makes restart_syscall of it; the program cannot tell.
+        general.orig_rax = 0;
+    }
+    let registers = format!("{general:?}, {floating:?}");
     Thread { status, registers, stack_pointer: general.rsp, thread_pointer: general.fs_base }
 }
 

@@ -54,6 +54,7 @@ pub struct Target {
 
 impl Target {
     /// Starts `executable`, a build of `program`, as the leader of a process group of its own, in an empty directory.
+    #[expect(clippy::zombie_processes, reason = "reaped by its number: a restored program is no child that std knows")]
     pub fn start(program: &Program, executable: &Path) -> Self {
         adopt_orphans();
         static SERIAL: AtomicU32 = AtomicU32::new(0);
