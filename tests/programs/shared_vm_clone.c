@@ -5,10 +5,12 @@
 
 static char stack[65536];
 static int gate[2];
+static _Atomic pid_t child_tid;
 
 static int child(void *unused) {
     char byte;
     (void)unused;
+    child_tid = (pid_t)syscall(SYS_getpid);
     return read(gate[0], &byte, 1) == 1 ? 0 : 1;
 }
 
@@ -16,6 +18,7 @@ int main(void) {
     int status = 0;
     must("pipe", pipe(gate));
     pid_t pid = (pid_t)must("clone", clone(child, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL));
+    await_syscall_of(pid, &child_tid, SYS_read);
     update_here();
     expect("release", 1, write(gate[1], "x", 1));
     must("waitpid", waitpid(pid, &status, 0));

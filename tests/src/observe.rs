@@ -95,9 +95,10 @@ impl Snapshot {
         let tids = await_rest(pid);
         let stopped: Vec<Pid> =
             if registers == Registers::Read { tids.iter().map(|&tid| stop(tid)).collect() } else { Vec::new() };
-        let maps = read_text(&format!("/proc/{pid}/maps"));
-        let memory = read_memory(pid, &maps);
-        let descriptors = descriptors(pid);
+        let alive = living(&tids);
+        let maps = read_text(&format!("/proc/{alive}/maps"));
+        let memory = read_memory(alive, &maps);
+        let descriptors = descriptors(alive);
         let threads = tids.iter().map(|&tid| (tid.as_raw(), thread(pid, tid, registers))).collect();
         for tid in stopped {
             ptrace::detach(tid, None).unwrap_or_else(|error| panic!("letting thread {tid} go: {error}"));
@@ -205,6 +206,12 @@ fn await_rest(pid: Pid) -> Vec<Pid> {
         tids.iter().any(reads_answer).then_some(tids)
     })
     .unwrap_or_else(|| panic!("process {pid} does not wait for an answer"))
+}
+
+/// A thread through which the memory can be reached: that of a main thread that has ended is out of reach.
+fn living(tids: &[Pid]) -> Pid {
+    let lives = |tid: &&Pid| fs::read_to_string(format!("/proc/{tid}/stat")).is_ok_and(|text| !text.contains(") Z "));
+    *tids.iter().find(lives).expect("a thread is alive")
 }
 
 /// Stops one thread; it stays so until it is let go.

@@ -27,7 +27,7 @@ fn writable_data(target: &Target, program: &str) -> u64 {
 
 #[test]
 fn a_snapshot_is_the_same_while_nothing_happens() {
-    for name in ["idle", "cond_wait", "block_poll", "itimer"] {
+    for name in ["idle", "cond_wait", "block_read_pipe", "itimer"] {
         let target = start(name);
         let before = Snapshot::take(target.pid(), Registers::Read);
         Snapshot::take(target.pid(), Registers::Read).assert_same_as(&before, name);
