@@ -54,8 +54,13 @@ pub struct Target {
 
 impl Target {
     /// Starts `executable`, a build of `program`, as the leader of a process group of its own, in an empty directory.
-    #[expect(clippy::zombie_processes, reason = "reaped by its number: a restored program is no child that std knows")]
     pub fn start(program: &Program, executable: &Path) -> Self {
+        Self::start_as(program, executable, None)
+    }
+
+    /// As [`Target::start`], as the user `uid` if there is one.
+    #[expect(clippy::zombie_processes, reason = "reaped by its number: a restored program is no child that std knows")]
+    pub fn start_as(program: &Program, executable: &Path, uid: Option<u32>) -> Self {
         adopt_orphans();
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let marker = format!("{}-{}-{}", program.name, id(), SERIAL.fetch_add(1, Ordering::Relaxed));
@@ -80,6 +85,9 @@ impl Target {
         command.stderr(OpenOptions::new().create(true).append(true).open(directory.path().join("errors")).expect("a log"));
         if let Some(Library::Loaded(source)) = program.library {
             command.env("DSU_TEST_LIBRARY", shared_library(source));
+        }
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
         }
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {}: {error}", executable.display()));
         let pid = Pid::from_raw(child.id() as i32);
