@@ -196,7 +196,9 @@ fn in_reach_of_all(directory: &TempDir) -> [PathBuf; 3] {
     let originals = [("dsu", dsu_tests::dsu::binary()), ("idle-v1", idle(Version::One)), ("idle-v2", idle(Version::Two))];
     originals.map(|(name, original)| {
         let copy = directory.path().join(name);
-        fs::copy(&original, &copy).unwrap_or_else(|error| panic!("copying {}: {error}", original.display()));
+        // By cp: a file that this process had open for writing might not be executable while another test starts a program.
+        let status = Command::new("cp").args([&original, &copy]).status().expect("cp runs");
+        assert!(status.success(), "copying {}", original.display());
         copy
     })
 }
