@@ -26,8 +26,8 @@ static struct conn *first_job, **last_job = &first_job;
 
 void jobs_push(struct conn *conn)
 {
-    conn->next_job = NULL;
     pthread_mutex_lock(&lock);
+    conn->next_job = NULL;
     *last_job = conn;
     last_job = &conn->next_job;
     pthread_cond_signal(&not_empty);
