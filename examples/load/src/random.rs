@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// The next number, all 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -20,13 +20,13 @@ impl Random {
 
     /// A number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.number() % bound
     }
 
     /// Text of `length` letters and digits.
     pub fn text(&mut self, length: usize) -> String {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz012345";
-        (0..length).map(|_| char::from(LETTERS[(self.next() >> 59) as usize])).collect()
+        (0..length).map(|_| char::from(LETTERS[(self.number() >> 59) as usize])).collect()
     }
 }
 

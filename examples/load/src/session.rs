@@ -42,10 +42,8 @@ pub fn run_sessions<S: Session>(sessions: Vec<S>, stop: &Stop) -> Tally {
     let milestones = Milestones { clients: sessions.len(), reached: Mutex::default() };
     let mut total = Tally::default();
     thread::scope(|scope| {
-        let running: Vec<_> = sessions
-            .into_iter()
-            .map(|session| scope.spawn(|| run_session(session, stop, &milestones)))
-            .collect();
+        let running: Vec<_> =
+            sessions.into_iter().map(|session| scope.spawn(|| run_session(session, stop, &milestones))).collect();
         for session in running {
             match session.join() {
                 Ok(tally) => total.merge(tally),
