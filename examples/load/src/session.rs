@@ -20,7 +20,7 @@ pub trait Session: Send {
     fn step(&mut self, tally: &mut Tally) -> Result<(), LoadError>;
 }
 
-/// Says so when all sessions have reached something: `{"event":"reached","what":…,"clients":…}`.
+/// Says so whenever all sessions have reached something, again when they do so again: `{"event":"reached","what":…,"clients":…}`.
 struct Milestones {
     clients: usize,
     reached: Mutex<HashMap<String, usize>>,
@@ -31,7 +31,7 @@ impl Milestones {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let count = reached.entry(what.to_owned()).or_default();
         *count += 1;
-        if *count == self.clients {
+        if *count % self.clients == 0 {
             println!("{}", json!({ "event": "reached", "what": what, "clients": self.clients }));
         }
     }

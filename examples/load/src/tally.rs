@@ -33,7 +33,7 @@ pub struct Summary {
     pub wrong: u64,
     /// The longest time that a request waited for its reply, in milliseconds.
     pub longest_stall_ms: f64,
-    /// Versions that answered, in the order in which they were first seen.
+    /// Versions that answered, one after the other, as the session saw them that saw the most.
     pub versions: Vec<String>,
     /// The first few errors and wrong values, in words.
     pub problems: Vec<String>,
@@ -65,13 +65,11 @@ impl Tally {
         }
     }
 
-    /// The server said what version it is; true when this tally had not seen that one.
-    pub fn saw_version(&mut self, version: &str) -> bool {
-        let fresh = !self.versions.iter().any(|known| known == version);
-        if fresh {
+    /// The server said what version it is. Kept when it is another one than the last.
+    pub fn saw_version(&mut self, version: &str) {
+        if self.versions.last().is_none_or(|last| last != version) {
             self.versions.push(version.to_owned());
         }
-        fresh
     }
 
     /// Adds what another session saw.
@@ -80,14 +78,14 @@ impl Tally {
         self.errors += other.errors;
         self.wrong += other.wrong;
         self.longest_stall = self.longest_stall.max(other.longest_stall);
-        for version in other.versions {
-            self.saw_version(&version);
+        if other.versions.len() > self.versions.len() {
+            self.versions = other.versions;
         }
         self.problems.extend(other.problems);
         self.problems.truncate(KEPT_PROBLEMS);
     }
 
-    /// Versions seen so far, in order.
+    /// Versions seen so far, in order; one that came back is there twice.
     pub fn versions(&self) -> &[String] {
         &self.versions
     }

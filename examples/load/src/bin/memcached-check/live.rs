@@ -122,9 +122,7 @@ impl MemcachedSession {
     fn look_at_version(&mut self, tally: &mut Tally) -> Result<(), LoadError> {
         let reply = self.server.ask("version", tally)?;
         match reply.strip_prefix("VERSION ") {
-            Some(version) => {
-                tally.saw_version(version);
-            }
+            Some(version) => tally.saw_version(version),
             None => tally.wrong(format!("version: {reply:?}")),
         }
         Ok(())

@@ -234,9 +234,7 @@ impl RedisSession {
         command.arg("server");
         let info = self.ask(&command, tally)?.concat();
         match info.lines().find_map(|line| line.strip_prefix("redis_build_id:")) {
-            Some(build) => {
-                tally.saw_version(build.trim());
-            }
+            Some(build) => tally.saw_version(build.trim()),
             None => tally.wrong("INFO server names no build"),
         }
         Ok(())
