@@ -31,7 +31,7 @@ impl Milestones {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let count = reached.entry(what.to_owned()).or_default();
         *count += 1;
-        if *count % self.clients == 0 {
+        if count.is_multiple_of(self.clients) {
             println!("{}", json!({ "event": "reached", "what": what, "clients": self.clients }));
         }
     }

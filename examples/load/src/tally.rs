@@ -144,7 +144,9 @@ mod tests {
         two.answered(Duration::from_millis(9));
         two.expect("GET k", &"b", &"a");
         two.error("lost");
-        two.saw_version("1.1.0");
+        for version in ["1.0.0", "1.0.0", "1.1.0"] {
+            two.saw_version(version);
+        }
         one.merge(two);
         let summary = one.summary(2);
         assert_eq!((summary.requests, summary.errors, summary.wrong), (2, 1, 1));
