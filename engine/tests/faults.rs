@@ -101,7 +101,9 @@ fn at_every_passage(step: &str, kill: bool) {
             }
         }
         if !kill {
-            assert_eq!(mappings(program.pid()).len(), before, "{fault}: {:#?}", mappings(program.pid()));
+            // A fresh mapping may merge with its neighbour where the old one had not; none may come to it.
+            let now = mappings(program.pid());
+            assert!(now.len() <= before, "{fault}: {now:#?}");
         }
     }
     assert!(passages > 1, "{step} was never passed");
