@@ -274,6 +274,5 @@ fn mappings(snapshot: &Snapshot) -> &[dsu_formats::model::latest::Mapping] {
 }
 
 fn pass(phase: Phase) -> Result<(), UpdateError> {
-    fault::pass(phase.name())
-        .map_err(|source| UpdateError::given_up(TraceeError::Call { call: phase.name(), tid: 0, source }))
+    fault::pass(phase.name()).map_err(|source| UpdateError::given_up(TraceeError::Call { call: phase.name(), tid: 0, source }))
 }
