@@ -58,6 +58,7 @@ fn go_through(pid: i32, directory: &std::path::Path) -> f64 {
         old_program: &exe,
         close_on_exec: Vec::new(),
         journal: &journal,
+        stopped_at: Instant::now(),
         start_time: 0,
     };
     drop(transaction.run(borrowed, &mut timeline).unwrap());

@@ -1,5 +1,6 @@
 //! One build of a program with its debug information, wherever that is; and libraries, which need none.
 
+mod complete;
 mod file;
 mod lookup;
 mod search;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub use lookup::CodeAt;
 pub use search::DebugSearch;
 
-use super::dwarf::{self, DebugInfo, DebugSections, Lines, Storage};
+use super::dwarf::{self, DebugInfo, DebugSections, Lines};
 use super::elf::Elf;
 use super::error::ProgramError;
 
@@ -66,8 +67,9 @@ impl Build {
             }
             found.path
         });
-        let (mut debug, lines) = dwarf::read(&elf, &sections)?;
-        name_owners(&elf, &mut debug);
+        let dwarf::Reading { mut debug, bodiless, lines } = dwarf::read(&elf, &sections)?;
+        complete::name_owners(&elf, &mut debug);
+        complete::add_folded_functions(&elf, &mut debug, &bodiless);
         let index = lookup::Index::new(&elf, &debug);
         Ok(Self { elf, debug, path: path.to_owned(), debug_path, sections, lines, index })
     }
@@ -75,22 +77,6 @@ impl Build {
     /// The debug sections, for whoever reads more of DWARF than [`DebugInfo`] holds.
     pub fn sections(&self) -> &DebugSections {
         &self.sections
-    }
-}
-
-/// clang puts the static locals of an inlined function into a function entry without a name, but calls their symbols
-/// `function.variable`.
-fn name_owners(elf: &Elf, debug: &mut DebugInfo) {
-    for variable in &mut debug.variables {
-        let Storage::Static(address) = variable.storage else { continue };
-        if !variable.function.as_ref().is_some_and(String::is_empty) {
-            continue;
-        }
-        let symbols = elf.symbols.iter().filter(|symbol| symbol.address == address);
-        let owner = symbols.filter_map(|symbol| symbol.name.split_once('.')).find(|(_, name)| *name == variable.name);
-        if let Some((owner, _)) = owner {
-            variable.function = Some(owner.to_owned());
-        }
     }
 }
 

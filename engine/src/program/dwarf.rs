@@ -12,7 +12,7 @@ mod tests;
 mod unit;
 
 pub use lines::Lines;
-pub use read::read;
+pub use read::{Reading, read};
 pub use sections::{DebugSections, Reader, has_debug_info};
 
 use super::address::LinkAddress;

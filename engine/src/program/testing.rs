@@ -64,6 +64,12 @@ impl Compiled {
     pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> String {
         run(Command::new(program).current_dir(self.directory.path()).args(arguments))
     }
+
+    /// Runs a tool that may lack the feature; whether it succeeded.
+    pub(crate) fn try_tool(&self, program: &str, arguments: &[&str]) -> bool {
+        let output = Command::new(program).current_dir(self.directory.path()).args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    }
 }
 
 /// Runs a command that has to succeed and gives its standard output.

@@ -1,5 +1,6 @@
 //! A language-neutral model of the types that debug information describes.
 
+mod definitions;
 mod table;
 
 use std::sync::OnceLock;
@@ -14,7 +15,7 @@ pub struct TypeTable {
     /// Types by [`TypeId`].
     pub types: Vec<Type>,
     /// Definitions by name, made when first asked for.
-    definitions: OnceLock<table::Definitions>,
+    definitions: OnceLock<definitions::Definitions>,
 }
 
 impl TypeTable {

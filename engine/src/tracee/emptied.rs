@@ -22,7 +22,9 @@ use super::ticker::Ticker;
 use super::transfer::{self, Channel};
 
 /// `mov %rax,%rdi` (where a called function returns to), then `park: mov $34,%eax; syscall; jmp park` (`pause`).
-const PARK: [u8; 12] = [0x48, 0x89, 0xc7, 0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+pub(super) const PARK: [u8; 12] = [0x48, 0x89, 0xc7, 0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+/// Length of the stub's ELF and program headers, before its code.
+const HEADERS: u64 = 64 + 2 * 56;
 const LANDING: u64 = 0;
 const PARK_ENTRY: u64 = 3;
 const SYSCALL: u64 = 8;
@@ -59,7 +61,6 @@ pub fn site_length(threads: usize) -> u64 {
 
 /// The stub as an ELF file, linked at `site`.
 pub fn stub(site: RunAddress) -> Vec<u8> {
-    const HEADERS: u64 = 64 + 2 * 56;
     let mut file = Vec::with_capacity(HEADERS as usize + PARK.len());
     let mut put = |bytes: &[u8]| file.extend_from_slice(bytes);
     put(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
@@ -86,9 +87,25 @@ pub fn stub(site: RunAddress) -> Vec<u8> {
     file
 }
 
-/// Address of the stub's `syscall` when it is linked at `site`.
-fn stub_syscall(site: RunAddress) -> RunAddress {
-    RunAddress(site.0 + 64 + 2 * 56 + SYSCALL)
+/// Where everything lies in a site.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// The parking code within the stub's mapping.
+    pub(super) stub_code: RunAddress,
+    /// Its copy, the trampoline.
+    pub(super) code: RunAddress,
+    /// The word that threads wait for before the commit.
+    pub(super) gate: RunAddress,
+    /// Room for arguments, then for final frames.
+    pub(super) scratch: RunRange,
+}
+
+impl Layout {
+    pub(super) fn at(site: RunRange) -> Self {
+        let code = RunAddress(site.start.0 + STUB_ROOM);
+        let scratch = RunRange { start: RunAddress(code.0 + PAGE_SIZE), end: site.end };
+        Self { stub_code: RunAddress(site.start.0 + HEADERS), code, gate: scratch.start, scratch }
+    }
 }
 
 impl Borrowed {
@@ -171,18 +188,10 @@ impl Borrowed {
         while ptrace::wait(pid, deadline, "leave the exec")? != Event::Syscall {
             ptrace::resume_to_syscall(pid)?;
         }
-        let mut emptied = Emptied {
-            pid,
-            tids: vec![pid],
-            memory: RemoteMemory::open(pid)?,
-            pidfd: target.pidfd,
-            code: RunAddress(stub_syscall(site.start).0 - SYSCALL),
-            scratch: RunRange::default(),
-            channel: None,
-            held_back,
-            _ticker: ticker,
-        };
-        emptied.move_in(site)?;
+        let memory = RemoteMemory::open(pid)?;
+        let mut emptied = Emptied::from_parts(vec![pid], memory, target.pidfd, Layout::at(site).stub_code, ticker);
+        emptied.held_back = held_back;
+        emptied.move_in(site, false)?;
         Ok(emptied)
     }
 
@@ -194,17 +203,34 @@ impl Borrowed {
 }
 
 impl Emptied {
-    /// Maps trampoline and scratch after the stub and unmaps everything else, the stub included.
-    fn move_in(&mut self, site: RunRange) -> Result<(), TraceeError> {
-        let code = RunAddress(site.start.0 + STUB_ROOM);
-        let scratch = RunRange { start: RunAddress(code.0 + PAGE_SIZE), end: site.end };
+    /// A process whose code at `code` is the parking loop, threads in ptrace stops, the leader first.
+    pub(super) fn from_parts(tids: Vec<i32>, memory: RemoteMemory, pidfd: OwnedFd, code: RunAddress, ticker: Ticker) -> Self {
+        Self {
+            pid: memory.pid(),
+            tids,
+            memory,
+            pidfd,
+            code,
+            scratch: RunRange::default(),
+            channel: None,
+            held_back: Vec::new(),
+            _ticker: ticker,
+        }
+    }
+
+    /// Maps trampoline and scratch after the stub, unless they are there, and unmaps everything else, the stub included.
+    pub(super) fn move_in(&mut self, site: RunRange, has_trampoline: bool) -> Result<(), TraceeError> {
+        let Layout { code, scratch, .. } = Layout::at(site);
         let map = |protection: i32, start: u64, length: u64| {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
             [start, length, protection as u64, flags as u64, u64::MAX, 0]
         };
-        // Never writable and executable at once: the code is written through the kernel.
-        self.leader_call("mmap", libc::SYS_mmap, &map(libc::PROT_READ | libc::PROT_EXEC, code.0, PAGE_SIZE))?;
-        self.memory.write(code, &PARK)?;
+        if !has_trampoline {
+            // Never writable and executable at once: the code is written through the kernel.
+            let executable = libc::PROT_READ | libc::PROT_EXEC;
+            self.leader_call("mmap", libc::SYS_mmap, &map(executable, code.0, PAGE_SIZE))?;
+            self.memory.write(code, &PARK)?;
+        }
         let writable = libc::PROT_READ | libc::PROT_WRITE;
         self.leader_call("mmap", libc::SYS_mmap, &map(writable, scratch.start.0, scratch.len()))?;
         self.code = code;

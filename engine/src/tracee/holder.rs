@@ -17,8 +17,8 @@ use super::sigframe;
 /// A parked holder, traced by the engine. It outlives the value: ending it is a decision of the transaction.
 #[derive(Debug)]
 pub struct Holder {
-    pid: i32,
-    memory: RemoteMemory,
+    pub(super) pid: i32,
+    pub(super) memory: RemoteMemory,
 }
 
 impl Holder {
@@ -44,10 +44,30 @@ impl Borrowed {
     /// A first task makes the second and ends, so that the holder is nobody's child: the target never sees one, and whoever
     /// adopts orphans reaps it.
     pub fn start_holder(&mut self) -> Result<Holder, TraceeError> {
+        self.start_keeper(libc::CLONE_VM)
+    }
+
+    /// Makes a parked task with a copy of the memory as it is now (copy on write), which stays as it is when the process goes
+    /// on. Mappings that are not inherited, or wiped, by a fork are missing in it.
+    pub fn start_copy(&mut self) -> Result<Holder, TraceeError> {
+        self.start_keeper(0)
+    }
+
+    /// Lets a copy outlive the engine's hold on the process: giving back ends it no more, its holder must.
+    pub fn keep(&mut self, copy: &Holder) -> Result<(), TraceeError> {
+        let leader = self.tids[0];
+        match self.pop_undo(leader)? {
+            Some(undo) if undo.arguments.first() == Some(&(copy.pid as u64)) => Ok(()),
+            Some(undo) => self.push_undo(leader, &undo),
+            None => Ok(()),
+        }
+    }
+
+    fn start_keeper(&mut self, sharing: i32) -> Result<Holder, TraceeError> {
         let leader = self.tids[0];
         let parked = self.lay_parking_frame(leader)?;
         ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
-        let registers = self.leader_registers(libc::SYS_clone, &clone_arguments(parked))?;
+        let registers = self.leader_registers(libc::SYS_clone, &clone_arguments(sharing, parked))?;
         let parent = clone(leader, &registers)?;
         self.push_undo(leader, &kill(parent))?;
         let born = self.clone_holder(parent, parked);
@@ -79,7 +99,7 @@ impl Borrowed {
         in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
         in_parent("setsid", libc::SYS_setsid, &[])?;
         ptrace::set_options(parent, ptrace::OPTIONS)?;
-        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(parked)))?;
+        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(libc::CLONE_VM, parked)))?;
         wait_for_birth(born)?;
         Ok(born)
     }
@@ -94,9 +114,9 @@ impl Borrowed {
     }
 }
 
-/// Memory shared, nothing else; no signal at its end; the parking frame as its stack.
-fn clone_arguments(parked: RunAddress) -> [u64; 5] {
-    [libc::CLONE_VM as u64, parked.0, 0, 0, 0]
+/// Nothing shared but memory, if that; no signal at its end; the parking frame as its stack.
+fn clone_arguments(sharing: i32, parked: RunAddress) -> [u64; 5] {
+    [sharing as u64, parked.0, 0, 0, 0]
 }
 
 fn clone(tid: i32, registers: &Registers) -> Result<i32, TraceeError> {

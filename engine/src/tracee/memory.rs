@@ -26,6 +26,18 @@ impl RemoteMemory {
         self.file.read_exact_at(buffer, address.0).map_err(|source| self.failed("read", address, buffer.len(), source))
     }
 
+    /// As [`RemoteMemory::read`], in one copy by the kernel where the pages' protection allows it.
+    pub fn read_fast(&self, address: RunAddress, buffer: &mut [u8]) -> Result<(), TraceeError> {
+        use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+        let remote = RemoteIoVec { base: address.0 as usize, len: buffer.len() };
+        let pid = nix::unistd::Pid::from_raw(self.pid);
+        let wanted = buffer.len();
+        match process_vm_readv(pid, &mut [std::io::IoSliceMut::new(buffer)], &[remote]) {
+            Ok(copied) if copied == wanted => Ok(()),
+            _ => self.read(address, buffer),
+        }
+    }
+
     /// Writes all of `bytes` at `address`, whatever the protection of the pages, or fails.
     pub fn write(&self, address: RunAddress, bytes: &[u8]) -> Result<(), TraceeError> {
         use std::os::unix::fs::FileExt;

@@ -5,6 +5,7 @@
 //! exec: a process with a trampoline and nothing else). Dropping a state lets the process go on, or park, never run astray.
 #![allow(unsafe_code, reason = "ptrace requests and raw system calls that nix does not wrap")]
 
+pub mod adopt;
 pub mod borrowed;
 mod call;
 pub mod calls;
@@ -14,6 +15,7 @@ pub mod fault;
 mod gadget;
 pub mod holder;
 pub mod inject;
+pub mod last_pid;
 pub mod memory;
 pub mod objects;
 pub mod pagemap;
@@ -23,6 +25,7 @@ pub mod release;
 mod seize;
 mod sigframe;
 pub mod sockets;
+pub mod spawn;
 pub mod stopped;
 pub mod syscall;
 pub mod target;

@@ -16,6 +16,8 @@ use super::inject::Injector;
 use super::ptrace;
 use super::sigframe;
 
+/// What opens the gate.
+pub(super) const GATE_OPEN: u64 = 1;
 /// `FUTEX_WAIT_PRIVATE`.
 const GATE_WAIT: u64 = 128;
 const RED_ZONE: u64 = 128;
@@ -87,7 +89,7 @@ impl Gated {
     ///
     /// An error with the vessel came before the gate was open; one without concerns the tidying up, and the process runs.
     pub fn commit(mut self) -> Result<(), (Option<Box<Emptied>>, TraceeError)> {
-        if let Err(error) = self.emptied.memory.write(self.gate, &1u64.to_le_bytes()) {
+        if let Err(error) = self.emptied.memory.write(self.gate, &GATE_OPEN.to_le_bytes()) {
             return Err((Some(Box::new(self.emptied)), error));
         }
         self.settle_all().map_err(|error| (None, error))

@@ -56,7 +56,7 @@ impl Target {
     }
 }
 
-fn open_pidfd(pid: i32) -> Result<OwnedFd, TraceeError> {
+pub(super) fn open_pidfd(pid: i32) -> Result<OwnedFd, TraceeError> {
     // SAFETY: plain numbers in, a descriptor of our own out.
     let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let number = Errno::result(result).map_err(|_| TraceeError::Refused { pid, reason: Refusal::NoSuchProcess })?;

@@ -2,7 +2,7 @@
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::{
-    AddressSpace, Descriptors, Generation, Host, Manifest, ProcessSignals, ProcessTimers, ProgramId, Snapshot, Thread, Tree,
+    AddressSpace, Descriptors, Generation, Host, Manifest, ProcessSignals, ProgramId, Snapshot, Thread, Tree,
 };
 
 use crate::resources::memory::{OwnPages, Scanner};
@@ -62,14 +62,16 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts) -> Result<Captured, Resou
         handlers: resources::signals::capture_handlers(borrowed, leader)?,
         pending: borrowed.shared_pending().to_vec(),
     };
+    let timers = resources::timers::capture(borrowed)?;
+    obstacles.extend(resources::timers::blockers(&timers, resources::timers::Path::Hot));
     let snapshot = Snapshot {
-        manifest: manifest(facts),
+        manifest: manifest(facts, &threads),
         tree: Tree { processes: vec![process] },
         address_spaces: vec![AddressSpace { mappings, layout, lock_future: memory.lock_future }],
         modules,
         threads,
         signals: vec![signals],
-        timers: vec![ProcessTimers::default()],
+        timers: vec![timers],
         descriptors: Descriptors::default(),
         credentials: vec![credentials],
         limits: vec![resources::limits::read_limits(pid)?],
@@ -78,13 +80,18 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts) -> Result<Captured, Resou
     Ok(Captured { snapshot, own_pages, obstacles })
 }
 
-fn manifest(facts: &Facts) -> Manifest {
+/// Where ptrace puts the enabled components in an XSAVE area (`arch/x86/include/asm/user.h`).
+const XCR0_OFFSET: usize = 464;
+
+fn manifest(facts: &Facts, threads: &[Thread]) -> Manifest {
+    let xstate = threads.first().map_or(&[][..], |thread| &thread.xstate);
+    let xfeatures = xstate.get(XCR0_OFFSET..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word));
     let created = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Manifest {
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         created_ns: created.as_nanos() as u64,
         program: facts.program.clone(),
-        host: facts.host.clone(),
+        host: Host { xfeatures, ..facts.host.clone() },
         lineage: None,
     }
 }

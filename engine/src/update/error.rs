@@ -27,6 +27,24 @@ pub enum UpdateError {
         /// What the capture found.
         obstacles: Vec<Obstacle>,
     },
+    /// The program that runs cannot be read or lacks debug information.
+    #[error("the running program {path} cannot be used for a plan")]
+    OldProgram {
+        /// Where it is or was.
+        path: std::path::PathBuf,
+        /// Cause.
+        #[source]
+        source: Box<crate::program::error::ProgramError>,
+    },
+    /// The new program cannot be read or lacks debug information.
+    #[error("the new program {path} cannot be used for a plan")]
+    NewProgram {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// Cause.
+        #[source]
+        source: Box<crate::program::error::ProgramError>,
+    },
     /// The process could not be read for the plan; it is untouched.
     #[error("cannot read the process for the plan")]
     Source(#[from] crate::plan::source::SourceError),
@@ -46,6 +64,26 @@ pub enum UpdateError {
         source: Box<VesselError>,
         /// What went wrong going back.
         back: Box<VesselError>,
+    },
+    /// A recovery failed: the process is as parked as it was.
+    #[error("process {pid} stays parked")]
+    StillParked {
+        /// The process.
+        pid: i32,
+        /// Cause.
+        #[source]
+        source: Box<VesselError>,
+    },
+    /// An image could not be written or read.
+    #[error("cannot {operation} the image{}", .path.as_ref().map_or(String::new(), |path| format!(" {}", path.display())))]
+    Image {
+        /// Verb.
+        operation: &'static str,
+        /// The file, where there is one.
+        path: Option<std::path::PathBuf>,
+        /// Cause.
+        #[source]
+        source: Box<dsu_formats::image::ImageError>,
     },
     /// The process ended meanwhile.
     #[error("process {pid} ended during the update")]

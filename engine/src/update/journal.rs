@@ -23,8 +23,10 @@ pub struct JournalV1 {
     pub start_time: u64,
     /// Phase that was reached.
     pub phase: Phase,
-    /// The holder; 0 before there is one.
+    /// The holder.
     pub holder: i32,
+    /// Start time of the holder.
+    pub holder_start_time: u64,
     /// Stub, trampoline and scratch of the vessel.
     pub site: RunRange,
     /// Private pages that the holder has.

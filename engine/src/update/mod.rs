@@ -4,9 +4,16 @@
 //! goes back into the same vessel by the same code. What cannot go back parks, and `recover` finishes it from the journal.
 
 pub mod capture;
+pub mod checkpoint;
 pub mod error;
 pub mod journal;
+pub mod live;
 pub mod lock;
+mod memory;
+pub mod operation;
 pub mod phase;
+mod planner;
+pub mod prepare;
+pub mod recover;
 pub mod timeline;
 pub mod transaction;

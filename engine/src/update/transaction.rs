@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::Snapshot;
@@ -18,11 +19,12 @@ use crate::tracee::error::TraceeError;
 use crate::tracee::fault;
 use crate::tracee::holder::Holder;
 use crate::tracee::inject::Injector;
+use crate::tracee::last_pid;
 use crate::tracee::release::FinalState;
 use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
-use crate::vessel::restore::{Restore, restore};
+use crate::vessel::restore::{Origin, Restore, restore};
 use crate::vessel::{site, stub};
 
 /// A stopped process, its image, and what to make of it.
@@ -39,6 +41,8 @@ pub struct Transaction<'a> {
     pub close_on_exec: Vec<i32>,
     /// Where the journal goes.
     pub journal: &'a Journal,
+    /// When the process was stopped.
+    pub stopped_at: Instant,
     /// Start time of the process.
     pub start_time: u64,
 }
@@ -132,12 +136,14 @@ impl Transaction<'_> {
                 .call_undoable(thread.tid, "set_tid_address", libc::SYS_set_tid_address, &[0], &undo)
                 .map_err(UpdateError::given_up)?;
         }
+        last_pid::move_past(borrowed.threads().iter().copied()).map_err(UpdateError::given_up)?;
         let holder = borrowed.start_holder().map_err(UpdateError::given_up)?;
         let record = JournalV1 {
             pid: leader,
             start_time: self.start_time,
             phase: Phase::Executed,
             holder: holder.pid(),
+            holder_start_time: super::prepare::start_time(holder.pid())?,
             site: prepared.site,
             own_pages: self.captured.own_pages.runs.clone(),
             guards: self.captured.own_pages.guards.clone(),
@@ -238,7 +244,7 @@ impl Transaction<'_> {
                 resolvers: &[],
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
-                close_on_exec: &self.close_on_exec,
+                origin: Origin::Hot { stopped_at: self.stopped_at, close_on_exec: &self.close_on_exec },
             },
         )
     }
@@ -257,7 +263,7 @@ impl Transaction<'_> {
                 resolvers: &rewrite.resolvers,
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
-                close_on_exec: &self.close_on_exec,
+                origin: Origin::Hot { stopped_at: self.stopped_at, close_on_exec: &self.close_on_exec },
             },
         )
     }

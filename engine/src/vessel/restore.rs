@@ -1,7 +1,7 @@
 //! The one way from an image to a process: an emptied process in, a process before the gate out.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::{Protection, Snapshot};
@@ -40,8 +40,19 @@ pub struct Restore<'a> {
     pub protect_after: &'a [RunRange],
     /// What `/proc/PID/exe` is to show.
     pub executable: Option<BorrowedFd<'a>>,
-    /// Descriptors that are close-on-exec but had to survive the exec.
-    pub close_on_exec: &'a [i32],
+    /// What the process had before it was emptied.
+    pub origin: Origin<'a>,
+}
+
+/// Where the emptied process came from, which decides what it still has.
+pub enum Origin<'a> {
+    /// An exec of the same process: descriptors, credentials, limits, directories are as they were.
+    Hot {
+        /// When the process was stopped: timers have run on since.
+        stopped_at: Instant,
+        /// Descriptors that are close-on-exec but had to survive the exec.
+        close_on_exec: &'a [i32],
+    },
 }
 
 /// Fills `vessel`, which is empty or was emptied again, and returns the states that its threads will go on with.
@@ -71,15 +82,22 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     resources::memory::give_back_flags(vessel, &space.mappings)?;
     give_back_layout(vessel, what)?;
     resources::signals::give_back(vessel, signals)?;
-    for number in what.close_on_exec {
-        let arguments = [*number as u64, libc::F_SETFD as u64, libc::FD_CLOEXEC as u64];
-        vessel.leader_call("fcntl", libc::SYS_fcntl, &arguments)?;
-    }
     step("threads")?;
     threads::create(vessel, &snapshot.threads)?;
-    threads::give_back(vessel, &snapshot.threads, credentials)?;
-    resources::process::give_back(vessel, process)?;
-    vessel.close_channel()?;
+    match &what.origin {
+        Origin::Hot { stopped_at, close_on_exec } => {
+            for number in *close_on_exec {
+                let arguments = [*number as u64, libc::F_SETFD as u64, libc::FD_CLOEXEC as u64];
+                vessel.leader_call("fcntl", libc::SYS_fcntl, &arguments)?;
+            }
+            threads::give_back(vessel, &snapshot.threads, credentials)?;
+            if let Some(timers) = snapshot.timers.first() {
+                resources::timers::give_back(vessel, timers, stopped_at.elapsed())?;
+            }
+            resources::process::give_back(vessel, process)?;
+            vessel.close_channel()?;
+        }
+    }
     step("verify")?;
     verify::mappings(vessel, &space.mappings)?;
     Ok(threads::final_states(&snapshot.threads))

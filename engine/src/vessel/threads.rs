@@ -1,6 +1,6 @@
 //! Threads of an image in a filled vessel: made with their IDs, given what the exec took, and their last state computed.
 
-use dsu_formats::model::latest::{Credentials, Thread};
+use dsu_formats::model::latest::{Credentials, Pending, Thread};
 
 use super::error::VesselError;
 use crate::resources;
@@ -9,8 +9,7 @@ use crate::tracee::inject::Injector;
 use crate::tracee::release::FinalState;
 use crate::tracee::syscall;
 
-/// Makes the threads that are not there yet; all park. `last_tid` is moved past theirs first, so that no other task of the
-/// machine takes one of their IDs between the exec and here.
+/// Makes the threads that are not there yet; all park.
 pub(super) fn create(vessel: &mut Emptied, threads: &[Thread]) -> Result<(), VesselError> {
     for thread in threads {
         vessel.create_thread(thread.tid)?;
@@ -24,19 +23,42 @@ pub(super) fn give_back(vessel: &mut Emptied, threads: &[Thread], credentials: &
         resources::credentials::give_back(vessel, thread.tid, credentials)?;
         resources::threads::give_back(vessel, thread.tid, thread)?;
         for pending in &thread.pending {
-            queue(vessel, thread, &pending.siginfo, pending.signal())?;
+            queue(vessel, thread.tid, &pending.siginfo, pending.signal())?;
         }
+    }
+    Ok(())
+}
+
+/// As [`give_back`], for a fresh process: it has none of the image's credentials either.
+pub(super) fn restore(vessel: &mut Emptied, threads: &[Thread], credentials: &Credentials) -> Result<(), VesselError> {
+    for thread in threads {
+        resources::credentials::restore(vessel, thread.tid, credentials)?;
+        resources::threads::give_back(vessel, thread.tid, thread)?;
+        for pending in &thread.pending {
+            queue(vessel, thread.tid, &pending.siginfo, pending.signal())?;
+        }
+    }
+    Ok(())
+}
+
+/// Queues signals for the process as a whole.
+pub(super) fn queue_for_process(vessel: &mut Emptied, pending: &[Pending]) -> Result<(), VesselError> {
+    let address = vessel.scratch().start;
+    for signal in pending {
+        vessel.memory().write(address, &signal.siginfo)?;
+        let arguments = [vessel.pid() as u64, signal.signal() as u64, address.0];
+        vessel.leader_call("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo, &arguments)?;
     }
     Ok(())
 }
 
 /// Queues a signal for a thread; only the thread itself may send what looks like the kernel's (`kernel/signal.c`,
 /// `do_rt_tgsigqueueinfo`), so it does. All signals are blocked: nothing is delivered yet.
-fn queue(vessel: &mut Emptied, thread: &Thread, siginfo: &[u8], signal: i32) -> Result<(), VesselError> {
+fn queue(vessel: &mut Emptied, tid: i32, siginfo: &[u8], signal: i32) -> Result<(), VesselError> {
     let address = vessel.scratch().start;
     vessel.memory().write(address, siginfo)?;
-    let arguments = [vessel.pid() as u64, thread.tid as u64, signal as u64, address.0];
-    vessel.call(thread.tid, "rt_tgsigqueueinfo", libc::SYS_rt_tgsigqueueinfo, &arguments)?;
+    let arguments = [vessel.pid() as u64, tid as u64, signal as u64, address.0];
+    vessel.call(tid, "rt_tgsigqueueinfo", libc::SYS_rt_tgsigqueueinfo, &arguments)?;
     Ok(())
 }
 

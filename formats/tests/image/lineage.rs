@@ -81,8 +81,18 @@ fn a_page_in_the_parent_needs_the_parent() {
 #[test]
 fn a_hole_in_the_parent_is_named() {
     let parent = image(None, &[1, 2, 3], None);
-    for (first, pages, hole) in [(2, 2, 3), (7, 1, 7), (1, 9, 3)] {
-        let child = image(Some(&parent), &[], Some(from_parent(first, pages)));
+    let torn = bytes_of(|file| {
+        let mut writer = ImageWriter::to_file(file)?;
+        for number in [0, 1, 2, 5, 9] {
+            writer.put_pages(0, RunAddress(HEAP + number * PAGE_SIZE), &page(number as u8 + 1))?;
+        }
+        writer.finish(&child_of(None)).map(|_| ())
+    });
+    let torn = ImageReader::from_bytes(torn).expect("a right image");
+    for (parent, first, pages, hole) in
+        [(&parent, 2, 2, 3), (&parent, 7, 1, 7), (&parent, 1, 9, 3), (&torn, 0, 10, 3), (&torn, 5, 5, 6), (&torn, 4, 2, 4)]
+    {
+        let child = image(Some(parent), &[], Some(from_parent(first, pages)));
         let parents = parent.pages();
         let view = child.pages_over(&parents).expect("its parent");
         let error = view.runs().find_map(Result::err).expect("a hole");

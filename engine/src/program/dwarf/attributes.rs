@@ -103,7 +103,7 @@ impl<'a> Entry<'a> {
     pub(super) fn code(&self, unit: &UnitContext<'a, '_>) -> Result<Vec<(u64, u64)>, ProgramError> {
         let mut found = Vec::new();
         if let Some(value) = &self.ranges {
-            let ranges = unit.dwarf.attr_ranges(&unit.unit, value.clone()).map_err(|e| unit.error(e))?;
+            let ranges = unit.dwarf.attr_ranges(&unit.unit, *value).map_err(|e| unit.error(e))?;
             if let Some(mut ranges) = ranges {
                 while let Some(range) = ranges.next().map_err(|e| unit.error(e))? {
                     found.push((range.begin, range.end));
@@ -128,7 +128,7 @@ impl<'a> Entry<'a> {
 
     fn address(&self, unit: &UnitContext<'a, '_>, value: &Option<Value<'a>>) -> Result<Option<u64>, ProgramError> {
         match value {
-            Some(value) => unit.dwarf.attr_address(&unit.unit, value.clone()).map_err(|e| unit.error(e)),
+            Some(value) => unit.dwarf.attr_address(&unit.unit, *value).map_err(|e| unit.error(e)),
             None => Ok(None),
         }
     }
@@ -239,7 +239,7 @@ impl<'a> UnitContext<'a, '_> {
             None => Ok(None),
             Some(AttributeValue::DebugStrRefSup(_)) => Err(self.needs_supplement()),
             Some(value) => {
-                let slice = self.dwarf.attr_string(&self.unit, value.clone()).map_err(|e| self.error(e))?;
+                let slice = self.dwarf.attr_string(&self.unit, *value).map_err(|e| self.error(e))?;
                 Ok(Some(slice.slice()))
             }
         }

@@ -21,7 +21,8 @@ struct Index<'a, 'u> {
     unknown: TypeId,
 }
 
-pub(super) fn merge(mut units: Vec<RawUnit<'_>>) -> DebugInfo {
+/// The debug information, and the definitions of functions without code of their own.
+pub(super) fn merge(mut units: Vec<RawUnit<'_>>) -> (DebugInfo, Vec<Function>) {
     let owned: Vec<Vec<Type>> = units.iter_mut().map(|unit| std::mem::take(&mut unit.types)).collect();
     let index = Index::new(&units);
     let mut types = Vec::with_capacity(index.type_keys.len() + 1);
@@ -37,7 +38,8 @@ pub(super) fn merge(mut units: Vec<RawUnit<'_>>) -> DebugInfo {
     index.place_bit_fields(&mut table);
     let functions = index.functions();
     let variables = index.variables();
-    DebugInfo { functions, variables, types: table }
+    let bodiless = index.units.iter().flat_map(|unit| &unit.bodiless).map(|&key| index.function(key, Vec::new())).collect();
+    (DebugInfo { functions, variables, types: table }, bodiless)
 }
 
 impl<'a, 'u> Index<'a, 'u> {
@@ -133,19 +135,23 @@ impl<'a, 'u> Index<'a, 'u> {
     fn functions(&self) -> Vec<Function> {
         let raw = self.units.iter().flat_map(|unit| &unit.functions);
         raw.map(|function| {
-            let named = self.named(function.key);
             let ranges = function.ranges.iter().map(|&(start, end)| (LinkAddress(start), end - start)).collect();
-            Function {
-                name: named.name,
-                linkage_name: named.linkage_name,
-                unit: named.unit,
-                declared: named.declared,
-                external: named.external,
-                ranges,
-                kind: named.own_type,
-            }
+            self.function(function.key, ranges)
         })
         .collect()
+    }
+
+    fn function(&self, key: Key, ranges: Vec<(LinkAddress, u64)>) -> Function {
+        let named = self.named(key);
+        Function {
+            name: named.name,
+            linkage_name: named.linkage_name,
+            unit: named.unit,
+            declared: named.declared,
+            external: named.external,
+            ranges,
+            kind: named.own_type,
+        }
     }
 
     /// The variables; a static local of an inlined function stands once, though each copy of the function describes it.

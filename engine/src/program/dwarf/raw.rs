@@ -21,6 +21,8 @@ pub(super) struct RawUnit<'a> {
     /// Ascending by key.
     pub(super) declarations: Vec<(Key, Declaration<'a>)>,
     pub(super) functions: Vec<RawFunction>,
+    /// Definitions of functions without code of their own: inlined everywhere, or folded into another function.
+    pub(super) bodiless: Vec<Key>,
     pub(super) variables: Vec<RawVariable>,
     pub(super) bit_fields: Vec<BitField>,
     /// Function types (indices into `types`) that may take their result from the specification at the key.

@@ -5,24 +5,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gimli::{UnitHeader, UnitType};
 
-use super::DebugInfo;
 use super::image::Image;
 use super::lines::Lines;
 use super::merge::merge;
 use super::raw::{Key, RawUnit};
 use super::sections::{DebugSections, Reader};
 use super::unit::{Shared, read_unit, unit_key};
+use super::{DebugInfo, Function};
 use crate::program::elf::Elf;
 use crate::program::error::ProgramError;
 
 /// The most threads that one file is read with.
 const THREAD_LIMIT: usize = 8;
 
+/// What was read.
+#[derive(Debug)]
+pub struct Reading {
+    /// Functions, variables, types.
+    pub debug: DebugInfo,
+    /// Definitions of functions whose code no entry describes: inlined everywhere, or folded with a function of the same code.
+    pub bodiless: Vec<Function>,
+    /// Line tables.
+    pub lines: Lines,
+}
+
 /// Reads the debug information in `sections` about the program `elf` (which may be another file: see debuglink).
 ///
 /// # Errors
 /// Debug information that cannot be decoded, or that lies in further files (split DWARF, supplementary files).
-pub fn read(elf: &Elf, sections: &DebugSections) -> Result<(DebugInfo, Lines), ProgramError> {
+pub fn read(elf: &Elf, sections: &DebugSections) -> Result<Reading, ProgramError> {
     let dwarf = sections.dwarf();
     let (headers, signatures) = headers(&dwarf)?;
     let image = Image::of(elf);
@@ -33,7 +44,8 @@ pub fn read(elf: &Elf, sections: &DebugSections) -> Result<(DebugInfo, Lines), P
         unit.ranges.iter().map(move |&(start, end)| (start, end, offset))
     });
     let lines = Lines::new(ranges.collect());
-    Ok((merge(units), lines))
+    let (debug, bodiless) = merge(units);
+    Ok(Reading { debug, bodiless, lines })
 }
 
 type Headers<'a> = Vec<UnitHeader<Reader<'a>>>;
@@ -70,7 +82,7 @@ fn read_units<'a>(shared: &Shared<'a, '_>, headers: &Headers<'a>) -> Result<Vec<
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(header) = headers.get(index) else { return done };
-            done.push((index, read_unit(shared, index, header.clone())));
+            done.push((index, read_unit(shared, index, *header)));
         }
     };
     let mut all = std::thread::scope(|scope| {

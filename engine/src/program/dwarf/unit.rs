@@ -259,6 +259,8 @@ impl<'a> Walk<'a, '_> {
         let ranges = if entry.declaration { Vec::new() } else { entry.code(self.context)? };
         if !ranges.is_empty() {
             self.raw.functions.push(RawFunction { key, ranges });
+        } else if own_type.is_some() && !entry.declaration {
+            self.raw.bodiless.push(key);
         }
         Ok(Scope::Function(key, own_type))
     }

@@ -1,7 +1,5 @@
 //! Questions to a table of types.
 
-use std::collections::HashMap;
-
 use gimli::constants as dw;
 
 use super::{Member, Shape, Type, TypeId, TypeTable};
@@ -58,91 +56,6 @@ impl TypeTable {
         }
     }
 
-    /// The definitions of structures, unions and enumerations called `name`, by tag (a class counts as a structure).
-    pub fn definitions(&self, tag: u16, name: &str) -> &[TypeId] {
-        let definitions = self.definitions.get_or_init(|| self.index_definitions());
-        definitions
-            .get(name)
-            .and_then(|by_tag| by_tag.iter().find(|entry| entry.0 == definition_tag(tag)))
-            .map_or(&[], |entry| &entry.1)
-    }
-
-    fn index_definitions(&self) -> Definitions {
-        let mut definitions = Definitions::new();
-        for (position, entry) in self.types.iter().enumerate() {
-            let (Some(tag), Ok(id)) = (entry.shape.defined_tag(), u32::try_from(position)) else { continue };
-            if entry.name.is_empty() {
-                continue;
-            }
-            let by_tag = definitions.entry(entry.name.clone()).or_default();
-            match by_tag.iter_mut().find(|entry| entry.0 == tag) {
-                Some(entry) => entry.1.push(TypeId(id)),
-                None => by_tag.push((tag, vec![TypeId(id)])),
-            }
-        }
-        definitions
-    }
-
-    /// The definition that an incomplete type means: one of the same tag and name, if all such definitions of the build have one
-    /// structure. Anything else is given back as it is.
-    pub fn resolve(&self, id: TypeId) -> TypeId {
-        let entry = self.get(id);
-        let Shape::Incomplete { tag } = entry.shape else { return id };
-        match self.definitions(tag, &entry.name) {
-            [first, others @ ..] if others.iter().all(|other| self.same_definition(Some(*first), Some(*other), DEPTH_LIMIT)) => {
-                *first
-            }
-            _ => id,
-        }
-    }
-
-    /// Whether two types of this build have one structure by value; behind pointers, named types count as the same by name.
-    fn same_definition(&self, a: Option<TypeId>, b: Option<TypeId>, depth: usize) -> bool {
-        let (Some(a), Some(b)) = (self.peel(a), self.peel(b)) else { return self.peel(a) == self.peel(b) };
-        if a == b {
-            return true;
-        }
-        let (left, right) = (self.get(a), self.get(b));
-        if depth == 0 || left.size != right.size {
-            return false;
-        }
-        match (&left.shape, &right.shape) {
-            (Shape::Base { encoding: a }, Shape::Base { encoding: b }) => a == b,
-            (Shape::Pointer { target: a }, Shape::Pointer { target: b }) => self.same_outline(*a, *b, depth - 1),
-            (Shape::Array { element: a, counts: m }, Shape::Array { element: b, counts: n }) => {
-                m == n && self.same_definition(*a, *b, depth - 1)
-            }
-            (Shape::Struct { members: m }, Shape::Struct { members: n })
-            | (Shape::Union { members: m }, Shape::Union { members: n }) => {
-                let same = |(a, b): (&Member, &Member)| {
-                    (&a.name, a.offset, a.bits) == (&b.name, b.offset, b.bits) && self.same_definition(a.kind, b.kind, depth - 1)
-                };
-                m.len() == n.len() && m.iter().zip(n).all(same)
-            }
-            (Shape::Enum { enumerators: a }, Shape::Enum { enumerators: b }) => a == b,
-            (Shape::Incomplete { tag: a }, Shape::Incomplete { tag: b }) => a == b && left.name == right.name,
-            _ => false,
-        }
-    }
-
-    /// Whether two pointer targets of this build look the same without following pointers further than names.
-    fn same_outline(&self, a: Option<TypeId>, b: Option<TypeId>, depth: usize) -> bool {
-        let (Some(a), Some(b)) = (self.peel(a), self.peel(b)) else { return self.peel(a) == self.peel(b) };
-        if a == b {
-            return true;
-        }
-        let (left, right) = (self.get(a), self.get(b));
-        if depth == 0 {
-            return false;
-        }
-        match (&left.shape, &right.shape) {
-            (Shape::Pointer { target: a }, Shape::Pointer { target: b }) => self.same_outline(*a, *b, depth - 1),
-            (Shape::Function { .. }, Shape::Function { .. }) => self.describe(Some(a)) == self.describe(Some(b)),
-            (l, r) if !left.name.is_empty() && l.tag().is_some() => l.tag() == r.tag() && left.name == right.name,
-            _ => self.same_definition(Some(a), Some(b), depth - 1),
-        }
-    }
-
     /// The type as C writes it, for messages: `struct conn *`, `int [4]`. Anonymous types say where they are declared.
     pub fn describe(&self, kind: Option<TypeId>) -> String {
         self.describe_within(kind, 12)
@@ -183,10 +96,8 @@ impl TypeTable {
     }
 }
 
-/// By name, then by tag.
-pub(super) type Definitions = HashMap<String, Vec<(u16, Vec<TypeId>)>>;
-
-fn definition_tag(tag: u16) -> u16 {
+/// Classes are structures under another keyword.
+pub(super) fn definition_tag(tag: u16) -> u16 {
     if tag == dw::DW_TAG_class_type.0 { dw::DW_TAG_structure_type.0 } else { tag }
 }
 
@@ -223,7 +134,7 @@ impl Shape {
         }
     }
 
-    fn defined_tag(&self) -> Option<u16> {
+    pub(super) fn defined_tag(&self) -> Option<u16> {
         match self {
             Self::Struct { .. } => Some(dw::DW_TAG_structure_type.0),
             Self::Union { .. } => Some(dw::DW_TAG_union_type.0),
@@ -244,6 +155,20 @@ impl Shape {
         match self {
             Self::Struct { members } | Self::Union { members } => Some(members),
             _ => None,
+        }
+    }
+
+    /// Calls `visit` with every type that this one names.
+    pub fn for_each_child(&self, mut visit: impl FnMut(TypeId)) {
+        match self {
+            Self::Pointer { target } | Self::Alias { target, .. } => target.iter().copied().for_each(visit),
+            Self::Array { element, .. } => element.iter().copied().for_each(visit),
+            Self::Struct { members } | Self::Union { members } => members.iter().filter_map(|member| member.kind).for_each(visit),
+            Self::Function { result, parameters, .. } => {
+                result.iter().copied().for_each(&mut visit);
+                parameters.iter().flatten().copied().for_each(visit);
+            }
+            Self::Void | Self::Base { .. } | Self::Enum { .. } | Self::Incomplete { .. } | Self::Other { .. } => {}
         }
     }
 

@@ -1,0 +1,68 @@
+//! Taking over what another engine left behind: a parked vessel, and the holder of its old memory.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+use super::emptied::{Emptied, Layout, PARK};
+use super::error::TraceeError;
+use super::holder::Holder;
+use super::memory::RemoteMemory;
+use super::release::GATE_OPEN;
+use super::seize;
+use super::target;
+use super::ticker::Ticker;
+
+/// What stands at the site that a dead engine chose for its vessel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: the process has its own memory.
+    Nothing,
+    /// A stub or a trampoline: the process is parked, or its threads stand before the gate.
+    Vessel,
+    /// A trampoline whose gate is open: the process runs.
+    OpenGate,
+}
+
+/// Looks at what an engine left at `site` in process `pid`, without stopping it.
+pub fn look(pid: i32, site: RunRange) -> Result<Left, TraceeError> {
+    let memory = RemoteMemory::open(pid)?;
+    let layout = Layout::at(site);
+    if !has_park_code(&memory, layout.code) {
+        let at_stub = has_park_code(&memory, layout.stub_code);
+        return Ok(if at_stub { Left::Vessel } else { Left::Nothing });
+    }
+    match memory.read_u64(layout.gate) {
+        Ok(GATE_OPEN) => Ok(Left::OpenGate),
+        _ => Ok(Left::Vessel),
+    }
+}
+
+impl Emptied {
+    /// Takes over a parked vessel at `site`; its threads are stopped, and its memory is the trampoline's alone.
+    pub fn adopt(pid: i32, site: RunRange, deadline: Instant) -> Result<Self, TraceeError> {
+        let ticker = Ticker::start().map_err(|source| TraceeError::Call { call: "timer_create", tid: pid, source })?;
+        let pidfd: OwnedFd = target::open_pidfd(pid)?;
+        let tids = seize::stop_all(pid, deadline)?;
+        let memory = RemoteMemory::open(pid)?;
+        let layout = Layout::at(site);
+        let has_trampoline = has_park_code(&memory, layout.code);
+        let code = if has_trampoline { layout.code } else { layout.stub_code };
+        let mut emptied = Self::from_parts(tids, memory, pidfd, code, ticker);
+        emptied.move_in(site, has_trampoline)?;
+        Ok(emptied)
+    }
+}
+
+impl Holder {
+    /// Takes over a parked holder. It is not traced, which reading its memory does not need.
+    pub fn adopt(pid: i32) -> Result<Self, TraceeError> {
+        Ok(Self { pid, memory: RemoteMemory::open(pid)? })
+    }
+}
+
+fn has_park_code(memory: &RemoteMemory, at: RunAddress) -> bool {
+    let mut code = [0; PARK.len()];
+    memory.read(at, &mut code).is_ok() && code == PARK
+}

@@ -1,0 +1,166 @@
+//! `update` and `plan`: a running process, stopped until it can be moved.
+
+use std::time::{Duration, Instant};
+
+use super::capture::{self, Captured};
+use super::error::UpdateError;
+use super::journal::Journal;
+use super::lock::ProcessLock;
+use super::operation::{Observer, PlanRequest, Planned, UpdateOutcome, UpdateRequest, Updated};
+use super::planner::Planner;
+use super::prepare::{self, Builds, Running};
+use super::timeline::Timeline;
+use super::transaction::Transaction;
+use crate::plan::blocker::Blocker;
+use crate::plan::rewrite::Rewrite;
+use crate::program::build::DebugSearch;
+use crate::tracee::borrowed::Borrowed;
+use crate::tracee::target::Target;
+
+/// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How long threads may go on between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(3);
+
+/// Moves a process to a new build.
+pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<UpdateOutcome, UpdateError> {
+    let lock = ProcessLock::acquire(request.pid)?;
+    let (target, mut subject) = Subject::open(request.pid, &request.program, &request.debug_directories, observer)?;
+    let same = subject.builds.are_same();
+    if same && !request.force {
+        let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
+        return Ok(UpdateOutcome::UpToDate { build_id });
+    }
+    let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
+    observer.step("update");
+    let journal = Journal::in_directory(lock.directory());
+    let transaction = Transaction {
+        captured: &planned.captured,
+        rewrite: &planned.rewrite,
+        new_program: if same { &subject.running.file } else { &subject.builds.new_file },
+        old_program: &subject.running.file,
+        close_on_exec: close_on_exec(&planned.captured),
+        journal: &journal,
+        stopped_at: planned.stopped_at,
+        start_time: prepare::start_time(request.pid)?,
+    };
+    let old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    drop(old_memory);
+    let captured = &planned.captured.snapshot;
+    Ok(UpdateOutcome::Updated(Box::new(Updated {
+        pid: request.pid,
+        old_build_id: subject.builds.old.elf.build_id.clone().unwrap_or_default(),
+        new_build_id: subject.builds.new.elf.build_id.clone().unwrap_or_default(),
+        report: planned.rewrite.report,
+        threads: captured.threads.len(),
+        descriptors: captured.descriptors.tables.first().map_or(0, |table| table.descriptors.len()),
+        children: captured.tree.processes.first().map_or(Vec::new(), |process| process.children.clone()),
+        pause_ms: subject.timeline.pause_ms(),
+        steps: subject.timeline.steps().to_vec(),
+        attempts: planned.attempts,
+        image: None,
+        later_failure: None,
+    })))
+}
+
+/// Plans an update and changes nothing.
+pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
+    let _lock = ProcessLock::acquire(request.pid)?;
+    let (target, mut subject) = Subject::open(request.pid, &request.program, &request.debug_directories, observer)?;
+    let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
+    drop(planned.borrowed.give_back()?.resume());
+    subject.timeline.mark("let go");
+    subject.timeline.resume();
+    let captured = planned.captured.snapshot;
+    Ok(Planned {
+        pid: request.pid,
+        old_build_id: subject.builds.old.elf.build_id.clone().unwrap_or_default(),
+        new_build_id: subject.builds.new.elf.build_id.clone().unwrap_or_default(),
+        report: planned.rewrite.report,
+        threads: captured.threads.len(),
+        descriptors: captured.descriptors.tables.first().map_or(0, |table| table.descriptors.len()),
+        children: captured.tree.processes.first().map_or(Vec::new(), |process| process.children.clone()),
+        pause_ms: subject.timeline.pause_ms(),
+        steps: subject.timeline.steps().to_vec(),
+    })
+}
+
+/// A process with both builds, read and compared while it runs.
+struct Subject {
+    pid: i32,
+    running: Running,
+    builds: Builds,
+    facts: capture::Facts,
+    planner: Planner,
+    timeline: Timeline,
+}
+
+/// A stopped process with a plan that nothing blocks.
+struct Ready {
+    borrowed: Borrowed,
+    captured: Captured,
+    rewrite: Rewrite,
+    stopped_at: Instant,
+    attempts: u32,
+}
+
+impl Subject {
+    fn open(
+        pid: i32,
+        program: &std::path::Path,
+        debug_directories: &[std::path::PathBuf],
+        observer: &mut dyn Observer,
+    ) -> Result<(Target, Self), UpdateError> {
+        let mut timeline = Timeline::start();
+        let target = Target::open(pid)?;
+        let running = Running::open(pid)?;
+        observer.step("read programs");
+        let mut search = DebugSearch::default();
+        search.directories.extend_from_slice(debug_directories);
+        let builds = Builds::open(&running, program, &search)?;
+        timeline.mark("read programs");
+        let facts = prepare::facts(&target, &running, builds.old.elf.build_id.clone())?;
+        let planner = Planner::new(&builds)?;
+        timeline.mark("compare programs");
+        Ok((target, Self { pid, running, builds, facts, planner, timeline }))
+    }
+
+    /// Stops the process until nothing blocks, or something does that waiting does not change.
+    fn stop_and_plan(&mut self, mut target: Target, give_up: Instant, observer: &mut dyn Observer) -> Result<Ready, UpdateError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            observer.step("stop");
+            self.timeline.pause();
+            let stopped_at = Instant::now();
+            let stopped = target.stop(stopped_at + STOP_LIMIT)?;
+            let mut borrowed = stopped.borrow()?;
+            self.timeline.mark("stop");
+            let captured = capture::capture(&mut borrowed, &self.facts)?;
+            self.timeline.mark("capture");
+            let planned = self.planner.plan(&borrowed, &captured, &self.builds);
+            self.timeline.mark("plan");
+            let (blockers, obstacles) = match planned {
+                Ok(rewrite) => return Ok(Ready { borrowed, captured, rewrite, stopped_at, attempts }),
+                Err(UpdateError::Blocked { blockers, obstacles }) => (blockers, obstacles),
+                Err(other) => return Err(other),
+            };
+            target = borrowed.give_back()?.resume();
+            self.timeline.resume();
+            let passing = obstacles.is_empty() && blockers.iter().any(Blocker::is_transient);
+            if !passing || Instant::now() >= give_up {
+                return Err(UpdateError::Blocked { blockers, obstacles });
+            }
+            observer.waiting(&blockers);
+            // Threads need time of their own to leave the functions that change; there is no event that says they did.
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+}
+
+fn close_on_exec(captured: &Captured) -> Vec<i32> {
+    let table = captured.snapshot.descriptors.tables.first();
+    table.map_or(Vec::new(), |table| {
+        table.descriptors.iter().filter(|entry| entry.close_on_exec).map(|entry| entry.number).collect()
+    })
+}

@@ -1,0 +1,207 @@
+//! What the commands ask for, and what they get.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use super::checkpoint::checkpoint;
+use super::error::UpdateError;
+pub use super::live::{plan, update};
+pub use super::recover::recover;
+use super::timeline::Step;
+use crate::plan::blocker::Blocker;
+use crate::plan::rewrite::Report;
+
+/// Told how an operation goes on, for progress on a terminal.
+pub trait Observer {
+    /// A step begins.
+    fn step(&mut self, name: &'static str);
+
+    /// The process was let go again; it will be stopped once more when its threads have gone on.
+    fn waiting(&mut self, blockers: &[Blocker]);
+}
+
+/// Move a process to a new build.
+#[derive(Clone, Debug)]
+pub struct UpdateRequest {
+    /// The process.
+    pub pid: i32,
+    /// The new build.
+    pub program: PathBuf,
+    /// How long to try for a moment at which no changed function is active.
+    pub wait: Duration,
+    /// Where to write an image of the old process after the update.
+    pub keep_image: Option<PathBuf>,
+    /// Go through the vessel even when the process already runs this build.
+    pub force: bool,
+    /// Further directories that hold debug information.
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// How an update ended.
+#[derive(Debug)]
+pub enum UpdateOutcome {
+    /// The process already ran the build.
+    UpToDate {
+        /// Its build-id.
+        build_id: Vec<u8>,
+    },
+    /// The process runs the new build.
+    Updated(Box<Updated>),
+}
+
+/// What an update did.
+#[derive(Debug)]
+pub struct Updated {
+    /// The process.
+    pub pid: i32,
+    /// Build-id before.
+    pub old_build_id: Vec<u8>,
+    /// Build-id now.
+    pub new_build_id: Vec<u8>,
+    /// What the plan rewrote.
+    pub report: Report,
+    /// Threads carried.
+    pub threads: usize,
+    /// Descriptors carried.
+    pub descriptors: usize,
+    /// Children that stay on the old version.
+    pub children: Vec<i32>,
+    /// How long the process stood still, in milliseconds.
+    pub pause_ms: f64,
+    /// Time by step.
+    pub steps: Vec<Step>,
+    /// How many times the process was stopped for it.
+    pub attempts: u32,
+    /// The image that was kept.
+    pub image: Option<ImageSummary>,
+    /// What failed after the commit.
+    pub later_failure: Option<Box<UpdateError>>,
+}
+
+/// An image that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// Where.
+    pub path: PathBuf,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Pages with bytes.
+    pub pages_stored: u64,
+    /// Touched pages that are all zero.
+    pub zero_pages: u64,
+}
+
+/// Plan an update and change nothing.
+#[derive(Clone, Debug)]
+pub struct PlanRequest {
+    /// The process.
+    pub pid: i32,
+    /// The new build.
+    pub program: PathBuf,
+    /// How long to try for a moment at which no changed function is active.
+    pub wait: Duration,
+    /// Further directories that hold debug information.
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// A plan that nothing blocks.
+#[derive(Debug)]
+pub struct Planned {
+    /// The process.
+    pub pid: i32,
+    /// Build-id of the running program.
+    pub old_build_id: Vec<u8>,
+    /// Build-id of the new program.
+    pub new_build_id: Vec<u8>,
+    /// What would be rewritten.
+    pub report: Report,
+    /// Threads.
+    pub threads: usize,
+    /// Descriptors.
+    pub descriptors: usize,
+    /// Children that would stay on the old version.
+    pub children: Vec<i32>,
+    /// How long the process stood still for the plan, in milliseconds.
+    pub pause_ms: f64,
+    /// Time by step.
+    pub steps: Vec<Step>,
+}
+
+/// What becomes of a process after its checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It goes on.
+    Run,
+    /// It is stopped by SIGSTOP.
+    Stop,
+    /// It is killed.
+    Kill,
+}
+
+/// Write an image of a process.
+#[derive(Clone, Debug)]
+pub struct CheckpointRequest {
+    /// The process.
+    pub pid: i32,
+    /// Where the image goes.
+    pub output: PathBuf,
+    /// What becomes of the process.
+    pub then: Then,
+}
+
+/// A checkpoint that was taken.
+#[derive(Debug)]
+pub struct Checkpointed {
+    /// The process.
+    pub pid: i32,
+    /// The image.
+    pub image: ImageSummary,
+    /// How long the process stood still, in milliseconds.
+    pub pause_ms: f64,
+    /// Time by step.
+    pub steps: Vec<Step>,
+    /// What a cold restore from the image will refuse or warn of.
+    pub warnings: Vec<String>,
+}
+
+/// Start a process from an image.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// The image.
+    pub image: PathBuf,
+}
+
+/// A process that was restored from an image.
+#[derive(Debug)]
+pub struct Restored {
+    /// The process.
+    pub pid: i32,
+    /// Its threads.
+    pub threads: usize,
+    /// What is not as it was, without being wrong.
+    pub warnings: Vec<String>,
+    /// Time by step.
+    pub steps: Vec<Step>,
+}
+
+/// What a recovery found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveredTo {
+    /// There was nothing to recover.
+    NothingToDo,
+    /// The engine died before the exec; the process had healed itself, and what it left behind was removed.
+    HealedItself,
+    /// The process was parked and runs the old version again.
+    OldVersion,
+    /// The new version was complete and has been let go.
+    NewVersion,
+}
+
+/// The end of a recovery.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The process.
+    pub pid: i32,
+    /// Where it is now.
+    pub outcome: RecoveredTo,
+}
