@@ -7,7 +7,6 @@ mod own_pages;
 mod room;
 
 pub use give_back::{check_layout, give_back_flags, give_back_guards, give_back_layout, give_back_lock_future};
-#[cfg(test)]
 pub(crate) use layout::read_layout;
 pub use layout::{capture_layout, is_layout_link_settable};
 pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_mapped, read_mapping_lines};
