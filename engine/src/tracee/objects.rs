@@ -83,3 +83,27 @@ pub fn clock_now(clock: i32) -> Result<u64, Errno> {
     Errno::result(unsafe { libc::clock_gettime(clock, &raw mut now) })?;
     Ok((now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64))
 }
+
+/// New memory of `MAP_SHARED | MAP_ANONYMOUS`, as an open file of its own, through `/proc/self/map_files`.
+pub fn shared_memory(length: usize) -> Result<std::fs::File, Errno> {
+    // SAFETY: a new mapping at an address of the kernel's choice; nothing else is replaced.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    let end = address as usize + length.next_multiple_of(4096);
+    let path = format!("/proc/self/map_files/{:x}-{end:x}", address as usize);
+    let opened = std::fs::File::options().read(true).write(true).open(path);
+    // SAFETY: exactly the mapping made above, to which no reference was made.
+    unsafe { libc::munmap(address, length) };
+    opened.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+}

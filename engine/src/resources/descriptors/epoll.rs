@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use dsu_formats::model::latest::{DescriptionId, Descriptors, EpollWatch, Kind};
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
-use super::super::error::ResourceError;
+use super::super::error::{Obstacle, ResourceError};
 use super::super::scratch::put;
 use super::fdinfo::FdInfo;
+use super::give_back::number_of;
 use crate::tracee::calls;
 use crate::tracee::inject::Injector;
 
@@ -77,4 +78,57 @@ pub(super) fn add_watches(injector: &mut dyn Injector, number: i32, watches: &[E
         injector.leader_call("epoll_ctl", libc::SYS_epoll_ctl, &arguments)?;
     }
     Ok(())
+}
+
+/// Gives watches their rewritten words in a process that kept its epolls over an exec: `after` is `before` with other data.
+///
+/// A watch that reported once and waits to be armed again (EPOLLONESHOT) stays disarmed; one by edge may report once more.
+pub fn rewrite_words(injector: &mut dyn Injector, before: &Descriptors, after: &Descriptors) -> Result<(), ResourceError> {
+    for (index, number, watch) in changed(before, after) {
+        let mut event = Vec::with_capacity(12);
+        event.extend(watch.events.to_le_bytes());
+        event.extend(watch.data.to_le_bytes());
+        let address = put(injector, 0, &event)?;
+        let epoll = number_of(after, index).unwrap_or(u64::MAX);
+        // The kernel changes no exclusive watch: it is taken out and put in anew.
+        let steps: &[i32] = if watch.events & libc::EPOLLEXCLUSIVE as u32 != 0 {
+            &[libc::EPOLL_CTL_DEL, libc::EPOLL_CTL_ADD]
+        } else {
+            &[libc::EPOLL_CTL_MOD]
+        };
+        for operation in steps {
+            let arguments = [epoll, *operation as u64, number as u64, address];
+            injector.leader_call("epoll_ctl", libc::SYS_epoll_ctl, &arguments)?;
+        }
+    }
+    Ok(())
+}
+
+/// Watches whose word changes and that no call can reach, since their number leads elsewhere now.
+pub fn blockers_of_rewrite(before: &Descriptors, after: &Descriptors) -> Vec<Obstacle> {
+    let unreachable = changed(before, after).into_iter().filter_map(|(index, number, watch)| {
+        let table = after.tables.first()?;
+        let holder = table.descriptors.iter().find(|descriptor| descriptor.number == number);
+        let reaches = holder.is_some_and(|descriptor| Some(descriptor.description) == watch.description);
+        (!reaches).then(|| Obstacle::Descriptor {
+            number: number_of(after, index).map_or(-1, |number| number as i32),
+            target: "epoll".to_owned(),
+            reason: format!(
+                "its word for what was added as descriptor {number} ({:#x}) must be rewritten, and that number leads elsewhere now",
+                watch.data
+            ),
+        })
+    });
+    unreachable.collect()
+}
+
+/// Watches whose data differs: position of the epoll's description, number watched, the new watch.
+fn changed(before: &Descriptors, after: &Descriptors) -> Vec<(usize, i32, EpollWatch)> {
+    let mut found = Vec::new();
+    for (index, (old, new)) in before.descriptions.iter().zip(&after.descriptions).enumerate() {
+        let (Kind::Epoll { watches: old }, Kind::Epoll { watches: new }) = (&old.kind, &new.kind) else { continue };
+        let differing = old.iter().zip(new).filter(|(old, new)| old.data != new.data);
+        found.extend(differing.map(|(_, new)| (index, new.descriptor, *new)));
+    }
+    found
 }

@@ -25,6 +25,7 @@ mod unix_pair;
 
 pub use blockers::{blockers_of_exec, blockers_of_restore};
 pub use capture::{CaptureRequest, capture};
+pub use epoll::{blockers_of_rewrite, rewrite_words};
 pub use give_back::{close_on_exec_numbers, give_back_close_on_exec, give_back_owners, verify};
 pub use identity::Caution;
 pub use restore::{Placed, RestoredFile, bring_in, settle};

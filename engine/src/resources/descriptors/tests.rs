@@ -353,3 +353,20 @@ fn close_on_exec_flags_are_set_again_and_the_table_is_verified() {
     give_back_close_on_exec(&mut injector, &found).unwrap();
     verify(target.pid(), &found, &[]).unwrap();
 }
+
+#[test]
+fn words_of_watches_are_rewritten_in_place() {
+    let mut target = Target::start(EVERY_KIND);
+    target.line();
+    let before = captured(&target, &inherited(&target));
+    let mut after = before.clone();
+    let index = description_at(&after, 22) as usize;
+    let Kind::Epoll { watches } = &mut after.descriptions[index].kind else { panic!("no epoll") };
+    watches.iter_mut().find(|watch| watch.descriptor == 16).unwrap().data = 0x1234;
+    assert_eq!(blockers_of_rewrite(&before, &after), []);
+    rewrite_words(&mut target.borrow(), &before, &after).unwrap();
+    assert_eq!(kind_at(&captured(&target, &inherited(&target)), 22), &after.descriptions[index].kind);
+    let mut closed = after.clone();
+    closed.tables[0].descriptors.retain(|descriptor| descriptor.number != 16);
+    assert!(blockers_of_rewrite(&before, &closed)[0].to_string().contains("leads elsewhere now"));
+}

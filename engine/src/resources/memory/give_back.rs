@@ -3,9 +3,9 @@
 use std::os::fd::RawFd;
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::{Backing, Layout, Mapping, MappingFlags};
+use dsu_formats::model::latest::{Backing, Credentials, Layout, Limits, Mapping, MappingFlags};
 
-use super::super::error::ResourceError;
+use super::super::error::{Obstacle, ResourceError};
 use super::super::scratch;
 use super::layout::read_layout;
 use crate::tracee::inject::Injector;
@@ -60,6 +60,17 @@ pub fn give_back_guards(injector: &mut dyn Injector, guards: &[RunRange]) -> Res
         injector.leader_call("madvise(MADV_GUARD_INSTALL)", libc::SYS_madvise, &arguments)?;
     }
     Ok(())
+}
+
+/// Locks that the process could not take again: it has given up CAP_IPC_LOCK, and its limit is lower than what is locked.
+pub fn blockers_of_locks(mappings: &[Mapping], limits: &Limits, credentials: &Credentials) -> Vec<Obstacle> {
+    const CAP_IPC_LOCK: u64 = 1 << 14;
+    let needed: u64 = mappings.iter().filter(|mapping| mapping.flags.locked).map(|mapping| mapping.range.len()).sum();
+    let limit = limits.limits.get(libc::RLIMIT_MEMLOCK as usize).map_or(u64::MAX, |limit| limit.soft);
+    if credentials.capabilities.effective & CAP_IPC_LOCK != 0 || needed <= limit {
+        return Vec::new();
+    }
+    vec![Obstacle::Room { limit: "RLIMIT_MEMLOCK".to_owned(), available: limit, needed }]
 }
 
 /// Puts `mlockall(MCL_FUTURE)` back in force; everything mapped from here on is locked, so this comes last.
@@ -127,6 +138,24 @@ mod tests {
     #[test]
     fn a_plain_mapping_needs_no_advice() {
         assert_eq!(advice(&MappingFlags::default()).count(), 0);
+    }
+
+    #[test]
+    fn locks_beyond_the_limit_block_a_process_without_the_capability() {
+        use dsu_formats::model::latest::{Limit, Protection, Sharing};
+        let mapping = Mapping {
+            range: RunRange::new(0x10000, 0x30000),
+            protection: Protection::default(),
+            sharing: Sharing::Private,
+            backing: Backing::Anonymous { name: None },
+            flags: MappingFlags { locked: true, ..MappingFlags::default() },
+        };
+        let limits = Limits { limits: vec![Limit { soft: 0x10000, hard: 0x10000 }; 16] };
+        let mut credentials = Credentials::default();
+        let obstacles = blockers_of_locks(std::slice::from_ref(&mapping), &limits, &credentials);
+        assert!(matches!(&obstacles[..], [Obstacle::Room { available: 0x10000, needed: 0x20000, .. }]), "{obstacles:?}");
+        credentials.capabilities.effective = u64::MAX;
+        assert_eq!(blockers_of_locks(&[mapping], &limits, &credentials), []);
     }
 
     #[test]
