@@ -10,6 +10,7 @@ use super::super::error::ResourceError;
 use super::super::proc;
 use super::fdinfo::FdInfo;
 use super::sharing::Grouping;
+use super::unix_diag::Monitor;
 use super::{epoll, kind, pipe, socket};
 use crate::tracee::calls;
 use crate::tracee::error::TraceeError;
@@ -20,10 +21,18 @@ pub struct CaptureRequest<'a> {
     pub pid: i32,
     /// Numbers that the engine put there, which are no part of the process.
     pub engine: &'a [RawFd],
-    /// Whether the image must stand alone: then the bytes of memfds are recorded.
+    /// Whether the image must stand alone: then what only a fresh process needs is recorded, the bytes of memfds and the options
+    /// of sockets.
     pub durable: bool,
     /// Takes a duplicate of one of the process's descriptors.
     pub duplicate: &'a mut dyn FnMut(RawFd) -> Result<OwnedFd, TraceeError>,
+}
+
+/// What the capture of one description may need.
+pub(super) struct Context {
+    pub(super) pid: i32,
+    pub(super) durable: bool,
+    pub(super) monitor: Monitor,
 }
 
 /// One number of the table, with what was looked up for it.
@@ -48,8 +57,9 @@ pub fn capture(request: &mut CaptureRequest<'_>) -> Result<Descriptors, Resource
         });
     }
     let mut descriptions = Vec::with_capacity(grouping.first_entry.len());
+    let mut context = Context { pid: request.pid, durable: request.durable, monitor: Monitor::default() };
     for first in &grouping.first_entry {
-        descriptions.push(describe(request, &entries[*first])?);
+        descriptions.push(describe(&mut context, &entries[*first])?);
     }
     let mut found = Descriptors { tables: vec![table], descriptions };
     epoll::resolve(request.pid, &mut found)?;
@@ -80,8 +90,8 @@ fn open_entries(request: &mut CaptureRequest<'_>) -> Result<Vec<Entry>, Resource
     Ok(entries)
 }
 
-fn describe(request: &CaptureRequest<'_>, entry: &Entry) -> Result<Description, ResourceError> {
-    let kind = kind::of(request.pid, entry, request.durable)?;
+fn describe(context: &mut Context, entry: &Entry) -> Result<Description, ResourceError> {
+    let kind = kind::of(context, entry)?;
     // A descriptor of O_PATH has no owner and refuses to say so.
     let (owner, signal) = if matches!(kind, Kind::Path(_)) {
         ((0, 0), 0)

@@ -8,7 +8,7 @@ use nix::sys::stat::{major, minor};
 use nix::sys::statfs::fstatfs;
 
 use super::super::error::ResourceError;
-use super::capture::Entry;
+use super::capture::{Context, Entry};
 use super::identity::identify;
 use super::{epoll, eventfd, memfd, pipe, signalfd, socket, timerfd};
 
@@ -24,19 +24,19 @@ const ANON_INODE: &[u8] = b"anon_inode:";
 const OF_MEMORY: [&str; 9] = ["maps", "smaps", "smaps_rollup", "numa_maps", "mem", "pagemap", "environ", "auxv", "clear_refs"];
 
 /// What the description behind `entry` is.
-pub(super) fn of(pid: i32, entry: &Entry, durable: bool) -> Result<Kind, ResourceError> {
+pub(super) fn of(context: &mut Context, entry: &Entry) -> Result<Kind, ResourceError> {
     if entry.target.starts_with(ANON_INODE) {
         return anonymous(entry);
     }
     let shown = String::from_utf8_lossy(&entry.target).into_owned();
     let metadata = entry.file.metadata().map_err(|source| ResourceError::file("look at", shown.clone(), source))?;
-    let identity = identify(pid, &entry.target, &metadata);
+    let identity = identify(context.pid, &entry.target, &metadata);
     if entry.info.flags & libc::O_PATH as u32 != 0 {
         return Ok(Kind::Path(identity));
     }
     let kind = metadata.file_type();
     if kind.is_socket() {
-        return socket::capture(entry);
+        return socket::capture(context, entry);
     }
     if kind.is_fifo() {
         return pipe::capture(entry, identity);
@@ -54,7 +54,7 @@ pub(super) fn of(pid: i32, entry: &Entry, durable: bool) -> Result<Kind, Resourc
         PROC_SUPER_MAGIC if is_of_memory(&identity) => Ok(Kind::BoundToMemory { name: shown }),
         _ if kind.is_dir() => Ok(Kind::Directory(identity)),
         _ if kind.is_file() && entry.target.starts_with(b"/memfd:") && identity.deleted => {
-            memfd::capture(entry, &identity, durable)
+            memfd::capture(entry, &identity, context.durable)
         }
         _ if kind.is_file() => Ok(Kind::Regular(identity)),
         _ => Ok(Kind::Unknown { name: shown }),

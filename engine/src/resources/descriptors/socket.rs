@@ -7,8 +7,10 @@ use nix::errno::Errno;
 
 use super::super::error::ResourceError;
 use super::super::scratch::half;
-use super::capture::Entry;
-use super::{socket_options, unix_diag};
+use super::capture::{Context, Entry};
+use super::socket_options;
+use super::unix_diag::Monitor;
+use crate::tracee::objects;
 use crate::tracee::sockets::{self, Peeked};
 
 /// States of TCP (include/net/tcp_states.h).
@@ -20,7 +22,7 @@ const TCPI_SACKED: usize = 28;
 const TCP_INFO_ROOM: usize = 104;
 const MOST_MESSAGES: usize = 65536;
 
-pub(super) fn capture(entry: &Entry) -> Result<Kind, ResourceError> {
+pub(super) fn capture(context: &mut Context, entry: &Entry) -> Result<Kind, ResourceError> {
     let socket = entry.file.as_fd();
     let failed = |call| move |source| ResourceError::call(call, format_args!("descriptor {}", entry.number), source);
     let number = |name| sockets::number(socket, libc::SOL_SOCKET, name).map_err(failed("getsockopt"));
@@ -43,9 +45,12 @@ pub(super) fn capture(entry: &Entry) -> Result<Kind, ResourceError> {
     };
     found.state = state(socket, &mut found);
     if family == libc::AF_UNIX {
-        unix_facts(&mut found).map_err(failed("sock_diag"))?;
+        unix_facts(&mut context.monitor, &mut found).map_err(failed("sock_diag"))?;
     }
-    // A connection cannot be made again, so that its options are of no use; they stay with the socket over an exec.
+    // An exec keeps the socket with its options, and a connection cannot be made again with or without them.
+    if !context.durable {
+        return Ok(Kind::Socket(found));
+    }
     if found.state != SocketState::Connected || family == libc::AF_UNIX {
         found.options = socket_options::capture(socket, family, protocol);
         if let Some(what) = socket_options::attached(socket) {
@@ -87,8 +92,8 @@ fn is_bound(found: &Socket) -> bool {
     }
 }
 
-fn unix_facts(found: &mut Socket) -> Result<(), Errno> {
-    match unix_diag::ask(found.inode) {
+fn unix_facts(monitor: &mut Monitor, found: &mut Socket) -> Result<(), Errno> {
+    match monitor.ask(found.inode) {
         Ok(facts) => {
             found.peer_inode = facts.peer;
             found.shutdown = facts.shutdown;
@@ -130,28 +135,35 @@ fn unix_inode(kind: &Kind) -> Option<u64> {
 /// Every message that waits, without taking one: the peek offset walks over them and is put back. `ended` says that an end
 /// of file is to be expected behind them.
 fn peek_all(socket: BorrowedFd<'_>, ended: bool) -> Result<Vec<Peeked>, Errno> {
-    let before = sockets::number(socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF)?;
+    let number = |name| sockets::number(socket, libc::SOL_SOCKET, name);
+    let is_stream = number(libc::SO_TYPE)? == libc::SOCK_STREAM;
+    // For a stream all bytes that wait, for others the first message only: no message is longer than a sender's buffer.
+    let waiting = objects::readable_bytes(socket)?;
+    let room = match is_stream {
+        true if waiting == 0 => return Ok(Vec::new()),
+        true => waiting,
+        false => usize::try_from(number(libc::SO_SNDBUF)?.max(number(libc::SO_RCVBUF)?)).unwrap_or(0).max(1 << 18),
+    };
+    let before = number(libc::SO_PEEK_OFF)?;
+    // Most queues are empty. Without an offset of the program's own a look moves nothing.
+    if before < 0 && sockets::peek(socket, room)?.is_none() {
+        return Ok(Vec::new());
+    }
     let set = |offset: i32| sockets::set_option(socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, &offset.to_ne_bytes());
     set(0)?;
-    let messages = walk(socket, ended);
+    let messages = walk(socket, room, is_stream || ended);
     set(before)?;
     messages
 }
 
-fn walk(socket: BorrowedFd<'_>, ended: bool) -> Result<Vec<Peeked>, Errno> {
-    let is_stream = sockets::number(socket, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_STREAM;
-    let buffer = sockets::number(socket, libc::SOL_SOCKET, libc::SO_RCVBUF)?.max(sockets::number(
-        socket,
-        libc::SOL_SOCKET,
-        libc::SO_SNDBUF,
-    )?);
-    let room = usize::try_from(buffer).unwrap_or(0).max(1 << 20);
+/// Walks over the messages from the first on; `may_end` says that an empty one is the end of the connection.
+fn walk(socket: BorrowedFd<'_>, room: usize, may_end: bool) -> Result<Vec<Peeked>, Errno> {
     let mut messages = Vec::new();
     while let Some(message) = sockets::peek(socket, room)? {
         if message.bytes.is_empty() {
             // A socket that has ended reads as empty for ever. An empty datagram does not move the offset: what is behind it
             // cannot be seen, and it counts as one that cannot be recorded.
-            if !is_stream && !ended {
+            if !may_end {
                 messages.push(Peeked { has_control: true, ..message });
             }
             return Ok(messages);

@@ -29,15 +29,26 @@ pub(super) struct UnixFacts {
     pub(super) shutdown: u8,
 }
 
-/// Asks for the socket with `inode` in the engine's network namespace. `ENOENT` when it is in another one.
-pub(super) fn ask(inode: u64) -> Result<UnixFacts, Errno> {
-    let inode = u32::try_from(inode).map_err(|_| Errno::ERANGE)?;
-    let channel: OwnedFd =
-        socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
-    sendto(channel.as_raw_fd(), &request(inode), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-    let mut answer = [0u8; 4096];
-    let length = recv(channel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    parse(answer.get(..length).unwrap_or_default())
+/// A channel to the kernel's socket monitor, opened when the first question is asked.
+#[derive(Debug, Default)]
+pub(super) struct Monitor {
+    channel: Option<OwnedFd>,
+}
+
+impl Monitor {
+    /// Asks for the socket with `inode` in the engine's network namespace. `ENOENT` when it is in another one.
+    pub(super) fn ask(&mut self, inode: u64) -> Result<UnixFacts, Errno> {
+        let inode = u32::try_from(inode).map_err(|_| Errno::ERANGE)?;
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?,
+        };
+        sendto(channel.as_raw_fd(), &request(inode), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        let mut answer = [0u8; 4096];
+        let length = recv(channel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        self.channel = Some(channel);
+        parse(answer.get(..length).unwrap_or_default())
+    }
 }
 
 fn request(inode: u32) -> Vec<u8> {
@@ -92,11 +103,13 @@ mod tests {
     fn the_ends_of_a_pair_name_each_other() {
         let (first, second) = UnixStream::pair().unwrap();
         first.shutdown(std::net::Shutdown::Write).unwrap();
-        let facts = ask(inode(&first)).unwrap();
+        let mut monitor = Monitor::default();
+        let facts = monitor.ask(inode(&first)).unwrap();
         assert_eq!((facts.peer, facts.shutdown), (Some(inode(&second)), 2));
-        assert_eq!(ask(inode(&second)).unwrap().shutdown, 1);
+        assert_eq!(monitor.ask(inode(&second)).unwrap().shutdown, 1);
         drop(second);
-        assert_eq!(ask(inode(&first)).unwrap().peer, None);
+        assert_eq!(monitor.ask(inode(&first)).unwrap().peer, None);
+        assert_eq!(monitor.ask(1), Err(Errno::ENOENT));
     }
 
     #[test]
