@@ -159,11 +159,7 @@ impl Maker<'_> {
 /// Moves every number into its place, closes everything else in the vessel, and sets what belongs to numbers and to the
 /// process: watches of epolls, POSIX locks, O_ASYNC. The injector's channel must be closed.
 pub fn settle(injector: &mut dyn Injector, found: &Descriptors, placed: &Placed) -> Result<(), ResourceError> {
-    for number in proc::numbers(injector.memory().pid(), "fd")? {
-        if number < placed.base {
-            injector.leader_call("close", libc::SYS_close, &[number as u64])?;
-        }
-    }
+    injector.leader_call("close_range", libc::SYS_close_range, &[0, placed.base as u64 - 1, 0])?;
     for descriptor in found.tables.iter().flat_map(|table| &table.descriptors) {
         let high = placed.numbers.get(descriptor.description.0 as usize).copied().unwrap_or(-1);
         let flags = if descriptor.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };

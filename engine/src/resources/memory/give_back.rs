@@ -163,4 +163,52 @@ mod tests {
         let flags = MappingFlags { dont_fork: true, random: true, ..MappingFlags::default() };
         assert_eq!(advice(&flags).collect::<Vec<_>>(), [libc::MADV_DONTFORK as u64, libc::MADV_RANDOM as u64]);
     }
+
+    #[test]
+    fn another_process_gets_the_same_flags_names_and_locks() {
+        use super::super::maps::capture_mappings;
+        use crate::resources::testing::Target;
+        let mut target = Target::start(
+            r#"
+            #include <sys/mman.h>
+            int main(void) {
+                char *p = mmap((void *)0x200000000, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                CHECK(madvise(p, 2 * 4096, MADV_DONTDUMP));
+                CHECK(madvise(p + 2 * 4096, 2 * 4096, MADV_WIPEONFORK));
+                CHECK(madvise(p + 2 * 4096, 2 * 4096, MADV_RANDOM));
+                CHECK(mlock(p + 4 * 4096, 2 * 4096));
+                CHECK(madvise(p + 4 * 4096, 2 * 4096, MADV_DONTFORK));
+                say("%p", p);
+                wait_for_end();
+            }"#,
+        );
+        let block = RunRange::new(target.address(), 0x2_0000_8000);
+        let inside = |pid| -> Vec<Mapping> {
+            let mappings = capture_mappings(pid, &[]).unwrap().mappings;
+            mappings.into_iter().filter(|mapping| mapping.range.overlaps(&block)).collect()
+        };
+        let saved = inside(target.pid());
+        assert!(saved.len() == 4 && saved[0].flags.dont_dump && saved[2].flags.locked, "{saved:?}");
+        let other = Target::idle();
+        let mut injector = other.borrow();
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+        injector.leader_call("mmap", libc::SYS_mmap, &[block.start.0, block.len(), 3, flags, u64::MAX, 0]).unwrap();
+        give_back_flags(&mut injector, &saved).unwrap();
+        assert_eq!(inside(other.pid()), saved);
+    }
+
+    #[test]
+    fn layout_numbers_are_set_and_checked() {
+        use super::super::layout::capture_layout;
+        use crate::resources::testing::Target;
+        let target = Target::idle();
+        let mut injector = target.borrow();
+        let mut layout = capture_layout(&mut injector).unwrap();
+        assert!(layout.brk >= layout.start_brk);
+        layout.env_end.0 -= 1;
+        layout.auxv.insert(0, (libc::AT_HWCAP2, 0x1234));
+        assert!(check_layout(target.pid(), &layout, true).is_err());
+        give_back_layout(&mut injector, &layout, None).unwrap();
+        check_layout(target.pid(), &layout, true).unwrap();
+    }
 }
