@@ -18,6 +18,7 @@ pub mod inject;
 pub mod last_pid;
 pub mod memory;
 pub mod pagemap;
+pub mod probe;
 pub mod procfs;
 mod ptrace;
 pub mod release;
