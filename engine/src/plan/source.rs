@@ -1,0 +1,25 @@
+//! Where the planner reads the memory of the process from: an image file, or a stopped process behind this trait.
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+/// Memory of one address space as it was at the stop.
+pub trait MemorySource: Sync {
+    /// Ranges of private pages that have bytes of their own (written to, or copied on write), ascending, page aligned.
+    fn own_pages(&self) -> &[RunRange];
+
+    /// Fills `buffer` from `address` on; pages of files and untouched pages can be read as well.
+    fn read(&self, address: RunAddress, buffer: &mut [u8]) -> Result<(), SourceError>;
+}
+
+/// Memory could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {length} bytes at {address}")]
+pub struct SourceError {
+    /// First address.
+    pub address: RunAddress,
+    /// Length in bytes.
+    pub length: usize,
+    /// Cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
