@@ -7,6 +7,7 @@ pub mod dwarf;
 pub mod elf;
 pub mod error;
 pub mod types;
+pub mod unwind;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,0 +1,23 @@
+//! Stack unwinding by call frame information, over registers and memory that the caller supplies.
+//!
+//! [`UnwindIndex`] is made of a module before anything is stopped; [`Unwinder`] then walks a stack. A walk says whether it
+//! reached the thread's base ([`End::Complete`]) or why it did not: an incomplete stack proves nothing.
+
+mod expression;
+mod index;
+mod memory;
+mod modules;
+mod registers;
+mod row;
+mod signal;
+mod stack;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use index::{CfiDefect, UnwindIndex};
+pub use modules::{LoadedModule, ModuleAt, ModuleMap};
+pub use registers::{Place, RegisterValue, Registers, dwarf};
+pub use stack::{Base, End, Frame, Incomplete, Stack};
+pub use walk::{DEFAULT_MAX_FRAMES, Unwinder};
