@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use gimli::{
-    BaseAddresses, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, LittleEndian, UnwindContext, UnwindOffset, UnwindSection,
-};
+use gimli::{BaseAddresses, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, LittleEndian, UnwindContext, UnwindOffset, UnwindSection};
 use object::{Object, ObjectSection};
 
 use super::row::{self, Bytes, Row};
@@ -108,11 +106,7 @@ impl UnwindIndex {
     }
 
     /// The row that holds at `address`; `None` where no description covers it.
-    pub(super) fn row(
-        &self,
-        address: LinkAddress,
-        context: &mut UnwindContext<usize>,
-    ) -> Option<Result<Row<'_>, gimli::Error>> {
+    pub(super) fn row(&self, address: LinkAddress, context: &mut UnwindContext<usize>) -> Option<Result<Row<'_>, gimli::Error>> {
         let entry = self.find(address.0)?;
         let table = if entry.from_debug_frame { self.debug_frame.as_ref() } else { self.eh_frame.as_ref() }?;
         let data = table.bytes(&self.bytes);

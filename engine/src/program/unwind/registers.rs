@@ -37,9 +37,8 @@ pub struct Registers {
 
 impl From<&RegistersV1> for Registers {
     fn from(r: &RegistersV1) -> Self {
-        let general = [
-            r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
-        ];
+        let general =
+            [r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15];
         Self { general, pc: RunAddress(r.rip) }
     }
 }

@@ -50,11 +50,7 @@ impl<'m, M: ModuleMap + ?Sized> Unwinder<'m, M> {
     }
 
     /// Walks the stack of a stopped thread. `read` fills a buffer from its memory; pages are read whole where that works.
-    pub fn walk<E>(
-        &mut self,
-        registers: &Registers,
-        mut read: impl FnMut(RunAddress, &mut [u8]) -> Result<(), E>,
-    ) -> Stack
+    pub fn walk<E>(&mut self, registers: &Registers, mut read: impl FnMut(RunAddress, &mut [u8]) -> Result<(), E>) -> Stack
     where
         E: Into<ReadError>,
     {
@@ -166,16 +162,9 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// A general register of the caller. Without a rule the ABI decides: callee-saved registers keep their value, the stack pointer
     /// is the frame address, the others are lost.
-    fn general(
-        &self,
-        number: usize,
-        rule: Rule<'_>,
-        memory: &mut Memory<'_>,
-    ) -> Result<Option<RegisterValue>, Incomplete> {
+    fn general(&self, number: usize, rule: Rule<'_>, memory: &mut Memory<'_>) -> Result<Option<RegisterValue>, Incomplete> {
         match rule {
-            Rule::Unspecified if number == dwarf::RSP => {
-                Ok(Some(RegisterValue { value: self.cfa.0, place: Place::Computed }))
-            }
+            Rule::Unspecified if number == dwarf::RSP => Ok(Some(RegisterValue { value: self.cfa.0, place: Place::Computed })),
             Rule::Unspecified if !is_callee_saved(number) => Ok(None),
             Rule::Unspecified | Rule::SameValue => Ok(self.registers.get(number).copied().flatten()),
             rule => self.apply(rule, memory),
@@ -207,12 +196,7 @@ impl Scene<'_> {
     }
 }
 
-fn frame_address(
-    row: &Row<'_>,
-    pc: RunAddress,
-    registers: &Known,
-    memory: &mut Memory<'_>,
-) -> Result<RunAddress, Incomplete> {
+fn frame_address(row: &Row<'_>, pc: RunAddress, registers: &Known, memory: &mut Memory<'_>) -> Result<RunAddress, Incomplete> {
     Ok(RunAddress(match row.cfa {
         Cfa::RegisterAndOffset { register, offset } => known(register, pc, registers)?.wrapping_add_signed(offset),
         Cfa::Expression(code) => evaluate(code, None, pc, registers, memory)?,
