@@ -1,0 +1,117 @@
+//! What an address of one build can be: the parts of the object that code refers to.
+
+use object::elf;
+
+use super::functions::Inventory;
+use super::objects::Objects;
+use super::slots::Slots;
+use crate::program::address::LinkAddress;
+use crate::program::dwarf::DebugInfo;
+use crate::program::elf::{Elf, Section};
+
+/// One build, looked at by address.
+#[derive(Debug)]
+pub(super) struct Layout<'a> {
+    pub(super) elf: &'a Elf,
+    pub(super) inventory: Inventory,
+    pub(super) slots: Slots<'a>,
+    pub(super) objects: Objects,
+    /// Data sections in memory as (start, end, index in `elf.sections`), by start.
+    sections: Vec<(u64, u64, usize)>,
+    /// Size of the static TLS block, rounded up as the linker does for offsets from the thread pointer.
+    thread_block: u64,
+    /// Whether addresses occur in instructions as they are.
+    pub(super) fixed: bool,
+    range: (u64, u64),
+    /// Addresses in data at which something is known to start or end; filled once all code has been read.
+    edges: Vec<u64>,
+}
+
+impl<'a> Layout<'a> {
+    pub(super) fn new(elf: &'a Elf, debug: &DebugInfo) -> Self {
+        let placed = |section: &(usize, &Section)| {
+            section.1.flags & u64::from(elf::SHF_ALLOC.0) != 0
+                && section.1.flags & u64::from(elf::SHF_TLS.0) == 0
+                && section.1.size > 0
+        };
+        let mut sections: Vec<_> = elf
+            .sections
+            .iter()
+            .enumerate()
+            .filter(|section| placed(section))
+            .map(|(index, section)| (section.address.0, section.address.0.saturating_add(section.size), index))
+            .collect();
+        sections.sort_unstable();
+        let (low, high) = elf.load_range();
+        let align = |size: u64, align: u64| size.checked_next_multiple_of(align.max(1)).unwrap_or(size);
+        Self {
+            elf,
+            inventory: Inventory::new(elf, debug),
+            slots: Slots::new(elf),
+            objects: Objects::new(elf, debug),
+            sections,
+            thread_block: elf.tls().map_or(0, |tls| align(tls.memory_size, tls.align)),
+            fixed: elf.kind == elf::ET_EXEC.0,
+            range: (low.0, high.0),
+            edges: Vec::new(),
+        }
+    }
+
+    /// Adds the places that code and relocated data point to, so that unnamed constants know where the next one starts.
+    pub(super) fn set_edges(&mut self, referenced: impl Iterator<Item = u64>) {
+        let relocated = self.elf.relocations.iter().filter(|relocation| relocation.symbol == 0);
+        let mut edges: Vec<u64> = referenced
+            .chain(relocated.map(|relocation| relocation.addend as u64))
+            .chain(self.objects.edges())
+            .chain(self.sections.iter().flat_map(|section| [section.0, section.1]))
+            .collect();
+        edges.sort_unstable();
+        edges.dedup();
+        self.edges = edges;
+    }
+
+    /// The first known edge behind `address`.
+    pub(super) fn next_edge(&self, address: u64) -> u64 {
+        let after = self.edges.partition_point(|edge| *edge <= address);
+        self.edges.get(after).copied().unwrap_or(address)
+    }
+
+    /// The section that holds `address` in memory, thread-local ones excepted.
+    pub(super) fn section(&self, address: u64) -> Option<&'a Section> {
+        let after = self.sections.partition_point(|section| section.0 <= address);
+        let (_, end, index) = *self.sections.get(after.checked_sub(1)?)?;
+        if address < end { self.elf.sections.get(index) } else { None }
+    }
+
+    /// Whether `address` is data that the program never writes: read-only, or read-only once relocated.
+    pub(super) fn is_constant(&self, address: u64) -> bool {
+        let Some(section) = self.section(address) else { return false };
+        let writable = section.flags & u64::from(elf::SHF_WRITE.0) != 0;
+        let executable = section.flags & u64::from(elf::SHF_EXECINSTR.0) != 0;
+        let relro = self.elf.relro().is_some_and(|relro| {
+            address.checked_sub(relro.address.0).is_some_and(|within| within < relro.memory_size)
+        });
+        !executable && section.kind != elf::SHT_NOBITS.0 && (!writable || relro)
+    }
+
+    /// The file's bytes from `address` on, `length` of them.
+    pub(super) fn bytes(&self, address: u64, length: u64) -> Option<&'a [u8]> {
+        self.elf.file_bytes(LinkAddress(address), length)
+    }
+
+    /// Whether `value` may be an address of this object.
+    pub(super) fn holds(&self, value: u64) -> bool {
+        (self.range.0..self.range.1).contains(&value)
+    }
+
+    /// The offset in the TLS block behind an offset from the thread pointer (x86-64 TLS variant II: the block ends there).
+    pub(super) fn thread_offset(&self, from_pointer: i64) -> Option<u64> {
+        let offset = self.thread_block.checked_add_signed(from_pointer)?;
+        (from_pointer < 0).then_some(offset)
+    }
+
+    /// The offset from the thread pointer of an offset in the TLS block.
+    pub(super) fn from_thread_pointer(&self, offset: u64) -> i64 {
+        (offset as i64).wrapping_sub(self.thread_block as i64)
+    }
+}
