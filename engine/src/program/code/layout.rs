@@ -99,6 +99,18 @@ impl<'a> Layout<'a> {
         self.elf.file_bytes(LinkAddress(address), length)
     }
 
+    /// The words of data that may be addresses although nothing relocates them: none but in a fixed-address program.
+    pub(super) fn fixed_words(&self) -> impl Iterator<Item = u64> {
+        let sections = self.sections.iter().filter(|_| self.fixed).filter_map(|section| self.elf.sections.get(section.2));
+        let data = sections.filter(|section| {
+            section.kind != elf::SHT_NOBITS.0
+                && section.flags & u64::from(elf::SHF_EXECINSTR.0) == 0
+                && !section.name.starts_with(".got")
+        });
+        let words = data.filter_map(|section| self.bytes(section.address.0, section.size)).flat_map(|bytes| bytes.chunks_exact(8));
+        words.filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).filter(|word| self.holds(*word))
+    }
+
     /// Whether `value` may be an address of this object.
     pub(super) fn holds(&self, value: u64) -> bool {
         (self.range.0..self.range.1).contains(&value)

@@ -122,13 +122,12 @@ fn other_variables_and_callees_are_code() {
     check("return history[3];", "return history[4];", &[("pick", Found::Different(Reason::Variable))]);
     check("return total ^ 77", "return counter ^ 77", &[("pick", Found::Different(Reason::Variable))]);
     check("twice(n) + 1", "thrice(n) + 1", &[("pick", Found::Different(Reason::Callee))]);
-    check("strlen(getenv", "atoi(getenv", &[("pick", Found::Different(Reason::Import))]);
+    check("puts(\"four\")", "perror(\"four\")", &[("pick", Found::Different(Reason::Import))]);
 }
 
 #[test]
 fn content_of_named_constants_is_data() {
     check("7, 11}", "7, 13}", &[]);
-    check("{\"thrice\", thrice}", "{\"THRICE\", twice}", &[("thrice", Found::Same)]);
 }
 
 #[test]
