@@ -184,11 +184,7 @@ impl<'c> Comparer<'c> {
         within: &Within,
         literals: &mut Vec<LiteralChange>,
     ) -> Result<(), Difference> {
-        let at = |offset: u32, reason| Difference {
-            old: old.instruction_at(offset),
-            new: new.instruction_at(offset),
-            reason,
-        };
+        let at = |offset: u32, reason| Difference { old: old.instruction_at(offset), new: new.instruction_at(offset), reason };
         let mut position = 0;
         for (a, b) in old.references.iter().zip(&new.references) {
             same_bytes(old, new, position, a.offset.min(b.offset)).map_err(|offset| at(offset, Reason::Instruction))?;
@@ -223,9 +219,10 @@ impl<'c> Comparer<'c> {
     /// Whether both are the compiler's own code at the start and end of a program (`crtstuff.c`), which has no debug information.
     fn is_start_file(&self, old: FunctionId, new: FunctionId) -> bool {
         let of = |image: &CodeImage<'_>, id| {
-            image.inventory().get(id).is_some_and(|function| {
-                function.debug.is_empty() && function.unit.as_deref() == Some("crtstuff.c")
-            })
+            image
+                .inventory()
+                .get(id)
+                .is_some_and(|function| function.debug.is_empty() && function.unit.as_deref() == Some("crtstuff.c"))
         };
         of(self.old, old) && of(self.new, new)
     }
@@ -252,7 +249,7 @@ fn same_bytes(old: &PartCode<'_>, new: &PartCode<'_>, start: u32, end: u32) -> R
 fn same_thread_layout(old: &CodeImage<'_>, new: &CodeImage<'_>, pairing: &dyn Pairing) -> bool {
     let (from, to) = (&old.layout, &new.layout);
     let partner = |offset: u64| {
-        let there = to.thread_offset(from.from_thread_pointer(offset));
+        let there = to.thread_offset(from.thread_distance(offset));
         there.is_some_and(|there| pairing.same_thread_local(offset, there))
     };
     let mine = from.objects.thread_locals().count();

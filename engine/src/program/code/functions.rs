@@ -215,7 +215,8 @@ struct Owners {
 
 impl Owners {
     fn new(functions: &[Function]) -> Self {
-        let parts = functions.iter().enumerate().flat_map(|(index, function)| function.parts.iter().map(move |part| (index, part)));
+        let parts =
+            functions.iter().enumerate().flat_map(|(index, function)| function.parts.iter().map(move |part| (index, part)));
         Self { ranges: parts.map(|(index, part)| (part.start.0, (part.end(), index))).collect() }
     }
 

@@ -67,7 +67,17 @@ pub(super) fn split(symbol: &str) -> SymbolName {
 fn is_suffix(component: &str) -> bool {
     matches!(
         component,
-        "cold" | "localalias" | "lto_priv" | "llvm" | "constprop" | "isra" | "part" | "clone" | "sra" | "specialized" | "simdclone"
+        "cold"
+            | "localalias"
+            | "lto_priv"
+            | "llvm"
+            | "constprop"
+            | "isra"
+            | "part"
+            | "clone"
+            | "sra"
+            | "specialized"
+            | "simdclone"
     )
 }
 

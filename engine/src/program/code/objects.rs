@@ -6,6 +6,9 @@ use super::names::is_compiler_constant;
 use crate::program::dwarf::{DebugInfo, Storage};
 use crate::program::elf::{Elf, Symbol};
 
+/// Padding that alignment leaves between objects.
+const MAX_GAP: u64 = 64;
+
 /// Data with a name of the source's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
@@ -83,11 +86,9 @@ impl Objects {
         for variable in debug.variables.iter().filter(|variable| !is_compiler_constant(&variable.name)) {
             let Some(size) = debug.types.size_of(variable.kind).filter(|size| *size > 0) else { continue };
             match variable.storage {
-                Storage::Static(address) if known.binary_search(&address.0).is_err() => self.list.push(Object {
-                    start: address.0,
-                    end: address.0.saturating_add(size),
-                    name: variable.name.clone(),
-                }),
+                Storage::Static(address) if known.binary_search(&address.0).is_err() => {
+                    self.list.push(Object { start: address.0, end: address.0.saturating_add(size), name: variable.name.clone() })
+                }
                 Storage::ThreadLocal(offset) if known_locals.binary_search(&offset).is_err() => {
                     self.thread_locals.push((offset, offset.saturating_add(size)));
                 }
@@ -100,7 +101,10 @@ impl Objects {
     pub(super) fn holding(&self, address: u64) -> impl Iterator<Item = &Object> {
         let after = self.list.partition_point(|object| object.start <= address);
         let before = self.list.iter().zip(&self.reach).take(after).rev();
-        before.take_while(move |(_, reach)| **reach > address).map(|(object, _)| object).filter(move |object| object.end > address)
+        before
+            .take_while(move |(_, reach)| **reach > address)
+            .map(|(object, _)| object)
+            .filter(move |object| object.end > address)
     }
 
     /// Objects that end at `address`.
@@ -109,6 +113,13 @@ impl Objects {
         let first = self.by_end.partition_point(|index| end(index) < address);
         let after = self.by_end.partition_point(|index| end(index) <= address);
         self.by_end.get(first..after).unwrap_or_default().iter().filter_map(|index| self.list.get(*index))
+    }
+
+    /// The nearest objects that start behind `address`, if nothing but padding can be between.
+    pub(super) fn following(&self, address: u64) -> impl Iterator<Item = &Object> {
+        let after = self.list.partition_point(|object| object.start <= address);
+        let first = self.list.get(after).map(|object| object.start).filter(|start| start - address <= MAX_GAP);
+        self.list.iter().skip(after).take_while(move |object| Some(object.start) == first)
     }
 
     /// Names of the place at `address` that have no extent.

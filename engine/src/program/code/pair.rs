@@ -23,9 +23,13 @@ type Key<'a> = (Option<&'a str>, &'a str, &'a CloneKinds);
 pub(super) fn pair(old: &Inventory, new: &Inventory) -> Vec<Partner> {
     let mut state = State { partners: vec![Partner::None; old.len()], taken: vec![false; new.len()] };
     let units = UnitMap::new(old, new);
-    state.step(old, new, false, |function| Some(key(function, function.unit.as_deref())), |function| {
-        Some(key(function, function.unit.as_deref()))
-    });
+    state.step(
+        old,
+        new,
+        false,
+        |function| Some(key(function, function.unit.as_deref())),
+        |function| Some(key(function, function.unit.as_deref())),
+    );
     let external = |function| -> Option<Key<'_>> { visible(function).then(|| key(function, None)) };
     state.step(old, new, false, external, external);
     state.step(

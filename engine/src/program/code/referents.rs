@@ -209,19 +209,37 @@ impl Comparer<'_> {
     /// Data without a name: the end of an object, a constant, a string literal, a jump table.
     fn same_unnamed(&self, old: u64, new: u64, usage: Use, within: Option<&Within>, depth: u32) -> Verdict {
         let ends = if usage == Use::Value { self.ends(old, new, within) } else { Ends::None };
-        if !self.old.layout.is_constant(old) || !self.new.layout.is_constant(new) {
+        let constant = |layout: &Layout<'_>, at: u64| {
+            let reach = layout.next_edge(at).saturating_sub(at);
+            layout.is_constant(at, if let Use::Access(size) = usage { u64::from(size) } else { reach })
+        };
+        if !constant(&self.old.layout, old) || !constant(&self.new.layout, new) {
             return match ends {
                 Ends::Paired => Verdict::Same,
                 Ends::Unpaired => Verdict::Different(Reason::Boundary),
+                Ends::None if self.before_object(old, new) => Verdict::Same,
                 Ends::None => Verdict::Different(Reason::Unnamed),
             };
         }
         match usage {
             Use::Branch => Verdict::Different(Reason::Callee),
-            Use::Access(size) if size > 0 && self.same_content(old, new, u64::from(size), depth) => Verdict::Same,
-            Use::Access(_) => Verdict::Different(Reason::Constant),
+            Use::Access(0) => Verdict::Different(Reason::Constant),
+            Use::Access(size) => self.same_content(old, new, u64::from(size), depth),
             Use::Value => self.same_constant(old, new, ends, within, depth),
         }
+    }
+
+    /// Whether both addresses lie in the padding before the same object, equally far from it: what is left of `array - 1` when an index
+    /// that starts at 1 is folded into the address.
+    fn before_object(&self, old: u64, new: u64) -> bool {
+        let (from, to) = (&self.old.layout, &self.new.layout);
+        let is_gap = |layout: &Layout<'_>, at: u64, end: u64| {
+            layout.bytes(at, end.saturating_sub(at)).is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0))
+        };
+        from.objects.following(old).any(|a| {
+            is_gap(from, old, a.start)
+                && to.objects.following(new).any(|b| is_gap(to, new, b.start) && self.same_within(a, old, b, new))
+        })
     }
 
     /// Constants whose address is taken. One that starts where an object ends that the code uses could be that object's end: it counts
@@ -236,7 +254,10 @@ impl Comparer<'_> {
             ((Some(_), Some(_)), Ends::None) => Verdict::OtherLiteral(old, new),
             (_, Ends::Paired) => Verdict::Same,
             (_, Ends::Unpaired) => Verdict::Different(Reason::Boundary),
-            ((None, None), Ends::None) if self.same_unsized(old, new, depth) => Verdict::Same,
+            ((None, None), Ends::None) => match self.same_unsized(old, new, depth) {
+                Verdict::Different(_) if self.before_object(old, new) => Verdict::Same,
+                verdict => verdict,
+            },
             _ => Verdict::Different(Reason::Constant),
         }
     }

@@ -133,7 +133,8 @@ impl<'l, 'a> Scanner<'l, 'a> {
             let fields = self.decoder.get_constant_offsets(instruction);
             self.field(offset, fields.immediate_offset(), fields.immediate_size(), target);
         }
-        let inside = self.layout.inventory.at(LinkAddress(to)).is_some_and(|place| place.function == self.id && !place.is_entry());
+        let inside =
+            self.layout.inventory.at(LinkAddress(to)).is_some_and(|place| place.function == self.id && !place.is_entry());
         if !inside {
             self.call(instruction, target, true, code);
         }

@@ -101,7 +101,8 @@ impl ThreadTracker {
         if displacement < 0 && instruction.memory_displ_size() >= 4 {
             references.extend(displacement_field(offset, fields(), displacement));
         } else if !is_plain(instruction) {
-            let accounted = self.account(instruction.memory_base(), references) || self.account(instruction.memory_index(), references);
+            let accounted =
+                self.account(instruction.memory_base(), references) || self.account(instruction.memory_index(), references);
             self.loose |= !accounted;
         } else if displacement == 0 && instruction.mnemonic() != Mnemonic::Mov {
             // `mov $offset, reg; add %fs:0, reg`.
@@ -163,10 +164,8 @@ impl ThreadTracker {
 
     fn forget_written(&mut self, instruction: &Instruction) {
         for used in self.info.info(instruction).used_registers() {
-            let written = matches!(
-                used.access(),
-                OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
-            );
+            let written =
+                matches!(used.access(), OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite);
             if written {
                 let mask = !bit(used.register());
                 self.pointers &= mask;

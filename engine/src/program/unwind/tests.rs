@@ -41,7 +41,7 @@ fn noise(seed: u64, code: RunRange) -> impl FnMut(RunAddress, &mut [u8]) -> Resu
     move |address, buffer| {
         for (index, byte) in buffer.iter_mut().enumerate() {
             let at = address.0.wrapping_add(index as u64);
-            let word = (at / 8 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+            let word = ((at / 8) ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
             let value = if word & 1 == 0 { code.start.0 + word % code.len() } else { STACK + word % 0x10_0000 };
             *byte = value.to_le_bytes()[(at % 8) as usize];
         }

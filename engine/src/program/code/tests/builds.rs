@@ -66,7 +66,11 @@ fn clones_and_cold_parts_are_followed() {
     let edited = edit(CLONED, "result > 1000000", "result > 1000001");
     Pair::compile(CLONED, &edited, &flags).expect(&[("power.constprop", Found::Different(Reason::Instruction))]);
     // Numbers of clones say nothing: another clone that comes first changes them.
-    let pushed = edit(CLONED, "static int __attribute__((noinline)) power", "static int __attribute__((noinline)) add(int a, int b) { int r = a; for (int i = 0; i < b; i++) r ^= i * a; return r; }\nint sums(int n) { return add(n, 9); }\nstatic int __attribute__((noinline)) power");
+    let pushed = edit(
+        CLONED,
+        "static int __attribute__((noinline)) power",
+        "static int __attribute__((noinline)) add(int a, int b) { int r = a; for (int i = 0; i < b; i++) r ^= i * a; return r; }\nint sums(int n) { return add(n, 9); }\nstatic int __attribute__((noinline)) power",
+    );
     Pair::compile(CLONED, &pushed, &flags).expect(&[]);
 }
 
@@ -88,7 +92,11 @@ fn ways_to_reach_a_library_are_compared_by_symbol() {
     let old = source("strlen", "system");
     for flags in [&["-O2"][..], &["-O2", "-fno-plt"], &["-O2", "-Wl,-z,lazy"], &["-O2", "-no-pie", "-fno-pie"], &["-O0"]] {
         Pair::compile(&old, &old, flags).expect(&[]);
-        let unused = edit(&old, "typedef", "extern char **environ; int extra(void) { puts(*environ); return rand() + getchar(); }\ntypedef");
+        let unused = edit(
+            &old,
+            "typedef",
+            "extern char **environ; int extra(void) { puts(*environ); return rand() + getchar(); }\ntypedef",
+        );
         Pair::compile(&old, &unused, flags).expect(&[]);
         let fates = Pair::compile(&old, &source("(length)atol", "puts"), flags).fates();
         for name in ["pointer", "call", "tail"] {
@@ -139,5 +147,32 @@ fn code_of_installed_programs_is_read_and_equals_itself() {
         let (old, new) = (CodeImage::new(&elf, &none), CodeImage::new(&elf, &none));
         let diff = FunctionDiff::new(&old, &new, &ByName::new(&elf, &elf));
         assert!(diff.iter().all(|(_, fate)| !matches!(fate, Fate::Removed)), "{path}");
+    }
+}
+
+#[test]
+fn code_of_clang_compares_too() {
+    if !std::process::Command::new("clang").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    for level in ["-O0", "-O2"] {
+        let build = |source: &str| Compiled::with("clang", &[("program", source)], &["-g", level]).build();
+        let moved = edit(
+            super::edits::SOURCE,
+            "int counter = 7;",
+            "static int more[100]; int unused(void) { return more[3]++; }\nint counter = 7;",
+        );
+        Pair { old: build(super::edits::SOURCE), new: build(&moved) }.expect(&[]);
+        let edited = edit(super::edits::SOURCE, "1.25", "1.75");
+        Pair { old: build(super::edits::SOURCE), new: build(&edited) }.expect(&[("scale", Found::Different(Reason::Constant))]);
+        let table = edit(super::edits::SOURCE, "return 56", "return 57");
+        let fates = Pair { old: build(super::edits::SOURCE), new: build(&table) }.fates();
+        assert!(matches!(fates["name_of"], Found::Different(_)), "{level}: {fates:?}");
+        let fates = Pair {
+            old: build(super::edits::SOURCE),
+            new: build(&edit(super::edits::SOURCE, "default: return -1;", "case 7: return 5; default: return -1;")),
+        }
+        .fates();
+        assert!(matches!(fates["pick"], Found::Different(_)), "{level}: {fates:?}");
     }
 }

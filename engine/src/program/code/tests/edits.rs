@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SOURCE: &str = r#"
+pub(super) const SOURCE: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +126,26 @@ fn other_variables_and_callees_are_code() {
 }
 
 #[test]
+fn images_of_local_arrays_are_constants() {
+    let source = r#"
+        #include <stdio.h>
+        __attribute__((noinline)) int show(const char **lines) { int n = 0; while (lines[n]) puts(lines[n++]); return n; }
+        __attribute__((noinline)) int help(int n) {
+            const char *lines[] = {"usage: program", "-v  say more", "-q  say less", "-x  do it", "-y  do not", "one", "two", "three",
+                "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", NULL};
+            return show(lines) + n;
+        }
+        int main(int c, char **v) { return help(c) + !v; }"#;
+    for level in LEVELS {
+        Pair::compile(source, source, &[level]).expect(&[]);
+        Pair::compile(source, &edit(source, "-v  say more", "-v  say much more"), &[level]).expect(&[("help", Found::Literals)]);
+        let fates =
+            Pair::compile(source, &edit(source, "\"-q  say less\", \"-x  do it\"", "NULL, \"-x  do it\""), &[level]).fates();
+        assert!(matches!(fates["help"], Found::Different(_)), "{level}: {fates:?}");
+    }
+}
+
+#[test]
 fn content_of_named_constants_is_data() {
     check("7, 11}", "7, 13}", &[]);
 }
@@ -148,7 +168,9 @@ fn differences_say_where() {
     let pair = Pair::compile(SOURCE, &edit(SOURCE, "^ 77", "^ 78"), &["-O2"]);
     pair.with(|old, new, diff| {
         let (id, pick) = old.inventory().iter().find(|(_, function)| function.name == "pick").expect("a function");
-        let Some(Fate::Paired { comparison: Comparison::Different(difference), .. }) = diff.fate(id) else { panic!("not different") };
+        let Some(Fate::Paired { comparison: Comparison::Different(difference), .. }) = diff.fate(id) else {
+            panic!("not different")
+        };
         let inside = old.inventory().at(difference.old).expect("an address in it");
         assert_eq!(inside.function, id);
         let there = new.inventory().at(difference.new).expect("an address in it");
@@ -168,7 +190,12 @@ fn a_user_pairs_what_names_cannot() {
     let old = CodeImage::new(&pair.old.elf, &pair.old.debug);
     let new = CodeImage::new(&pair.new.elf, &pair.new.debug);
     let entry = |image: &CodeImage<'_>, name: &str| {
-        image.inventory().iter().find(|(_, function)| function.name == name).map(|(_, function)| function.entry()).expect("a function")
+        image
+            .inventory()
+            .iter()
+            .find(|(_, function)| function.name == name)
+            .map(|(_, function)| function.entry())
+            .expect("a function")
     };
     let given = [(entry(&old, "name_of"), entry(&new, "number_of"))];
     let diff = FunctionDiff::with_pairs(&old, &new, &ByName::new(&pair.old.elf, &pair.new.elf), &given);

@@ -126,7 +126,8 @@ fn a_closure_holds_everything_that_may_run() {
         let mut names = graph.names(closure.functions.iter().copied());
         names.sort();
         assert_eq!(names, ["first", "last", "middle"]);
-        let imports: Vec<_> = closure.imports.iter().filter_map(|id| graph.image.import(*id)).map(|import| &import.name).collect();
+        let imports: Vec<_> =
+            closure.imports.iter().filter_map(|id| graph.image.import(*id)).map(|import| &import.name).collect();
         assert_eq!(imports, ["puts"]);
         assert!(!closure.is_open);
         assert!(graph.graph.closure([graph.id("through")]).is_open);

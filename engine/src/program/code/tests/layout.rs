@@ -24,7 +24,8 @@ fn compare(old: &str, new: &str, flags: &[&str]) -> Pair {
 #[test]
 fn thread_locals_count_by_variable() {
     let moved = edit(THREADS, "static __thread int mine;", "static __thread int first[3]; static __thread int mine;");
-    let moved = edit(&moved, "{ mine += n;", "{ mine += n + 0 * first[1];").replace("int main(int c, char **v) {", "int use(int n) { return first[n]++; }\nint main(int c, char **v) {");
+    let moved = edit(&moved, "{ mine += n;", "{ mine += n + 0 * first[1];")
+        .replace("int main(int c, char **v) {", "int use(int n) { return first[n]++; }\nint main(int c, char **v) {");
     for flags in [&["-O0"][..], &["-O2"], &["-O2", "-fPIC"]] {
         let pair = compare(THREADS, &moved, flags);
         let fates = pair.fates();
@@ -32,7 +33,10 @@ fn thread_locals_count_by_variable() {
             assert_eq!(fates[name], Found::Same, "{name} with {flags:?}: {fates:?}");
         }
         // Two variables that changed places: the same bytes name another one.
-        let swapped = THREADS.replace("mine", "m_ine").replace("shared + errno", "m_ine + errno").replace("int *where(void) { return &m_ine; }", "int *where(void) { return &shared; }");
+        let swapped = THREADS
+            .replace("mine", "m_ine")
+            .replace("shared + errno", "m_ine + errno")
+            .replace("int *where(void) { return &m_ine; }", "int *where(void) { return &shared; }");
         let fates = compare(THREADS, &swapped, flags).fates();
         assert!(matches!(fates["where"], Found::Different(_)), "{flags:?}: {fates:?}");
         assert!(matches!(fates["other"], Found::Different(_)), "{flags:?}: {fates:?}");
@@ -50,7 +54,10 @@ fn equal_bytes_that_name_another_thread_local_differ() {
         )
     };
     // Old `a` and new `b` are at the same offset.
-    let new = source("b").replace("static __thread int a = 1; static __thread int b = 2;", "static __thread int b = 2; static __thread int a = 1;");
+    let new = source("b").replace(
+        "static __thread int a = 1; static __thread int b = 2;",
+        "static __thread int b = 2; static __thread int a = 1;",
+    );
     for level in ["-O0", "-O2"] {
         let pair = Pair::compile(&source("a"), &new, &[level]);
         let fates = pair.fates();
@@ -63,8 +70,12 @@ fn equal_bytes_that_name_another_thread_local_differ() {
 
 /// Variables in this order in memory, each of 32 bytes, none between.
 fn in_order(names: &[&str]) -> String {
-    let list: String = names.iter().map(|name| format!(".globl {name}\\n.type {name},@object\\n.size {name},32\\n{name}: .fill 4,8,1\\n")).collect();
-    let declared: String = names.iter().map(|name| format!("extern long {name}[4] __attribute__((visibility(\"hidden\")));\n")).collect();
+    let list: String = names
+        .iter()
+        .map(|name| format!(".globl {name}\\n.type {name},@object\\n.size {name},32\\n{name}: .fill 4,8,1\\n"))
+        .collect();
+    let declared: String =
+        names.iter().map(|name| format!("extern long {name}[4] __attribute__((visibility(\"hidden\")));\n")).collect();
     format!("__asm__(\".data\\n.balign 32\\n{list}.text\\n\");\n{declared}")
 }
 
@@ -95,6 +106,24 @@ fn an_end_pointer_is_not_the_next_variable() {
         // Now `last` may be the end of `row`, which the function uses.
         assert_eq!(fates["both"], Found::Different(Reason::Boundary), "{fates:?}");
         assert_eq!(fates["start"], Found::Same, "{fates:?}");
+    }
+}
+
+#[test]
+fn a_folded_index_lies_before_its_array() {
+    let source = r#"
+        extern void print(const char *);
+        static const char *const words[] __attribute__((aligned(64))) = {"one", "two", "three", "four", "five"};
+        __attribute__((noinline)) void list(int n) { for (int i = 1; i <= n; i++) print(words[i - 1]); }
+        __attribute__((noinline)) void print(const char *s) { __asm__ volatile("" :: "r"(s)); }
+        int main(int c, char **v) { list(c); return !v; }"#;
+    let moved = edit(
+        source,
+        "static const char",
+        "static const char *const more[] = {\"a\", \"b\", \"c\"}; const char *get(int n) { return more[n]; }\nstatic const char",
+    );
+    for level in ["-O0", "-O2"] {
+        Pair::compile(source, &moved, &[level]).expect(&[]);
     }
 }
 

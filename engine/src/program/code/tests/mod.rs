@@ -1,6 +1,7 @@
 //! Pairs of small C programs, compiled at test time, and what comparing them says.
 
 mod builds;
+mod damage;
 mod edits;
 mod graph;
 mod layout;
@@ -25,9 +26,7 @@ impl ByName {
     pub(super) fn new(old: &Elf, new: &Elf) -> Self {
         let named = |elf: &Elf, kind: u8| -> HashMap<u64, String> {
             let symbols = elf.symbols.iter().filter(|symbol| symbol.kind == kind && symbol.section < 0xff00);
-            symbols
-                .map(|symbol| (symbol.address.0, symbol.name.split('.').next().unwrap_or_default().to_owned()))
-                .collect()
+            symbols.map(|symbol| (symbol.address.0, symbol.name.split('.').next().unwrap_or_default().to_owned())).collect()
         };
         let placed = |elf| named(elf, 1).into_iter().map(|(at, name)| (LinkAddress(at), name)).collect();
         Self { old: placed(old), new: placed(new), old_locals: named(old, 6), new_locals: named(new, 6) }
