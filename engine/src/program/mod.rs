@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod build;
+pub mod code;
 pub mod compare_types;
 pub mod dwarf;
 pub mod elf;

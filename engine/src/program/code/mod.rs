@@ -1,0 +1,34 @@
+//! Machine code of one build, and what differs between two: which functions are the same instructions modulo relocation (`PROOF` §3),
+//! who calls whom, and what tail calls hide.
+//!
+//! Everything here is conservative: code that is not understood is different code.
+
+mod calls;
+mod compare;
+mod constants;
+mod diff;
+mod functions;
+mod image;
+mod jumps;
+mod layout;
+mod names;
+mod objects;
+mod pair;
+mod reference;
+mod referents;
+mod scan;
+mod slots;
+mod text;
+mod thread;
+
+#[cfg(test)]
+mod tests;
+
+pub use calls::{CallGraph, Closure, TailPath};
+pub use compare::{Comparer, Comparison, Difference, LiteralChange, Pairing, Reason};
+pub use diff::{Fate, FunctionDiff, ObjectPairing};
+pub use functions::{Function, FunctionId, Inventory, Part, Place};
+pub use image::CodeImage;
+pub use names::CloneKinds;
+pub use reference::{CallSite, Callee};
+pub use slots::ImportId;
