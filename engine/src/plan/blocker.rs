@@ -26,6 +26,217 @@ pub enum Blocker {
         /// Program counter.
         address: RunAddress,
     },
+    /// A thread's stack cannot be followed to its end, so that nothing can be said about what is active.
+    #[error("the stack of thread {tid} cannot be followed beyond {address}: {reason}")]
+    Unwinding {
+        /// Thread.
+        tid: i32,
+        /// Program counter of the last frame that was found.
+        address: RunAddress,
+        /// What is missing.
+        reason: String,
+    },
+    /// A kind of program or process that is outside what an update handles.
+    #[error("{what} is not supported: expected {expected}, found {found}")]
+    Unsupported {
+        /// What it is about.
+        what: String,
+        /// What an update handles.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The new program needs a library that is not loaded.
+    #[error("the new program needs the library {library}, which the process has not loaded")]
+    NewLibrary {
+        /// DT_NEEDED of the new program.
+        library: String,
+    },
+    /// A type that both builds define with different layouts and that may be in use.
+    #[error("the layout of `{name}` changes at {place}: {old} becomes {new}")]
+    ChangedType {
+        /// Name of the type.
+        name: String,
+        /// Member or aspect that differs first.
+        place: String,
+        /// The old build's side.
+        old: String,
+        /// The new build's side.
+        new: String,
+        /// Source file and line of the old declaration.
+        declared: (String, u64),
+    },
+    /// A variable in use whose type or size differs.
+    #[error("variable `{name}` changes at {place}: {old} becomes {new}, and its value cannot be carried")]
+    ChangedVariable {
+        /// Name of the variable.
+        name: String,
+        /// Member or aspect that differs first.
+        place: String,
+        /// The old build's side.
+        old: String,
+        /// The new build's side.
+        new: String,
+        /// Source file and line of the old declaration.
+        declared: (String, u64),
+    },
+    /// A variable of the old program without one partner in the new one, whose value is not the initial one.
+    #[error("variable `{name}` of {unit} has {} possible partners in the new program ({})", candidates.len(), candidates.join(", "))]
+    AmbiguousVariable {
+        /// Name of the variable.
+        name: String,
+        /// Its source file.
+        unit: String,
+        /// Variables of the new program that it could be.
+        candidates: Vec<String>,
+    },
+    /// A constructor that is new or changed: it would have run at the start of the new program, and will not.
+    #[error("constructor `{function}` ({place}) {change}, and constructors do not run in an update")]
+    Constructor {
+        /// Function of the new program.
+        function: String,
+        /// Source file and line.
+        place: String,
+        /// `is new` or `changes`, and through which function.
+        change: String,
+    },
+    /// A symbol that the new program needs and no loaded module defines.
+    #[error("no loaded module defines `{symbol}`{}", version.as_ref().map_or(String::new(), |version| format!(" (version {version})")))]
+    UnresolvedSymbol {
+        /// Symbol.
+        symbol: String,
+        /// Version.
+        version: Option<String>,
+    },
+    /// A dynamic relocation of the new program that cannot be applied.
+    #[error("relocation type {relocation} of the new program at {address}{} is not supported", symbol.as_ref().map_or(String::new(), |symbol| format!(" (`{symbol}`)")))]
+    Relocation {
+        /// R_X86_64_….
+        relocation: u32,
+        /// Link-time address.
+        address: RunAddress,
+        /// Its symbol.
+        symbol: Option<String>,
+    },
+    /// The loader's record of the program is not laid out as any glibc that is known.
+    #[error("the loader's record of the program is not understood: {what} ({libc})")]
+    LoaderRecord {
+        /// What was not found, or found twice.
+        what: String,
+        /// The C library's file.
+        libc: String,
+    },
+    /// No free range for the new program.
+    #[error("no free range of {length} bytes for the new program")]
+    NoRoom {
+        /// Bytes needed.
+        length: u64,
+    },
+    /// A word that points into the old program and whose meaning no rule decides.
+    #[error("{holder} holds {value}, {reason}")]
+    Pointer {
+        /// What holds the word.
+        holder: String,
+        /// Address of the word, when it is in memory.
+        address: Option<RunAddress>,
+        /// The word.
+        value: RunAddress,
+        /// What is in the way.
+        #[serde(flatten)]
+        reason: PointerReason,
+    },
+    /// Bytes of the old program's writable data that belong to no known variable and differ from their initial value.
+    #[error("{length} bytes at {address} in `{section}` of the old program changed, and belong to no variable")]
+    UnknownData {
+        /// Run-time address.
+        address: RunAddress,
+        /// Section.
+        section: String,
+        /// How many bytes from the first to the last that differ.
+        length: u64,
+    },
+    /// Thread-local storage of the new program that does not fit where the old one's is.
+    #[error("thread-local storage: {what}: {old} bytes become {new}, {room} are available")]
+    ThreadLocal {
+        /// What is in the way.
+        what: String,
+        /// Bytes used by the old program.
+        old: u64,
+        /// Bytes needed by the new program.
+        new: u64,
+        /// Bytes available.
+        room: u64,
+    },
+}
+
+/// Why a pointer is not decided.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
+#[serde(tag = "problem", rename_all = "kebab-case")]
+pub enum PointerReason {
+    /// It ends one object and starts another (PROOF 1.2).
+    #[error("which is both the end of `{before}` and the start of `{after}`; these part in the new program")]
+    Boundary {
+        /// Object that ends there.
+        before: String,
+        /// Object that starts there.
+        after: String,
+    },
+    /// It points into a table whose rows changed, at a row without one equal in the new table (PROOF 1.1).
+    #[error("row {row} of `{table}`, whose rows change: {matches} rows of the new table match it")]
+    Table {
+        /// Name of the table.
+        table: String,
+        /// Row.
+        row: u64,
+        /// Rows of the new table that could be it.
+        matches: u64,
+    },
+    /// A code address inside a function that changes (PROOF 1.3).
+    #[error("a place inside `{function}` (+{offset:#x}), which changes")]
+    InsideFunction {
+        /// Function.
+        function: String,
+        /// Bytes from its entry.
+        offset: u64,
+    },
+    /// What it points to is not in the new program.
+    #[error("which is `{symbol}` of {unit}; the new program has no such {what}")]
+    Gone {
+        /// `function` or `variable`.
+        what: &'static str,
+        /// Name.
+        symbol: String,
+        /// Source file.
+        unit: String,
+    },
+    /// What it points to has several possible partners.
+    #[error("which is `{symbol}`; it could be any of {} in the new program", candidates.join(", "))]
+    Ambiguous {
+        /// Name.
+        symbol: String,
+        /// Candidates in the new program.
+        candidates: Vec<String>,
+    },
+    /// It points to an object whose layout differs.
+    #[error("which is {offset:#x} bytes into `{symbol}`, whose layout changes")]
+    ChangedLayout {
+        /// Object.
+        symbol: String,
+        /// Offset in bytes.
+        offset: u64,
+    },
+    /// It points to no function or variable.
+    #[error("which is in `{section}` of the old program but in no known function or variable")]
+    Unknown {
+        /// Section, or what the place is.
+        section: String,
+    },
+    /// It lies where a rewritten word would change what another process or the kernel sees.
+    #[error("which points to `{symbol}` of the old program; bytes in transit cannot be rewritten")]
+    InTransit {
+        /// What it points to.
+        symbol: String,
+    },
 }
 
 impl Blocker {

@@ -2,6 +2,63 @@
 //!
 //! What depends on the two builds alone ([`compare::Comparison`]) is made before the process is stopped.
 
+pub mod abi;
+pub mod address;
+pub mod base;
 pub mod blocker;
+pub mod compare;
+pub mod generations;
+pub mod globals;
+pub mod image;
+pub mod kernel_words;
+pub mod link;
+pub mod loader;
+pub mod mappings;
+pub mod moves;
+pub mod owners;
+pub mod planner;
+pub mod pointers;
+pub mod request;
 pub mod rewrite;
+pub mod safe_point;
+pub mod scan;
+pub mod scope_blockers;
 pub mod source;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tls;
+pub mod view;
+pub mod words;
+
+pub use planner::plan;
+pub use request::Request;
+
+use dsu_formats::model::latest::Snapshot;
+use rewrite::{Report, Rewrite};
+
+/// What no engine can check and every plan assumes (PROOF, axioms).
+pub fn assumptions() -> Vec<String> {
+    [
+        "addresses are not hashed, ordered, xor-ed or packed, except by the C library's pointer guard",
+        "pointers are stored at addresses that are multiples of 8",
+        "the compilers' debug information is right",
+        "what lies below a thread's stack pointer and its red zone is not read before it is written",
+        "without getcontext, swapcontext or makecontext, return addresses that unwinding does not find are leftovers",
+        "across a system call no vector register holds a pointer into the program",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// The rewrite of an update to the very same build: everything stays as it is.
+pub fn identity(snapshot: &Snapshot) -> Rewrite {
+    Rewrite {
+        snapshot: snapshot.clone(),
+        patches: Vec::new(),
+        contents: Vec::new(),
+        dropped: Vec::new(),
+        resolvers: Vec::new(),
+        protect_after: Vec::new(),
+        report: Report::default(),
+    }
+}

@@ -11,6 +11,26 @@ pub trait MemorySource: Sync {
     fn read(&self, address: RunAddress, buffer: &mut [u8]) -> Result<(), SourceError>;
 }
 
+/// One little-endian word.
+///
+/// # Errors
+/// What [`MemorySource::read`] says.
+pub fn read_word(memory: &dyn MemorySource, address: RunAddress) -> Result<u64, SourceError> {
+    let mut word = [0; 8];
+    memory.read(address, &mut word)?;
+    Ok(u64::from_le_bytes(word))
+}
+
+/// `length` bytes from `address` on.
+///
+/// # Errors
+/// What [`MemorySource::read`] says.
+pub fn read_bytes(memory: &dyn MemorySource, address: RunAddress, length: usize) -> Result<Vec<u8>, SourceError> {
+    let mut bytes = vec![0; length];
+    memory.read(address, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Memory could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {length} bytes at {address}")]

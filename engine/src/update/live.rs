@@ -120,7 +120,7 @@ impl Subject {
         let builds = Builds::open(&running, program, &search)?;
         timeline.mark("read programs");
         let facts = prepare::facts(&target, &running, builds.old.elf.build_id.clone())?;
-        let planner = Planner::new(&builds)?;
+        let planner = Planner::new(pid, &running, &builds)?;
         timeline.mark("compare programs");
         Ok((target, Self { pid, running, builds, facts, planner, timeline }))
     }

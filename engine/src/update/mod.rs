@@ -7,6 +7,7 @@ pub mod capture;
 pub mod checkpoint;
 pub mod error;
 pub mod journal;
+mod libraries;
 pub mod live;
 pub mod lock;
 mod memory;

@@ -1,46 +1,91 @@
 //! Between a capture and the planner: obstacles first, then the plan over the stopped process's memory.
 
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+
+use dsu_formats::model::latest::ProgramId;
+
 use super::capture::{self, Captured};
 use super::error::UpdateError;
-use super::prepare::Builds;
-use crate::plan::rewrite::{Report, Rewrite};
+use super::libraries::Libraries;
+use super::memory::StoppedMemory;
+use super::prepare::{Builds, Running};
+use crate::plan;
+use crate::plan::blocker::PlanError;
+use crate::plan::compare::Comparison;
+use crate::plan::request::Request;
+use crate::plan::rewrite::Rewrite;
+use crate::resources::ResourceError;
 use crate::tracee::borrowed::Borrowed;
+use crate::tracee::inject::Injector;
 
 /// What the planner can know before the stop.
 #[derive(Debug)]
 pub struct Planner {
-    same: bool,
+    /// `None` when both programs are one build.
+    prepared: Option<Prepared>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    comparison: Comparison,
+    libraries: Libraries,
+    file: ProgramId,
 }
 
 impl Planner {
-    /// Compares the builds.
-    pub fn new(builds: &Builds) -> Result<Self, UpdateError> {
-        Ok(Self { same: builds.are_same() })
+    /// Compares the builds and reads the libraries of `pid`.
+    pub fn new(pid: i32, running: &Running, builds: &Builds) -> Result<Self, UpdateError> {
+        if builds.are_same() {
+            return Ok(Self { prepared: None });
+        }
+        let comparison = Comparison::new(&builds.old, &builds.new);
+        let libraries = Libraries::read(pid, running.id.inode)?;
+        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }) })
     }
 
     /// Plans the move of a captured process.
-    pub fn plan(&self, _borrowed: &Borrowed, captured: &Captured, _builds: &Builds) -> Result<Rewrite, UpdateError> {
+    pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
         obstacles.extend(capture::unrestartable(&captured.snapshot.threads));
-        if !obstacles.is_empty() {
-            return Err(UpdateError::Blocked { blockers: Vec::new(), obstacles });
+        let Some(prepared) = &self.prepared else {
+            return match obstacles.is_empty() {
+                true => Ok(plan::identity(&captured.snapshot)),
+                false => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
+            };
+        };
+        let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs);
+        let libraries = prepared.libraries.of_modules(&captured.snapshot.modules);
+        let request = Request {
+            snapshot: &captured.snapshot,
+            memory: &memory,
+            old: &builds.old,
+            new: &builds.new,
+            comparison: &prepared.comparison,
+            libraries: &libraries,
+            file: &prepared.file,
+        };
+        match plan::plan(&request) {
+            Ok(rewrite) if obstacles.is_empty() => Ok(rewrite),
+            Ok(_) => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
+            Err(PlanError::Blocked(blockers)) => Err(UpdateError::Blocked { blockers, obstacles }),
+            Err(PlanError::Source(error)) => Err(error.into()),
         }
-        if self.same {
-            return Ok(identity(captured));
-        }
-        Err(UpdateError::Blocked { blockers: Vec::new(), obstacles })
     }
 }
 
-/// The plan that changes nothing, for a process that goes through the vessel onto the build that it runs.
-fn identity(captured: &Captured) -> Rewrite {
-    Rewrite {
-        snapshot: captured.snapshot.clone(),
-        patches: Vec::new(),
-        contents: Vec::new(),
-        dropped: Vec::new(),
-        resolvers: Vec::new(),
-        protect_after: Vec::new(),
-        report: Report::default(),
-    }
+/// The new program's file as the image names it.
+fn new_file(builds: &Builds) -> Result<ProgramId, UpdateError> {
+    let path = std::fs::canonicalize(&builds.new.path).unwrap_or_else(|_| builds.new.path.clone());
+    let failed = |source| ResourceError::File { operation: "look at", path: path.clone(), source };
+    let metadata = builds.new_file.metadata().map_err(failed)?;
+    Ok(ProgramId {
+        path: path.as_os_str().as_bytes().to_vec(),
+        build_id: builds.new.elf.build_id.clone(),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.len(),
+        mtime_ns: metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(),
+        deleted: false,
+    })
 }

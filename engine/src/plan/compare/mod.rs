@@ -1,0 +1,138 @@
+//! What differs between two builds: made before the process is stopped.
+
+pub mod code;
+pub mod constructors;
+pub mod content;
+pub mod functions;
+pub mod layout;
+pub mod objects;
+pub mod pairs;
+pub mod rows;
+pub mod sides;
+pub mod strings;
+pub mod units;
+
+use std::sync::Arc;
+
+use super::abi;
+use super::blocker::Blocker;
+use super::link::symbols::DynamicIndex;
+use super::rewrite::Report;
+use super::view::{CodeFacts, View};
+use crate::program::build::Build;
+use crate::program::unwind::UnwindIndex;
+use layout::LayoutChange;
+use pairs::Partner;
+use sides::Sides;
+
+/// Everything about an old and a new build that no process is needed for.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Names and pairs.
+    pub sides: Sides,
+    /// What the machine code says.
+    pub code: CodeFacts,
+    /// For each variable of the old build how its type changes; `None` where it does not, or there is no partner.
+    pub layouts: Vec<Option<LayoutChange>>,
+    /// The same for thread-local variables.
+    pub local_layouts: Vec<Option<LayoutChange>>,
+    /// For each variable of the old build whether its partner is initialised alike.
+    pub same_initialiser: Vec<bool>,
+    /// Dynamic symbols of the old program.
+    pub old_index: DynamicIndex,
+    /// Dynamic symbols of the new program.
+    pub new_index: DynamicIndex,
+    /// How to unwind the old program.
+    pub unwind: Arc<UnwindIndex>,
+    /// Reasons against every update from the old to the new build.
+    pub blockers: Vec<Blocker>,
+}
+
+impl Comparison {
+    /// Compares two builds.
+    pub fn new(old: &Build, new: &Build) -> Self {
+        let sides = Sides::new(old, new);
+        let code = code::compare(old, new, &sides);
+        let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
+        let same_initialiser = same_initialisers(&View { old, new, sides: &sides, code: &code });
+        let mut blockers = kinds(old, new);
+        blockers.extend(layout::changed_types(old, new));
+        blockers.extend(constructors::changed(&View { old, new, sides: &sides, code: &code }));
+        Self {
+            old_index: DynamicIndex::new(&old.elf),
+            new_index: DynamicIndex::new(&new.elf),
+            unwind: Arc::new(UnwindIndex::new(&old.elf)),
+            sides,
+            code,
+            layouts,
+            local_layouts,
+            same_initialiser,
+            blockers,
+        }
+    }
+
+    /// Both builds with what is known of them.
+    pub fn view<'a>(&'a self, old: &'a Build, new: &'a Build) -> View<'a> {
+        View { old, new, sides: &self.sides, code: &self.code }
+    }
+
+    /// Fills in which functions are changed, new and gone.
+    pub fn report(&self, report: &mut Report) {
+        let old = self.sides.old.functions.list();
+        let named = |index: usize| old[index].identity.name.clone();
+        let mut taken = vec![false; self.sides.new.functions.list().len()];
+        for (index, partner) in self.sides.functions.iter().enumerate() {
+            match partner {
+                Partner::Gone => report.functions_removed.push(named(index)),
+                Partner::One(partner) => {
+                    taken[*partner] = true;
+                    if !self.code.same[index] {
+                        report.functions_changed.push(named(index));
+                    }
+                }
+                Partner::Many(candidates) => {
+                    candidates.iter().for_each(|index| taken[*index] = true);
+                    report.functions_changed.push(named(index));
+                }
+            }
+        }
+        let new = self.sides.new.functions.list().iter().zip(taken);
+        report.functions_added.extend(new.filter(|(_, taken)| !taken).map(|(code, _)| code.identity.name.clone()));
+    }
+}
+
+fn same_initialisers(view: &View<'_>) -> Vec<bool> {
+    let (old, new) = (view.sides.old.objects.list(), view.sides.new.objects.list());
+    let content = view.content();
+    let same = |(from, partner): (&objects::Object, &Partner)| {
+        let to = partner.one().and_then(|partner| new.get(partner));
+        to.is_some_and(|to| from.size == to.size && content.same(from.start, to.start, from.size))
+    };
+    old.iter().zip(&view.sides.objects).map(same).collect()
+}
+
+/// Kinds of programs that an update does not handle.
+fn kinds(old: &Build, new: &Build) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    for (build, what) in [(old, "the running program"), (new, "the new program")] {
+        let found = match () {
+            () if build.elf.is_static() => "a static one",
+            () if !build.elf.is_position_independent() => "one at a fixed address",
+            () => continue,
+        };
+        blockers.push(Blocker::Unsupported {
+            what: what.to_owned(),
+            expected: "a dynamically linked, position-independent program".to_owned(),
+            found: found.to_owned(),
+        });
+    }
+    let flags = new.elf.dynamic_value(abi::DT_FLAGS).unwrap_or(0);
+    if new.elf.dynamic_value(abi::DT_TEXTREL).is_some() || flags & abi::DF_TEXTREL != 0 {
+        blockers.push(Blocker::Unsupported {
+            what: "the new program".to_owned(),
+            expected: "code without relocations".to_owned(),
+            found: "DT_TEXTREL".to_owned(),
+        });
+    }
+    blockers
+}

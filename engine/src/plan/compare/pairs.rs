@@ -1,0 +1,160 @@
+//! Pairing of named things of two builds (DESIGN, "Pairing"): never by number, never by guess.
+
+use std::collections::HashMap;
+
+use super::units::UnitMap;
+
+/// What a function or variable is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Name; numbers that the compiler appended are cut off.
+    pub name: String,
+    /// Source file; empty when not known.
+    pub unit: String,
+    /// Function that a static local belongs to.
+    pub function: Option<String>,
+    /// Whether visible outside its file, so that the name alone identifies it.
+    pub external: bool,
+}
+
+/// What a thing of the old build is in the new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partner {
+    /// This one.
+    One(usize),
+    /// Nothing.
+    Gone,
+    /// One of these.
+    Many(Vec<usize>),
+}
+
+impl Partner {
+    /// The partner, when it is certain.
+    pub fn one(&self) -> Option<usize> {
+        match self {
+            Partner::One(index) => Some(*index),
+            Partner::Gone | Partner::Many(_) => None,
+        }
+    }
+}
+
+/// `name` without the numbers that a compiler appends: `counter.3` is `counter`, `f.constprop.0` is `f.constprop`.
+pub fn without_numbers(name: &str) -> String {
+    let mut parts = name.split('.');
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            kept.push('.');
+            kept.push_str(part);
+        }
+    }
+    if kept.is_empty() { name.to_owned() } else { kept }
+}
+
+/// A partner for each of `old` among `new`.
+///
+/// By name where that is visible outside its file, by (file, function, name) where not; then, among what is left on both sides, by
+/// (function, name) where that is unique: files get renamed, and statics become visible.
+pub fn pair(old: &[&Identity], new: &[&Identity], units: &UnitMap) -> Vec<Partner> {
+    let mut partners = vec![Partner::Gone; old.len()];
+    let mut taken = vec![false; new.len()];
+    let old_keys = groups(old, |identity| full_key(identity, units.new_name(&identity.unit).or(Some(""))));
+    let new_keys = groups(new, |identity| full_key(identity, Some(&identity.unit)));
+    assign(&old_keys, &new_keys, &mut partners, &mut taken);
+    let left: Vec<usize> = (0..old.len()).filter(|index| partners[*index] == Partner::Gone).collect();
+    let old_left = group_of(old, left.into_iter());
+    let new_left = group_of(new, (0..new.len()).filter(|index| !taken[*index]));
+    assign(&old_left, &new_left, &mut partners, &mut taken);
+    partners
+}
+
+type Key = (Option<String>, Option<String>, String);
+
+fn full_key(identity: &Identity, unit: Option<&str>) -> Key {
+    if identity.external && identity.function.is_none() {
+        return (None, None, identity.name.clone());
+    }
+    (unit.map(|unit| format!("unit {unit}")), identity.function.clone(), identity.name.clone())
+}
+
+fn groups(items: &[&Identity], key: impl Fn(&Identity) -> Key) -> HashMap<Key, Vec<usize>> {
+    let mut groups: HashMap<Key, Vec<usize>> = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        groups.entry(key(item)).or_default().push(index);
+    }
+    groups
+}
+
+fn group_of(items: &[&Identity], indices: impl Iterator<Item = usize>) -> HashMap<Key, Vec<usize>> {
+    let mut groups: HashMap<Key, Vec<usize>> = HashMap::new();
+    for index in indices {
+        let item = items[index];
+        groups.entry((None, item.function.clone(), item.name.clone())).or_default().push(index);
+    }
+    groups
+}
+
+fn assign(old: &HashMap<Key, Vec<usize>>, new: &HashMap<Key, Vec<usize>>, partners: &mut [Partner], taken: &mut [bool]) {
+    for (key, from) in old {
+        let Some(to) = new.get(key) else { continue };
+        for index in to {
+            taken[*index] = true;
+        }
+        for index in from {
+            partners[*index] = match (from.len(), to.as_slice()) {
+                (1, [only]) => Partner::One(*only),
+                _ => Partner::Many(to.clone()),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(name: &str, unit: &str, function: Option<&str>, external: bool) -> Identity {
+        Identity { name: name.to_owned(), unit: unit.to_owned(), function: function.map(str::to_owned), external }
+    }
+
+    fn paired(old: &[Identity], new: &[Identity]) -> Vec<Partner> {
+        let units = UnitMap::new(old.iter().map(|item| item.unit.as_str()), new.iter().map(|item| item.unit.as_str()));
+        pair(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>(), &units)
+    }
+
+    #[test]
+    fn statics_pair_within_their_file_and_function() {
+        let old = [identity("n", "a.c", None, false), identity("n", "b.c", None, false), identity("n", "a.c", Some("f"), false)];
+        let new = [identity("n", "a.c", Some("f"), false), identity("n", "b.c", None, false), identity("n", "a.c", None, false)];
+        assert_eq!(paired(&old, &new), [Partner::One(2), Partner::One(1), Partner::One(0)]);
+    }
+
+    #[test]
+    fn a_unique_name_survives_a_renamed_file_and_a_changed_visibility() {
+        let old = [identity("n", "a.c", None, false), identity("m", "a.c", None, false)];
+        let new = [identity("m", "z.c", None, true), identity("n", "z.c", None, false)];
+        assert_eq!(paired(&old, &new), [Partner::One(1), Partner::One(0)]);
+    }
+
+    #[test]
+    fn a_static_of_another_function_is_another_variable() {
+        let old = [identity("n", "a.c", Some("f"), false)];
+        let new = [identity("n", "a.c", Some("g"), false)];
+        assert_eq!(paired(&old, &new), [Partner::Gone]);
+    }
+
+    #[test]
+    fn two_of_a_kind_are_ambiguous() {
+        let old = [identity("n", "a.c", Some("f"), false), identity("n", "a.c", Some("f"), false)];
+        let new = [identity("n", "a.c", Some("f"), false), identity("n", "a.c", Some("f"), false)];
+        assert_eq!(paired(&old, &new), [Partner::Many(vec![0, 1]), Partner::Many(vec![0, 1])]);
+    }
+
+    #[test]
+    fn numbers_go_and_words_stay() {
+        assert_eq!(without_numbers("counter.12"), "counter");
+        assert_eq!(without_numbers("f.constprop.0.isra.1"), "f.constprop.isra");
+        assert_eq!(without_numbers("plain"), "plain");
+        assert_eq!(without_numbers(".L5"), ".L5");
+    }
+}

@@ -1,0 +1,155 @@
+//! Words of the program's that are not in its memory: registers, handlers, timers, pending signals, epoll data (PROOF 1.4).
+
+use dsu_formats::address::RunAddress;
+use dsu_formats::model::latest::{Kind, Pending, Registers, Snapshot, SocketState, Thread};
+
+use super::blocker::PointerReason;
+use super::pointers::{Decision, Pointers, Site};
+use super::words::{Holder, Words};
+
+/// XSAVE standard format: the sixteen XMM registers, and where extended components begin behind the header.
+const XMM: std::ops::Range<usize> = 160..416;
+const EXTENDED: usize = 576;
+/// `siginfo_t`: the first words are numbers; addresses and values follow.
+const SIGINFO_FIELDS: usize = 16;
+
+/// Rewrites every such word of `snapshot`.
+pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
+    for thread in &mut snapshot.threads {
+        registers(&mut thread.registers, thread.tid, words);
+        vector_registers(thread, words);
+        addresses(thread, words);
+        pending(&thread.pending, words);
+    }
+    for signals in &mut snapshot.signals {
+        for handler in &mut signals.handlers {
+            let holder = Holder::Kernel { what: "the handler of signal", number: handler.signal.into() };
+            if handler.handler.0 > 1 {
+                rewrite_address(&mut handler.handler, words, holder);
+            }
+            rewrite_address(&mut handler.restorer, words, holder);
+        }
+        pending(&signals.pending, words);
+    }
+    for timer in snapshot.timers.iter_mut().flat_map(|timers| &mut timers.posix) {
+        rewrite_address(&mut timer.value, words, Holder::Kernel { what: "the value of timer", number: timer.id.into() });
+    }
+    for description in &mut snapshot.descriptors.descriptions {
+        descriptor(&mut description.kind, words);
+    }
+}
+
+fn rewrite_address(address: &mut RunAddress, words: &mut Words<'_>, holder: Holder<'_>) {
+    if let Some(word) = words.rewrite(address.0, Site::Memory, holder) {
+        *address = RunAddress(word);
+    }
+}
+
+fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
+    // The instruction pointer is a code address by nature; the innermost function was found unchanged.
+    let mut named: [(&str, &mut u64); 18] = [
+        ("r15", &mut registers.r15),
+        ("r14", &mut registers.r14),
+        ("r13", &mut registers.r13),
+        ("r12", &mut registers.r12),
+        ("rbp", &mut registers.rbp),
+        ("rbx", &mut registers.rbx),
+        ("r11", &mut registers.r11),
+        ("r10", &mut registers.r10),
+        ("r9", &mut registers.r9),
+        ("r8", &mut registers.r8),
+        ("rax", &mut registers.rax),
+        ("rcx", &mut registers.rcx),
+        ("rdx", &mut registers.rdx),
+        ("rsi", &mut registers.rsi),
+        ("rdi", &mut registers.rdi),
+        ("rip", &mut registers.rip),
+        ("rsp", &mut registers.rsp),
+        ("gs_base", &mut registers.gs_base),
+    ];
+    for (name, register) in &mut named {
+        if let Some(word) = words.rewrite(**register, Site::Register, Holder::Register { tid, name }) {
+            **register = word;
+        }
+    }
+}
+
+/// Vector registers hold pointers only in the middle of a copy. In a system call that the C library makes none is live: what is
+/// undecided there is a leftover.
+fn vector_registers(thread: &mut Thread, words: &mut Words<'_>) {
+    let end = thread.xstate.len();
+    let lanes = XMM.step_by(8).chain((EXTENDED..end.saturating_sub(7)).step_by(8));
+    let leftover = thread.in_syscall.is_some();
+    for at in lanes {
+        let Some(lane) = thread.xstate.get_mut(at..at + 8) else { continue };
+        let word = lane.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if leftover && is_undecided(&words.pointers, word) {
+            continue;
+        }
+        if let Some(word) = words.rewrite(word, Site::Register, Holder::Register { tid: thread.tid, name: "xmm/ymm" }) {
+            lane.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+fn is_undecided(pointers: &Pointers<'_>, word: u64) -> bool {
+    matches!(pointers.decide(word, Site::Register), Some(Decision::Blocked(_)))
+}
+
+/// Addresses that the kernel was told: an alternate stack may be an array of the program's.
+fn addresses(thread: &mut Thread, words: &mut Words<'_>) {
+    let number = i64::from(thread.tid);
+    rewrite_address(&mut thread.alt_stack.base, words, Holder::Kernel { what: "the alternate stack of thread", number });
+    rewrite_address(&mut thread.clear_tid, words, Holder::Kernel { what: "the tid address of thread", number });
+    rewrite_address(&mut thread.robust_list.head, words, Holder::Kernel { what: "the robust list of thread", number });
+}
+
+/// Pending signals are delivered as they were queued: a pointer in one blocks.
+fn pending(signals: &[Pending], words: &mut Words<'_>) {
+    for signal in signals {
+        let fields = signal.siginfo.get(SIGINFO_FIELDS..).unwrap_or_default();
+        let holder = Holder::Kernel { what: "the pending signal", number: signal.signal().into() };
+        in_transit(fields.chunks_exact(8), words, holder);
+    }
+}
+
+fn descriptor(kind: &mut Kind, words: &mut Words<'_>) {
+    match kind {
+        Kind::Epoll { watches } => {
+            for watch in watches {
+                let number = i64::from(watch.descriptor);
+                let holder = Holder::Kernel { what: "the epoll data of descriptor", number };
+                if let Some(word) = words.rewrite(watch.data, Site::Memory, holder) {
+                    watch.data = word;
+                }
+            }
+        }
+        Kind::Pipe { contents, inode, .. } => {
+            in_transit(contents.windows(8), words, Holder::Kernel { what: "the contents of pipe", number: *inode as i64 });
+        }
+        Kind::Fifo { contents, .. } => {
+            in_transit(
+                contents.windows(8),
+                words,
+                Holder::Kernel { what: "the contents of a named pipe of", number: contents.len() as i64 },
+            );
+        }
+        Kind::Socket(socket) if socket.state == SocketState::Connected => {
+            let holder = Holder::Kernel { what: "a message queued in socket", number: socket.inode as i64 };
+            for message in &socket.receive_queue {
+                in_transit(message.windows(8), words, holder);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn in_transit<'b>(bytes: impl Iterator<Item = &'b [u8]>, words: &mut Words<'_>, holder: Holder<'_>) {
+    for part in bytes {
+        let word = part.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if let Some(link) = words.pointers.placement.old_link(word) {
+            let symbol = words.pointers.view.old.place(link.0);
+            words.block(word, PointerReason::InTransit { symbol }, holder);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Addresses of variables, their ends, and their insides.
+
+use super::{Decision, Pointers, Site};
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::blocker::PointerReason;
+use crate::plan::compare::objects::{Object, Place};
+use crate::plan::compare::pairs::Partner;
+use crate::plan::compare::rows::{RowMatch, ends_in_array, table_at};
+
+impl Pointers<'_> {
+    /// An address in one of the old program's data segments.
+    pub(super) fn data(&self, link: OldLink, site: Site) -> Decision {
+        let objects = &self.view.sides.old.objects;
+        let ends = objects.ending_at(link.0);
+        match (objects.covering(link.0), ends) {
+            (Some(after), Some(before)) => self.boundary(before, after, link, site),
+            (Some(object), None) => self.variable(object, link.0.0 - objects.list()[object].start.0),
+            (None, Some(before)) if self.is_writable(link) || !self.starts_literal(link) => self.end_of(before),
+            (None, Some(before)) => self.end_or_literal(before, link, site),
+            (None, _) if self.is_writable(link) => self.unknown(link),
+            (None, _) => self.literal(link, site),
+        }
+    }
+
+    /// `offset` bytes into a variable of the old program.
+    pub(super) fn variable(&self, index: usize, offset: u64) -> Decision {
+        let sides = self.view.sides;
+        let old = &sides.old.objects.list()[index];
+        match &sides.objects[index] {
+            Partner::One(partner) => self.paired(index, old, &sides.new.objects.list()[*partner], offset),
+            Partner::Many(candidates) => Decision::Blocked(PointerReason::Ambiguous {
+                symbol: old.identity.name.clone(),
+                candidates: candidates.iter().map(|index| place_name(&sides.new.objects.list()[*index])).collect(),
+            }),
+            Partner::Gone => self.gone(index, old, offset),
+        }
+    }
+
+    fn gone(&self, index: usize, old: &Object, offset: u64) -> Decision {
+        if let Some(original) = self.fates.returned.get(&index).and_then(|original| original.checked_add(offset)) {
+            return Decision::Elsewhere(original);
+        }
+        // A constant without pointers means the same for ever.
+        if old.place == Place::ReadOnly {
+            return Decision::Keep(OldLink(old.start), OldLink(old.end()));
+        }
+        Decision::Blocked(PointerReason::Gone {
+            what: "variable",
+            symbol: old.identity.name.clone(),
+            unit: old.identity.unit.clone(),
+        })
+    }
+
+    fn paired(&self, index: usize, old: &Object, new: &Object, offset: u64) -> Decision {
+        let carried = self.fates.carried.get(index).copied().unwrap_or(false);
+        let moved = Decision::Move(NewLink(new.start.offset(offset)));
+        if carried || (old.size == new.size && self.view.content().same(old.start, new.start, old.size)) {
+            return moved;
+        }
+        let types = (&self.view.old.debug.types, &self.view.new.debug.types);
+        let tables = table_at(types.0, old, offset).zip(new.kind.and_then(|_| table_at(types.1, new, offset)));
+        match tables {
+            Some((from, to)) if from.start == to.start => {
+                let row = (offset - from.start) / from.row;
+                match self.view.content().row(types.0, (old, from), (new, to), row) {
+                    RowMatch::Row(found) if found == row || offset != 0 => {
+                        Decision::Move(NewLink(new.start.offset(to.start + found * to.row + (offset - from.start) % from.row)))
+                    }
+                    // The first row's address is the table's too.
+                    RowMatch::Row(_) => blocked_row(old, row, 1),
+                    RowMatch::Unclear(matches) => blocked_row(old, row, matches),
+                }
+            }
+            None if old.size == new.size => moved,
+            _ => Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset }),
+        }
+    }
+
+    /// The address behind the last byte of a variable.
+    pub(super) fn end_of(&self, index: usize) -> Decision {
+        let sides = self.view.sides;
+        let old = &sides.old.objects.list()[index];
+        match sides.objects[index].one() {
+            Some(partner) => Decision::Move(NewLink(sides.new.objects.list()[partner].end())),
+            None => self.variable(index, old.size),
+        }
+    }
+
+    fn is_writable(&self, link: OldLink) -> bool {
+        let load = self
+            .view
+            .old
+            .elf
+            .load_at(link.0)
+            .or_else(|| self.view.old.elf.load_at(crate::program::address::LinkAddress(link.0.0.wrapping_sub(1))));
+        load.is_some_and(|segment| segment.flags & crate::plan::abi::PF_W != 0)
+    }
+
+    /// `link` ends a constant, and a literal can start there.
+    fn end_or_literal(&self, before: usize, link: OldLink, site: Site) -> Decision {
+        let literal = self.literal(link, site);
+        let object = &self.view.sides.old.objects.list()[before];
+        if !ends_in_array(&self.view.old.debug.types, object.kind) || self.end_of(before) == literal {
+            return literal;
+        }
+        let after = "a literal".to_owned();
+        Decision::Blocked(PointerReason::Boundary { before: self.variable_name(before), after })
+    }
+
+    /// Whether a literal can begin at `link`, right behind a constant.
+    fn starts_literal(&self, link: OldLink) -> bool {
+        let section = self.view.old.elf.section_at(link.0);
+        section.is_some_and(crate::plan::compare::strings::may_hold_literals)
+    }
+
+    pub(super) fn unknown(&self, link: OldLink) -> Decision {
+        let section = self.view.old.elf.section_at(link.0).map_or("no section", |section| section.name.as_str());
+        Decision::Blocked(PointerReason::Unknown { section: section.to_owned() })
+    }
+
+    pub(super) fn variable_name(&self, index: usize) -> String {
+        self.view.sides.old.objects.list()[index].identity.name.clone()
+    }
+}
+
+fn blocked_row(old: &Object, row: u64, matches: u64) -> Decision {
+    Decision::Blocked(PointerReason::Table { table: old.identity.name.clone(), row, matches })
+}
+
+fn place_name(object: &Object) -> String {
+    format!("{} ({}:{})", object.identity.name, object.declared.0, object.declared.1)
+}

@@ -1,0 +1,52 @@
+//! What a plan is made from.
+
+use dsu_formats::model::latest::{Module, ProgramId, Snapshot};
+
+use super::compare::Comparison;
+use super::link::scope::LoadedLibrary;
+use super::link::symbols::IndexedLibrary;
+use super::source::MemorySource;
+use crate::program::build::Build;
+
+/// Everything that a plan needs; nothing of it is changed.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The process at the stop.
+    pub snapshot: &'a Snapshot,
+    /// Its memory.
+    pub memory: &'a dyn MemorySource,
+    /// The build that it runs.
+    pub old: &'a Build,
+    /// The build to move to.
+    pub new: &'a Build,
+    /// The two compared, before the stop.
+    pub comparison: &'a Comparison,
+    /// For each of the snapshot's modules its file, indexed before the stop; the program's own is not looked at. A module without
+    /// one (`None`) can neither be bound to nor unwound through.
+    pub libraries: &'a [Option<&'a IndexedLibrary>],
+    /// The new program's file.
+    pub file: &'a ProgramId,
+}
+
+impl<'a> Request<'a> {
+    /// The program's module.
+    pub fn program(&self) -> Option<&'a Module> {
+        self.snapshot.modules.iter().find(|module| module.address_space == 0)
+    }
+
+    /// All other modules with their files, in the snapshot's order.
+    pub fn loaded(&self) -> Vec<LoadedLibrary<'a>> {
+        let modules = self.snapshot.modules.iter().enumerate().skip(1);
+        modules
+            .filter_map(|(index, module)| {
+                Some(LoadedLibrary {
+                    library: self.libraries.get(index).copied().flatten()?,
+                    path: &module.path,
+                    bias: module.bias.0,
+                    range: module.range,
+                    link_map: module.link_map,
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! Whether every thread is at a place that the plan can carry it from (PROOF §3, scope: no changed function is active).
+
+use std::collections::HashSet;
+
+use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::model::latest::{AddressSpace, Thread};
+
+use super::address::Placement;
+use super::blocker::Blocker;
+use super::link::scope::LoadedLibrary;
+use super::source::MemorySource;
+use super::view::View;
+use crate::program::address::LinkAddress;
+use crate::program::unwind::{End, Frame, LoadedModule, Registers, Stack, Unwinder, dwarf};
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+
+/// System calls that a thread cannot be moved in: a child shares its memory, or is being made.
+const FORKS: [(i64, &str); 2] = [(libc::SYS_vfork, "vfork"), (libc::SYS_fork, "fork")];
+/// Longest call instruction that leaves a return address.
+const DIRECT_CALL: u64 = 5;
+
+/// What unwinding all threads gave.
+#[derive(Debug, Default)]
+pub struct Stacks {
+    /// For each mapping that holds part of a thread's stack, the lowest stack pointer in it.
+    pub live: Vec<(RunAddress, RunRange)>,
+    /// Slots of return addresses and of interrupted program counters.
+    pub returns: HashSet<RunAddress>,
+    /// Why it is no safe point.
+    pub blockers: Vec<Blocker>,
+}
+
+/// Unwinds every thread. The program is module 0 of `modules`, `libraries` follow in order.
+pub fn examine(
+    view: &View<'_>,
+    placement: &Placement,
+    threads: &[Thread],
+    space: &AddressSpace,
+    modules: &[LoadedModule],
+    libraries: &[LoadedLibrary<'_>],
+    memory: &dyn MemorySource,
+) -> Stacks {
+    let mut stacks = Stacks::default();
+    let mut unwinder = Unwinder::new(modules);
+    let examiner = Examiner { view, placement, libraries };
+    for thread in threads {
+        let registers = Registers::from(&thread.registers);
+        let stack = unwinder.walk(&registers, |address, buffer| memory.read(address, buffer).map_err(Box::new));
+        examiner.thread(thread, &stack, &mut stacks.blockers);
+        for frame in &stack.frames {
+            stacks.returns.extend(frame.return_slot);
+            let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
+            note_live(space, pointer, &mut stacks.live);
+        }
+    }
+    stacks
+}
+
+/// Lowers the lowest stack pointer of the mapping that holds `pointer`.
+fn note_live(space: &AddressSpace, pointer: Option<RunAddress>, live: &mut Vec<(RunAddress, RunRange)>) {
+    let Some(pointer) = pointer else { return };
+    let Some(mapping) = space.mappings.iter().find(|mapping| mapping.range.contains(pointer)) else { return };
+    match live.iter_mut().find(|entry| entry.1 == mapping.range) {
+        Some(entry) => entry.0 = entry.0.min(pointer),
+        None => live.push((pointer, mapping.range)),
+    }
+}
+
+struct Examiner<'a> {
+    view: &'a View<'a>,
+    placement: &'a Placement,
+    libraries: &'a [LoadedLibrary<'a>],
+}
+
+impl Examiner<'_> {
+    fn thread(&self, thread: &Thread, stack: &Stack, blockers: &mut Vec<Blocker>) {
+        let tid = thread.tid;
+        let pc = RunAddress(thread.registers.rip);
+        if let Some((_, what)) = FORKS.iter().find(|fork| thread.in_syscall.is_some_and(|call| call.number == fork.0 as u64)) {
+            blockers.push(Blocker::UnsafePlace { tid, what: (*what).to_owned(), address: pc });
+        }
+        for (index, frame) in stack.frames.iter().enumerate() {
+            let callee = index.checked_sub(1).and_then(|below| stack.frames.get(below));
+            if let Some(blocker) = self.frame(tid, frame, callee) {
+                blockers.push(blocker);
+                break;
+            }
+        }
+        if let End::Incomplete(reason) = &stack.end {
+            let address = stack.frames.last().map_or(pc, |frame| frame.pc);
+            blockers.push(Blocker::Unwinding { tid, address, reason: reason.to_string() });
+        }
+    }
+
+    fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Option<Blocker> {
+        let (module, link) = frame.module?;
+        if module != 0 {
+            let what = self.libraries.get(module - 1)?.library.unsafe_place(link)?;
+            return Some(Blocker::UnsafePlace { tid, what: what.to_owned(), address: frame.pc });
+        }
+        let functions = &self.view.sides.old.functions;
+        let Some((function, _)) = functions.containing(link) else {
+            let section = self.view.old.elf.section_at(link).map_or("unknown code", |section| section.name.as_str());
+            let what = if section.starts_with(".plt") { "a PLT stub".to_owned() } else { format!("{section} of the program") };
+            return Some(Blocker::UnsafePlace { tid, what, address: frame.pc });
+        };
+        if !self.view.same_code(function) {
+            return Some(self.active(tid, function, link));
+        }
+        let (tail, place) = self.tail_called(frame, callee)?;
+        Some(self.active(tid, tail, place))
+    }
+
+    fn active(&self, tid: i32, function: usize, link: LinkAddress) -> Blocker {
+        let place = self.view.old.line_at(link).map_or_else(|| link.to_string(), |(file, line)| format!("{file}:{line}"));
+        Blocker::ActiveFunction { tid, function: self.view.sides.old.functions.list()[function].identity.name.clone(), place }
+    }
+
+    /// A changed function that this frame called and that left no frame: it went on by a jump, and its caller is still to see its
+    /// result. Only direct calls tell.
+    fn tail_called(&self, frame: &Frame, callee: Option<&Frame>) -> Option<(usize, LinkAddress)> {
+        let callee = callee?;
+        // A signal strikes anywhere: what it interrupted was no call.
+        if callee.is_signal_frame || frame.pc == frame.lookup {
+            return None;
+        }
+        let end = self.placement.old_link(frame.pc.0)?.0;
+        let start = LinkAddress(end.0.checked_sub(DIRECT_CALL)?);
+        let bytes = self.view.old.elf.file_bytes(start, DIRECT_CALL)?;
+        let instruction = Decoder::with_ip(64, bytes, start.0, DecoderOptions::NONE).decode();
+        if instruction.flow_control() != FlowControl::Call || instruction.len() as u64 != DIRECT_CALL {
+            return None;
+        }
+        let functions = &self.view.sides.old.functions;
+        let (called, _) = functions.containing(LinkAddress(instruction.near_branch_target()))?;
+        let runs = callee.module.filter(|(module, _)| *module == 0).and_then(|(_, link)| functions.containing(link));
+        let gone = runs.is_none_or(|(runs, _)| runs != called);
+        (gone && !self.view.same_code(called)).then(|| (called, start))
+    }
+}

@@ -1,0 +1,115 @@
+//! The inner loop: which words can be pointers into what is looked for.
+
+use dsu_formats::address::RunRange;
+
+/// Ranges that are looked for, and the guard that mangled addresses are under.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Around the old program and its literals.
+    near: Envelope,
+    /// Around everything else that moves.
+    far: Envelope,
+    /// All that the second envelope is around, ascending.
+    others: Vec<RunRange>,
+    /// The program alone, for mangled words.
+    program: Envelope,
+    guard: u64,
+}
+
+/// First address, and distance to the last that counts.
+#[derive(Clone, Copy, Debug)]
+struct Envelope {
+    start: u64,
+    span: u64,
+}
+
+impl Envelope {
+    fn around<'r>(ranges: impl Iterator<Item = &'r RunRange> + Clone) -> Self {
+        let start = ranges.clone().map(|range| range.start.0).min();
+        let end = ranges.map(|range| range.end.0).max();
+        match start.zip(end) {
+            Some((start, end)) => Self { start, span: end - start },
+            // No word is as far above this as this itself.
+            None => Self { start: u64::MAX, span: 0 },
+        }
+    }
+
+    #[inline(always)]
+    fn holds(self, word: u64) -> bool {
+        word.wrapping_sub(self.start) <= self.span
+    }
+}
+
+impl Filter {
+    /// A filter for the old program, whose end counts as its own, for `literals` near it, and for `others` anywhere.
+    pub fn new(program: RunRange, literals: &[RunRange], mut others: Vec<RunRange>, guard: u64) -> Self {
+        others.sort_unstable();
+        Self {
+            near: Envelope::around(std::iter::once(&program).chain(literals)),
+            far: Envelope::around(others.iter()),
+            program: Envelope { start: program.start.0, span: program.len() },
+            others,
+            guard,
+        }
+    }
+
+    /// Appends (offset, word) for every aligned word of `bytes` that passes.
+    pub fn find(&self, bytes: &[u8], hits: &mut Vec<(u64, u64)>) {
+        let (near, far, program, guard) = (self.near, self.far, self.program, self.guard);
+        let passes = |word: u64| near.holds(word) | far.holds(word) | program.holds(word.rotate_right(17) ^ guard);
+        // Sixteen words at a time without a branch: hits are rare.
+        for (block, part) in (0u64..).zip(bytes.chunks(128)) {
+            if !part.chunks_exact(8).fold(false, |any, word| any | passes(to_word(word))) {
+                continue;
+            }
+            for (index, word) in (0u64..).zip(part.chunks_exact(8)) {
+                let word = to_word(word);
+                if passes(word) && self.is_wanted(word) {
+                    hits.push((block * 128 + index * 8, word));
+                }
+            }
+        }
+    }
+
+    /// The second envelope is wide: most words in it point between the ranges.
+    fn is_wanted(&self, word: u64) -> bool {
+        if self.near.holds(word) || self.program.holds(word.rotate_right(17) ^ self.guard) {
+            return true;
+        }
+        let index = self.others.partition_point(|range| range.start.0 <= word);
+        index.checked_sub(1).and_then(|index| self.others.get(index)).is_some_and(|range| word <= range.end.0)
+    }
+}
+
+#[inline(always)]
+fn to_word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_and_mangled_words_are_found_and_others_not() {
+        let guard = 0xdead_beef_1234_5678;
+        let others = vec![RunRange::new(0x7_0000, 0x7_1000), RunRange::new(0x9_0000, 0x9_1000)];
+        let filter = Filter::new(RunRange::new(0x5000, 0x6000), &[RunRange::new(0x9000, 0xa000)], others, guard);
+        let mangled = (0x5010u64 ^ guard).rotate_left(17);
+        let words = [0u64, 0x4fff, 0x5000, 0x6000, 0x9008, 0xa001, mangled, u64::MAX, 0x7_0800, 0x8_0000];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut hits = Vec::new();
+        filter.find(&bytes, &mut hits);
+        let found: Vec<u64> = hits.iter().map(|hit| hit.1).collect();
+        assert_eq!(found, [0x5000, 0x6000, 0x9008, mangled, 0x7_0800]);
+        assert_eq!(hits[0].0, 16);
+    }
+
+    #[test]
+    fn without_moves_only_the_program_is_looked_for() {
+        let filter = Filter::new(RunRange::new(0x5000, 0x6000), &[], Vec::new(), 0);
+        let mut hits = Vec::new();
+        filter.find(&[u64::MAX.to_le_bytes(), 0x5008u64.to_le_bytes()].concat(), &mut hits);
+        assert_eq!(hits, [(8, 0x5008)]);
+    }
+}

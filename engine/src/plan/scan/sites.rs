@@ -1,0 +1,46 @@
+//! What is known of the place of a word.
+
+use std::collections::HashSet;
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+use crate::plan::pointers::Site;
+
+/// Places with more known of them than plain memory.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    /// Live parts of stacks, ascending, with whether return addresses elsewhere in them are leftovers.
+    pub stacks: Vec<(RunRange, bool)>,
+    /// Slots of return addresses that unwinding found.
+    pub returns: HashSet<RunAddress>,
+    /// The loader's data.
+    pub loader: Vec<RunRange>,
+    /// Words that are decided otherwise.
+    pub handled: HashSet<RunAddress>,
+    /// Memory that nobody reads before writing it, ascending.
+    pub dead: Vec<RunRange>,
+}
+
+impl Sites {
+    /// The site of the word at `address`; `None` when the scan must leave it alone.
+    pub fn site(&self, address: RunAddress) -> Option<Site> {
+        if self.handled.contains(&address) || within(&self.dead, address, |range| *range).is_some() {
+            return None;
+        }
+        if self.returns.contains(&address) {
+            return Some(Site::ReturnAddress);
+        }
+        if let Some((_, stale_returns)) = within(&self.stacks, address, |stack| stack.0) {
+            return Some(Site::Stack { stale_returns: *stale_returns });
+        }
+        if self.loader.iter().any(|range| range.contains(address)) {
+            return Some(Site::Loader);
+        }
+        Some(Site::Memory)
+    }
+}
+
+fn within<T>(ranges: &[T], address: RunAddress, range: impl Fn(&T) -> RunRange) -> Option<&T> {
+    let index = ranges.partition_point(|entry| range(entry).start <= address).checked_sub(1)?;
+    ranges.get(index).filter(|entry| range(entry).contains(address))
+}

@@ -1,0 +1,251 @@
+//! Thread-local variables of the program: one block a thread, right below its thread pointer.
+
+use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::model::latest::Thread;
+
+use super::blocker::Blocker;
+use super::compare::Comparison;
+use super::compare::pairs::Partner;
+use super::loader::record::TlsFields;
+use super::rewrite::{Patch, Report};
+use super::source::{MemorySource, SourceError, read_bytes, read_word};
+use super::words::{Holder, Words};
+use crate::program::build::Build;
+use crate::program::elf::Segment;
+
+/// The old program's and the new program's block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// PT_TLS of the old program.
+    pub old: Segment,
+    /// PT_TLS of the new program; `None` when it has no thread-local variables any more.
+    pub new: Option<Segment>,
+    /// Distance of the old block below the thread pointer (`l_tls_offset`).
+    pub old_offset: u64,
+    /// The same of the new block.
+    pub new_offset: u64,
+    /// The loader's number for the program.
+    pub module: u64,
+}
+
+/// How far below the thread pointer the program's block starts: the first module's, as the linker and the loader count it.
+pub fn block_offset(tls: &Segment) -> u64 {
+    let align = tls.align.max(1);
+    let first = tls.address.0 % align;
+    let rest = (align - first) % align;
+    // roundup (size - rest, align) + rest, `_dl_determine_tlsoffset`.
+    tls.memory_size.saturating_sub(rest).next_multiple_of(align) + rest
+}
+
+/// The two blocks, when they fit into one place.
+///
+/// # Errors
+/// A blocker: the new program has its first thread-local variables, or its block is larger.
+pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Option<Blocks>, Blocker> {
+    let (before, after) = (old.elf.tls().copied(), new.elf.tls().copied());
+    let (Some(before), Some(fields)) = (before, fields) else {
+        let Some(after) = after else { return Ok(None) };
+        let what = "the running program has none, so the loader has no block for it".to_owned();
+        return Err(Blocker::ThreadLocal { what, old: 0, new: after.memory_size, room: 0 });
+    };
+    let new_offset = after.as_ref().map_or(fields.offset, block_offset);
+    let grown = after.is_some_and(|after| new_offset > fields.offset || after.align > before.align.max(1));
+    if let Some(after) = after.filter(|_| grown) {
+        let what = format!("the block (alignment {} → {}) does not fit where the old one is", before.align, after.align);
+        return Err(Blocker::ThreadLocal { what, old: before.memory_size, new: after.memory_size, room: fields.offset });
+    }
+    Ok(Some(Blocks { old: before, new: after, old_offset: fields.offset, new_offset, module: fields.module }))
+}
+
+impl Blocks {
+    fn old_start(&self, thread: &Thread) -> u64 {
+        thread.registers.fs_base.wrapping_sub(self.old_offset)
+    }
+
+    fn new_start(&self, thread: &Thread) -> u64 {
+        thread.registers.fs_base.wrapping_sub(self.new_offset)
+    }
+
+    /// The old and the new block of each thread: they are rewritten as a whole.
+    pub fn ranges(&self, threads: &[Thread]) -> Vec<RunRange> {
+        let ranges = threads.iter().map(|thread| {
+            let start = self.old_start(thread).min(self.new_start(thread));
+            let size = self.new.map_or(self.old.memory_size, |new| new.memory_size);
+            let end = self.old_start(thread).wrapping_add(self.old.memory_size).max(self.new_start(thread).wrapping_add(size));
+            RunRange::new(start, end)
+        });
+        ranges.collect()
+    }
+
+    /// Where each variable of each thread goes.
+    pub fn moves(&self, comparison: &Comparison, threads: &[Thread]) -> Vec<(RunRange, RunAddress)> {
+        let sides = &comparison.sides;
+        let mut moves = Vec::new();
+        for thread in threads {
+            for (old, partner) in sides.old.locals.list().iter().zip(&sides.locals) {
+                let Some(new) = partner.one().map(|partner| &sides.new.locals.list()[partner]) else { continue };
+                let from = self.old_start(thread).wrapping_add(old.start.0);
+                let to = self.new_start(thread).wrapping_add(new.start.0);
+                moves.push((RunRange::new(from, from.wrapping_add(old.size)), RunAddress(to)));
+            }
+        }
+        moves
+    }
+}
+
+/// The new blocks of all threads, word by word, and what they mean for the loader's per-thread vector.
+///
+/// # Errors
+/// Memory that cannot be read.
+pub fn carry(
+    blocks: &Blocks,
+    comparison: &Comparison,
+    builds: (&Build, &Build),
+    threads: &[Thread],
+    words: &mut Words<'_>,
+    report: &mut Report,
+) -> Result<Vec<Patch>, SourceError> {
+    let mut patches = Vec::new();
+    let Some(new) = blocks.new else { return Ok(patches) };
+    for thread in threads {
+        let memory = words.memory;
+        let start = blocks.old_start(thread);
+        let old = read_bytes(memory, RunAddress(start), blocks.old.memory_size as usize)?;
+        let block = new_block(blocks, &new, comparison, builds, thread, &old, words);
+        patches.extend(changed_words(memory, blocks.new_start(thread), &block)?);
+        patches.extend(vector_patch(blocks, thread, memory)?);
+    }
+    report_changes(comparison, report);
+    Ok(patches)
+}
+
+/// The bytes of a thread's new block.
+fn new_block(
+    blocks: &Blocks,
+    new: &Segment,
+    comparison: &Comparison,
+    builds: (&Build, &Build),
+    thread: &Thread,
+    old: &[u8],
+    words: &mut Words<'_>,
+) -> Vec<u8> {
+    let sides = &comparison.sides;
+    let mut block = image(builds.1, new);
+    let initial = image(builds.0, &blocks.old);
+    for (index, variable) in sides.old.locals.list().iter().enumerate() {
+        let range = variable.start.0 as usize..variable.end().0 as usize;
+        let (Some(was), Some(is)) = (initial.get(range.clone()), old.get(range)) else { continue };
+        if was == is {
+            continue;
+        }
+        let name = &variable.identity.name;
+        match &sides.locals[index] {
+            Partner::One(partner) => {
+                if let Some(change) = &comparison.local_layouts[index] {
+                    words.blockers.push(Blocker::ChangedVariable {
+                        name: name.clone(),
+                        place: change.place.clone(),
+                        old: change.old.clone(),
+                        new: change.new.clone(),
+                        declared: variable.declared.clone(),
+                    });
+                    continue;
+                }
+                let to = sides.new.locals.list()[*partner].start.0 as usize;
+                let address = blocks.old_start(thread).wrapping_add(variable.start.0);
+                let value = carried_value(is, address, name, words);
+                if let Some(place) = block.get_mut(to..to + value.len()) {
+                    place.copy_from_slice(&value);
+                }
+            }
+            Partner::Many(candidates) => {
+                let unit = variable.identity.unit.clone();
+                let candidates = candidates.iter().map(|index| sides.new.locals.list()[*index].identity.unit.clone()).collect();
+                words.blockers.push(Blocker::AmbiguousVariable { name: name.clone(), unit, candidates });
+            }
+            Partner::Gone => {}
+        }
+    }
+    block
+}
+
+/// A variable's bytes with the words that point into the old program rewritten.
+fn carried_value(bytes: &[u8], address: u64, name: &str, words: &mut Words<'_>) -> Vec<u8> {
+    let mut value = bytes.to_vec();
+    let first = (address.next_multiple_of(8) - address) as usize;
+    for offset in (first..value.len().saturating_sub(7)).step_by(8) {
+        let Some(place) = value.get_mut(offset..offset + 8) else { continue };
+        let word = place.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let holder = Holder::Variable { name, offset: offset as u64, address: RunAddress(address + offset as u64) };
+        if let Some(word) = words.rewrite(word, super::pointers::Site::Memory, holder) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    value
+}
+
+/// What a fresh thread gets.
+fn image(build: &Build, tls: &Segment) -> Vec<u8> {
+    let mut bytes = build.elf.file_bytes(tls.address, tls.file_size).unwrap_or_default().to_vec();
+    bytes.resize(tls.memory_size as usize, 0);
+    bytes
+}
+
+/// The words of memory at `start` that `block` changes. Bytes around it on its first and last word stay.
+fn changed_words(memory: &dyn MemorySource, start: u64, block: &[u8]) -> Result<Vec<Patch>, SourceError> {
+    let (low, high) = (start & !7, (start + block.len() as u64).next_multiple_of(8));
+    let old = read_bytes(memory, RunAddress(low), (high - low) as usize)?;
+    let mut new = old.clone();
+    let lead = (start - low) as usize;
+    if let Some(place) = new.get_mut(lead..lead + block.len()) {
+        place.copy_from_slice(block);
+    }
+    let words = |bytes: &[u8]| {
+        bytes.chunks_exact(8).map(|part| part.first_chunk().map_or(0, |part| u64::from_le_bytes(*part))).collect::<Vec<_>>()
+    };
+    let pairs = words(&old).into_iter().zip(words(&new));
+    Ok((0u64..)
+        .zip(pairs)
+        .filter(|(_, (old, new))| old != new)
+        .map(|(index, (_, word))| Patch { address: RunAddress(low + index * 8), word })
+        .collect())
+}
+
+/// The loader's vector of the thread (`dtv`, at fs:8) has the block's address, if it was ever asked for.
+fn vector_patch(blocks: &Blocks, thread: &Thread, memory: &dyn MemorySource) -> Result<Option<Patch>, SourceError> {
+    let vector = read_word(memory, RunAddress(thread.registers.fs_base.wrapping_add(8)))?;
+    let entry = RunAddress(vector.wrapping_add(blocks.module.wrapping_mul(16)));
+    let held = read_word(memory, entry)?;
+    let stale = held == blocks.old_start(thread) && blocks.old_offset != blocks.new_offset;
+    Ok(stale.then(|| Patch { address: entry, word: blocks.new_start(thread) }))
+}
+
+fn report_changes(comparison: &Comparison, report: &mut Report) {
+    let sides = &comparison.sides;
+    let gone = sides.old.locals.list().iter().zip(&sides.locals).filter(|(_, partner)| **partner == Partner::Gone);
+    report.globals_dropped.extend(gone.map(|(object, _)| object.identity.name.clone()));
+    report.globals_carried += sides.locals.iter().filter(|partner| partner.one().is_some()).count() as u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::address::LinkAddress;
+
+    #[test]
+    fn offsets_are_the_loader_s() {
+        let tls = |address, memory_size, align| Segment {
+            kind: 7,
+            flags: 4,
+            offset: 0,
+            address: LinkAddress(address),
+            file_size: 0,
+            memory_size,
+            align,
+        };
+        assert_eq!(block_offset(&tls(0x1000, 0x14, 8)), 0x18);
+        assert_eq!(block_offset(&tls(0x1000, 0x40, 64)), 0x40);
+        // A block that starts in the middle of its alignment ends at it.
+        assert_eq!(block_offset(&tls(0x1008, 0x10, 16)), 0x18);
+    }
+}

@@ -1,0 +1,47 @@
+//! Both builds with all that is known of them before the stop.
+
+use std::collections::HashMap;
+
+use super::address::{NewLink, OldLink};
+use super::compare::content::Content;
+use super::compare::sides::Sides;
+use crate::program::build::Build;
+
+/// Both builds, paired; borrowed by everything that decides.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The old build.
+    pub old: &'a Build,
+    /// The new build.
+    pub new: &'a Build,
+    /// Names and pairs.
+    pub sides: &'a Sides,
+    /// What the code of the two builds says.
+    pub code: &'a CodeFacts,
+}
+
+/// What comparing machine code says.
+#[derive(Clone, Debug, Default)]
+pub struct CodeFacts {
+    /// For each function of the old build, whether its partner has the same instructions modulo relocation.
+    pub same: Vec<bool>,
+    /// Places that unchanged functions name, and what they name in the new build; `None` where they do not agree.
+    pub references: HashMap<OldLink, Option<NewLink>>,
+}
+
+impl<'a> View<'a> {
+    /// Comparison of initial content.
+    pub fn content(&self) -> Content<'a> {
+        Content { old: &self.old.elf, new: &self.new.elf, sides: self.sides }
+    }
+
+    /// Whether the function with this index in the old build is unchanged.
+    pub fn same_code(&self, function: usize) -> bool {
+        self.code.same.get(function).copied().unwrap_or(false)
+    }
+
+    /// What unchanged functions that name `place` name in the new build, when they agree.
+    pub fn reference(&self, place: OldLink) -> Option<NewLink> {
+        self.code.references.get(&place).copied().flatten()
+    }
+}

@@ -1,0 +1,243 @@
+//! Every word that is looked at goes through here: what it becomes, and what is learnt on the way.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+use super::address::{OldLink, OldRun};
+use super::blocker::{Blocker, PointerReason};
+use super::moves::Moves;
+use super::pointers::{Decision, Pointers, Site};
+use super::source::MemorySource;
+use crate::plan::compare::strings::is_text;
+use crate::program::types::TypeId;
+
+/// Most blockers that are listed for pointers: a program full of them has one cause.
+const MOST_BLOCKERS: usize = 200;
+/// Longest retained string that is read.
+const LONGEST: u64 = 1 << 16;
+
+/// What holds a word, for messages.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// A variable of the old program.
+    Variable {
+        /// Its name.
+        name: &'a str,
+        /// Offset in bytes.
+        offset: u64,
+        /// Address of the word.
+        address: RunAddress,
+    },
+    /// Memory; the owner's name is found when it is needed.
+    Memory {
+        /// Address of the word.
+        address: RunAddress,
+    },
+    /// A register.
+    Register {
+        /// Thread.
+        tid: i32,
+        /// Register.
+        name: &'a str,
+    },
+    /// Something that the kernel keeps.
+    Kernel {
+        /// What.
+        what: &'a str,
+        /// Its number.
+        number: i64,
+    },
+}
+
+impl Holder<'_> {
+    fn address(&self) -> Option<RunAddress> {
+        match self {
+            Holder::Variable { address, .. } | Holder::Memory { address } => Some(*address),
+            Holder::Register { .. } | Holder::Kernel { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Variable { name, offset: 0, .. } => write!(f, "variable `{name}`"),
+            Holder::Variable { name, offset, .. } => write!(f, "variable `{name}` (+{offset:#x})"),
+            Holder::Memory { address } => write!(f, "the word at {address}"),
+            Holder::Register { tid, name } => write!(f, "register {name} of thread {tid}"),
+            Holder::Kernel { what, number } => write!(f, "{what} {number}"),
+        }
+    }
+}
+
+/// A readable range that an earlier update retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldLiteral {
+    /// Its addresses.
+    pub range: RunRange,
+    /// Whether some word still points there after this update.
+    pub used: bool,
+}
+
+/// Names the owner of an address, for messages.
+pub type Describe<'a> = &'a (dyn Fn(RunAddress) -> Option<String> + Sync);
+
+/// Rewrites words and remembers what that needs.
+pub struct Words<'a> {
+    /// The rules.
+    pub pointers: Pointers<'a>,
+    /// Memory at the stop.
+    pub memory: &'a dyn MemorySource,
+    /// The pointer guard of the C library (`fs:0x30`).
+    pub guard: u64,
+    /// Names owners of memory.
+    pub describe: Describe<'a>,
+    /// Literals of earlier programs.
+    pub literals: Vec<OldLiteral>,
+    /// Objects outside the program that move.
+    pub moves: Arc<Moves>,
+    /// Parts of the old program that stay readable.
+    pub kept: Vec<(OldLink, OldLink)>,
+    /// Words rewritten.
+    pub rewritten: u64,
+    /// Of these, mangled ones.
+    pub mangled: u64,
+    /// Pointers that no rule decides.
+    pub blockers: Vec<Blocker>,
+}
+
+impl<'a> Words<'a> {
+    /// Nothing rewritten yet.
+    pub fn new(
+        pointers: Pointers<'a>,
+        memory: &'a dyn MemorySource,
+        guard: u64,
+        describe: Describe<'a>,
+        literals: Vec<OldLiteral>,
+        moves: Arc<Moves>,
+    ) -> Self {
+        Self {
+            pointers,
+            memory,
+            guard,
+            describe,
+            literals,
+            moves,
+            kept: Vec::new(),
+            rewritten: 0,
+            mangled: 0,
+            blockers: Vec::new(),
+        }
+    }
+
+    /// The same rules, with nothing learnt: for another thread.
+    pub fn fork(&self) -> Words<'a> {
+        Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone(), Arc::clone(&self.moves))
+    }
+
+    /// Takes over what a fork has learnt.
+    pub fn join(&mut self, other: Words<'a>) {
+        for (mine, theirs) in self.literals.iter_mut().zip(other.literals) {
+            mine.used |= theirs.used;
+        }
+        self.kept.extend(other.kept);
+        self.rewritten += other.rewritten;
+        self.mangled += other.mangled;
+        let room = MOST_BLOCKERS.saturating_sub(self.blockers.len());
+        self.blockers.extend(other.blockers.into_iter().take(room));
+    }
+
+    /// The demangled word (`ror 17`, xor guard), as glibc mangles saved addresses.
+    pub fn demangle(&self, word: u64) -> u64 {
+        word.rotate_right(17) ^ self.guard
+    }
+
+    /// What `word` becomes at a place of unknown type; `None` when it stays. Mangled addresses are recognised.
+    pub fn rewrite(&mut self, word: u64, site: Site, holder: Holder<'_>) -> Option<u64> {
+        if let Some(decision) = self.pointers.decide(word, site) {
+            return self.apply(word, &decision, holder);
+        }
+        if let Some(found) = self.literal(word) {
+            return found;
+        }
+        if let Some(moved) = self.moves.target(word) {
+            self.rewritten += 1;
+            return Some(moved);
+        }
+        let plain = self.demangle(word);
+        // The address behind the last byte of the program is never an entry: as a mangled word it would be chance.
+        if plain == self.pointers.placement.old_range().end.0 {
+            return None;
+        }
+        let decision = self.pointers.decide(plain, Site::Memory)?;
+        let moved = self.apply(plain, &decision, holder)?;
+        self.mangled += 1;
+        Some((moved ^ self.guard).rotate_left(17))
+    }
+
+    /// As [`Words::rewrite`] for a word whose type may be known.
+    pub fn carried(&mut self, word: u64, kind: impl FnOnce() -> Option<TypeId>, holder: Holder<'_>) -> Option<u64> {
+        let inside = self.pointers.placement.old_link(word).is_some();
+        let site = if inside { kind().map_or(Site::Memory, Site::Typed) } else { Site::Memory };
+        self.rewrite(word, site, holder)
+    }
+
+    fn apply(&mut self, word: u64, decision: &Decision, holder: Holder<'_>) -> Option<u64> {
+        match decision {
+            Decision::Keep(start, end) => self.kept.push((*start, *end)),
+            Decision::Blocked(reason) => self.block(word, reason.clone(), holder),
+            Decision::Stale => {}
+            Decision::Move(_) | Decision::Elsewhere(_) => {
+                let moved = self.pointers.word(decision)?;
+                self.rewritten += 1;
+                return Some(moved);
+            }
+        }
+        None
+    }
+
+    /// Records that no rule decides `word`.
+    pub fn block(&mut self, word: u64, reason: PointerReason, holder: Holder<'_>) {
+        if self.blockers.len() >= MOST_BLOCKERS {
+            return;
+        }
+        let address = holder.address();
+        let owner = match holder {
+            Holder::Memory { address } => (self.describe)(address).map(|owner| format!("{holder} ({owner})")),
+            _ => None,
+        };
+        let holder = owner.unwrap_or_else(|| holder.to_string());
+        self.blockers.push(Blocker::Pointer { holder, address, value: RunAddress(word), reason });
+    }
+
+    /// A word into a literal that an earlier update retained: to the equal string of the new program, else it stays and the
+    /// literal with it. `None` when it points to no such literal.
+    fn literal(&mut self, word: u64) -> Option<Option<u64>> {
+        let position = self.literals.iter().position(|literal| literal.range.contains(RunAddress(word)))?;
+        let range = self.literals[position].range;
+        let found = self.equal_string(OldRun(RunAddress(word)), range);
+        if found.is_some() {
+            self.rewritten += 1;
+        } else {
+            self.literals[position].used = true;
+        }
+        Some(found)
+    }
+
+    fn equal_string(&self, address: OldRun, range: RunRange) -> Option<u64> {
+        let address = address.0.0;
+        let from = range.start.0.max(address.saturating_sub(LONGEST));
+        let to = range.end.0.min(address.saturating_add(LONGEST));
+        let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+        self.memory.read(RunAddress(from), &mut bytes).ok()?;
+        let at = (address - from) as usize;
+        let start = bytes[..at].iter().rposition(|byte| *byte == 0).map_or(0, |nul| nul + 1);
+        let end = at + bytes[at..].iter().position(|byte| *byte == 0)?;
+        let content = bytes.get(start..end).filter(|content| is_text(content))?;
+        let found = self.pointers.view.sides.new.strings.find(content)?;
+        let link = super::address::NewLink(found.offset((at - start) as u64));
+        Some(self.pointers.placement.new_run(link).0.0)
+    }
+}

@@ -1,0 +1,94 @@
+//! A running process is moved onto a new build and goes on as that.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::Program;
+use dsu_engine::plan::blocker::Blocker;
+use dsu_engine::update::error::UpdateError;
+use dsu_engine::update::operation::{Observer, UpdateOutcome, UpdateRequest, Updated, update};
+
+struct Silent;
+
+impl Observer for Silent {
+    fn step(&mut self, _name: &'static str) {}
+    fn waiting(&mut self, _blockers: &[Blocker]) {}
+}
+
+fn move_to(pid: i32, program: &Path) -> Result<Box<Updated>, UpdateError> {
+    let request = UpdateRequest {
+        pid,
+        program: program.to_owned(),
+        wait: Duration::from_secs(5),
+        keep_image: None,
+        force: false,
+        debug_directories: Vec::new(),
+    };
+    match update(&request, &mut Silent)? {
+        UpdateOutcome::Updated(updated) => Ok(updated),
+        UpdateOutcome::UpToDate { .. } => panic!("two versions with one build-id"),
+    }
+}
+
+fn moved(pid: i32, program: &Path) -> Box<Updated> {
+    match move_to(pid, program) {
+        Ok(updated) => updated,
+        Err(UpdateError::Blocked { blockers, obstacles }) => {
+            for blocker in &blockers {
+                eprintln!("blocker: {blocker}");
+            }
+            panic!("blocked: {obstacles:?}");
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn versions(name: &str, directory: &Path, flags: &[&str]) -> (PathBuf, PathBuf) {
+    let build = |version: &str| {
+        let define = format!("-DVERSION={version}");
+        let flags: Vec<&str> = flags.iter().copied().chain([define.as_str()]).collect();
+        let directory = directory.join(version);
+        std::fs::create_dir_all(&directory).unwrap();
+        Program::compile(name, &directory, &flags)
+    };
+    (build("1"), build("2"))
+}
+
+fn there_and_back(flags: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = versions("shifty", directory.path(), flags);
+    let mut program = Program::start(&one);
+    assert_eq!(program.ask("check"), "wrong 0");
+    assert_eq!(program.ask("version"), "version 1 limit 100 counter 6");
+    let updated = moved(program.pid(), &two);
+    eprintln!("{:.2} ms {:?} {:?}", updated.pause_ms, updated.steps, updated.report);
+    assert_eq!(program.ask("version"), "version 2 limit 200 counter 7");
+    assert_eq!(program.ask("check"), "wrong 0");
+    assert_eq!(program.ask("greeting"), "hello from one");
+    assert_eq!(program.ask("signal"), "signalled 10");
+    assert_eq!(program.ask("jump"), "jumped");
+    moved(program.pid(), &one);
+    assert_eq!(program.ask("version"), "version 1 limit 100 counter 8");
+    assert_eq!(program.ask("check"), "wrong 0");
+    moved(program.pid(), &two);
+    assert_eq!(program.ask("join"), "joined 70");
+    assert_eq!(program.ask("check"), "wrong 0");
+    assert_eq!(program.ask("quit"), "goodbye 2 8");
+}
+
+#[test]
+fn a_lazily_bound_program_goes_there_and_back() {
+    there_and_back(&["-Wl,-z,lazy"]);
+}
+
+#[test]
+fn an_immediately_bound_program_goes_there_and_back() {
+    there_and_back(&["-Wl,-z,now"]);
+}
+
+#[test]
+fn an_unoptimised_program_goes_there_and_back() {
+    there_and_back(&["-O0"]);
+}
