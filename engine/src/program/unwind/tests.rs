@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Walks over made-up memory: hostile stacks, corrupt call frame information, trampolines without any. Real threads are in
 //! `tests/unwind`.
 
@@ -213,4 +210,3 @@ proptest! {
         }
     }
 }
->>>>>>> code
