@@ -56,8 +56,8 @@ pub fn blockers(saved: &Credentials) -> Vec<Obstacle> {
     let may_set_user = permitted_after_exec(saved) & CAP_SETUID != 0;
     for (ids, attribute) in [(saved.uids, "saved and file-system user"), (saved.gids, "saved and file-system group")] {
         let [real, effective, saved_id, file_system] = ids;
-        let within = |id| [real, effective].contains(&id);
-        if !may_set_user && !(within(saved_id) && within(file_system)) {
+        let is_lost = |id| ![real, effective].contains(&id);
+        if !may_set_user && (is_lost(saved_id) || is_lost(file_system)) {
             obstacles.push(Obstacle::Attribute {
                 attribute,
                 value: format!("{saved_id}, {file_system}"),

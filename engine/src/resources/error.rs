@@ -73,7 +73,8 @@ impl ResourceError {
 }
 
 /// A reason why a resource cannot be carried, found before anything is done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Obstacle {
     /// A mapping that cannot be made again.
     #[error("mapping {range} ({what}): {reason}")]

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod credentials;
+pub mod descriptors;
 mod error;
 pub mod filesystem;
 pub mod host;

@@ -2,6 +2,8 @@
 //!
 //! Nothing is guessed from file names: what the loader does not list is no module, except the vdso.
 
+use std::collections::HashMap;
+
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{Backing, Layout, Mapping, Module};
 use object::elf::{Dyn64, FileHeader64, NT_GNU_BUILD_ID, PT_DYNAMIC, PT_LOAD, PT_NOTE, PT_PHDR, ProgramHeader64};
@@ -58,10 +60,10 @@ pub fn is_loader_busy(memory: &RemoteMemory, layout: &Layout, mappings: &[Mappin
 
 /// Writes the build-id of each module, and of each other ELF file that is mapped from its start, into the mappings of its file.
 pub fn fill_build_ids(memory: &RemoteMemory, modules: &[Module], mappings: &mut [Mapping]) {
-    let mut known: Vec<((u64, u64), Option<Vec<u8>>)> = Vec::new();
+    let mut known: HashMap<(u64, u64), Option<Vec<u8>>> = HashMap::new();
     for mapping in mappings.iter() {
         let Backing::File { device, inode, offset: 0, .. } = mapping.backing else { continue };
-        if known.iter().any(|(file, _)| *file == (device, inode)) || !mapping.protection.read {
+        if known.contains_key(&(device, inode)) || !mapping.protection.read {
             continue;
         }
         let listed = modules.iter().find(|module| module.range.start == mapping.range.start);
@@ -70,12 +72,11 @@ pub fn fill_build_ids(memory: &RemoteMemory, modules: &[Module], mappings: &mut 
             // Not an ELF, or one whose notes are not mapped: then there is none to record.
             None => unlisted_build_id(memory, mapping),
         };
-        known.push(((device, inode), build_id));
+        known.insert((device, inode), build_id);
     }
     for mapping in mappings {
         if let Backing::File { device, inode, build_id, .. } = &mut mapping.backing {
-            let found = known.iter().find(|(file, _)| *file == (*device, *inode));
-            *build_id = found.and_then(|(_, build_id)| build_id.clone());
+            *build_id = known.get(&(*device, *inode)).cloned().flatten();
         }
     }
 }

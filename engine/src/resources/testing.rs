@@ -1,6 +1,6 @@
 //! Real processes for the tests of this module: small C programs, compiled on the spot, that say when they are ready.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,10 +32,11 @@ const PRELUDE: &str = r#"
 /// A running program; killed and reaped when dropped.
 pub(crate) struct Target {
     child: Child,
-    input: Option<ChildStdin>,
+    /// Open as long as the program may run: it ends when it reads the end of this pipe.
+    _input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     program: PathBuf,
-    _directory: tempfile::TempDir,
+    directory: Option<tempfile::TempDir>,
 }
 
 impl Target {
@@ -44,9 +45,18 @@ impl Target {
         Self::start_with(source, &[])
     }
 
-    /// A program that only waits, past its start.
+    /// A program that only waits, whatever becomes of its descriptors; it ends with the test.
     pub(crate) fn idle() -> Self {
-        let mut target = Self::start("int main(void) { say(\"ready\"); wait_for_end(); }");
+        let mut target = Self::start(
+            r#"
+            #include <signal.h>
+            #include <sys/prctl.h>
+            int main(void) {
+                CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL));
+                say("ready");
+                for (;;) pause();
+            }"#,
+        );
         target.line();
         target
     }
@@ -67,9 +77,9 @@ impl Target {
         assert!(compiler.status.success(), "cc: {}", String::from_utf8_lossy(&compiler.stderr));
         let mut child =
             Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir(directory.path()).spawn().unwrap();
-        let input = child.stdin.take();
+        let _input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, input, output, program, _directory: directory }
+        Self { child, _input, output, program, directory: Some(directory) }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -100,15 +110,20 @@ impl Target {
         u64::from_str_radix(line.trim_start_matches("0x"), 16).unwrap()
     }
 
-    /// Gives the program a byte to read.
-    pub(crate) fn poke(&mut self) {
-        self.input.as_mut().unwrap().write_all(b"x").unwrap();
+    /// Ends the program and returns the directory that it ran in.
+    pub(crate) fn end(mut self) -> tempfile::TempDir {
+        self.kill();
+        self.directory.take().unwrap()
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

@@ -9,6 +9,7 @@ use super::emptied::{Emptied, Layout, PARK};
 use super::error::TraceeError;
 use super::holder::Holder;
 use super::memory::RemoteMemory;
+use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
 use super::target;
@@ -45,6 +46,9 @@ impl Emptied {
         let ticker = Ticker::start().map_err(|source| TraceeError::Call { call: "timer_create", tid: pid, source })?;
         let pidfd: OwnedFd = target::open_pidfd(pid)?;
         let tids = seize::stop_all(pid, deadline)?;
+        for tid in &tids {
+            ptrace::set_options(*tid, ptrace::OPTIONS)?;
+        }
         let memory = RemoteMemory::open(pid)?;
         let layout = Layout::at(site);
         let has_trampoline = has_park_code(&memory, layout.code);

@@ -143,7 +143,8 @@ impl Borrowed {
         Ok(self.call_registers(0, number, arguments))
     }
 
-    pub(super) fn push_undo(&mut self, tid: i32, undo: &Undo) -> Result<(), TraceeError> {
+    /// Puts an undoing call before everything that the thread's chain does, and returns where its frame lies.
+    pub(super) fn push_undo(&mut self, tid: i32, undo: &Undo) -> Result<RunAddress, TraceeError> {
         let index = self.index(tid)?;
         let at = self.new_frame(tid)?;
         let base = self.base_registers(index);
@@ -152,7 +153,15 @@ impl Borrowed {
         self.memory().write(at, &frame)?;
         self.chains[index].head = at;
         self.chains[index].undo.push((undo.clone(), head));
-        Ok(())
+        Ok(at)
+    }
+
+    /// Notes that the kernel has written the first argument of the undoing call that lies `depth` below the newest.
+    pub(super) fn set_undo_target(&mut self, depth: usize, target: i32) {
+        let newest_first = self.chains.first_mut().map(|chain| chain.undo.iter_mut().rev());
+        if let Some((undo, _)) = newest_first.and_then(|mut all| all.nth(depth)) {
+            undo.arguments[0] = target as u64;
+        }
     }
 
     /// Takes the newest undoing call out of a thread's chain: what it would undo is no longer there.
@@ -259,7 +268,8 @@ impl Borrowed {
 
     /// Runs every undoing call, the newest first, as the chains would.
     fn undo_all(&mut self) -> Result<(), TraceeError> {
-        for tid in self.tids.clone() {
+        let laid = self.tids[..self.chains.len()].to_vec();
+        for tid in laid {
             while let Some(undo) = self.pop_undo(tid)? {
                 match self.call(tid, "undo", undo.number, &undo.arguments) {
                     Err(error @ TraceeError::Gone { .. }) => return Err(error),

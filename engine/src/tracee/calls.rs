@@ -1,7 +1,7 @@
 //! System calls about other threads and their descriptors that no crate wraps. None of them stops or changes the target
 //! unless its name says so.
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -144,23 +144,6 @@ pub fn watches(pid: i32, candidate: RawFd, epoll: RawFd, number: RawFd, nth: u32
     // SAFETY: the kernel reads one `kcmp_epoll_slot` through the last argument, which outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, candidate, &raw const slot) };
     Errno::result(result).map(|order| order == 0)
-}
-
-/// `pidfd_open(2)`: a handle for a process.
-pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
-    // SAFETY: no pointers.
-    let result = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: the kernel has just made this descriptor for us and nobody else knows its number.
-    Ok(unsafe { OwnedFd::from_raw_fd(result as RawFd) })
-}
-
-/// `pidfd_getfd(2)`: a duplicate (close-on-exec) of descriptor `number` of the process behind `pidfd`. Sharing the open
-/// description, it must not be read from or changed by one who wants the process left as it is.
-pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: no pointers.
-    let result = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
-    // SAFETY: the kernel has just made this descriptor for us and nobody else knows its number.
-    Ok(unsafe { OwnedFd::from_raw_fd(result as RawFd) })
 }
 
 /// `F_GETOWN_EX`: type and ID of who gets SIGIO.

@@ -58,7 +58,7 @@ impl Borrowed {
         let leader = self.tids[0];
         match self.pop_undo(leader)? {
             Some(undo) if undo.arguments.first() == Some(&(copy.pid as u64)) => Ok(()),
-            Some(undo) => self.push_undo(leader, &undo),
+            Some(undo) => self.push_undo(leader, &undo).map(drop),
             None => Ok(()),
         }
     }
@@ -67,27 +67,30 @@ impl Borrowed {
         let leader = self.tids[0];
         let parked = self.lay_parking_frame(leader)?;
         ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
-        let registers = self.leader_registers(libc::SYS_clone, &clone_arguments(sharing, parked))?;
+        // The kernel itself writes the new task's ID into the frame that would end it, as part of the clone: there is no
+        // instant at which the task exists and the chain does not know it.
+        let holder_undo = self.push_undo(leader, &kill(NOBODY))?;
+        let parent_undo = self.push_undo(leader, &kill(NOBODY))?;
+        let arguments = clone_arguments(sharing, parked, parent_undo);
+        let registers = self.leader_registers(libc::SYS_clone, &arguments)?;
         let parent = clone(leader, &registers)?;
-        self.push_undo(leader, &kill(parent))?;
-        let born = self.clone_holder(parent, parked);
+        self.set_undo_target(0, parent);
+        let born = self.clone_holder(parent, parked, holder_undo);
+        if let Ok(born) = &born {
+            self.set_undo_target(1, *born);
+            // The copy's clone wrote into the copy.
+            let target = RunAddress(holder_undo.0 + sigframe::FIRST_ARGUMENT);
+            self.memory().write(target, &born.to_le_bytes())?;
+        }
         end_task(parent);
         self.pop_undo(leader)?;
         let options = libc::__WALL as u32 as u64;
         self.leader_call("wait4", libc::SYS_wait4, &[parent as u64, 0, options, 0])?;
         let born = born?;
-        self.push_undo(leader, &kill(born))?;
-        match RemoteMemory::open(born) {
-            Ok(memory) => Ok(Holder { pid: born, memory }),
-            Err(error) => {
-                end_task(born);
-                self.pop_undo(leader)?;
-                Err(error)
-            }
-        }
+        Ok(Holder { pid: born, memory: RemoteMemory::open(born)? })
     }
 
-    fn clone_holder(&mut self, parent: i32, parked: RunAddress) -> Result<i32, TraceeError> {
+    fn clone_holder(&mut self, parent: i32, parked: RunAddress, undo: RunAddress) -> Result<i32, TraceeError> {
         wait_for_birth(parent)?;
         let base = ptrace::registers(parent)?;
         let gadgets = self.gadgets();
@@ -99,7 +102,7 @@ impl Borrowed {
         in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
         in_parent("setsid", libc::SYS_setsid, &[])?;
         ptrace::set_options(parent, ptrace::OPTIONS)?;
-        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(libc::CLONE_VM, parked)))?;
+        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(libc::CLONE_VM, parked, undo)))?;
         wait_for_birth(born)?;
         Ok(born)
     }
@@ -114,9 +117,14 @@ impl Borrowed {
     }
 }
 
-/// Nothing shared but memory, if that; no signal at its end; the parking frame as its stack.
-fn clone_arguments(sharing: i32, parked: RunAddress) -> [u64; 5] {
-    [sharing as u64, parked.0, 0, 0, 0]
+/// No process has this ID (`PID_MAX_LIMIT` is 4,194,304).
+const NOBODY: i32 = i32::MAX;
+
+/// Nothing shared but memory, if that; no signal at its end; the parking frame as its stack; the new ID written into the
+/// frame at `undo`.
+fn clone_arguments(sharing: i32, parked: RunAddress, undo: RunAddress) -> [u64; 5] {
+    let flags = (sharing | libc::CLONE_PARENT_SETTID) as u64;
+    [flags, parked.0, undo.0 + sigframe::FIRST_ARGUMENT, 0, 0]
 }
 
 fn clone(tid: i32, registers: &Registers) -> Result<i32, TraceeError> {

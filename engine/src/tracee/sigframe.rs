@@ -13,6 +13,8 @@ use super::gadget::Gadgets;
 const UC_FLAGS: usize = 8;
 const UC_STACK_FLAGS: usize = 8 + 16 + 8;
 const SIGCONTEXT: usize = 8 + 40;
+/// Where a frame holds the first argument of its call (`rdi`).
+pub(super) const FIRST_ARGUMENT: u64 = SIGCONTEXT as u64 + 8 * 8;
 const SIGCONTEXT_SEGMENTS: usize = SIGCONTEXT + 18 * 8;
 const SIGCONTEXT_FPSTATE: usize = SIGCONTEXT_SEGMENTS + 8 + 4 * 8;
 const UC_SIGMASK: usize = SIGCONTEXT + 256;

@@ -249,7 +249,7 @@ fn same_bytes(old: &PartCode<'_>, new: &PartCode<'_>, start: u32, end: u32) -> R
 fn same_thread_layout(old: &CodeImage<'_>, new: &CodeImage<'_>, pairing: &dyn Pairing) -> bool {
     let (from, to) = (&old.layout, &new.layout);
     let partner = |offset: u64| {
-        let there = to.thread_offset(from.from_thread_pointer(offset));
+        let there = to.thread_offset(from.thread_distance(offset));
         there.is_some_and(|there| pairing.same_thread_local(offset, there))
     };
     let mine = from.objects.thread_locals().count();

@@ -63,7 +63,8 @@ impl<'a> CodeImage<'a> {
         // The words of the offset table itself are no values: what reads them was found above.
         let by_data = self.layout.elf.relocations.iter().filter(|relocation| !self.layout.slots.is_slot(relocation.address.0));
         let by_data = by_data.map(|relocation| self.layout.slots.relocated(relocation));
-        let taken = by_code.chain(by_data).filter_map(|loaded| match loaded {
+        let stored = self.layout.fixed_words().map(Loaded::Address);
+        let taken = by_code.chain(by_data).chain(stored).filter_map(|loaded| match loaded {
             Loaded::Address(address) => self.entry_or_stub(address),
             _ => None,
         });

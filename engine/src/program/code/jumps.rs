@@ -86,7 +86,7 @@ impl Table<'_, '_> {
 
     /// Size of its entries, if it is a table: 4 bytes relative to it, or 8 bytes absolute in a fixed-address program.
     pub(super) fn width(&self) -> Option<u64> {
-        if !self.layout.is_constant(self.address) {
+        if !self.layout.is_read_only(self.address) {
             return None;
         }
         let relative = self.entry(0, 4).is_some();

@@ -30,9 +30,7 @@ pub(super) struct Layout<'a> {
 impl<'a> Layout<'a> {
     pub(super) fn new(elf: &'a Elf, debug: &DebugInfo) -> Self {
         let placed = |section: &(usize, &Section)| {
-            section.1.flags & u64::from(elf::SHF_ALLOC.0) != 0
-                && section.1.flags & u64::from(elf::SHF_TLS.0) == 0
-                && section.1.size > 0
+            section.1.flags & elf::SHF_ALLOC.0 != 0 && section.1.flags & elf::SHF_TLS.0 == 0 && section.1.size > 0
         };
         let mut sections: Vec<_> = elf
             .sections
@@ -83,11 +81,20 @@ impl<'a> Layout<'a> {
         if address < end { self.elf.sections.get(index) } else { None }
     }
 
-    /// Whether `address` is data that the program never writes: read-only, or read-only once relocated.
-    pub(super) fn is_constant(&self, address: u64) -> bool {
+    /// Whether `length` bytes at `address` are a constant if nothing in the source has them: data that the program cannot write, or a
+    /// writable image with addresses in it. Compilers put the initialiser of a local array of pointers there (gcc 12: `.data.rel.local`).
+    pub(super) fn is_constant(&self, address: u64, length: u64) -> bool {
+        let initialised = self
+            .section(address)
+            .is_some_and(|section| section.kind != elf::SHT_NOBITS.0 && section.flags & elf::SHF_EXECINSTR.0 == 0);
+        initialised && (self.is_read_only(address) || !self.slots.relocations(address, length).is_empty())
+    }
+
+    /// Whether `address` is data that the program cannot write: read-only, or read-only once relocated.
+    pub(super) fn is_read_only(&self, address: u64) -> bool {
         let Some(section) = self.section(address) else { return false };
-        let writable = section.flags & u64::from(elf::SHF_WRITE.0) != 0;
-        let executable = section.flags & u64::from(elf::SHF_EXECINSTR.0) != 0;
+        let writable = section.flags & elf::SHF_WRITE.0 != 0;
+        let executable = section.flags & elf::SHF_EXECINSTR.0 != 0;
         let relro = self
             .elf
             .relro()
@@ -98,6 +105,17 @@ impl<'a> Layout<'a> {
     /// The file's bytes from `address` on, `length` of them.
     pub(super) fn bytes(&self, address: u64, length: u64) -> Option<&'a [u8]> {
         self.elf.file_bytes(LinkAddress(address), length)
+    }
+
+    /// The words of data that may be addresses although nothing relocates them: none but in a fixed-address program.
+    pub(super) fn fixed_words(&self) -> impl Iterator<Item = u64> {
+        let sections = self.sections.iter().filter(|_| self.fixed).filter_map(|section| self.elf.sections.get(section.2));
+        let data = sections.filter(|section| {
+            section.kind != elf::SHT_NOBITS.0 && section.flags & elf::SHF_EXECINSTR.0 == 0 && !section.name.starts_with(".got")
+        });
+        let words =
+            data.filter_map(|section| self.bytes(section.address.0, section.size)).flat_map(|bytes| bytes.chunks_exact(8));
+        words.filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).filter(|word| self.holds(*word))
     }
 
     /// Whether `value` may be an address of this object.
@@ -112,7 +130,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The offset from the thread pointer of an offset in the TLS block.
-    pub(super) fn from_thread_pointer(&self, offset: u64) -> i64 {
+    pub(super) fn thread_distance(&self, offset: u64) -> i64 {
         (offset as i64).wrapping_sub(self.thread_block as i64)
     }
 }

@@ -6,6 +6,9 @@ use super::names::is_compiler_constant;
 use crate::program::dwarf::{DebugInfo, Storage};
 use crate::program::elf::{Elf, Symbol};
 
+/// Padding that alignment leaves between objects.
+const MAX_GAP: u64 = 64;
+
 /// Data with a name of the source's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
@@ -110,6 +113,13 @@ impl Objects {
         let first = self.by_end.partition_point(|index| end(index) < address);
         let after = self.by_end.partition_point(|index| end(index) <= address);
         self.by_end.get(first..after).unwrap_or_default().iter().filter_map(|index| self.list.get(*index))
+    }
+
+    /// The nearest objects that start behind `address`, if nothing but padding can be between.
+    pub(super) fn following(&self, address: u64) -> impl Iterator<Item = &Object> {
+        let after = self.list.partition_point(|object| object.start <= address);
+        let first = self.list.get(after).map(|object| object.start).filter(|start| start - address <= MAX_GAP);
+        self.list.iter().skip(after).take_while(move |object| Some(object.start) == first)
     }
 
     /// Names of the place at `address` that have no extent.

@@ -2,9 +2,10 @@
 
 use super::compare::{Comparer, Reason};
 use super::functions::{FunctionId, Place};
+use super::image::CodeImage;
 use super::jumps::{self, Table};
 use super::layout::Layout;
-use super::objects::Object;
+use super::objects::{Object, Objects};
 use super::reference::Target;
 use super::slots::{ImportId, Loaded};
 use super::text;
@@ -38,6 +39,30 @@ pub(super) struct Within {
     pub(super) have_jump_tables: bool,
     /// Code of the compiler's own start files, whose data has names but no debug information.
     pub(super) is_start_file: bool,
+}
+
+/// What two addresses are as ends of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// No end that the code could mean.
+    None,
+    /// Ends of the same object.
+    Paired,
+    /// An end of an object on one side that is none, or one of another object, on the other.
+    Unpaired,
+}
+
+/// Whether a function refers to a place in `object`.
+fn uses(image: &CodeImage<'_>, function: FunctionId, object: &Object) -> bool {
+    let parts = image.code(function).into_iter().flat_map(|code| &code.parts);
+    let mut named = parts.flat_map(|part| &part.references).filter_map(|reference| match reference.target {
+        Target::Slot(slot) => match image.layout.slots.loaded(slot) {
+            Loaded::Address(address) => Some(address),
+            _ => None,
+        },
+        target => target.data(),
+    });
+    named.any(|address| (object.start..object.end).contains(&address))
 }
 
 /// What an address stands for.
@@ -79,6 +104,12 @@ impl Comparer<'_> {
 
     /// Compares two values that the loader stores or an instruction makes.
     pub(super) fn same_loaded(&self, old: Loaded, new: Loaded, usage: Use, within: Option<&Within>, depth: u32) -> Verdict {
+        if let (Loaded::Address(from), Loaded::Address(to)) = (old, new)
+            && within.is_some_and(|within| within.is_start_file)
+            && self.same_label(from, to)
+        {
+            return Verdict::Same;
+        }
         match (referent(&self.old.layout, old), referent(&self.new.layout, new)) {
             (Referent::Code(from), Referent::Code(to)) => self.same_place(from, to, within),
             (Referent::Import(from, plus), Referent::Import(to, other)) => {
@@ -97,7 +128,7 @@ impl Comparer<'_> {
         let own = within.is_some_and(|within| old.function == within.old && new.function == within.new);
         let alike = old.part == new.part && old.offset == new.offset;
         let entries = old.is_entry() && new.is_entry();
-        let entry = |image: &super::CodeImage<'_>, place: Place| image.inventory().get(place.function).map(|f| f.entry());
+        let entry = |image: &CodeImage<'_>, place: Place| image.inventory().get(place.function).map(|f| f.entry());
         let paired = || match (entry(self.old, old), entry(self.new, new)) {
             (Some(from), Some(to)) => self.pairing.same_function(from, to),
             _ => false,
@@ -121,55 +152,53 @@ impl Comparer<'_> {
     }
 
     fn same_data(&self, old: u64, new: u64, usage: Use, within: Option<&Within>, depth: u32) -> Verdict {
-        if within.is_some_and(|within| within.is_start_file) && self.same_label(old, new) {
-            return Verdict::Same;
-        }
         let holds = |layout: &Layout<'_>, at| layout.objects.holding(at).next().is_some();
         match (holds(&self.old.layout, old), holds(&self.new.layout, new)) {
-            (true, true) => self.same_object(old, new, usage),
+            (true, true) => self.same_object(old, new, usage, within),
             (false, false) => self.same_unnamed(old, new, usage, within, depth),
             _ => Verdict::Different(Reason::Variable),
         }
     }
 
-    /// Places in named objects. An address that also ends another object must end its partner as well: which of the two is meant cannot
-    /// be told from the code.
-    fn same_object(&self, old: u64, new: u64, usage: Use) -> Verdict {
+    /// Places in named objects. The start of one may also be the end of another: see [`Self::ends`].
+    fn same_object(&self, old: u64, new: u64, usage: Use, within: Option<&Within>) -> Verdict {
         let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
-        let paired = |a: &Object, b: &Object| {
-            old - a.start == new - b.start && self.pairing.same_object(LinkAddress(a.start), LinkAddress(b.start))
+        let held = from.holding(old).any(|a| to.holding(new).any(|b| self.same_within(a, old, b, new)));
+        if usage != Use::Value {
+            return if held { Verdict::Same } else { Verdict::Different(Reason::Variable) };
+        }
+        match self.ends(old, new, within) {
+            Ends::None if held => Verdict::Same,
+            Ends::Paired => Verdict::Same,
+            Ends::Unpaired if held => Verdict::Different(Reason::Boundary),
+            _ => Verdict::Different(Reason::Variable),
+        }
+    }
+
+    fn same_within(&self, a: &Object, old: u64, b: &Object, new: u64) -> bool {
+        old.wrapping_sub(a.start) == new.wrapping_sub(b.start)
+            && self.pairing.same_object(LinkAddress(a.start), LinkAddress(b.start))
+    }
+
+    /// Whether the two addresses may be meant as ends of objects, and then of the same. Code that makes an end pointer of an object also
+    /// uses the object: where it does not, the address means what starts there.
+    fn ends(&self, old: u64, new: u64, within: Option<&Within>) -> Ends {
+        let ending = |image: &'_ CodeImage<'_>, at: u64, function: Option<FunctionId>| -> Vec<Object> {
+            let used = |object: &&Object| function.is_none_or(|function| uses(image, function, object));
+            image.layout.objects.ending(at).filter(used).cloned().collect()
         };
-        if !from.holding(old).any(|a| to.holding(new).any(|b| paired(a, b))) {
-            return Verdict::Different(Reason::Variable);
+        let from = ending(self.old, old, within.map(|within| within.old));
+        let to = ending(self.new, new, within.map(|within| within.new));
+        match (from.is_empty(), to.is_empty()) {
+            (true, true) => Ends::None,
+            (false, false) if from.iter().any(|a| to.iter().any(|b| self.same_within(a, old, b, new))) => Ends::Paired,
+            _ => Ends::Unpaired,
         }
-        let starts = |objects: &super::objects::Objects, at: u64| objects.holding(at).all(|object| object.start == at);
-        if usage == Use::Value && (starts(from, old) || starts(to, new)) && !self.same_ends(old, new) {
-            return Verdict::Different(Reason::Boundary);
-        }
-        Verdict::Same
-    }
-
-    /// Whether the objects that end at both addresses are the same, or there are none.
-    fn same_ends(&self, old: u64, new: u64) -> bool {
-        let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
-        match (from.ending(old).next().is_some(), to.ending(new).next().is_some()) {
-            (false, false) => true,
-            (true, true) => self.ends_paired(old, new),
-            _ => false,
-        }
-    }
-
-    fn ends_paired(&self, old: u64, new: u64) -> bool {
-        let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
-        from.ending(old).any(|a| {
-            to.ending(new)
-                .any(|b| old - a.start == new - b.start && self.pairing.same_object(LinkAddress(a.start), LinkAddress(b.start)))
-        })
     }
 
     fn same_label(&self, old: u64, new: u64) -> bool {
         let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
-        let names = |objects: &super::objects::Objects, at: u64| -> Vec<String> {
+        let names = |objects: &Objects, at: u64| -> Vec<String> {
             let starting = objects.holding(at).filter(|object| object.start == at).map(|object| object.name.clone());
             starting.chain(objects.labels(at).map(str::to_owned)).collect()
         };
@@ -179,42 +208,56 @@ impl Comparer<'_> {
 
     /// Data without a name: the end of an object, a constant, a string literal, a jump table.
     fn same_unnamed(&self, old: u64, new: u64, usage: Use, within: Option<&Within>, depth: u32) -> Verdict {
-        let constant = self.old.layout.is_constant(old) && self.new.layout.is_constant(new);
-        let ends = |layout: &Layout<'_>, at| usage == Use::Value && layout.objects.ending(at).next().is_some();
-        let at_end = (ends(&self.old.layout, old), ends(&self.new.layout, new));
-        if at_end == (true, true) && self.ends_paired(old, new) && !constant {
-            return Verdict::Same;
-        }
-        if !constant {
-            return Verdict::Different(if at_end == (false, false) { Reason::Unnamed } else { Reason::Boundary });
+        let ends = if usage == Use::Value { self.ends(old, new, within) } else { Ends::None };
+        let constant = |layout: &Layout<'_>, at: u64| {
+            let reach = layout.next_edge(at).saturating_sub(at);
+            layout.is_constant(at, if let Use::Access(size) = usage { u64::from(size) } else { reach })
+        };
+        if !constant(&self.old.layout, old) || !constant(&self.new.layout, new) {
+            return match ends {
+                Ends::Paired => Verdict::Same,
+                Ends::Unpaired => Verdict::Different(Reason::Boundary),
+                Ends::None if self.before_object(old, new) => Verdict::Same,
+                Ends::None => Verdict::Different(Reason::Unnamed),
+            };
         }
         match usage {
             Use::Branch => Verdict::Different(Reason::Callee),
             Use::Access(0) => Verdict::Different(Reason::Constant),
-            Use::Access(size) if self.same_content(old, new, u64::from(size), depth) => Verdict::Same,
-            Use::Access(_) => Verdict::Different(Reason::Constant),
-            Use::Value => self.same_constant(old, new, at_end, within, depth),
+            Use::Access(size) => self.same_content(old, new, u64::from(size), depth),
+            Use::Value => self.same_constant(old, new, ends, within, depth),
         }
     }
 
-    /// Constants whose address is taken. One that starts where a named object ends could be that object's end: it counts only where
-    /// both readings agree.
-    fn same_constant(&self, old: u64, new: u64, at_end: (bool, bool), within: Option<&Within>, depth: u32) -> Verdict {
-        let boundary_agrees = match at_end {
-            (false, false) => true,
-            (true, true) => self.ends_paired(old, new),
-            _ => false,
+    /// Whether both addresses lie in the padding before the same object, equally far from it: what is left of `array - 1` when an index
+    /// that starts at 1 is folded into the address.
+    fn before_object(&self, old: u64, new: u64) -> bool {
+        let (from, to) = (&self.old.layout, &self.new.layout);
+        let is_gap = |layout: &Layout<'_>, at: u64, end: u64| {
+            layout.bytes(at, end.saturating_sub(at)).is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0))
         };
+        from.objects.following(old).any(|a| {
+            is_gap(from, old, a.start)
+                && to.objects.following(new).any(|b| is_gap(to, new, b.start) && self.same_within(a, old, b, new))
+        })
+    }
+
+    /// Constants whose address is taken. One that starts where an object ends that the code uses could be that object's end: it counts
+    /// only where both readings agree.
+    fn same_constant(&self, old: u64, new: u64, ends: Ends, within: Option<&Within>, depth: u32) -> Verdict {
         if let Some(verdict) = within.and_then(|within| self.same_jump_table(old, new, within)) {
             return verdict;
         }
         let texts = (text::literal(&self.old.layout, old), text::literal(&self.new.layout, new));
-        match texts {
-            (Some(from), Some(to)) if from == to => Verdict::Same,
-            (Some(_), Some(_)) if at_end == (false, false) => Verdict::OtherLiteral(old, new),
-            (None, None) if boundary_agrees && self.same_unsized(old, new, depth) => Verdict::Same,
-            (None, None) if at_end == (true, true) && boundary_agrees => Verdict::Same,
-            _ if !boundary_agrees => Verdict::Different(Reason::Boundary),
+        match (texts, ends) {
+            ((Some(from), Some(to)), _) if from == to => Verdict::Same,
+            ((Some(_), Some(_)), Ends::None) => Verdict::OtherLiteral(old, new),
+            (_, Ends::Paired) => Verdict::Same,
+            (_, Ends::Unpaired) => Verdict::Different(Reason::Boundary),
+            ((None, None), Ends::None) => match self.same_unsized(old, new, depth) {
+                Verdict::Different(_) if self.before_object(old, new) => Verdict::Same,
+                verdict => verdict,
+            },
             _ => Verdict::Different(Reason::Constant),
         }
     }

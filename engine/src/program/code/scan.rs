@@ -116,8 +116,7 @@ impl<'l, 'a> Scanner<'l, 'a> {
         }
         match instruction.flow_control() {
             FlowControl::Next => {}
-            FlowControl::Call | FlowControl::IndirectCall => self.thread.branch(true),
-            _ => self.thread.branch(false),
+            flow => self.thread.branch(flow),
         }
     }
 

@@ -11,7 +11,7 @@ const MAX_PADDING: usize = 63;
 /// The string literal at `address` without its terminator: text that ends in a zero byte, in constant data that is not relocated, with
 /// nothing but more strings between it and the next place that something refers to.
 pub(super) fn literal<'a>(layout: &Layout<'a>, address: u64) -> Option<&'a [u8]> {
-    let section = layout.section(address).filter(|_| layout.is_constant(address))?;
+    let section = layout.section(address).filter(|_| layout.is_read_only(address))?;
     let end = section.address.0.saturating_add(section.size);
     let bytes = layout.bytes(address, end.checked_sub(address)?)?;
     let length = bytes.iter().position(|byte| *byte == 0)?;
@@ -22,7 +22,7 @@ pub(super) fn literal<'a>(layout: &Layout<'a>, address: u64) -> Option<&'a [u8]>
     let relocated = !layout.slots.relocations(address, (length + 1).max(reach) as u64).is_empty();
     let plausible = match text {
         // The tail of another string, or of nothing.
-        [] => address.checked_sub(1).and_then(|before| layout.bytes(before, 1)).is_some_and(|before| is_text(before)),
+        [] => address.checked_sub(1).and_then(|before| layout.bytes(before, 1)).is_some_and(is_text),
         text => is_text(text),
     };
     (!relocated && plausible && only_strings(rest, length + 1, address.wrapping_add(length as u64 + 1))).then_some(text)

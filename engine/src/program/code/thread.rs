@@ -3,7 +3,7 @@
 //! Their values depend on the layout of the TLS block, and nothing in their encoding tells them from numbers. What is not followed is
 //! reported ([`ThreadTracker::is_loose`]); it matters only between builds whose TLS blocks differ.
 
-use iced_x86::{ConstantOffsets, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
+use iced_x86::{ConstantOffsets, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 use super::reference::{Reference, Role, Target};
 
@@ -70,14 +70,16 @@ impl ThreadTracker {
         }
     }
 
-    /// Control goes elsewhere: what registers hold is followed no further.
-    pub(super) fn branch(&mut self, is_call: bool) {
+    /// Control goes elsewhere: what registers hold is followed no further. A call keeps the callee-saved ones, a return ends their use.
+    pub(super) fn branch(&mut self, flow: FlowControl) {
         const CALLEE_SAVED: u16 = 1 << 3 | 1 << 5 | 0xf000;
-        if is_call {
-            self.pointers &= CALLEE_SAVED;
-        } else {
-            self.loose |= self.pointers != 0;
-            self.pointers = 0;
+        match flow {
+            FlowControl::Call | FlowControl::IndirectCall => self.pointers &= CALLEE_SAVED,
+            FlowControl::Return => self.pointers = 0,
+            _ => {
+                self.loose |= self.pointers != 0;
+                self.pointers = 0;
+            }
         }
         self.offsets = 0;
         self.constants = [None; 16];

@@ -31,12 +31,6 @@ struct Cursor {
     below: Option<RunAddress>,
 }
 
-/// Where the walk goes after a frame.
-enum Next {
-    Caller(Cursor),
-    Base(Base),
-}
-
 impl<'m, M: ModuleMap + ?Sized> Unwinder<'m, M> {
     /// An unwinder over the modules of one process.
     pub fn new(modules: &'m M) -> Self {
@@ -63,18 +57,23 @@ impl<'m, M: ModuleMap + ?Sized> Unwinder<'m, M> {
                 let end = End::Incomplete(Incomplete::TooDeep { pc: cursor.pc, limit: self.max_frames });
                 return Stack { frames, end };
             }
-            match self.step(cursor, &mut memory, &mut frames) {
-                Ok(Next::Caller(caller)) => cursor = caller,
-                Ok(Next::Base(base)) => return Stack { frames, end: End::Complete(base) },
+            match self.step(&mut cursor, &mut memory, &mut frames) {
+                Ok(None) => {}
+                Ok(Some(base)) => return Stack { frames, end: End::Complete(base) },
                 Err(reason) => return Stack { frames, end: End::Incomplete(reason) },
             }
         }
     }
 
-    /// Adds the frame in hand and finds its caller's registers.
-    fn step(&mut self, cursor: Cursor, memory: &mut Memory<'_>, frames: &mut Vec<Frame>) -> Result<Next, Incomplete> {
-        let place = self.place(&cursor, memory)?;
-        let Cursor { pc, registers, below, .. } = cursor;
+    /// Adds the frame in hand and goes on to its caller; the base is told.
+    fn step(
+        &mut self,
+        cursor: &mut Cursor,
+        memory: &mut Memory<'_>,
+        frames: &mut Vec<Frame>,
+    ) -> Result<Option<Base>, Incomplete> {
+        let place = self.place(cursor, memory)?;
+        let Cursor { pc, registers, below, .. } = *cursor;
         let cfa = frame_address(&place.row, pc, &registers, memory)?;
         if let Some(below) = below
             && !place.row.is_signal_frame
@@ -94,7 +93,7 @@ impl<'m, M: ModuleMap + ?Sized> Unwinder<'m, M> {
         let [general @ .., return_rule] = place.row.rules;
         if matches!(return_rule, Rule::Undefined) {
             frames.push(frame);
-            return Ok(Next::Base(Base::UndefinedReturnAddress { pc }));
+            return Ok(Some(Base::UndefinedReturnAddress { pc }));
         }
         let scene = Scene { pc, cfa, registers: &registers };
         let returned = scene.apply(return_rule, memory)?;
@@ -110,10 +109,11 @@ impl<'m, M: ModuleMap + ?Sized> Unwinder<'m, M> {
             return Err(Incomplete::LostRegister { pc, register: dwarf::RETURN_ADDRESS as u16 });
         };
         if returned.value == 0 {
-            return Ok(Next::Base(Base::ZeroReturnAddress { pc }));
+            return Ok(Some(Base::ZeroReturnAddress { pc }));
         }
         let exact = place.row.is_signal_frame;
-        Ok(Next::Caller(Cursor { pc: RunAddress(returned.value), exact, registers: caller, below: Some(cfa) }))
+        *cursor = Cursor { pc: RunAddress(returned.value), exact, registers: caller, below: Some(cfa) };
+        Ok(None)
     }
 
     /// The module and the row that hold for the frame in hand.

@@ -3,9 +3,9 @@
 use std::os::fd::RawFd;
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::{Backing, Layout, Mapping, MappingFlags};
+use dsu_formats::model::latest::{Backing, Credentials, Layout, Limits, Mapping, MappingFlags};
 
-use super::super::error::ResourceError;
+use super::super::error::{Obstacle, ResourceError};
 use super::super::scratch;
 use super::layout::read_layout;
 use crate::tracee::inject::Injector;
@@ -60,6 +60,17 @@ pub fn give_back_guards(injector: &mut dyn Injector, guards: &[RunRange]) -> Res
         injector.leader_call("madvise(MADV_GUARD_INSTALL)", libc::SYS_madvise, &arguments)?;
     }
     Ok(())
+}
+
+/// Locks that the process could not take again: it has given up CAP_IPC_LOCK, and its limit is lower than what is locked.
+pub fn blockers_of_locks(mappings: &[Mapping], limits: &Limits, credentials: &Credentials) -> Vec<Obstacle> {
+    const CAP_IPC_LOCK: u64 = 1 << 14;
+    let needed: u64 = mappings.iter().filter(|mapping| mapping.flags.locked).map(|mapping| mapping.range.len()).sum();
+    let limit = limits.limits.get(libc::RLIMIT_MEMLOCK as usize).map_or(u64::MAX, |limit| limit.soft);
+    if credentials.capabilities.effective & CAP_IPC_LOCK != 0 || needed <= limit {
+        return Vec::new();
+    }
+    vec![Obstacle::Room { limit: "RLIMIT_MEMLOCK".to_owned(), available: limit, needed }]
 }
 
 /// Puts `mlockall(MCL_FUTURE)` back in force; everything mapped from here on is locked, so this comes last.
@@ -130,8 +141,74 @@ mod tests {
     }
 
     #[test]
+    fn locks_beyond_the_limit_block_a_process_without_the_capability() {
+        use dsu_formats::model::latest::{Limit, Protection, Sharing};
+        let mapping = Mapping {
+            range: RunRange::new(0x10000, 0x30000),
+            protection: Protection::default(),
+            sharing: Sharing::Private,
+            backing: Backing::Anonymous { name: None },
+            flags: MappingFlags { locked: true, ..MappingFlags::default() },
+        };
+        let limits = Limits { limits: vec![Limit { soft: 0x10000, hard: 0x10000 }; 16] };
+        let mut credentials = Credentials::default();
+        let obstacles = blockers_of_locks(std::slice::from_ref(&mapping), &limits, &credentials);
+        assert!(matches!(&obstacles[..], [Obstacle::Room { available: 0x10000, needed: 0x20000, .. }]), "{obstacles:?}");
+        credentials.capabilities.effective = u64::MAX;
+        assert_eq!(blockers_of_locks(&[mapping], &limits, &credentials), []);
+    }
+
+    #[test]
     fn every_advice_has_its_value() {
         let flags = MappingFlags { dont_fork: true, random: true, ..MappingFlags::default() };
         assert_eq!(advice(&flags).collect::<Vec<_>>(), [libc::MADV_DONTFORK as u64, libc::MADV_RANDOM as u64]);
+    }
+
+    #[test]
+    fn another_process_gets_the_same_flags_names_and_locks() {
+        use super::super::maps::capture_mappings;
+        use crate::resources::testing::Target;
+        let mut target = Target::start(
+            r#"
+            #include <sys/mman.h>
+            int main(void) {
+                char *p = mmap((void *)0x200000000, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                CHECK(madvise(p, 2 * 4096, MADV_DONTDUMP));
+                CHECK(madvise(p + 2 * 4096, 2 * 4096, MADV_WIPEONFORK));
+                CHECK(madvise(p + 2 * 4096, 2 * 4096, MADV_RANDOM));
+                CHECK(mlock(p + 4 * 4096, 2 * 4096));
+                CHECK(madvise(p + 4 * 4096, 2 * 4096, MADV_DONTFORK));
+                say("%p", p);
+                wait_for_end();
+            }"#,
+        );
+        let block = RunRange::new(target.address(), 0x2_0000_8000);
+        let inside = |pid| -> Vec<Mapping> {
+            let mappings = capture_mappings(pid, &[]).unwrap().mappings;
+            mappings.into_iter().filter(|mapping| mapping.range.overlaps(&block)).collect()
+        };
+        let saved = inside(target.pid());
+        assert!(saved.len() == 4 && saved[0].flags.dont_dump && saved[2].flags.locked, "{saved:?}");
+        let other = Target::idle();
+        let mut injector = other.borrow();
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+        injector.leader_call("mmap", libc::SYS_mmap, &[block.start.0, block.len(), 3, flags, u64::MAX, 0]).unwrap();
+        give_back_flags(&mut injector, &saved).unwrap();
+        assert_eq!(inside(other.pid()), saved);
+    }
+
+    #[test]
+    fn layout_numbers_are_set_and_checked() {
+        use super::super::layout::capture_layout;
+        use crate::resources::testing::Target;
+        let target = Target::idle();
+        let mut injector = target.borrow();
+        let mut layout = capture_layout(&mut injector).unwrap();
+        assert!(layout.brk >= layout.start_brk);
+        layout.env_end.0 -= 1;
+        layout.auxv.insert(0, (libc::AT_HWCAP2, 0x1234));
+        assert!(check_layout(target.pid(), &layout, true).is_err());
+        give_back_layout(&mut injector, &layout, None).unwrap();
+        check_layout(target.pid(), &layout, true).unwrap();
     }
 }

@@ -275,7 +275,7 @@ fn in_root(pid: i32, path: &[u8]) -> std::path::PathBuf {
     std::ffi::OsString::from_vec(full).into()
 }
 
-fn device(metadata: &std::fs::Metadata) -> u64 {
+pub(super) fn device(metadata: &std::fs::Metadata) -> u64 {
     (nix::sys::stat::major(metadata.dev()) << 32) | nix::sys::stat::minor(metadata.dev())
 }
 

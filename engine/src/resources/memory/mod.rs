@@ -4,11 +4,17 @@ mod give_back;
 mod layout;
 mod maps;
 mod own_pages;
+mod reopen;
 mod room;
+mod shared;
 
-pub use give_back::{check_layout, give_back_flags, give_back_guards, give_back_layout, give_back_lock_future};
+pub use give_back::{
+    blockers_of_locks, check_layout, give_back_flags, give_back_guards, give_back_layout, give_back_lock_future,
+};
 pub(crate) use layout::read_layout;
 pub use layout::{capture_layout, is_layout_link_settable};
 pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_mapped, read_mapping_lines};
 pub use own_pages::{OwnPages, Scanner, scan_own_pages};
+pub use reopen::reopen_mapped;
 pub use room::{Room, check_room, measure_room};
+pub use shared::{make_shared, scan_shared, shared_length};

@@ -43,9 +43,10 @@ fn two_renamed_files_are_told_apart_by_content_or_not_at_all() {
 const CLONED: &str = "
     #include <stdio.h>
     #include <stdlib.h>
+    __attribute__((cold, noinline, noclone)) static int fail(const char *why, int n) { fprintf(stderr, \"%s %d\\n\", why, n); return n; }
     static int __attribute__((noinline)) power(int base, int exponent) {
         int result = 1;
-        for (int i = 0; i < exponent; i++) { result *= base; if (result > 1000000) { fprintf(stderr, \"big\\n\"); abort(); } }
+        for (int i = 0; i < exponent; i++) { result *= base; if (result > 1000000) { result = fail(\"big\", result); exit(fail(\"end\", i)); } }
         return result;
     }
     __attribute__((noinline)) int squares(int n) { return power(n, 2) + 1; }
@@ -61,7 +62,7 @@ fn clones_and_cold_parts_are_followed() {
     assert!(clone, "the compiler makes a clone of a function with a constant argument");
     let cold = pair.with(|old, _, _| old.inventory().iter().any(|(_, function)| function.parts.len() > 1));
     assert!(cold, "the compiler splits off what leads to abort()");
-    Pair::compile(CLONED, &edit(CLONED, "big\\n", "too big\\n"), &flags).expect(&[("power.constprop", Found::Literals)]);
+    Pair::compile(CLONED, &edit(CLONED, "\"big\"", "\"too big\""), &flags).expect(&[("power.constprop", Found::Literals)]);
     let edited = edit(CLONED, "result > 1000000", "result > 1000001");
     Pair::compile(CLONED, &edited, &flags).expect(&[("power.constprop", Found::Different(Reason::Instruction))]);
     // Numbers of clones say nothing: another clone that comes first changes them.
@@ -88,7 +89,7 @@ fn ways_to_reach_a_library_are_compared_by_symbol() {
             int main(int c, char **v) {{ return pointer()(v[0]) + call(v[0]) + tail(v[0]) + (stream() == 0) + c; }}"
         )
     };
-    let old = source("strlen", "atoi");
+    let old = source("strlen", "system");
     for flags in [&["-O2"][..], &["-O2", "-fno-plt"], &["-O2", "-Wl,-z,lazy"], &["-O2", "-no-pie", "-fno-pie"], &["-O0"]] {
         Pair::compile(&old, &old, flags).expect(&[]);
         let unused = edit(
@@ -146,5 +147,32 @@ fn code_of_installed_programs_is_read_and_equals_itself() {
         let (old, new) = (CodeImage::new(&elf, &none), CodeImage::new(&elf, &none));
         let diff = FunctionDiff::new(&old, &new, &ByName::new(&elf, &elf));
         assert!(diff.iter().all(|(_, fate)| !matches!(fate, Fate::Removed)), "{path}");
+    }
+}
+
+#[test]
+fn code_of_clang_compares_too() {
+    if !std::process::Command::new("clang").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    for level in ["-O0", "-O2"] {
+        let build = |source: &str| Compiled::with("clang", &[("program", source)], &["-g", level]).build();
+        let moved = edit(
+            super::edits::SOURCE,
+            "int counter = 7;",
+            "static int more[100]; int unused(void) { return more[3]++; }\nint counter = 7;",
+        );
+        Pair { old: build(super::edits::SOURCE), new: build(&moved) }.expect(&[]);
+        let edited = edit(super::edits::SOURCE, "1.25", "1.75");
+        Pair { old: build(super::edits::SOURCE), new: build(&edited) }.expect(&[("scale", Found::Different(Reason::Constant))]);
+        let table = edit(super::edits::SOURCE, "return 56", "return 57");
+        let fates = Pair { old: build(super::edits::SOURCE), new: build(&table) }.fates();
+        assert!(matches!(fates["name_of"], Found::Different(_)), "{level}: {fates:?}");
+        let fates = Pair {
+            old: build(super::edits::SOURCE),
+            new: build(&edit(super::edits::SOURCE, "default: return -1;", "case 7: return 5; default: return -1;")),
+        }
+        .fates();
+        assert!(matches!(fates["pick"], Found::Different(_)), "{level}: {fates:?}");
     }
 }

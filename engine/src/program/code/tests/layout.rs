@@ -17,22 +17,8 @@ int main(int c, char **v) { return bump(c) + *where() + (int)cell(c) + other() +
 
 const SHARED: &str = "__thread int shared = 4;";
 
-fn threads(program: &str, shared: &str) -> Vec<(&'static str, String)> {
-    vec![("program", program.to_owned()), ("shared", shared.to_owned())]
-}
-
-fn compare(old: &[(&str, String)], new: &[(&str, String)], flags: &[&str]) -> Pair {
-    let borrow = |files: &[(&str, String)]| -> Vec<(String, String)> {
-        files.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect()
-    };
-    let (old, new) = (borrow(old), borrow(new));
-    let files = |list: &[(String, String)]| -> Vec<(String, String)> { list.to_vec() };
-    let (old, new) = (files(&old), files(&new));
-    let refs = |list: &'_ [(String, String)]| -> Vec<(String, String)> { list.to_vec() };
-    let (old, new) = (refs(&old), refs(&new));
-    let old: Vec<(&str, &str)> = old.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    let new: Vec<(&str, &str)> = new.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    Pair::files(&old, &new, flags)
+fn compare(old: &str, new: &str, flags: &[&str]) -> Pair {
+    Pair::files(&[("program", old), ("shared", SHARED)], &[("program", new), ("shared", SHARED)], flags)
 }
 
 #[test]
@@ -41,7 +27,7 @@ fn thread_locals_count_by_variable() {
     let moved = edit(&moved, "{ mine += n;", "{ mine += n + 0 * first[1];")
         .replace("int main(int c, char **v) {", "int use(int n) { return first[n]++; }\nint main(int c, char **v) {");
     for flags in [&["-O0"][..], &["-O2"], &["-O2", "-fPIC"]] {
-        let pair = compare(&threads(THREADS, SHARED), &threads(&moved, SHARED), flags);
+        let pair = compare(THREADS, &moved, flags);
         let fates = pair.fates();
         for name in ["where", "bump", "cell", "other"] {
             assert_eq!(fates[name], Found::Same, "{name} with {flags:?}: {fates:?}");
@@ -51,7 +37,7 @@ fn thread_locals_count_by_variable() {
             .replace("mine", "m_ine")
             .replace("shared + errno", "m_ine + errno")
             .replace("int *where(void) { return &m_ine; }", "int *where(void) { return &shared; }");
-        let fates = compare(&threads(THREADS, SHARED), &threads(&swapped, SHARED), flags).fates();
+        let fates = compare(THREADS, &swapped, flags).fates();
         assert!(matches!(fates["where"], Found::Different(_)), "{flags:?}: {fates:?}");
         assert!(matches!(fates["other"], Found::Different(_)), "{flags:?}: {fates:?}");
     }
@@ -82,26 +68,62 @@ fn equal_bytes_that_name_another_thread_local_differ() {
     }
 }
 
+/// Variables in this order in memory, each of 32 bytes, none between.
+fn in_order(names: &[&str]) -> String {
+    let list: String = names
+        .iter()
+        .map(|name| format!(".globl {name}\\n.type {name},@object\\n.size {name},32\\n{name}: .fill 4,8,1\\n"))
+        .collect();
+    let declared: String =
+        names.iter().map(|name| format!("extern long {name}[4] __attribute__((visibility(\"hidden\")));\n")).collect();
+    format!("__asm__(\".data\\n.balign 32\\n{list}.text\\n\");\n{declared}")
+}
+
 #[test]
 fn an_end_pointer_is_not_the_next_variable() {
-    let source = |order: &str| {
+    let source = |order: &[&str]| {
         format!(
-            "{order}
+            "{}
             __attribute__((noinline)) long *end(void) {{ return row + 4; }}
-            __attribute__((noinline)) long *start(void) {{ return row; }}
-            int main(void) {{ return (int)(*start() + *end() + next[0] + other[0]); }}"
+            __attribute__((noinline)) long *start(void) {{ return last; }}
+            __attribute__((noinline)) long sum(void) {{ long s = 0; for (long *p = row; p != row + 4; p++) s += *p ^ s; return s; }}
+            __attribute__((noinline)) long both(long **p) {{ p[0] = row; p[1] = last; return 0; }}
+            int main(void) {{ long *p[2]; return (int)(*start() + *end() + next[0] + other[0] + sum() + both(p)); }}",
+            in_order(order)
         )
     };
-    let variables = |list: &[&str]| -> String {
-        list.iter().map(|name| format!("__attribute__((section(\".data.x\"), aligned(8))) long {name}[4] = {{1}};\n")).collect()
-    };
-    let old = source(&variables(&["row", "next", "other"]));
-    let new = source(&variables(&["row", "other", "next"]));
+    let old = source(&["row", "next", "other", "last"]);
+    let moved = source(&["next", "row", "other", "last"]);
+    let behind = source(&["next", "other", "row", "last"]);
     for level in ["-O0", "-O2"] {
         Pair::compile(&old, &old, &[level]).expect(&[]);
-        let fates = Pair::compile(&old, &new, &[level]).fates();
-        assert!(matches!(fates["end"], Found::Different(Reason::Boundary | Reason::Variable)), "{fates:?}");
-        assert_eq!(fates["start"], Found::Same);
+        let fates = Pair::compile(&old, &moved, &[level]).fates();
+        // `end` is `next` in one and `other` in the other, and does not use what it is the end of.
+        assert_eq!(fates["end"], Found::Different(Reason::Variable), "{fates:?}");
+        // An end beside its object is one.
+        assert_eq!((&fates["sum"], &fates["start"], &fates["both"]), (&Found::Same, &Found::Same, &Found::Same), "{fates:?}");
+        let fates = Pair::compile(&old, &behind, &[level]).fates();
+        // Now `last` may be the end of `row`, which the function uses.
+        assert_eq!(fates["both"], Found::Different(Reason::Boundary), "{fates:?}");
+        assert_eq!(fates["start"], Found::Same, "{fates:?}");
+    }
+}
+
+#[test]
+fn a_folded_index_lies_before_its_array() {
+    let source = r#"
+        extern void print(const char *);
+        static const char *const words[] __attribute__((aligned(64))) = {"one", "two", "three", "four", "five"};
+        __attribute__((noinline)) void list(int n) { for (int i = 1; i <= n; i++) print(words[i - 1]); }
+        __attribute__((noinline)) void print(const char *s) { __asm__ volatile("" :: "r"(s)); }
+        int main(int c, char **v) { list(c); return !v; }"#;
+    let moved = edit(
+        source,
+        "static const char",
+        "static const char *const more[] = {\"a\", \"b\", \"c\"}; const char *get(int n) { return more[n]; }\nstatic const char",
+    );
+    for level in ["-O0", "-O2"] {
+        Pair::compile(source, &moved, &[level]).expect(&[]);
     }
 }
 

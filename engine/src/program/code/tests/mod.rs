@@ -1,6 +1,7 @@
 //! Pairs of small C programs, compiled at test time, and what comparing them says.
 
 mod builds;
+mod damage;
 mod edits;
 mod graph;
 mod layout;

@@ -1,0 +1,244 @@
+//! What can be written after `dsu`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or already up to date
+  1  failed; nothing was changed
+  2  wrong usage
+  3  blocked: the reasons are listed, the process goes on untouched
+  4  rolled back: the old version runs
+  5  this machine or user lacks something (`dsu doctor` says what)
+  6  updated, but a later step failed
+  7  the process is parked: run `dsu recover --pid PID`
+
+Environment:
+  DSU_LOG            what to log to stderr, such as `debug` or `dsu_engine::vessel=trace`
+  DSU_FAULT          for tests: fail or die at a step, `STEP:N` or `die:STEP:N`
+  DSU_SYSLOG_SOCKET  where the line for the system log goes instead of /dev/log";
+
+/// Moves a running, unmodified program onto a new build of itself: same PID, same connections, same memory, new code.
+#[derive(Debug, Parser)]
+#[command(name = "dsu", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Arguments {
+    /// Print the result as one JSON object on stdout, also on failure
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log what is done to stderr; twice or three times for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check what this machine and this user offer, and what each gap means
+    #[command(after_help = "Exits with 5 when something is missing without which an update cannot work.")]
+    Doctor(DoctorArguments),
+    /// Write an image of a running process to a file
+    #[command(after_help = "\
+Examples:
+  dsu checkpoint --pid 4242 --output kvd.dsu
+  dsu checkpoint --pid 4242 --output kvd.dsu --then kill
+
+An image holds every secret of the process: it is written with mode 0600; keep it so.")]
+    Checkpoint(CheckpointArguments),
+    /// Move a running process to a new build of its program
+    #[command(after_help = "\
+Examples:
+  dsu update --pid 4242 --program ./kvd-v2
+  dsu update --pid $(pidof redis-server) --program /usr/bin/redis-server --wait 30s --keep-image before.dsu
+
+Both builds need debug information (gcc -g, or a debug package). The process is changed wholly or not at all.")]
+    Update(UpdateArguments),
+    /// Say what an update would do, or what stands in its way; the process stands still for a moment and goes on unchanged
+    #[command(after_help = "Example:\n  dsu plan --pid 4242 --program ./kvd-v2")]
+    Plan(PlanArguments),
+    /// Finish or take back an update whose engine died
+    #[command(after_help = "Example:\n  dsu recover --pid 4242")]
+    Recover(RecoverArguments),
+    /// Show what is in an image
+    #[command(after_help = "Examples:\n  dsu inspect kvd.dsu\n  dsu inspect --json kvd.dsu | jq .threads")]
+    Inspect(InspectArguments),
+    /// Check every checksum and every cross reference of an image, and list all that is wrong
+    #[command(after_help = "Example:\n  dsu verify kvd.dsu")]
+    Verify(VerifyArguments),
+}
+
+impl Command {
+    /// The process that the command works on.
+    pub fn pid(&self) -> Option<i32> {
+        match self {
+            Command::Checkpoint(arguments) => Some(arguments.pid),
+            Command::Update(arguments) => Some(arguments.pair.pid),
+            Command::Plan(arguments) => Some(arguments.pair.pid),
+            Command::Recover(arguments) => Some(arguments.pid),
+            Command::Doctor(_) | Command::Inspect(_) | Command::Verify(_) => None,
+        }
+    }
+}
+
+/// Arguments of `dsu doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// Arguments of `dsu checkpoint`.
+#[derive(Debug, Args)]
+pub struct CheckpointArguments {
+    /// The process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub pid: i32,
+    /// Where the image goes; an old file of that name is replaced at the very end
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// What becomes of the process
+    #[arg(long, value_enum, default_value_t = Afterwards::Run)]
+    pub then: Afterwards,
+}
+
+/// What becomes of a process after its checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Afterwards {
+    /// It goes on
+    Run,
+    /// It is stopped (SIGSTOP)
+    Stop,
+    /// It is killed, so that it can be restored from the image
+    Kill,
+}
+
+/// Arguments of `dsu update`.
+#[derive(Debug, Args)]
+pub struct UpdateArguments {
+    /// What to move, and to what.
+    #[command(flatten)]
+    pub pair: PairArguments,
+    /// Write an image of the old process to this file once the new one runs
+    #[arg(long, value_name = "FILE")]
+    pub keep_image: Option<PathBuf>,
+    /// Move the process even when it already runs this very build
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `dsu plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// What would be moved, and to what.
+    #[command(flatten)]
+    pub pair: PairArguments,
+}
+
+/// A process and a build to move it to.
+#[derive(Debug, Args)]
+pub struct PairArguments {
+    /// The process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub pid: i32,
+    /// The new build
+    #[arg(long, value_name = "FILE")]
+    pub program: PathBuf,
+    /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub wait: Duration,
+    /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// Arguments of `dsu recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// The process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub pid: i32,
+}
+
+/// Arguments of `dsu inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Show the registers of every thread too
+    #[arg(long)]
+    pub registers: bool,
+}
+
+/// Arguments of `dsu verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// The image that it was made from, when its manifest names one
+    #[arg(long, value_name = "IMAGE")]
+    pub parent: Option<PathBuf>,
+}
+
+/// Longest time that can be asked for: a week.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Parses a number with its unit: `100ms`, `1.5s`, `2m`, `1h`; `0` needs none.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "" if number == "0" => 1.0,
+        "" => return Err("expected a unit, as in 100ms, 5s, 2m or 1h".to_owned()),
+        other => return Err(format!("expected the unit ms, s, m or h, found `{other}`")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("expected a number such as 5 before the unit, found `{number}`"))?;
+    match Duration::try_from_secs_f64(number * seconds) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        _ => Err("expected no more than 168h".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for (wrong, word) in
+            [("5", "unit"), ("5x", "`x`"), ("s", "number"), ("1.2.3s", "number"), ("-1s", "unit"), ("999h", "168h")]
+        {
+            let message = duration(wrong).unwrap_err();
+            assert!(message.contains(word), "{wrong}: {message}");
+        }
+    }
+
+    #[test]
+    fn no_pid_below_one_is_taken() {
+        for pid in ["0", "-1", "x", "99999999999"] {
+            assert!(Arguments::try_parse_from(["dsu", "recover", "--pid", pid]).is_err(), "{pid}");
+        }
+    }
+}

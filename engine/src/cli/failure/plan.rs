@@ -1,0 +1,81 @@
+//! What the plan found in the way.
+
+use dsu_engine::plan::blocker::Blocker;
+use serde_json::Value;
+
+use super::Reason;
+
+/// A blocker in a list.
+pub(super) fn reason(blocker: &Blocker) -> Reason {
+    let mut facts = serde_json::to_value(blocker).unwrap_or_default();
+    if let Some(fields) = facts.as_object_mut() {
+        fields.insert("transient".to_owned(), blocker.is_transient().into());
+    }
+    Reason { message: blocker.to_string(), hint: hint(&facts).to_owned(), facts }
+}
+
+/// What would answer a blocker or make it go away, by the kind (and for a pointer the problem) that programs see in its JSON.
+fn hint(facts: &Value) -> &'static str {
+    let name = |member: &str| facts.get(member).and_then(Value::as_str).unwrap_or_default();
+    match (name("kind"), name("problem")) {
+        ("active-function", _) => {
+            "wait until the thread has left it: try again with a longer --wait, such as `--wait 1m`, or when there is less load"
+        }
+        ("unsafe-place", _) => "the thread will have left it in a moment: try again, with a longer --wait",
+        ("unwinding", _) => {
+            "build the program and its libraries with unwind tables (-fasynchronous-unwind-tables, which is the default), or try again \
+             when the thread is elsewhere"
+        }
+        ("unsupported", _) => "build the program as what is expected, or start the new one in place of the old one",
+        ("new-library", _) => "link the new program against the libraries of the old one, or start it in place of the old one",
+        ("changed-type" | "changed-variable", _) => {
+            "this version carries data whose layout stays as it is: keep the layout in the new build, or start it in place of the old one"
+        }
+        ("ambiguous-variable", _) => "give the variable a name of its own in its source file, in both builds",
+        ("constructor", _) => {
+            "call what the constructor does from ordinary code of the new program, or start it in place of the old one"
+        }
+        ("unresolved-symbol", _) => {
+            "link the new program against the library versions that the process has loaded (/proc/PID/maps shows them)"
+        }
+        ("relocation", _) => "build the new program with an ordinary linker and ordinary flags (-fPIE -pie)",
+        ("loader-record", _) => "this C library is not known: report it with the output of `ldd --version`",
+        ("no-room", _) => "the address space is full or limited: see `prlimit --as -p PID`",
+        ("unknown-data", _) => "build the part of the program that has no debug information with -g too",
+        ("thread-local", _) => "use less thread-local storage in the new program, or start it in place of the old one",
+        ("pointer", "boundary") => {
+            "keep the two objects side by side in the new build, or compare with the last element instead of the end"
+        }
+        ("pointer", "table") => "keep the rows of the table unique and the row that is pointed to as it is",
+        ("pointer", "inside-function") => "try again when no coroutine, longjmp buffer or label table points into the function",
+        ("pointer", "gone") => "keep the function or variable in the new build as long as the process may point to it",
+        ("pointer", "ambiguous") => "give the function or variable a name of its own in its source file, in both builds",
+        ("pointer", "changed-layout") => "keep the layout of the object in the new build, or start it in place of the old one",
+        ("pointer", "in-transit") => "try again when the pipe or socket is empty",
+        _ => "the new program has to be started in place of the old one",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dsu_formats::address::RunAddress;
+
+    use super::*;
+
+    #[test]
+    fn a_blocker_that_passes_says_that_waiting_helps() {
+        let active = Blocker::ActiveFunction { tid: 7, function: "serve".to_owned(), place: "kvd.c:310".to_owned() };
+        let place = Blocker::UnsafePlace { tid: 8, what: "the loader".to_owned(), address: RunAddress(0x7f00) };
+        for (blocker, fact) in [(active, "kvd.c:310"), (place, "the loader")] {
+            let reason = reason(&blocker);
+            assert!(reason.message.contains(fact) && reason.hint.contains("--wait"), "{reason:?}");
+            assert_eq!(reason.facts["transient"], true);
+        }
+    }
+
+    #[test]
+    fn a_kind_without_a_hint_of_its_own_still_has_one() {
+        assert!(hint(&serde_json::json!({ "kind": "something new" })).contains("started"));
+        assert!(hint(&Value::Null).contains("started"));
+    }
+}

@@ -1,0 +1,34 @@
+//! Builds that cannot be read.
+
+use dsu_engine::program::error::ProgramError;
+
+use super::system::io_verdict;
+use super::{Exit, Sorted, Subject, Verdict};
+
+impl Sorted for ProgramError {
+    fn verdict(&self, subject: &Subject<'_>) -> Verdict {
+        let (code, hint) = match self {
+            ProgramError::Read { source, .. } => return io_verdict(source, subject),
+            ProgramError::NotElf { .. } => {
+                ("not-elf", "name the compiled program itself, not a script that starts it; `file FILE` shows what a file is")
+            }
+            ProgramError::Unsupported { .. } => (
+                "unsupported-elf",
+                "build the program for 64-bit x86-64 Linux, as the running one was; `readelf -h FILE` shows it",
+            ),
+            ProgramError::Corrupt { .. } => ("corrupt-elf", "the file is damaged or was cut short: build or install it again"),
+            ProgramError::Dwarf { .. } | ProgramError::Compressed { .. } => (
+                "corrupt-debug-info",
+                "build the program again with -g; `readelf --debug-dump=info FILE` shows whether others can read it",
+            ),
+            ProgramError::SplitDebug { .. } => {
+                ("split-debug-info", "build without -gsplit-dwarf, and without dwz, so that the debug information is in one file")
+            }
+            ProgramError::NoDebugInfo { .. } => (
+                "no-debug-info",
+                "build it with -g, install its debug package (NAME-dbgsym), or name a directory that holds the debug file with --debug-dir",
+            ),
+        };
+        Verdict::new(Exit::Failed, code, hint)
+    }
+}

@@ -1,0 +1,129 @@
+//! Transactions that did not reach their goal: what became of the process, and what its cause suggests.
+
+use dsu_engine::resources::ResourceError;
+use dsu_engine::tracee::error::{Refusal, TraceeError};
+use dsu_engine::update::error::UpdateError;
+use dsu_engine::update::lock::LockError;
+use dsu_engine::vessel::error::VesselError;
+use dsu_formats::image::ImageError;
+
+use super::system::{io_verdict, unexpected_hint};
+use super::{Exit, Failure, Sorted, State, Subject, Verdict, chain, plan, resources};
+
+/// A command about `subject` that ended with `error`.
+pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
+    let mut failure = Failure::sorted(error, error.verdict(subject), state(error, subject));
+    match error {
+        UpdateError::Blocked { blockers, obstacles } => {
+            failure.blockers = blockers.iter().map(plan::reason).collect();
+            failure.obstacles = obstacles.iter().map(|obstacle| resources::reason(obstacle, subject)).collect();
+            failure.chain = vec![blocked_message(blockers.len() + obstacles.len(), subject)];
+        }
+        UpdateError::Parked { back, .. } => failure.also = Some(("on the way back", chain(&**back))),
+        _ => {}
+    }
+    failure
+}
+
+fn blocked_message(count: usize, subject: &Subject<'_>) -> String {
+    let reasons = if count == 1 { "1 reason stands".to_owned() } else { format!("{count} reasons stand") };
+    match subject {
+        Subject::Process(pid) => format!("{reasons} in the way of process {pid}"),
+        Subject::File(path) => format!("{reasons} in the way of {}", path.display()),
+    }
+}
+
+fn state(error: &UpdateError, subject: &Subject<'_>) -> State {
+    let Subject::Process(pid) = *subject else { return State::Nothing };
+    match error {
+        UpdateError::RolledBack(_) => State::OldVersion(pid),
+        UpdateError::Parked { pid, .. } | UpdateError::StillParked { pid, .. } => State::Parked(*pid),
+        UpdateError::Lost { pid, .. } => State::Ended(*pid),
+        UpdateError::Tracee(TraceeError::Refused { reason, .. }) if !is_living(reason) => State::Nothing,
+        _ => State::Untouched(pid),
+    }
+}
+
+/// A step that failed after the commit: the process runs the new version.
+pub fn later_failure(error: &UpdateError, pid: i32) -> Failure {
+    let mut failure = update_failure(error, &Subject::Process(pid));
+    failure.exit = Exit::LaterStep;
+    failure.state = State::NewVersion(pid);
+    failure
+}
+
+/// Whether a refused target is a process that could have been changed.
+fn is_living(reason: &Refusal) -> bool {
+    !matches!(reason, Refusal::NoSuchProcess | Refusal::Zombie | Refusal::KernelThread | Refusal::NotALeader)
+}
+
+impl Sorted for UpdateError {
+    fn verdict(&self, subject: &Subject<'_>) -> Verdict {
+        match self {
+            UpdateError::Lock(error) => error.verdict(subject),
+            UpdateError::Tracee(error) => error.verdict(subject),
+            UpdateError::Resource(error) => error.verdict(subject),
+            UpdateError::Blocked { .. } => Verdict::new(Exit::Blocked, "blocked", blocked_hint(subject)),
+            UpdateError::OldProgram { source, .. } | UpdateError::NewProgram { source, .. } => source.verdict(subject),
+            UpdateError::Source(error) => boxed_verdict(&*error.source, subject),
+            UpdateError::GivenUp(source) => source.verdict(subject),
+            UpdateError::RolledBack(source) => rolled_back(source, subject),
+            UpdateError::Parked { pid, .. } => Verdict::new(Exit::Parked, "parked", format!("`dsu recover --pid {pid}`")),
+            UpdateError::StillParked { source, .. } => Verdict { exit: Exit::Parked, ..source.verdict(subject) },
+            UpdateError::Image { source, .. } => source.verdict(subject),
+            UpdateError::Lost { pid, .. } => Verdict::new(
+                Exit::Failed,
+                "process-ended",
+                format!("start the program anew; if nobody ended process {pid} on purpose, report this with the output of -vv"),
+            ),
+            UpdateError::Journal { source, .. } => boxed_verdict(&**source, subject),
+        }
+    }
+}
+
+/// After a roll-back the exit code says so, whatever the cause; what would help is the cause's.
+fn rolled_back(source: &VesselError, subject: &Subject<'_>) -> Verdict {
+    Verdict { exit: Exit::RolledBack, ..source.verdict(subject) }
+}
+
+fn blocked_hint(subject: &Subject<'_>) -> String {
+    match subject {
+        Subject::Process(_) => "where waiting does not help, start the new program in place of the old one".to_owned(),
+        Subject::File(_) => "`dsu inspect` shows what the image holds".to_owned(),
+    }
+}
+
+/// Sorts a cause that the library passes on without its type.
+fn boxed_verdict(error: &(dyn std::error::Error + 'static), subject: &Subject<'_>) -> Verdict {
+    if let Some(error) = error.downcast_ref::<TraceeError>() {
+        return error.verdict(subject);
+    }
+    if let Some(error) = error.downcast_ref::<ResourceError>() {
+        return error.verdict(subject);
+    }
+    if let Some(error) = error.downcast_ref::<ImageError>() {
+        return error.verdict(subject);
+    }
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        return io_verdict(error, subject);
+    }
+    Verdict::new(Exit::Failed, "unexpected", unexpected_hint())
+}
+
+impl Sorted for LockError {
+    fn verdict(&self, subject: &Subject<'_>) -> Verdict {
+        match self {
+            LockError::Busy { pid } => Verdict::new(
+                Exit::Failed,
+                "busy",
+                format!("wait until the other one is done (`pgrep -a dsu`), then look at process {pid} again"),
+            ),
+            LockError::Directory { source, .. } => io_verdict(source, subject),
+            LockError::Foreign { path, .. } => Verdict::new(
+                Exit::Lacking,
+                "foreign-directory",
+                format!("make sure that nobody planted {0}, remove it (rm -r {0}), and try again", path.display()),
+            ),
+        }
+    }
+}

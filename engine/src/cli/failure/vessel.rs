@@ -1,0 +1,34 @@
+//! A vessel that could not be filled.
+
+use dsu_engine::vessel::error::VesselError;
+
+use super::system::unexpected_hint;
+use super::{Exit, Sorted, Subject, Verdict};
+
+impl Sorted for VesselError {
+    fn verdict(&self, subject: &Subject<'_>) -> Verdict {
+        match self {
+            VesselError::Tracee(error) => error.verdict(subject),
+            VesselError::Resource(error) => error.verdict(subject),
+            VesselError::Mapping { source, .. } => source.verdict(subject),
+            VesselError::NoFile { path, .. } => Verdict::new(
+                Exit::Blocked,
+                "no-file",
+                format!(
+                    "put {path} back as it was when it was mapped (same inode), or run dsu as root, which can open it without a path"
+                ),
+            ),
+            VesselError::NoPage { .. } => Verdict::new(
+                Exit::Failed,
+                "no-page",
+                "the source of the pages is incomplete: `dsu verify IMAGE` checks an image; a live process can be tried again",
+            ),
+            VesselError::Mismatch { .. } => Verdict::new(Exit::Failed, "mismatch", unexpected_hint()),
+            VesselError::NoSite { .. } => Verdict::new(
+                Exit::Blocked,
+                "no-site",
+                format!("the address space of process {} is full: it has to unmap something first", subject.pid()),
+            ),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What updates and plans say of the programs and of the process: the same lines and members for both.
+
+use std::fmt::Write;
+
+use dsu_engine::plan::rewrite::Report;
+use dsu_engine::update::timeline::Step;
+use serde_json::{Value, json};
+
+use super::human::{self, Table};
+use super::json;
+
+/// What is said of a process that was, or would be, moved.
+pub struct Carried<'a> {
+    /// What the plan rewrote.
+    pub report: &'a Report,
+    /// Threads.
+    pub threads: usize,
+    /// Descriptors.
+    pub descriptors: usize,
+    /// Children that stay on the old version.
+    pub children: &'a [i32],
+    /// Milliseconds that the process stood still.
+    pub pause_ms: f64,
+    /// Time by step.
+    pub steps: &'a [Step],
+    /// Build-ids before and after.
+    pub build_ids: (&'a [u8], &'a [u8]),
+}
+
+impl Carried<'_> {
+    /// Lines for people; `pause` says how the pause is called and what belongs to it.
+    pub fn text(&self, pause: String) -> String {
+        let report = self.report;
+        let mut table = Table::default();
+        table.row("paused", pause).row("functions", self.functions()).row("globals", self.globals());
+        let words = format!(
+            "{} rewritten of {} scanned ({} of them mangled)",
+            report.words_rewritten, report.words_scanned, report.words_mangled
+        );
+        table.row("words", words);
+        if report.retained_bytes > 0 {
+            table.row("old literals", format!("{} stay readable", human::size(report.retained_bytes)));
+        }
+        table.row("threads", self.threads.to_string()).row("descriptors", self.descriptors.to_string());
+        table.row("time by step", steps(self.steps));
+        let mut text = table.text();
+        notes(&mut text, "warning", &report.warnings);
+        if !self.children.is_empty() {
+            let pids: Vec<String> = self.children.iter().map(i32::to_string).collect();
+            let _ = writeln!(text, "note: children that stay on the old version: {}", pids.join(", "));
+        }
+        text
+    }
+
+    fn functions(&self) -> String {
+        let report = self.report;
+        let parts =
+            [("changed", &report.functions_changed), ("added", &report.functions_added), ("removed", &report.functions_removed)];
+        counted(&parts, None)
+    }
+
+    fn globals(&self) -> String {
+        let parts = [("new", &self.report.globals_new), ("dropped", &self.report.globals_dropped)];
+        counted(&parts, Some(format!("{} carried", self.report.globals_carried)))
+    }
+
+    /// Members for programs, added to `value`.
+    pub fn add_json(&self, value: &mut Value) {
+        json::set(value, "report", serde_json::to_value(self.report).unwrap_or_default());
+        json::set(value, "threads", self.threads.into());
+        json::set(value, "descriptors", self.descriptors.into());
+        json::set(value, "children", self.children.into());
+        json::set(value, "pause_ms", self.pause_ms.into());
+        json::set(value, "phases", phases(self.steps));
+        json::set(value, "old_build_id", json::build_id(self.build_ids.0));
+        json::set(value, "new_build_id", json::build_id(self.build_ids.1));
+    }
+}
+
+/// Counts in the first line, then the names of each list.
+fn counted(parts: &[(&str, &Vec<String>)], first: Option<String>) -> String {
+    let counts = first.into_iter().chain(parts.iter().map(|(what, names)| format!("{} {what}", names.len())));
+    let mut text = counts.collect::<Vec<_>>().join(", ");
+    for (what, names) in parts.iter().filter(|(_, names)| !names.is_empty()) {
+        let _ = write!(text, "\n{what}: {}", human::names(names));
+    }
+    text
+}
+
+/// Lines with a label each.
+pub fn notes(text: &mut String, label: &str, notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(text, "{label}: {}", human::printable(note));
+    }
+}
+
+/// Steps with their time, those of the pause marked.
+pub fn steps(steps: &[Step]) -> String {
+    let step = |step: &Step| format!("{}{} {:.1} ms", step.name, if step.paused { " (paused)" } else { "" }, step.ms);
+    steps.iter().map(step).collect::<Vec<_>>().join("\n")
+}
+
+/// Steps for programs.
+pub fn phases(steps: &[Step]) -> Value {
+    steps.iter().map(|step| json!({ "name": step.name, "ms": step.ms, "paused": step.paused })).collect()
+}

@@ -1,0 +1,135 @@
+//! A fault at every step of the transaction and at every injected call: the process goes on as it was or is recovered.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::Program;
+use dsu_engine::plan::blocker::Blocker;
+use dsu_engine::tracee::fault::{self, Fault};
+use dsu_engine::update::operation::{self, Observer, RecoveredTo, UpdateRequest};
+
+struct Silent;
+
+impl Observer for Silent {
+    fn step(&mut self, _: &'static str) {}
+    fn waiting(&mut self, _: &[Blocker]) {}
+}
+
+/// Exit codes of the engine's part below.
+const UPDATED: i32 = 10;
+const FAILED: i32 = 11;
+
+/// The engine's part of the tests, in a process of its own, since faults end it.
+#[test]
+fn engine_with_a_fault() {
+    let Ok(pid) = std::env::var("DSU_TEST_UPDATE") else { return };
+    let pid: i32 = pid.parse().unwrap();
+    if let Ok(text) = std::env::var("DSU_TEST_FAULT") {
+        fault::arm(Fault::parse(&text).unwrap());
+    }
+    let request = UpdateRequest {
+        pid,
+        program: PathBuf::from(std::env::var_os("DSU_TEST_PROGRAM").unwrap()),
+        wait: Duration::from_secs(5),
+        keep_image: None,
+        force: true,
+        debug_directories: Vec::new(),
+    };
+    match operation::update(&request, &mut Silent) {
+        Ok(_) => std::process::exit(UPDATED),
+        Err(error) => {
+            eprintln!("{error:?}");
+            std::process::exit(FAILED)
+        }
+    }
+}
+
+/// Runs an engine with a fault; `None` when it was killed.
+fn engine(pid: i32, program: &Path, fault: &str) -> Option<i32> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "engine_with_a_fault", "--nocapture"])
+        .env("DSU_TEST_UPDATE", pid.to_string())
+        .env("DSU_TEST_PROGRAM", program)
+        .env("DSU_TEST_FAULT", fault)
+        .output()
+        .unwrap();
+    let code = output.status.code();
+    assert!(
+        matches!(code, None | Some(UPDATED | FAILED)),
+        "{fault}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    code
+}
+
+fn mappings(pid: i32) -> Vec<String> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    maps.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn check(program: &mut Program, fault: &str) {
+    assert_eq!(program.ask("check"), "right 0", "after {fault}");
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", program.pid())).unwrap();
+    assert_eq!(children, "", "after {fault}");
+}
+
+/// Faults at the first, second, … passage of a step until one is beyond the last.
+fn at_every_passage(step: &str, kill: bool) {
+    let directory = tempfile::tempdir().unwrap();
+    let binary = Program::compile("steady", directory.path(), &[]);
+    let mut program = Program::start(&binary);
+    assert_eq!(program.ask("check"), "right 0");
+    let before = mappings(program.pid()).len();
+    let mut passages = 0;
+    loop {
+        passages += 1;
+        assert!(passages < 2000, "{step} has no end");
+        let fault = if kill { format!("die:{step}:{passages}") } else { format!("{step}:{passages}") };
+        match engine(program.pid(), &binary, &fault) {
+            Some(UPDATED) => break,
+            Some(_) => check(&mut program, &fault),
+            None => {
+                let recovered = operation::recover(program.pid(), &mut Silent);
+                assert!(recovered.is_ok(), "{fault}: {recovered:?}");
+                check(&mut program, &fault);
+                let again = operation::recover(program.pid(), &mut Silent).unwrap();
+                assert_eq!(again.outcome, RecoveredTo::NothingToDo, "{fault}");
+            }
+        }
+        if !kill {
+            // A fresh mapping may merge with its neighbour where the old one had not; none may come to it.
+            let now = mappings(program.pid());
+            assert!(now.len() <= before, "{fault}: {now:#?}");
+        }
+    }
+    assert!(passages > 1, "{step} was never passed");
+    check(&mut program, "the end");
+}
+
+#[test]
+fn a_failed_call_leaves_the_process_as_it_was() {
+    at_every_passage("call", false);
+}
+
+#[test]
+fn an_engine_that_dies_at_a_call_leaves_the_process_running_or_recoverable() {
+    at_every_passage("call", true);
+}
+
+#[test]
+fn a_failed_step_leaves_the_process_as_it_was() {
+    for step in ["planned", "executed", "map", "fill", "give-back", "threads", "verify", "filled"] {
+        at_every_passage(step, false);
+    }
+}
+
+#[test]
+fn an_engine_that_dies_at_a_step_leaves_the_process_running_or_recoverable() {
+    for step in ["planned", "executed", "map", "fill", "give-back", "threads", "verify", "filled"] {
+        at_every_passage(step, true);
+    }
+}

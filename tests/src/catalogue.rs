@@ -1,0 +1,312 @@
+//! What the driver must know of each program beyond its source.
+
+/// What a flavour is to come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It succeeds, and the program finds itself right.
+    Done,
+    /// `dsu` refuses, says each of these words, and the program goes on untouched.
+    Refused(&'static [&'static str]),
+    /// Either: right, or refused. Never wrong.
+    DoneOrRefused,
+}
+
+/// A shared library that belongs to a program, by its source file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// The program is linked with it.
+    Linked(&'static str),
+    /// The program finds its path in `DSU_TEST_LIBRARY` and loads it.
+    Loaded(&'static str),
+}
+
+/// A self-checking program.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Name: of the source file and of the tests.
+    pub name: &'static str,
+    /// Source files in `programs/`.
+    pub sources: &'static [&'static str],
+    /// Compiler and linker flags beyond the common ones.
+    pub flags: &'static [&'static str],
+    /// Its library.
+    pub library: Option<Library>,
+    /// What an update from version one to version two comes to.
+    pub update: Expected,
+    /// What an update from version two to version one comes to.
+    pub back: Expected,
+    /// What an update to the same code comes to.
+    pub same: Expected,
+    /// What a checkpoint to a file, the program's end, and a restore come to.
+    pub cold: Expected,
+    /// Whether the program needs root to prepare itself, or `dsu` to move it.
+    pub root: bool,
+    /// Whether a thread of it cannot be stopped, or is stopped by another tracer already, so that registers cannot be compared.
+    pub unstoppable: bool,
+}
+
+impl Program {
+    /// A program in one file with no special needs, for which every flavour succeeds.
+    pub const fn new(name: &'static str, sources: &'static [&'static str]) -> Self {
+        Program {
+            name,
+            sources,
+            flags: &[],
+            library: None,
+            update: Expected::Done,
+            back: Expected::Done,
+            same: Expected::Done,
+            cold: Expected::Done,
+            root: false,
+            unstoppable: false,
+        }
+    }
+
+    /// Adds flags for the compiler and linker.
+    pub const fn flags(mut self, flags: &'static [&'static str]) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// Adds a library.
+    pub const fn library(mut self, library: Library) -> Self {
+        self.library = Some(library);
+        self
+    }
+
+    /// Nothing that moves the program succeeds, because of what it is or holds.
+    pub const fn never(mut self, words: &'static [&'static str]) -> Self {
+        self.same = Expected::Refused(words);
+        self.changed(words)
+    }
+
+    /// Updates between versions one and two are refused; an update to the same code is not.
+    pub const fn changed(mut self, words: &'static [&'static str]) -> Self {
+        self.update = Expected::Refused(words);
+        self.back = Expected::Refused(words);
+        self
+    }
+
+    /// Updates between versions one and two must be right, or refused.
+    pub const fn right_or_refused(mut self) -> Self {
+        self.update = Expected::DoneOrRefused;
+        self.back = Expected::DoneOrRefused;
+        self
+    }
+
+    /// Updates to the same code must be right, or refused, too.
+    pub const fn same_or_refused(mut self) -> Self {
+        self.same = Expected::DoneOrRefused;
+        self
+    }
+
+    /// The program cannot be restored cold, and `dsu` says so with these words.
+    pub const fn hot_only(mut self, words: &'static [&'static str]) -> Self {
+        self.cold = Expected::Refused(words);
+        self
+    }
+
+    /// A cold restore is no promise for this kind: it must be right, or refused.
+    pub const fn cold_or_refused(mut self) -> Self {
+        self.cold = Expected::DoneOrRefused;
+        self
+    }
+
+    /// Needs root.
+    pub const fn root(mut self) -> Self {
+        self.root = true;
+        self
+    }
+
+    /// A thread of it cannot be stopped by the driver.
+    pub const fn unstoppable(mut self) -> Self {
+        self.unstoppable = true;
+        self
+    }
+}
+
+/// Calls the macro `$generate` with the names of all programs and what is special about each, as
+/// `name: (files) .method(…).method(…);`. One list, so that a program that is added runs in every flavour.
+#[macro_export]
+macro_rules! for_each_program {
+    ($generate:ident) => {
+        $generate! {
+            // Data and pointers.
+            globals_move: ("globals_move.c");
+            same_statics: ("same_statics.c", "same_statics_other.c");
+            function_pointers: ("function_pointers.c");
+            const_tables: ("const_tables.c");
+            retained_literals: ("retained_literals.c");
+            longjmp_old: ("longjmp_old.c");
+            computed_goto: ("computed_goto.c");
+            coroutine: ("coroutine.c");
+            coroutine_changed: ("coroutine_changed.c") .changed(&["routine"]);
+            table_row: ("table_row.c") .right_or_refused();
+            end_pointer: ("end_pointer.c") .right_or_refused();
+            initialiser_changed: ("initialiser_changed.c") .right_or_refused();
+            address_keyed: ("address_keyed.c") .right_or_refused();
+            layout_changed: ("layout_changed.c") .changed(&["account"]);
+            removed_function: ("removed_function.c") .changed(&["only_in_"]);
+            removed_global: ("removed_global.c") .changed(&["only_in_"]);
+            changed_active: ("changed_active.c") .changed(&["wait_in_changed_function"]);
+            pipe_pointer: ("pipe_pointer.c") .changed(&["pipe"]);
+
+            // Signals.
+            signal_handlers: ("signal_handlers.c");
+            signal_pending: ("signal_pending.c");
+            signal_thread_pending: ("signal_thread_pending.c");
+            signal_masks: ("signal_masks.c");
+            handler_active: ("handler_active.c");
+
+            // Threads.
+            cond_wait: ("cond_wait.c");
+            mutex_wait: ("mutex_wait.c");
+            mutex_robust: ("mutex_robust.c");
+            barrier_wait: ("barrier_wait.c");
+            rwlock_wait: ("rwlock_wait.c");
+            thread_create_after: ("thread_create_after.c");
+            thread_specific: ("thread_specific.c");
+            thread_local: ("thread_local.c");
+            threads_detached: ("threads_detached.c");
+            main_exited: ("main_exited.c") .never(&["main thread"]).cold_or_refused().unstoppable();
+            safe_point_retry: ("safe_point_retry.c");
+            rseq: ("rseq.c");
+            vector_registers: ("vector_registers.c") .flags(&["-lm"]);
+
+            // System calls in progress.
+            block_read_pipe: ("block_read_pipe.c");
+            block_recv: ("block_recv.c");
+            block_accept: ("block_accept.c");
+            block_poll: ("block_poll.c");
+            block_epoll: ("block_epoll.c");
+            block_nanosleep: ("block_nanosleep.c");
+            block_futex: ("block_futex.c");
+            block_sigtimedwait: ("block_sigtimedwait.c");
+            block_waitpid: ("block_waitpid.c") .cold_or_refused();
+            block_write_large: ("block_write_large.c");
+
+            // Timers and event descriptors.
+            itimer: ("itimer.c");
+            itimer_running: ("itimer_running.c");
+            posix_timers: ("posix_timers.c");
+            timer_thread: ("timer_thread.c");
+            timerfd: ("timerfd.c");
+            eventfd: ("eventfd.c");
+            signalfd: ("signalfd.c");
+            epoll_data: ("epoll_data.c");
+
+            // Pipes and sockets.
+            pipe_contents: ("pipe_contents.c");
+            pipe_peer: ("pipe_peer.c") .hot_only(&["pipe"]);
+            socketpair_queue: ("socketpair_queue.c");
+            tcp_established: ("tcp_established.c") .hot_only(&["TCP"]);
+            tcp_listening: ("tcp_listening.c");
+            unix_sockets: ("unix_sockets.c");
+
+            // Files.
+            file_append: ("file_append.c");
+            file_positions: ("file_positions.c");
+            file_locks: ("file_locks.c") .cold_or_refused();
+            file_unlinked: ("file_unlinked.c") .cold_or_refused();
+            directory_fd: ("directory_fd.c");
+            dup_shared_offset: ("dup_shared_offset.c") .cold_or_refused();
+
+            // Memory.
+            memfd_mapped: ("memfd_mapped.c");
+            shared_anonymous: ("shared_anonymous.c") .cold_or_refused();
+            shared_file: ("shared_file.c");
+            sysv_shm: ("sysv_shm.c") .cold_or_refused();
+            memory_locked: ("memory_locked.c");
+            madvise_flags: ("madvise_flags.c");
+            guard_pages: ("guard_pages.c");
+            stack_grows: ("stack_grows.c");
+            heap_growth: ("heap_growth.c");
+            malloc_stress: ("malloc_stress.c");
+
+            // The C library and the loader.
+            stdio_unflushed: ("stdio_unflushed.c");
+            exit_handlers: ("exit_handlers.c");
+            loader_phdr: ("loader_phdr.c") .flags(&["-rdynamic"]);
+            loader_dlsym: ("loader_dlsym.c") .flags(&["-rdynamic"]);
+            dlopen_lazy: ("dlopen_lazy.c") .flags(&["-rdynamic"]).library(Library::Loaded("lib_dlopen_lazy.c"));
+            library_linked: ("library_linked.c") .library(Library::Linked("lib_library_linked.c"));
+            backtrace: ("backtrace.c");
+            qsort_callback: ("qsort_callback.c");
+            ifunc: ("ifunc.c");
+            copy_relocation: ("copy_relocation.c");
+            symbol_versions: ("symbol_versions.c");
+            vdso_clock: ("vdso_clock.c");
+
+            // Attributes of the process.
+            limits: ("limits.c");
+            limit_address_space: ("limit_address_space.c") .right_or_refused().same_or_refused();
+            priority: ("priority.c");
+            umask_cwd: ("umask_cwd.c");
+            session_group: ("session_group.c") .cold_or_refused();
+            session_leader: ("session_leader.c");
+            prctl_attributes: ("prctl_attributes.c") .cold_or_refused();
+            not_dumpable: ("not_dumpable.c") .root();
+            personality: ("personality.c");
+            seccomp_strict: ("seccomp_strict.c") .root().cold_or_refused();
+            capabilities_dropped: ("capabilities_dropped.c") .root();
+            other_user: ("other_user.c") .root();
+            proc_self: ("proc_self.c");
+            fork_children: ("fork_children.c") .cold_or_refused();
+
+            // What belongs to an address space that goes, or to another process.
+            io_uring_open: ("io_uring_open.c") .never(&["io_uring"]).hot_only(&["io_uring"]);
+            userfaultfd_open: ("userfaultfd_open.c") .never(&["userfaultfd"]).hot_only(&["userfaultfd"]);
+            aio_context: ("aio_context.c") .never(&["asynchronous"]).hot_only(&["asynchronous"]);
+            shared_vm_clone: ("shared_vm_clone.c") .never(&["shared"]).hot_only(&["shared"]).unstoppable();
+            shared_vm_vfork: ("shared_vm_vfork.c") .never(&[]).hot_only(&[]).unstoppable();
+            traced: ("traced.c") .never(&["traced"]).hot_only(&["traced"]).unstoppable();
+        }
+    };
+}
+
+macro_rules! find_in_table {
+    ($($name:ident: ($($file:literal),+) $(. $method:ident ($($argument:expr),*))*;)*) => {
+        /// Every program of the list.
+        pub const PROGRAMS: &[Program] = &[$(Program::new(stringify!($name), &[$($file),+])$(.$method($($argument),*))*),*];
+    };
+}
+for_each_program!(find_in_table);
+
+/// The program that does nothing but wait, for tests that are about builds, commands and images.
+pub const IDLE: Program = Program::new("idle", &["idle.c"]);
+
+/// The program `name`.
+pub fn find(name: &str) -> Program {
+    *PROGRAMS.iter().find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    /// Sources that are no program of the list: what `tests/refusals.rs` builds by hand.
+    const OTHERS: [&str; 3] = ["idle.c", "other_program.c", "bits32.c"];
+
+    #[test]
+    fn every_source_belongs_to_a_program_and_is_there() {
+        let listed: BTreeSet<String> = PROGRAMS
+            .iter()
+            .flat_map(|program| {
+                let library = program.library.map(|library| match library {
+                    Library::Linked(source) | Library::Loaded(source) => source,
+                });
+                program.sources.iter().copied().chain(library)
+            })
+            .chain(OTHERS)
+            .map(str::to_owned)
+            .collect();
+        let found: BTreeSet<String> = fs::read_dir(crate::build::sources())
+            .expect("the programs are there")
+            .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+            .filter(|name| name.ends_with(".c"))
+            .collect();
+        assert_eq!(listed, found);
+    }
+}

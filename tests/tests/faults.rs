@@ -1,0 +1,87 @@
+//! A fault in every phase, and at injected system calls: the program goes on right, as old or as new, or is recovered.
+//!
+//! The names of the steps are those of `engine/src/update/phase.rs` and `engine/src/tracee/fault.rs`.
+
+use dsu_tests::flavours::{Effect, full_matrix, with_fault};
+
+const PHASES: [&str; 5] = ["stopped", "planned", "executed", "filled", "committed"];
+
+/// More injected calls than any update of these programs makes.
+const MANY_CALLS: u32 = 20_000;
+
+fn at_every_phase(name: &str, effect: Effect) {
+    for phase in PHASES {
+        assert!(with_fault(name, phase, 1, effect), "{name}: no fault struck in phase {phase}");
+    }
+}
+
+/// Strikes at injected calls, one update each, until a fault lies beyond the last call. Every call is tried when all is asked
+/// for; otherwise every 13th, beginning at another one for each program.
+fn at_calls(name: &str, effect: Effect) {
+    let (first, stride) = if full_matrix() { (1, 1) } else { (1 + name.len() as u32 % 13, 13) };
+    let mut passages = (first..MANY_CALLS).step_by(stride).take_while(|&passage| with_fault(name, "call", passage, effect));
+    assert!(passages.by_ref().count() > 0, "{name}: no fault struck at a call");
+}
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        mod fails_at_a_phase {
+            $(#[test]
+            fn $name() {
+                super::at_every_phase(stringify!($name), super::Effect::Fail);
+            })*
+        }
+        mod dies_at_a_phase {
+            $(#[test]
+            fn $name() {
+                super::at_every_phase(stringify!($name), super::Effect::Die);
+            })*
+        }
+    };
+}
+tests!(
+    globals_move,
+    function_pointers,
+    retained_literals,
+    cond_wait,
+    mutex_robust,
+    thread_local,
+    signal_pending,
+    signal_handlers,
+    block_poll,
+    posix_timers,
+    itimer_running,
+    epoll_data,
+    tcp_established,
+    file_locks,
+    sysv_shm,
+    memory_locked,
+    madvise_flags,
+    dlopen_lazy,
+    exit_handlers,
+    limits,
+    priority,
+    prctl_attributes,
+    seccomp_strict,
+    proc_self,
+);
+
+#[test]
+fn fails_at_a_call_with_threads() {
+    at_calls("cond_wait", Effect::Fail);
+}
+
+#[test]
+fn fails_at_a_call_with_kernel_state() {
+    at_calls("prctl_attributes", Effect::Fail);
+}
+
+#[test]
+fn dies_at_a_call_with_threads() {
+    at_calls("cond_wait", Effect::Die);
+}
+
+#[test]
+fn dies_at_a_call_with_kernel_state() {
+    at_calls("posix_timers", Effect::Die);
+}
