@@ -79,6 +79,24 @@ fn there_and_back(flags: &[&str]) {
 }
 
 #[test]
+fn a_program_goes_through_the_vessel_onto_its_own_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, _) = versions("shifty", directory.path(), &[]);
+    let mut program = Program::start(&one);
+    let request = UpdateRequest {
+        pid: program.pid(),
+        program: one,
+        wait: Duration::from_secs(5),
+        keep_image: None,
+        force: true,
+        debug_directories: Vec::new(),
+    };
+    update(&request, &mut Silent).unwrap();
+    assert_eq!(program.ask("check"), "wrong 0");
+    assert_eq!(program.ask("join"), "joined 70");
+}
+
+#[test]
 fn a_lazily_bound_program_goes_there_and_back() {
     there_and_back(&["-Wl,-z,lazy"]);
 }
