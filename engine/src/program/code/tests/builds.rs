@@ -176,3 +176,29 @@ fn code_of_clang_compares_too() {
         assert!(matches!(fates["pick"], Found::Different(_)), "{level}: {fates:?}");
     }
 }
+
+#[test]
+fn what_an_exception_meets_is_code() {
+    let source = r#"
+        struct A { int a; }; struct B { int b; };
+        struct Guard { int *p; ~Guard() { ++*p; } };
+        int count;
+        __attribute__((noinline)) int thrower(int n) { if (n > 5) throw A{n}; if (n > 3) throw B{n}; return n; }
+        __attribute__((noinline)) int catcher(int n) {
+            Guard guard{&count};
+            try { return thrower(n); } catch (A &) { return 7; }
+        }
+        __attribute__((noinline)) int all(int n) { try { return thrower(n); } catch (...) { return 9; } }
+        int main(int c, char **v) { return catcher(c) + all(c) + !v; }"#;
+    for flags in [&["-g", "-O2"][..], &["-g", "-O0"], &["-g", "-O2", "-fno-pie", "-no-pie"]] {
+        let build = |source: &str| Compiled::with("g++", &[("program", source)], flags).build();
+        let moved = edit(source, "int count;", "const char *more[] = {\"a\", \"b\"}; int count;");
+        Pair { old: build(source), new: build(&moved) }.expect(&[]);
+        let caught = edit(source, "catch (A &)", "catch (B &)");
+        let name = "_Z7catcheri";
+        let pair = Pair { old: build(source), new: build(&caught) };
+        let fates = pair.fates();
+        assert_eq!(fates[name], Found::Different(Reason::Handlers), "{flags:?}: {fates:?}");
+        assert_eq!(fates["_Z3alli"], Found::Same);
+    }
+}
