@@ -201,7 +201,7 @@ impl<'c> Comparer<'c> {
             if a.role == Role::Padding {
                 continue;
             }
-            match self.same_target(a.target, b.target, within) {
+            match self.same_target(a.role, a.target, b.target, within) {
                 Verdict::Same => {}
                 Verdict::OtherLiteral(from, to) => literals.push(LiteralChange {
                     instruction: old.instruction_at(a.offset),

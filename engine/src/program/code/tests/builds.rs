@@ -25,6 +25,19 @@ fn statics_follow_a_renamed_file() {
 }
 
 #[test]
+fn functions_that_are_folded_or_split_again() {
+    let apart = "__attribute__((noinline)) int one(int n) { return n * 3 + 1; } __attribute__((noinline)) int two(int n) { return n * 5 - 2; }
+        int main(int c, char **v) { return one(c) + two(c) + !v; }";
+    let folded = "__attribute__((noinline)) int one(int n) { return n * 3 + 1; } int two(int n) __attribute__((alias(\"one\")));
+        int main(int c, char **v) { return one(c) + two(c) + !v; }";
+    let fates = Pair::compile(apart, folded, &["-O1"]).fates();
+    assert_eq!(fates["one"], Found::Same, "{fates:?}");
+    assert_eq!(fates["two"], Found::Different(Reason::Instruction), "{fates:?}");
+    let fates = Pair::compile(folded, apart, &["-O1"]).fates();
+    assert_eq!(fates["one"], Found::Ambiguous, "an address of it may mean either: {fates:?}");
+}
+
+#[test]
 fn two_renamed_files_are_told_apart_by_content_or_not_at_all() {
     let old = [("main", MAIN), ("a", A), ("b", B)];
     let new = [("main", MAIN), ("y", A), ("z", B)];
