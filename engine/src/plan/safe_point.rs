@@ -7,17 +7,16 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 
 use super::address::Placement;
 use super::blocker::Blocker;
+use super::compare::functions::position;
 use super::link::scope::LoadedLibrary;
 use super::source::MemorySource;
 use super::view::View;
 use crate::program::address::LinkAddress;
+use crate::program::code::{Callee, FunctionId, TailPath};
 use crate::program::unwind::{End, Frame, LoadedModule, Registers, Stack, Unwinder, dwarf};
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
 /// System calls that a thread cannot be moved in: a child shares its memory, or is being made.
 const FORKS: [(i64, &str); 2] = [(libc::SYS_vfork, "vfork"), (libc::SYS_fork, "fork")];
-/// Longest call instruction that leaves a return address.
-const DIRECT_CALL: u64 = 5;
 
 /// What unwinding all threads gave.
 #[derive(Debug, Default)]
@@ -117,24 +116,27 @@ impl Examiner<'_> {
     }
 
     /// A changed function that this frame called and that left no frame: it went on by a jump, and its caller is still to see its
-    /// result. Only direct calls tell.
+    /// result.
     fn tail_called(&self, frame: &Frame, callee: Option<&Frame>) -> Option<(usize, LinkAddress)> {
         let callee = callee?;
         // A signal strikes anywhere: what it interrupted was no call.
         if callee.is_signal_frame || frame.pc == frame.lookup {
             return None;
         }
-        let end = self.placement.old_link(frame.pc.0)?.0;
-        let start = LinkAddress(end.0.checked_sub(DIRECT_CALL)?);
-        let bytes = self.view.old.elf.file_bytes(start, DIRECT_CALL)?;
-        let instruction = Decoder::with_ip(64, bytes, start.0, DecoderOptions::NONE).decode();
-        if instruction.flow_control() != FlowControl::Call || instruction.len() as u64 != DIRECT_CALL {
-            return None;
-        }
+        let next = self.placement.old_link(frame.pc.0)?.0;
+        let called = *self.view.code.returns.get(&next)?;
         let functions = &self.view.sides.old.functions;
-        let (called, _) = functions.containing(LinkAddress(instruction.near_branch_target()))?;
         let runs = callee.module.filter(|(module, _)| *module == 0).and_then(|(_, link)| functions.containing(link));
-        let gone = runs.is_none_or(|(runs, _)| runs != called);
-        (gone && !self.view.same_code(called)).then(|| (called, start))
+        let changed = |id: &FunctionId| !self.view.same_code(position(*id));
+        let hidden = match (runs, called) {
+            (Some((runs, _)), called) => match self.view.code.calls.tail_path(called, FunctionId(runs as u32)) {
+                TailPath::Through(functions) | TailPath::Pointer(functions) => functions.iter().copied().find(changed),
+                TailPath::Direct | TailPath::External | TailPath::None => None,
+            },
+            // The call went on into a library: the function that it names is gone from the stack.
+            (None, Callee::Function(called)) => Some(called).filter(changed),
+            (None, _) => None,
+        };
+        hidden.map(|id| (position(id), frame.module.map_or(next, |(_, link)| link)))
     }
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use super::address::{NewLink, OldLink};
 use super::compare::content::Content;
 use super::compare::sides::Sides;
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
+use crate::program::code::{CallGraph, Callee};
 
 /// Both builds, paired; borrowed by everything that decides.
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +23,18 @@ pub struct View<'a> {
 }
 
 /// What comparing machine code says.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct CodeFacts {
     /// For each function of the old build, whether its partner has the same instructions modulo relocation.
     pub same: Vec<bool>,
     /// Places that unchanged functions name, and what they name in the new build; `None` where they do not agree.
     pub references: HashMap<OldLink, Option<NewLink>>,
+    /// Who calls whom in the old build.
+    pub calls: CallGraph,
+    /// Who calls whom in the new build.
+    pub new_calls: CallGraph,
+    /// What is called by the call that returns to an address of the old build.
+    pub returns: HashMap<LinkAddress, Callee>,
 }
 
 impl<'a> View<'a> {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use crate::plan::abi;
 use crate::plan::blocker::Blocker;
+use crate::plan::compare::functions::position;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use crate::program::code::FunctionId;
 
 /// A blocker for each constructor of the new program that the old one lacks, or that does something else now.
 pub fn changed(view: &View<'_>) -> Vec<Blocker> {
@@ -18,8 +19,9 @@ pub fn changed(view: &View<'_>) -> Vec<Blocker> {
             blockers.push(blocker(view, entry, "is in no known function".to_owned()));
             continue;
         };
-        let mut seen = HashSet::new();
-        if let Some(changed) = first_changed(view, function, &unchanged, &mut seen) {
+        let closure = view.code.new_calls.closure([FunctionId(function as u32)]);
+        let mut called = std::iter::once(function).chain(closure.functions.iter().map(|id| position(*id)));
+        if let Some(changed) = called.find(|index| !unchanged.contains(index)) {
             let name = &view.sides.new.functions.list()[changed].identity.name;
             let change = match (changed == function, is_paired(view, changed)) {
                 (true, false) => "is new".to_owned(),
@@ -50,41 +52,6 @@ fn unchanged_functions(view: &View<'_>) -> HashSet<usize> {
 
 fn is_paired(view: &View<'_>, function: usize) -> bool {
     view.sides.functions.iter().any(|partner| partner.one() == Some(function))
-}
-
-/// The first function among `function` and all that it calls directly which is not unchanged.
-fn first_changed(view: &View<'_>, function: usize, unchanged: &HashSet<usize>, seen: &mut HashSet<usize>) -> Option<usize> {
-    let mut open = vec![function];
-    while let Some(next) = open.pop() {
-        if !seen.insert(next) {
-            continue;
-        }
-        if !unchanged.contains(&next) {
-            return Some(next);
-        }
-        open.extend(callees(view, next));
-    }
-    None
-}
-
-/// Functions that `function` of the new build calls or jumps to directly.
-fn callees(view: &View<'_>, function: usize) -> Vec<usize> {
-    let functions = &view.sides.new.functions;
-    let mut found = Vec::new();
-    for (start, length) in &functions.list()[function].ranges {
-        let Some(bytes) = view.new.elf.file_bytes(*start, *length) else { continue };
-        let mut decoder = Decoder::with_ip(64, bytes, start.0, DecoderOptions::NONE);
-        while decoder.can_decode() {
-            let instruction = decoder.decode();
-            if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::UnconditionalBranch)
-                && let Some((callee, _)) = functions.containing(LinkAddress(instruction.near_branch_target()))
-                && callee != function
-            {
-                found.push(callee);
-            }
-        }
-    }
-    found
 }
 
 fn blocker(view: &View<'_>, entry: LinkAddress, change: String) -> Blocker {

@@ -1,12 +1,9 @@
-//! The functions of one build by address: of debug information, of the symbol table where that says nothing.
+//! The functions of one build by address.
 
-use std::collections::HashMap;
-
-use super::pairs::{Identity, without_numbers};
-use crate::plan::abi;
+use super::pairs::Identity;
 use crate::program::address::LinkAddress;
-use crate::program::dwarf::Function;
-use crate::program::elf::Symbol;
+use crate::program::code::{CodeImage, FunctionId};
+use crate::program::dwarf::DebugInfo;
 
 /// A function with code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,70 +14,37 @@ pub struct Code {
     pub entry: LinkAddress,
     /// Code ranges as (start, length), the entry's first.
     pub ranges: Vec<(LinkAddress, u64)>,
-    /// Source file and line of its declaration.
+    /// Source file and line of its declaration; the line is 0 when not known.
     pub declared: (String, u64),
-    /// Its number in the debug information; `None` when only the symbol table knows it.
-    pub number: Option<usize>,
 }
 
-/// Functions, and which of them holds an address.
+/// Functions, and which of them holds an address. Positions are [`FunctionId`]s.
 #[derive(Clone, Debug, Default)]
 pub struct Functions {
     list: Vec<Code>,
     /// (start, end, function) by ascending start.
     ranges: Vec<(LinkAddress, LinkAddress, usize)>,
-    entries: HashMap<LinkAddress, usize>,
 }
 
 impl Functions {
     /// The functions of a build.
-    pub fn read(functions: &[Function], symbols: &[Symbol]) -> Self {
+    pub fn read(image: &CodeImage<'_>, debug: &DebugInfo) -> Self {
         let mut found = Self::default();
-        let names = clone_names(symbols);
-        for (number, function) in functions.iter().enumerate() {
-            let Some((entry, _)) = function.ranges.first().copied().filter(|range| range.1 != 0) else { continue };
-            let plain = function.linkage_name.clone().unwrap_or_else(|| function.name.clone());
-            let identity = Identity {
-                name: names.get(&entry).cloned().unwrap_or(plain),
-                unit: function.unit.clone(),
-                function: None,
-                external: function.external,
-            };
-            let ranges = function.ranges.clone();
-            found.add(Code { identity, entry, ranges, declared: function.declared.clone(), number: Some(number) });
-        }
-        for symbol in symbols.iter().filter(|symbol| is_code(symbol)) {
-            let identity = Identity {
-                name: without_numbers(&symbol.name),
-                unit: symbol.file.clone().unwrap_or_default(),
-                function: None,
-                external: symbol.binding != abi::STB_LOCAL,
-            };
-            if found.containing(symbol.address).is_some() {
-                continue;
-            }
-            let declared = (identity.unit.clone(), 0);
-            // Hand-written code may have no size; its entry is known all the same.
-            let ranges = vec![(symbol.address, symbol.size.max(1))];
-            found.add(Code { identity, entry: symbol.address, ranges, declared, number: None });
+        for (id, function) in image.inventory().iter() {
+            let described = function.debug.first().and_then(|index| debug.functions.get(*index));
+            let unit = function.unit.clone().unwrap_or_default();
+            let ranges: Vec<_> = function.parts.iter().map(|part| (part.start, part.size)).collect();
+            let index = position(id);
+            found.ranges.extend(ranges.iter().map(|(start, length)| (*start, start.offset(*length), index)));
+            found.list.push(Code {
+                declared: described.map_or_else(|| (unit.clone(), 0), |described| described.declared.clone()),
+                identity: Identity { name: function.full_name(), unit, function: None, external: function.external },
+                entry: function.entry(),
+                ranges,
+            });
         }
         found.ranges.sort_unstable();
         found
-    }
-
-    fn add(&mut self, code: Code) {
-        // Identical functions may have been folded into one: the first keeps the entry.
-        if self.entries.contains_key(&code.entry) {
-            return;
-        }
-        let index = self.list.len();
-        self.entries.insert(code.entry, index);
-        for (start, length) in &code.ranges {
-            let range = (*start, start.offset(*length), index);
-            let at = self.ranges.partition_point(|other| other.0 <= range.0);
-            self.ranges.insert(at, range);
-        }
-        self.list.push(code);
     }
 
     /// All of them.
@@ -90,7 +54,8 @@ impl Functions {
 
     /// The function whose entry is `address`.
     pub fn at_entry(&self, address: LinkAddress) -> Option<usize> {
-        self.entries.get(&address).copied()
+        let (function, _) = self.containing(address)?;
+        (self.list[function].entry == address).then_some(function)
     }
 
     /// The function that holds `address`, with the start of its range there.
@@ -108,15 +73,7 @@ impl Functions {
     }
 }
 
-fn is_code(symbol: &Symbol) -> bool {
-    matches!(symbol.kind, abi::STT_FUNC | abi::STT_GNU_IFUNC) && symbol.section < object::elf::SHN_LORESERVE
-}
-
-/// Names of clones (`f.constprop`, `f.part`) by entry: debug information calls them like the function that they come from.
-fn clone_names(symbols: &[Symbol]) -> HashMap<LinkAddress, String> {
-    let clones = symbols.iter().filter(|symbol| is_code(symbol) && symbol.name.trim_start_matches('.').contains('.'));
-    clones
-        .map(|symbol| (symbol.address, without_numbers(&symbol.name)))
-        .filter(|(_, name)| name.trim_start_matches('.').contains('.'))
-        .collect()
+/// Position of a function in the lists of its build.
+pub fn position(id: FunctionId) -> usize {
+    id.0 as usize
 }

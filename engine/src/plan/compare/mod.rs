@@ -51,8 +51,8 @@ pub struct Comparison {
 impl Comparison {
     /// Compares two builds.
     pub fn new(old: &Build, new: &Build) -> Self {
-        let sides = Sides::new(old, new);
-        let code = code::compare(old, new, &sides);
+        let mut sides = Sides::new(old, new);
+        let code = code::compare(old, new, &mut sides);
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
         let same_initialiser = same_initialisers(&View { old, new, sides: &sides, code: &code });
         let mut blockers = kinds(old, new);

@@ -29,11 +29,10 @@ impl Side {
     fn read(build: &Build) -> Self {
         let (elf, debug) = (&build.elf, &build.debug);
         let (objects, locals) = Objects::read(elf, &elf.symbols, &debug.variables, &debug.types);
-        let functions = Functions::read(&debug.functions, &elf.symbols);
         let strings = Strings::read(elf, &objects);
         let mut relocations: Vec<_> = (0u32..).zip(&elf.relocations).map(|(index, entry)| (entry.address, index)).collect();
         relocations.sort_unstable();
-        Self { objects, locals, functions, strings, relocations }
+        Self { objects, locals, functions: Functions::default(), strings, relocations }
     }
 
     /// The dynamic relocations of `length` bytes from `start` on, ascending.
@@ -67,16 +66,13 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Reads and pairs two builds.
+    /// Reads two builds and pairs their variables. Functions follow when code is compared.
     pub fn new(old: &Build, new: &Build) -> Self {
+        let units = UnitMap::new(unit_names(old), unit_names(new));
         let (old, new) = (Side::read(old), Side::read(new));
-        let units = UnitMap::new(unit_names(&old), unit_names(&new));
         let objects = pair(&identities(old.objects.list()), &identities(new.objects.list()), &units);
         let locals = pair(&identities(old.locals.list()), &identities(new.locals.list()), &units);
-        let codes = |side: &Side| side.functions.list().iter().map(|code| code.identity.clone()).collect::<Vec<_>>();
-        let (from, to) = (codes(&old), codes(&new));
-        let functions = pair(&from.iter().collect::<Vec<_>>(), &to.iter().collect::<Vec<_>>(), &units);
-        Self { old, new, objects, locals, functions }
+        Self { old, new, objects, locals, functions: Vec::new() }
     }
 }
 
@@ -84,8 +80,7 @@ fn identities(objects: &[Object]) -> Vec<&Identity> {
     objects.iter().map(|object| &object.identity).collect()
 }
 
-fn unit_names(side: &Side) -> impl Iterator<Item = &str> {
-    let functions = side.functions.list().iter().map(|code| code.identity.unit.as_str());
-    let objects = side.objects.list().iter().chain(side.locals.list()).map(|object| object.identity.unit.as_str());
-    functions.chain(objects).filter(|unit| !unit.is_empty())
+fn unit_names(build: &Build) -> impl Iterator<Item = &str> {
+    let functions = build.debug.functions.iter().map(|function| function.unit.as_str());
+    functions.chain(build.debug.variables.iter().map(|variable| variable.unit.as_str())).filter(|unit| !unit.is_empty())
 }
