@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::Program;
 use dsu_engine::plan::rewrite::{Report, Rewrite};
 use dsu_engine::tracee::target::Target;
-use dsu_engine::update::capture::{self, Captured, Facts};
+use dsu_engine::update::capture::{self, Captured, Facts, Purpose};
 use dsu_engine::update::journal::Journal;
 use dsu_engine::update::timeline::Timeline;
 use dsu_engine::update::transaction::Transaction;
@@ -46,7 +46,7 @@ fn go_through(pid: i32, directory: &std::path::Path) -> f64 {
     timeline.pause();
     let mut borrowed = target.stop(Instant::now() + Duration::from_secs(5)).unwrap().borrow().unwrap();
     timeline.mark("stop");
-    let captured = capture::capture(&mut borrowed, &facts()).unwrap();
+    let captured = capture::capture(&mut borrowed, &facts(), Purpose::Update).unwrap();
     timeline.mark("capture");
     assert_eq!(captured.obstacles, []);
     let rewrite = identity(&captured);
@@ -56,7 +56,6 @@ fn go_through(pid: i32, directory: &std::path::Path) -> f64 {
         rewrite: &rewrite,
         new_program: &exe,
         old_program: &exe,
-        close_on_exec: Vec::new(),
         journal: &journal,
         stopped_at: Instant::now(),
         start_time: 0,

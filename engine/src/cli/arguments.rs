@@ -50,6 +50,9 @@ Examples:
 
 An image holds every secret of the process: it is written with mode 0600; keep it so.")]
     Checkpoint(CheckpointArguments),
+    /// Start a process from an image, with the PID and the threads it had
+    #[command(after_help = "Example:\n  dsu restore kvd.dsu")]
+    Restore(RestoreArguments),
     /// Move a running process to a new build of its program
     #[command(after_help = "\
 Examples:
@@ -80,7 +83,7 @@ impl Command {
             Command::Update(arguments) => Some(arguments.pair.pid),
             Command::Plan(arguments) => Some(arguments.pair.pid),
             Command::Recover(arguments) => Some(arguments.pid),
-            Command::Doctor(_) | Command::Inspect(_) | Command::Verify(_) => None,
+            Command::Doctor(_) | Command::Restore(_) | Command::Inspect(_) | Command::Verify(_) => None,
         }
     }
 }
@@ -116,6 +119,14 @@ pub enum Afterwards {
     Stop,
     /// It is killed, so that it can be restored from the image
     Kill,
+}
+
+/// Arguments of `dsu restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
 }
 
 /// Arguments of `dsu update`.

@@ -45,6 +45,7 @@ fn execute(arguments: &Arguments) -> Ending {
     match &arguments.command {
         Command::Doctor(arguments) => commands::doctor::run(arguments),
         Command::Checkpoint(arguments) => commands::checkpoint::run(arguments, progress()),
+        Command::Restore(arguments) => commands::restore::run(arguments, progress()),
         Command::Update(arguments) => commands::update::run(arguments, progress()),
         Command::Plan(arguments) => commands::plan::run(arguments, progress()),
         Command::Recover(arguments) => commands::recover::run(arguments, progress()),

@@ -92,6 +92,11 @@ impl Borrowed {
         self.stopped().shared_pending()
     }
 
+    /// Descriptors that the engine has in the target.
+    pub fn own_descriptors(&self) -> Vec<RawFd> {
+        self.channel.iter().map(Channel::theirs).collect()
+    }
+
     /// Every mapping that the engine made in the target, to be left out of what is captured.
     pub fn scratch_mapping(&self) -> RunRange {
         self.scratch

@@ -16,21 +16,32 @@ use super::ticker::Ticker;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Starts a process with the given PID in a session of its own, if `session`, else in a process group of its own, and empties
-/// it. `stub` is linked at the start of `site`. EEXIST says that the PID is taken.
-pub fn spawn(pid: i32, session: bool, stub: BorrowedFd<'_>, site: RunRange) -> Result<Emptied, TraceeError> {
+/// What a fresh process is among others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parentage {
+    /// Whether it leads a session of its own, or only a process group.
+    pub leads_session: bool,
+}
+
+/// Ends a process of [`spawn`] that could not be finished.
+pub fn discard(pid: i32) {
+    // SAFETY: kill and waitpid take plain numbers and a null status; the process is our child.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        while libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) == -1 && Errno::last() == Errno::EINTR {}
+    }
+}
+
+/// Starts a process with the given PID and empties it. `stub` is linked at the start of `site`. EEXIST says that the PID is taken.
+pub fn spawn(pid: i32, parentage: Parentage, stub: BorrowedFd<'_>, site: RunRange) -> Result<Emptied, TraceeError> {
     let ticker = Ticker::start().map_err(|source| TraceeError::Call { call: "timer_create", tid: pid, source })?;
     let (go, ours) = pipe().map_err(|source| TraceeError::Call { call: "pipe2", tid: pid, source })?;
-    fork_into_stub(pid, session, stub, &go)?;
+    fork_into_stub(pid, parentage.leads_session, stub, &go)?;
     drop(go);
     match drive(pid, ours, site, ticker) {
         Ok(emptied) => Ok(emptied),
         Err(error) => {
-            // SAFETY: kill and waitpid take plain numbers and a null status; the process is our child.
-            unsafe {
-                libc::kill(pid, libc::SIGKILL);
-                libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL);
-            }
+            discard(pid);
             Err(error)
         }
     }

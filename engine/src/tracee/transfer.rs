@@ -76,6 +76,11 @@ impl Channel {
         Ok(control[16..].chunks_exact(4).map(|n| i32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect())
     }
 
+    /// Number of the tracee's end.
+    pub fn theirs(&self) -> RawFd {
+        self.theirs
+    }
+
     /// Closes the tracee's end.
     pub fn close(self, injector: &mut dyn Injector) -> Result<(), TraceeError> {
         injector.leader_call("close", libc::SYS_close, &[self.theirs as u64]).map(drop)

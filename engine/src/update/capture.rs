@@ -2,9 +2,10 @@
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::{
-    AddressSpace, Descriptors, Generation, Host, Manifest, ProcessSignals, ProgramId, Snapshot, Thread, Tree,
+    AddressSpace, Descriptors, Generation, Host, Manifest, Module, ProcessSignals, ProgramId, Snapshot, Thread, Tree,
 };
 
+use crate::plan::generations;
 use crate::resources::memory::{OwnPages, Scanner};
 use crate::resources::{self, Obstacle, ResourceError, Status};
 use crate::tracee::borrowed::Borrowed;
@@ -19,6 +20,8 @@ pub struct Captured {
     pub snapshot: Snapshot,
     /// Private pages that have bytes of their own.
     pub own_pages: OwnPages,
+    /// Pages of shared memory that only the image of a durable capture holds.
+    pub shared_pages: Vec<RunRange>,
     /// What cannot be carried.
     pub obstacles: Vec<Obstacle>,
 }
@@ -32,8 +35,17 @@ pub struct Facts {
     pub host: Host,
 }
 
+/// What a capture is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The same process goes on: what an exec keeps need not be recorded whole.
+    Update,
+    /// The image must stand alone: contents of memfds and shared memory, options of sockets.
+    Durable,
+}
+
 /// Captures a stopped process.
-pub fn capture(borrowed: &mut Borrowed, facts: &Facts) -> Result<Captured, ResourceError> {
+pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Result<Captured, ResourceError> {
     let pid = borrowed.memory().pid();
     let tids = borrowed.threads().to_vec();
     let statuses = tids.iter().map(|tid| Status::read(pid, *tid)).collect::<Result<Vec<_>, _>>()?;
@@ -64,6 +76,15 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts) -> Result<Captured, Resou
     };
     let timers = resources::timers::capture(borrowed)?;
     obstacles.extend(resources::timers::blockers(&timers, resources::timers::Path::Hot));
+    let descriptors = capture_descriptors(borrowed, purpose)?;
+    obstacles.extend(resources::descriptors::blockers_of_exec(&descriptors));
+    let limits = resources::limits::read_limits(pid)?;
+    obstacles.extend(resources::memory::blockers_of_locks(&mappings, &limits, &credentials));
+    let shared_pages = match purpose {
+        Purpose::Update => Vec::new(),
+        Purpose::Durable => resources::memory::scan_shared(pid, &mappings)?,
+    };
+    let generation = generation(borrowed, &modules);
     let snapshot = Snapshot {
         manifest: manifest(facts, &threads),
         tree: Tree { processes: vec![process] },
@@ -72,12 +93,33 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts) -> Result<Captured, Resou
         threads,
         signals: vec![signals],
         timers: vec![timers],
-        descriptors: Descriptors::default(),
+        descriptors,
         credentials: vec![credentials],
-        limits: vec![resources::limits::read_limits(pid)?],
-        generations: vec![Generation::default()],
+        limits: vec![limits],
+        generations: vec![generation],
     };
-    Ok(Captured { snapshot, own_pages, obstacles })
+    Ok(Captured { snapshot, own_pages, shared_pages, obstacles })
+}
+
+fn capture_descriptors(borrowed: &mut Borrowed, purpose: Purpose) -> Result<Descriptors, ResourceError> {
+    let pid = borrowed.memory().pid();
+    let engine = borrowed.own_descriptors();
+    let mut duplicate = |number| borrowed.export(number);
+    resources::descriptors::capture(&mut resources::descriptors::CaptureRequest {
+        pid,
+        engine: &engine,
+        durable: purpose == Purpose::Durable,
+        duplicate: &mut duplicate,
+    })
+}
+
+/// What earlier updates left behind the program, if it was ever updated.
+fn generation(borrowed: &Borrowed, modules: &[Module]) -> Generation {
+    let Some(program) = modules.first() else { return Generation::default() };
+    let mut bytes = vec![0; generations::RECORD_ROOM as usize];
+    let read = borrowed.memory().read_fast(generations::annex_start(program.range), &mut bytes);
+    // A damaged or newer record is the planner's to refuse; an image records what can be read.
+    read.ok().and_then(|()| generations::decode(&bytes).ok()).map_or_else(Generation::default, |record| record.generation)
 }
 
 /// Where ptrace puts the enabled components in an XSAVE area (`arch/x86/include/asm/user.h`).

@@ -85,6 +85,23 @@ pub enum UpdateError {
         #[source]
         source: Box<dsu_formats::image::ImageError>,
     },
+    /// An image whose parts do not fit together.
+    #[error("the image {path} does not hold together: {}", .findings.first().map_or("it has more than one process", String::as_str))]
+    Unsound {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What a verification found.
+        findings: Vec<String>,
+    },
+    /// A process could not be made from an image; what there was of it never ran and is gone.
+    #[error("process {pid} could not be restored")]
+    NotRestored {
+        /// The PID that it would have had.
+        pid: i32,
+        /// Cause.
+        #[source]
+        source: Box<VesselError>,
+    },
     /// The process ended meanwhile.
     #[error("process {pid} ended during the update")]
     Lost {

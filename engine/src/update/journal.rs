@@ -33,8 +33,6 @@ pub struct JournalV1 {
     pub own_pages: Vec<RunRange>,
     /// Guards inside mappings.
     pub guards: Vec<RunRange>,
-    /// Descriptors whose close-on-exec flag was taken off.
-    pub close_on_exec: Vec<i32>,
 }
 
 /// The journal of one process.

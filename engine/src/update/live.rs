@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use super::capture::{self, Captured};
+use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
+use super::image::{self, Pieces};
 use super::journal::Journal;
 use super::lock::ProcessLock;
-use super::operation::{Observer, PlanRequest, Planned, UpdateOutcome, UpdateRequest, Updated};
+use super::operation::{ImageSummary, Observer, PlanRequest, Planned, UpdateOutcome, UpdateRequest, Updated};
 use super::planner::Planner;
 use super::prepare::{self, Builds, Running};
 use super::timeline::Timeline;
-use super::transaction::Transaction;
+use super::transaction::{OldMemory, Transaction};
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
+use crate::tracee::inject::Injector;
 use crate::tracee::target::Target;
 
 /// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
@@ -24,8 +26,10 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(3);
 
 /// Moves a process to a new build.
 pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<UpdateOutcome, UpdateError> {
+    let target = Target::open(request.pid)?;
     let lock = ProcessLock::acquire(request.pid)?;
-    let (target, mut subject) = Subject::open(request.pid, &request.program, &request.debug_directories, observer)?;
+    let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
+    let mut subject = Subject::open(&target, &request.program, &request.debug_directories, purpose, observer)?;
     let same = subject.builds.are_same();
     if same && !request.force {
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
@@ -39,13 +43,18 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         rewrite: &planned.rewrite,
         new_program: if same { &subject.running.file } else { &subject.builds.new_file },
         old_program: &subject.running.file,
-        close_on_exec: close_on_exec(&planned.captured),
         journal: &journal,
         stopped_at: planned.stopped_at,
         start_time: prepare::start_time(request.pid)?,
     };
+    let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
     let old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    let (image, later_failure) = match keep_image(request, &planned.captured, &old_memory, &shared) {
+        Ok(image) => (image, None),
+        Err(error) => (None, Some(Box::new(error))),
+    };
     drop(old_memory);
+    subject.timeline.mark("tidy up");
     let captured = &planned.captured.snapshot;
     Ok(UpdateOutcome::Updated(Box::new(Updated {
         pid: request.pid,
@@ -58,15 +67,27 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         pause_ms: subject.timeline.pause_ms(),
         steps: subject.timeline.steps().to_vec(),
         attempts: planned.attempts,
-        image: None,
-        later_failure: None,
+        image,
+        later_failure,
     })))
+}
+
+/// Writes the image of the old process from the holder, while the new one already runs.
+fn keep_image(
+    request: &UpdateRequest,
+    captured: &Captured,
+    old: &OldMemory,
+    shared: &Pieces,
+) -> Result<Option<ImageSummary>, UpdateError> {
+    let (Some(path), Some(holder)) = (&request.keep_image, old.holder()) else { return Ok(None) };
+    image::write(path, &captured.snapshot, holder.memory(), &image::saved_ranges(captured), shared).map(Some)
 }
 
 /// Plans an update and changes nothing.
 pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
+    let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
-    let (target, mut subject) = Subject::open(request.pid, &request.program, &request.debug_directories, observer)?;
+    let mut subject = Subject::open(&target, &request.program, &request.debug_directories, Purpose::Update, observer)?;
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     drop(planned.borrowed.give_back()?.resume());
     subject.timeline.mark("let go");
@@ -87,11 +108,11 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
 
 /// A process with both builds, read and compared while it runs.
 struct Subject {
-    pid: i32,
     running: Running,
     builds: Builds,
     facts: capture::Facts,
     planner: Planner,
+    purpose: Purpose,
     timeline: Timeline,
 }
 
@@ -106,23 +127,24 @@ struct Ready {
 
 impl Subject {
     fn open(
-        pid: i32,
+        target: &Target,
         program: &std::path::Path,
         debug_directories: &[std::path::PathBuf],
+        purpose: Purpose,
         observer: &mut dyn Observer,
-    ) -> Result<(Target, Self), UpdateError> {
+    ) -> Result<Self, UpdateError> {
         let mut timeline = Timeline::start();
-        let target = Target::open(pid)?;
+        let pid = target.pid();
         let running = Running::open(pid)?;
         observer.step("read programs");
         let mut search = DebugSearch::default();
         search.directories.extend_from_slice(debug_directories);
         let builds = Builds::open(&running, program, &search)?;
         timeline.mark("read programs");
-        let facts = prepare::facts(&target, &running, builds.old.elf.build_id.clone())?;
+        let facts = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
         let planner = Planner::new(pid, &running, &builds)?;
         timeline.mark("compare programs");
-        Ok((target, Self { pid, running, builds, facts, planner, timeline }))
+        Ok(Self { running, builds, facts, planner, purpose, timeline })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.
@@ -136,7 +158,7 @@ impl Subject {
             let stopped = target.stop(stopped_at + STOP_LIMIT)?;
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
-            let captured = capture::capture(&mut borrowed, &self.facts)?;
+            let captured = capture::capture(&mut borrowed, &self.facts, self.purpose)?;
             self.timeline.mark("capture");
             let planned = self.planner.plan(&borrowed, &captured, &self.builds);
             self.timeline.mark("plan");
@@ -156,11 +178,4 @@ impl Subject {
             std::thread::sleep(BETWEEN_TRIES);
         }
     }
-}
-
-fn close_on_exec(captured: &Captured) -> Vec<i32> {
-    let table = captured.snapshot.descriptors.tables.first();
-    table.map_or(Vec::new(), |table| {
-        table.descriptors.iter().filter(|entry| entry.close_on_exec).map(|entry| entry.number).collect()
-    })
 }

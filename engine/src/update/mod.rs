@@ -5,7 +5,9 @@
 
 pub mod capture;
 pub mod checkpoint;
+mod cold;
 pub mod error;
+mod image;
 pub mod journal;
 mod libraries;
 pub mod live;
@@ -16,5 +18,6 @@ pub mod phase;
 mod planner;
 pub mod prepare;
 pub mod recover;
+pub mod restore;
 pub mod timeline;
 pub mod transaction;

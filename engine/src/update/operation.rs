@@ -7,6 +7,7 @@ pub use super::checkpoint::checkpoint;
 use super::error::UpdateError;
 pub use super::live::{plan, update};
 pub use super::recover::recover;
+pub use super::restore::restore;
 use super::timeline::Step;
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Report;

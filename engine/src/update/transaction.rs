@@ -13,6 +13,7 @@ use super::journal::{Journal, JournalV1};
 use super::phase::Phase;
 use super::timeline::Timeline;
 use crate::plan::rewrite::Rewrite;
+use crate::resources::descriptors::close_on_exec_numbers;
 use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::{self, Emptied};
 use crate::tracee::error::TraceeError;
@@ -37,8 +38,6 @@ pub struct Transaction<'a> {
     pub new_program: &'a File,
     /// The program that runs, for the way back.
     pub old_program: &'a File,
-    /// Close-on-exec descriptors of the process.
-    pub close_on_exec: Vec<i32>,
     /// Where the journal goes.
     pub journal: &'a Journal,
     /// When the process was stopped.
@@ -120,8 +119,8 @@ impl Transaction<'_> {
     fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
         pass(Phase::Planned)?;
         let leader = borrowed.threads()[0];
-        for number in &self.close_on_exec {
-            let flags = |flags: i32| vec![*number as u64, libc::F_SETFD as u64, flags as u64];
+        for number in close_on_exec_numbers(&self.captured.snapshot.descriptors) {
+            let flags = |flags: i32| vec![number as u64, libc::F_SETFD as u64, flags as u64];
             let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC) };
             borrowed.call_undoable(leader, "fcntl", libc::SYS_fcntl, &flags(0), &undo).map_err(UpdateError::given_up)?;
         }
@@ -147,7 +146,6 @@ impl Transaction<'_> {
             site: prepared.site,
             own_pages: self.captured.own_pages.runs.clone(),
             guards: self.captured.own_pages.guards.clone(),
-            close_on_exec: self.close_on_exec.clone(),
         };
         let written = self
             .journal
@@ -244,7 +242,7 @@ impl Transaction<'_> {
                 resolvers: &[],
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, close_on_exec: &self.close_on_exec },
+                origin: Origin::Hot { stopped_at: self.stopped_at, before: &self.captured.snapshot.descriptors },
             },
         )
     }
@@ -263,7 +261,7 @@ impl Transaction<'_> {
                 resolvers: &rewrite.resolvers,
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, close_on_exec: &self.close_on_exec },
+                origin: Origin::Hot { stopped_at: self.stopped_at, before: &self.captured.snapshot.descriptors },
             },
         )
     }

@@ -18,6 +18,7 @@ type Key = (u64, u64, bool);
 #[derive(Debug, Default)]
 pub struct MappedFiles {
     files: HashMap<Key, File>,
+    memory_files: HashMap<u64, File>,
 }
 
 impl MappedFiles {
@@ -45,8 +46,27 @@ impl MappedFiles {
         Ok(())
     }
 
+    /// Takes a file that was opened for `mapping`.
+    pub fn add(&mut self, mapping: &Mapping, file: File) {
+        if let Some(key) = key(mapping) {
+            self.files.insert(key, file);
+        }
+    }
+
+    /// Takes a memory file that was made anew; mappings name it by the inode of the old one, whatever its device.
+    pub fn add_memory_file(&mut self, inode: u64, file: &File) -> std::io::Result<()> {
+        self.memory_files.insert(inode, file.try_clone()?);
+        Ok(())
+    }
+
     /// The file of a mapping.
     pub fn get(&self, mapping: &Mapping) -> Option<BorrowedFd<'_>> {
+        if let Backing::File { path, inode, .. } = &mapping.backing
+            && path.starts_with(b"/memfd:")
+            && let Some(file) = self.memory_files.get(inode)
+        {
+            return Some(file.as_fd());
+        }
         self.files.get(&key(mapping)?).map(AsFd::as_fd)
     }
 }

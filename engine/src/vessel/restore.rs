@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::{Protection, Snapshot};
+use dsu_formats::model::latest::{Descriptors, Protection, Snapshot};
 
 use super::error::VesselError;
 use super::files::MappedFiles;
@@ -12,6 +12,8 @@ use super::pages::PageProvider;
 use super::{fill, mapping, threads, verify};
 use crate::plan::rewrite::{Contents, Patch, Resolver};
 use crate::resources;
+use crate::resources::descriptors::Placed;
+use crate::resources::timers::Path;
 use crate::tracee::emptied::Emptied;
 use crate::tracee::fault;
 use crate::tracee::inject::Injector;
@@ -50,24 +52,26 @@ pub enum Origin<'a> {
     Hot {
         /// When the process was stopped: timers have run on since.
         stopped_at: Instant,
-        /// Descriptors that are close-on-exec but had to survive the exec.
-        close_on_exec: &'a [i32],
+        /// The descriptors before the exec, whose epolls may hold other words than the snapshot's.
+        before: &'a Descriptors,
+    },
+    /// A fresh process, which has nothing of the image's.
+    Cold {
+        /// Descriptions that were brought in for every descriptor of the image.
+        descriptors: &'a Placed,
     },
 }
 
 /// Fills `vessel`, which is empty or was emptied again, and returns the states that its threads will go on with.
 pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalState>, VesselError> {
     let snapshot = what.snapshot;
-    let Some(((process, space), (signals, credentials))) = snapshot
-        .tree
-        .processes
-        .first()
-        .zip(snapshot.address_spaces.first())
-        .zip(snapshot.signals.first().zip(snapshot.credentials.first()))
-    else {
+    let Some((space, signals)) = snapshot.address_spaces.first().zip(snapshot.signals.first()) else {
         return Err(VesselError::Mismatch { what: "the image", expected: "one process".into(), found: "none".into() });
     };
     step("map")?;
+    // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
+    // `replace_mm_exe_file`), and on the way back that may be this very file.
+    give_back_layout(vessel, what)?;
     mapping::map_all(vessel, &space.mappings, what.files)?;
     step("fill")?;
     fill::fill(vessel, &space.mappings, &what.pages)?;
@@ -80,27 +84,60 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     step("give-back")?;
     resources::memory::give_back_guards(vessel, what.guards)?;
     resources::memory::give_back_flags(vessel, &space.mappings)?;
-    give_back_layout(vessel, what)?;
     resources::signals::give_back(vessel, signals)?;
     step("threads")?;
     threads::create(vessel, &snapshot.threads)?;
     match &what.origin {
-        Origin::Hot { stopped_at, close_on_exec } => {
-            for number in *close_on_exec {
-                let arguments = [*number as u64, libc::F_SETFD as u64, libc::FD_CLOEXEC as u64];
-                vessel.leader_call("fcntl", libc::SYS_fcntl, &arguments)?;
-            }
-            threads::give_back(vessel, &snapshot.threads, credentials)?;
-            if let Some(timers) = snapshot.timers.first() {
-                resources::timers::give_back(vessel, timers, stopped_at.elapsed())?;
-            }
-            resources::process::give_back(vessel, process)?;
-            vessel.close_channel()?;
-        }
+        Origin::Hot { stopped_at, before } => hot(vessel, snapshot, before, stopped_at.elapsed())?,
+        Origin::Cold { descriptors } => cold(vessel, snapshot, descriptors)?,
+    }
+    if space.lock_future {
+        resources::memory::give_back_lock_future(vessel)?;
     }
     step("verify")?;
     verify::mappings(vessel, &space.mappings)?;
     Ok(threads::final_states(&snapshot.threads))
+}
+
+/// What the exec took of the same process.
+fn hot(vessel: &mut Emptied, snapshot: &Snapshot, before: &Descriptors, stopped_for: Duration) -> Result<(), VesselError> {
+    let found = &snapshot.descriptors;
+    resources::descriptors::give_back_close_on_exec(vessel, found)?;
+    resources::descriptors::give_back_owners(vessel, found, Path::Hot)?;
+    resources::descriptors::rewrite_words(vessel, before, found)?;
+    if let Some(credentials) = snapshot.credentials.first() {
+        threads::give_back(vessel, &snapshot.threads, credentials)?;
+    }
+    if let Some(timers) = snapshot.timers.first() {
+        resources::timers::give_back(vessel, timers, stopped_for)?;
+    }
+    if let Some(process) = snapshot.tree.processes.first() {
+        resources::process::give_back(vessel, process)?;
+    }
+    Ok(vessel.close_channel()?)
+}
+
+/// What only a fresh process lacks. Credentials come late, since the steps before them need the engine's.
+fn cold(vessel: &mut Emptied, snapshot: &Snapshot, descriptors: &Placed) -> Result<(), VesselError> {
+    let Some(process) = snapshot.tree.processes.first() else { return Ok(()) };
+    resources::filesystem::restore(vessel, &process.filesystem)?;
+    vessel.close_channel()?;
+    resources::descriptors::settle(vessel, &snapshot.descriptors, descriptors)?;
+    if let Some(signals) = snapshot.signals.first() {
+        threads::queue_for_process(vessel, &signals.pending)?;
+    }
+    if let Some(limits) = snapshot.limits.first() {
+        resources::limits::restore(vessel, limits)?;
+    }
+    if let Some(credentials) = snapshot.credentials.first() {
+        threads::restore(vessel, &snapshot.threads, credentials)?;
+    }
+    resources::descriptors::give_back_owners(vessel, &snapshot.descriptors, Path::Cold)?;
+    if let Some(timers) = snapshot.timers.first() {
+        resources::timers::give_back(vessel, timers, Duration::ZERO)?;
+        resources::timers::restore_interval(vessel, timers)?;
+    }
+    Ok(resources::process::restore(vessel, process)?)
 }
 
 fn give_back_layout(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {

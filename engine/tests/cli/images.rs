@@ -25,7 +25,7 @@ fn assert_unreadable(path: &Path, name: &str, facts: &[&str]) {
     let path = path.to_str().unwrap();
     let mut facts = facts.to_vec();
     facts.push(path);
-    for command in ["inspect", "verify"] {
+    for command in ["inspect", "verify", "restore"] {
         assert_fails(&[command, path], 1, name, &facts);
     }
 }

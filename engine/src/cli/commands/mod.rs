@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod inspect;
 pub mod plan;
 pub mod recover;
+pub mod restore;
 pub mod update;
 pub mod verify;
 

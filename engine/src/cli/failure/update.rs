@@ -71,6 +71,12 @@ impl Sorted for UpdateError {
             UpdateError::Parked { pid, .. } => Verdict::new(Exit::Parked, "parked", format!("`dsu recover --pid {pid}`")),
             UpdateError::StillParked { source, .. } => Verdict { exit: Exit::Parked, ..source.verdict(subject) },
             UpdateError::Image { source, .. } => source.verdict(subject),
+            UpdateError::Unsound { path, .. } => Verdict::new(
+                Exit::Failed,
+                "unsound-image",
+                format!("`dsu verify {}` lists everything that does not fit", path.display()),
+            ),
+            UpdateError::NotRestored { source, .. } => source.verdict(subject),
             UpdateError::Lost { pid, .. } => Verdict::new(
                 Exit::Failed,
                 "process-ended",

@@ -85,8 +85,11 @@ impl CallGraph {
                     TailPath::None
                 }
             }
-            Callee::Indirect if self.taken.contains(&frame) && before.len() == 1 => TailPath::Direct,
-            Callee::Indirect => TailPath::Pointer(self.entered_by_pointer(&before, frame)),
+            Callee::Indirect => match (self.entered_by_pointer(&before, frame), self.taken.contains(&frame)) {
+                (between, true) if between.is_empty() => TailPath::Direct,
+                (between, false) if between.is_empty() => TailPath::None,
+                (between, _) => TailPath::Pointer(between),
+            },
             Callee::Import(_) | Callee::Selected(_) => TailPath::External,
             Callee::Unknown(_) => TailPath::None,
         }

@@ -85,6 +85,8 @@ pub enum Reason {
     Boundary,
     /// Writable data without a name.
     Unnamed,
+    /// What happens when an exception passes through it.
+    Handlers,
     /// The thread-local block is laid out differently, and the code uses the thread pointer in a way that cannot be followed.
     ThreadPointer,
     /// Code that cannot be compared, and why.
@@ -105,6 +107,7 @@ impl std::fmt::Display for Reason {
             Reason::JumpTable => "a jump table differs",
             Reason::Referent => "it refers to something of another kind",
             Reason::Boundary => "an address may mean the end of one variable or the start of the next",
+            Reason::Handlers => "its exception handlers differ",
             Reason::Unnamed => "it uses data without a name",
             Reason::ThreadPointer => "it may depend on where thread-local variables are",
             Reason::Unreadable(why) => why,
@@ -172,6 +175,9 @@ impl<'c> Comparer<'c> {
             if let Err(difference) = self.parts(a, b, &within, &mut literals) {
                 return Comparison::Different(difference);
             }
+            if !self.same_handlers(a.start, b.start) {
+                return different(LinkAddress(a.start), LinkAddress(b.start), Reason::Handlers);
+            }
         }
         if literals.is_empty() { Comparison::Same } else { Comparison::SameButLiterals(literals) }
     }
@@ -195,7 +201,7 @@ impl<'c> Comparer<'c> {
             if a.role == Role::Padding {
                 continue;
             }
-            match self.same_target(a.target, b.target, within) {
+            match self.same_target(a.role, a.target, b.target, within) {
                 Verdict::Same => {}
                 Verdict::OtherLiteral(from, to) => literals.push(LiteralChange {
                     instruction: old.instruction_at(a.offset),

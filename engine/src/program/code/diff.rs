@@ -155,7 +155,7 @@ fn equal_pairs(comparer: &Comparer<'_>, partners: &[Partner]) -> Vec<(FunctionId
 fn one(partner: &Partner) -> Option<FunctionId> {
     match partner {
         Partner::One(id) => Some(*id),
-        Partner::Unclear(_) | Partner::None => None,
+        Partner::Unclear(_) | Partner::Split(_) | Partner::None => None,
     }
 }
 
@@ -181,7 +181,7 @@ fn fate(comparer: &Comparer<'_>, old: FunctionId, partner: &Partner) -> Fate {
     match partner {
         Partner::One(new) => Fate::Paired { new: *new, comparison: comparer.compare(old, *new) },
         Partner::Unclear(candidates) if candidates.is_empty() => Fate::Removed,
-        Partner::Unclear(candidates) => Fate::Ambiguous(candidates.clone()),
+        Partner::Unclear(candidates) | Partner::Split(candidates) => Fate::Ambiguous(candidates.clone()),
         Partner::None => Fate::Removed,
     }
 }

@@ -10,12 +10,15 @@ use super::slots::{ImportId, Loaded};
 use crate::program::address::LinkAddress;
 use crate::program::dwarf::DebugInfo;
 use crate::program::elf::{DynamicSymbol, Elf};
+use crate::program::unwind::UnwindIndex;
 
 /// The code of one build: its functions, what they call, what they refer to.
 #[derive(Debug)]
 pub struct CodeImage<'a> {
     pub(super) layout: Layout<'a>,
     pub(super) codes: Vec<FunctionCode<'a>>,
+    /// Where the exception handlers of code are described.
+    pub(super) unwind: UnwindIndex,
 }
 
 impl<'a> CodeImage<'a> {
@@ -27,7 +30,7 @@ impl<'a> CodeImage<'a> {
         let referenced: Vec<u64> =
             parts.flat_map(|part| &part.references).filter_map(|reference| reference.target.data()).collect();
         layout.set_edges(referenced.into_iter());
-        Self { layout, codes }
+        Self { layout, codes, unwind: UnwindIndex::new(elf) }
     }
 
     /// Its functions.

@@ -8,6 +8,7 @@ mod compare;
 mod constants;
 mod diff;
 mod functions;
+mod handlers;
 mod image;
 mod jumps;
 mod layout;

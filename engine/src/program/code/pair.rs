@@ -12,6 +12,9 @@ pub(super) enum Partner {
     One(FunctionId),
     /// One of these, or none; names do not tell.
     Unclear(Vec<FunctionId>),
+    /// Each of these: the old function has several names at one address, which are different functions now. An address of it may mean
+    /// any, whatever their code.
+    Split(Vec<FunctionId>),
     /// Nothing.
     None,
 }
@@ -42,7 +45,14 @@ pub(super) fn pair(old: &Inventory, new: &Inventory) -> Vec<Partner> {
     let anywhere = |function| -> Option<Key<'_>> { Some(key(function, None)) };
     state.step(old, new, true, anywhere, anywhere);
     state.unclear(old, new);
+    state.aliases(old, new);
     state.partners
+}
+
+/// Which functions have a visible symbol of a name.
+fn by_symbol(inventory: &Inventory) -> HashMap<&str, FunctionId> {
+    let visible = inventory.iter().filter(|(_, function)| function.external);
+    visible.flat_map(|(id, function)| function.symbols.iter().map(move |symbol| (symbol.as_str(), id))).collect()
 }
 
 fn key<'a>(function: &'a Function, unit: Option<&'a str>) -> Key<'a> {
@@ -90,6 +100,24 @@ impl State {
                 && let Some(partner) = self.partners.get_mut(id.0 as usize)
             {
                 *partner = Partner::Unclear(candidates.clone());
+            }
+        }
+    }
+
+    /// Functions that compiler or linker folded into one, or that were one and no longer are.
+    fn aliases(&mut self, old: &Inventory, new: &Inventory) {
+        let symbols = by_symbol(new);
+        for (id, function) in old.iter().filter(|(_, function)| function.external) {
+            let mut found: Vec<FunctionId> =
+                function.symbols.iter().filter_map(|symbol| symbols.get(symbol.as_str()).copied()).collect();
+            found.sort_unstable();
+            found.dedup();
+            if let Some(partner) = self.partners.get_mut(id.0 as usize) {
+                match (&found[..], &*partner) {
+                    ([_, _, ..], _) => *partner = Partner::Split(found),
+                    ([only], Partner::None | Partner::Unclear(_)) => *partner = Partner::One(*only),
+                    _ => {}
+                }
             }
         }
     }

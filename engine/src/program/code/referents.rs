@@ -6,7 +6,7 @@ use super::image::CodeImage;
 use super::jumps::{self, Table};
 use super::layout::Layout;
 use super::objects::{Object, Objects};
-use super::reference::Target;
+use super::reference::{Role, Target};
 use super::slots::{ImportId, Loaded};
 use super::text;
 use crate::program::address::LinkAddress;
@@ -78,7 +78,7 @@ enum Referent {
 
 impl Comparer<'_> {
     /// Compares what two references stand for.
-    pub(super) fn same_target(&self, old: Target, new: Target, within: &Within) -> Verdict {
+    pub(super) fn same_target(&self, role: Role, old: Target, new: Target, within: &Within) -> Verdict {
         let usage = |target: Target| match target {
             Target::Code(_) => Use::Branch,
             Target::Memory { size, .. } => Use::Access(size),
@@ -86,6 +86,10 @@ impl Comparer<'_> {
         };
         match (old, new) {
             (Target::None, Target::None) => Verdict::Same,
+            // An operand in memory: the word of the offset table is an address, the variable itself is not.
+            (Target::Slot(_), other) | (other, Target::Slot(_)) if role == Role::Field && !matches!(other, Target::Slot(_)) => {
+                Verdict::Different(Reason::Instruction)
+            }
             (Target::Thread(_) | Target::ThreadSlot(_), Target::Thread(_) | Target::ThreadSlot(_)) => {
                 self.same_thread_target(old, new)
             }

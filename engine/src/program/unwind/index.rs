@@ -61,6 +61,8 @@ struct Entry {
     offset: usize,
     from_debug_frame: bool,
     is_signal_frame: bool,
+    /// Its language-specific data; 0 for none.
+    handlers: u64,
 }
 
 impl UnwindIndex {
@@ -103,6 +105,12 @@ impl UnwindIndex {
     /// Whether `address` is in a signal trampoline (augmentation `S`).
     pub fn is_signal_trampoline(&self, address: LinkAddress) -> bool {
         self.find(address.0).is_some_and(|entry| entry.is_signal_frame)
+    }
+
+    /// The exception handlers (language-specific data area) of the code that starts at `address`.
+    pub fn handlers(&self, address: LinkAddress) -> Option<LinkAddress> {
+        let entry = self.find(address.0).filter(|entry| entry.start == address.0 && entry.handlers != 0)?;
+        Some(LinkAddress(entry.handlers))
     }
 
     /// The row that holds at `address`; `None` where no description covers it.
@@ -179,7 +187,8 @@ fn collect<'a, S>(
                 let (start, end) = (fde.initial_address(), fde.end_address());
                 if start < end && code.iter().any(|range| range.contains(&start)) {
                     let is_signal_frame = fde.cie().is_signal_trampoline();
-                    entries.push(Entry { start, end, offset: fde.offset(), from_debug_frame, is_signal_frame });
+                    let handlers = fde.lsda().map_or(0, gimli::Pointer::pointer);
+                    entries.push(Entry { start, end, offset: fde.offset(), from_debug_frame, is_signal_frame, handlers });
                 }
             }
             Err(source) => defects.push(defect(entries.len() - before, source)),

@@ -25,6 +25,19 @@ fn statics_follow_a_renamed_file() {
 }
 
 #[test]
+fn functions_that_are_folded_or_split_again() {
+    let apart = "__attribute__((noinline)) int one(int n) { return n * 3 + 1; } __attribute__((noinline)) int two(int n) { return n * 5 - 2; }
+        int main(int c, char **v) { return one(c) + two(c) + !v; }";
+    let folded = "__attribute__((noinline)) int one(int n) { return n * 3 + 1; } int two(int n) __attribute__((alias(\"one\")));
+        int main(int c, char **v) { return one(c) + two(c) + !v; }";
+    let fates = Pair::compile(apart, folded, &["-O1"]).fates();
+    assert_eq!(fates["one"], Found::Same, "{fates:?}");
+    assert_eq!(fates["two"], Found::Different(Reason::Instruction), "{fates:?}");
+    let fates = Pair::compile(folded, apart, &["-O1"]).fates();
+    assert_eq!(fates["one"], Found::Ambiguous, "an address of it may mean either: {fates:?}");
+}
+
+#[test]
 fn two_renamed_files_are_told_apart_by_content_or_not_at_all() {
     let old = [("main", MAIN), ("a", A), ("b", B)];
     let new = [("main", MAIN), ("y", A), ("z", B)];
@@ -174,5 +187,31 @@ fn code_of_clang_compares_too() {
         }
         .fates();
         assert!(matches!(fates["pick"], Found::Different(_)), "{level}: {fates:?}");
+    }
+}
+
+#[test]
+fn what_an_exception_meets_is_code() {
+    let source = r#"
+        struct A { int a; }; struct B { int b; };
+        struct Guard { int *p; ~Guard() { ++*p; } };
+        int count;
+        __attribute__((noinline)) int thrower(int n) { if (n > 5) throw A{n}; if (n > 3) throw B{n}; return n; }
+        __attribute__((noinline)) int catcher(int n) {
+            Guard guard{&count};
+            try { return thrower(n); } catch (A &) { return 7; }
+        }
+        __attribute__((noinline)) int all(int n) { try { return thrower(n); } catch (...) { return 9; } }
+        int main(int c, char **v) { return catcher(c) + all(c) + !v; }"#;
+    for flags in [&["-g", "-O2"][..], &["-g", "-O0"], &["-g", "-O2", "-fno-pie", "-no-pie"]] {
+        let build = |source: &str| Compiled::with("g++", &[("program", source)], flags).build();
+        let moved = edit(source, "int count;", "const char *more[] = {\"a\", \"b\"}; int count;");
+        Pair { old: build(source), new: build(&moved) }.expect(&[]);
+        let caught = edit(source, "catch (A &)", "catch (B &)");
+        let name = "_Z7catcheri";
+        let pair = Pair { old: build(source), new: build(&caught) };
+        let fates = pair.fates();
+        assert_eq!(fates[name], Found::Different(Reason::Handlers), "{flags:?}: {fates:?}");
+        assert_eq!(fates["_Z3alli"], Found::Same);
     }
 }
