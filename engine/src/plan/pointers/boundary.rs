@@ -28,8 +28,14 @@ impl Pointers<'_> {
         let decided = match site {
             Site::Typed(pointer) => decide_by_type(types, pointer, objects[before].kind, objects[after].kind),
             Site::Register | Site::Stack { .. } => {
-                let named = self.view.reference(link).map(Decision::Move);
-                named.and_then(|named| if named == start { Some(Reading::Start) } else { (named == end).then_some(Reading::End) })
+                // Labels of the linker's (`__TMC_END__`) are neither.
+                let named =
+                    |reading: &Decision| self.view.references(link).iter().any(|named| Decision::Move(*named) == *reading);
+                match (named(&start), named(&end)) {
+                    (true, false) => Some(Reading::Start),
+                    (false, true) => Some(Reading::End),
+                    _ => None,
+                }
             }
             Site::Memory | Site::ReturnAddress | Site::Loader => None,
         };
