@@ -3,7 +3,7 @@
 use super::{Decision, Pointers, Site};
 use crate::plan::address::OldLink;
 use crate::plan::blocker::PointerReason;
-use crate::plan::compare::rows::{ends_in_array, trailing_element};
+use crate::plan::compare::rows::trailing_element;
 use crate::program::types::{Shape, TypeId, TypeTable};
 
 /// How deep types are followed.
@@ -18,7 +18,7 @@ impl Pointers<'_> {
         let objects = self.view.sides.old.objects.list();
         let types = &self.view.old.debug.types;
         let start = self.variable(after, 0);
-        if !ends_in_array(types, objects[before].kind) {
+        if !self.may_have_end(&objects[before]) {
             return start;
         }
         let end = self.end_of(before);
