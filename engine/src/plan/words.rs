@@ -235,7 +235,8 @@ impl<'a> Words<'a> {
         let at = (address - from) as usize;
         let start = bytes[..at].iter().rposition(|byte| *byte == 0).map_or(0, |nul| nul + 1);
         let end = at + bytes[at..].iter().position(|byte| *byte == 0)?;
-        let content = bytes.get(start..end).filter(|content| is_text(content))?;
+        let whole = bytes.get(start..end).filter(|content| is_text(content)).map(|content| (start, content));
+        let (start, content) = whole.or_else(|| bytes.get(at..end).filter(|rest| is_text(rest)).map(|rest| (at, rest)))?;
         let found = self.pointers.view.sides.new.strings.find(content)?;
         let link = super::address::NewLink(found.offset((at - start) as u64));
         Some(self.pointers.placement.new_run(link).0.0)
