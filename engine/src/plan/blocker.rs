@@ -141,6 +141,8 @@ pub enum Blocker {
         address: Option<RunAddress>,
         /// The word.
         value: RunAddress,
+        /// Whether it is a register or a word on a stack: it may be gone a moment later.
+        passing: bool,
         /// What is in the way.
         #[serde(flatten)]
         reason: PointerReason,
@@ -232,7 +234,7 @@ pub enum PointerReason {
         section: String,
     },
     /// It lies where a rewritten word would change what another process or the kernel sees.
-    #[error("which points to `{symbol}` of the old program; bytes in transit cannot be rewritten")]
+    #[error("which points to {symbol} of the old program; what others may read as well cannot be rewritten")]
     InTransit {
         /// What it points to.
         symbol: String,
@@ -242,7 +244,11 @@ pub enum PointerReason {
 impl Blocker {
     /// Whether the same plan may succeed a moment later, once threads have gone on.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. })
+        match self {
+            Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => true,
+            Blocker::Pointer { passing, .. } => *passing,
+            _ => false,
+        }
     }
 }
 

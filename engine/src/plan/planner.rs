@@ -223,7 +223,11 @@ fn place(request: &Request<'_>, space: &AddressSpace, module: &Module, versions:
     let none = Generation::default();
     let generation = request.snapshot.generations.first().unwrap_or(&none);
     let start = base::choose(space, generation, module.range, length).ok_or(Blocker::NoRoom { length })?;
-    Ok(Placement::new(module.bias.0, old, start.0.wrapping_sub(new.0.0), new, annex))
+    let placement = Placement::new(module.bias.0, old, start.0.wrapping_sub(new.0.0), new, annex);
+    let end = placement.old_range().end;
+    let end_taken = space.layout.start_brk == end || space.mappings.iter().any(|mapping| mapping.range.contains(end));
+    // The annex of an earlier update belongs to the program.
+    Ok(placement.with_end_taken(end_taken && old_annex(module, space, request.memory).is_empty()))
 }
 
 /// Thread-local storage of every module of the scope, from its own record.
@@ -430,9 +434,10 @@ impl<'a> Planner<'a> {
         }
         let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
         let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
+        let shared = scan::scan_shared(&mappings::shared_memory(&ground.space.mappings), &filter, &mut words);
         kernel_words::rewrite(&mut self.snapshot, &mut words);
         self.patches.extend(scanned.patches);
-        self.report.words_scanned = scanned.words;
+        self.report.words_scanned = scanned.words + shared;
         self.report.words_rewritten = words.rewritten;
         self.report.words_mangled = words.mangled;
         self.blockers.append(&mut words.blockers);
@@ -478,7 +483,8 @@ impl<'a> Planner<'a> {
         let after = Program { elf: new, index: &comparison.new_index, bias: to };
         patches.extend(interposed_slots(before, after, &ground.loaded, request.memory)?);
         let ranges = super::loader::data_ranges(ground.space, &ground.loaded);
-        patches.extend(super::loader::header_counts(&ranges, (old, from), new, request.memory)?);
+        let record = ground.record.address();
+        patches.extend(super::loader::known_words(&ranges, (old, from), (new, to), record, request.memory)?);
         Ok(patches)
     }
 

@@ -10,6 +10,7 @@ use super::loader::record::TlsFields;
 use super::rewrite::{Patch, Report};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
 use super::words::{Holder, Words};
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::elf::Segment;
 
@@ -132,6 +133,7 @@ fn new_block(
     let sides = &comparison.sides;
     let mut block = image(builds.1, new);
     let initial = image(builds.0, &blocks.old);
+    words.blockers.extend(unknown_change(blocks, comparison, thread, &initial, old));
     for (index, variable) in sides.old.locals.list().iter().enumerate() {
         let range = variable.start.0 as usize..variable.end().0 as usize;
         let (Some(was), Some(is)) = (initial.get(range.clone()), old.get(range)) else { continue };
@@ -167,6 +169,18 @@ fn new_block(
         }
     }
     block
+}
+
+/// Bytes of a block that belong to no variable and are not what they were at the start.
+fn unknown_change(blocks: &Blocks, comparison: &Comparison, thread: &Thread, initial: &[u8], old: &[u8]) -> Option<Blocker> {
+    let locals = &comparison.sides.old.locals;
+    let mut pairs = (0u64..).zip(initial.iter().zip(old));
+    let changed = pairs.find(|(offset, (was, is))| was != is && locals.covering(LinkAddress(*offset)).is_none());
+    changed.map(|(offset, _)| Blocker::UnknownData {
+        address: RunAddress(blocks.old_start(thread).wrapping_add(offset)),
+        section: format!("the thread-local block of thread {}", thread.tid),
+        length: 1,
+    })
 }
 
 /// A variable's bytes with the words that point into the old program rewritten.
@@ -230,7 +244,6 @@ fn report_changes(comparison: &Comparison, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::address::LinkAddress;
 
     #[test]
     fn offsets_are_the_loader_s() {

@@ -60,6 +60,12 @@ pub fn whole_string(elf: &Elf, address: LinkAddress) -> Option<(LinkAddress, &[u
     (end - start < LONGEST).then(|| (section.address.offset(start as u64), &bytes[start..end]))
 }
 
+/// The bytes from `address` to the next NUL.
+pub fn string_at(elf: &Elf, address: LinkAddress) -> Option<&[u8]> {
+    let (start, content) = whole_string(elf, address)?;
+    content.get((address.0 - start.0) as usize..)
+}
+
 /// Whether `content` reads as text: what a string literal holds, and a jump table or a number hardly does.
 pub fn is_text(content: &[u8]) -> bool {
     std::str::from_utf8(content)

@@ -14,7 +14,10 @@ impl Pointers<'_> {
         let ends = objects.ending_at(link.0);
         match (objects.covering(link.0), ends) {
             (Some(after), Some(before)) => self.boundary(before, after, link, site),
-            (Some(object), None) => self.variable(object, link.0.0 - objects.list()[object].start.0),
+            (Some(object), None) => {
+                let decision = self.variable(object, link.0.0 - objects.list()[object].start.0);
+                self.or_named(decision, link, site)
+            }
             (None, Some(before)) if self.is_writable(link) || !self.starts_literal(link) => self.end_of(before),
             (None, Some(before)) => self.end_or_literal(before, link, site),
             (None, _) if self.is_writable(link) => self.unknown(link),
@@ -94,6 +97,13 @@ impl Pointers<'_> {
             .load_at(link.0)
             .or_else(|| self.view.old.elf.load_at(crate::program::address::LinkAddress(link.0.0.wrapping_sub(1))));
         load.is_some_and(|segment| segment.flags & crate::plan::abi::PF_W != 0)
+    }
+
+    /// For words of running code: what unchanged code names there now, where no other rule decides (tables that the compiler made).
+    fn or_named(&self, decision: Decision, link: OldLink, site: Site) -> Decision {
+        let in_code = matches!(site, Site::Register | Site::Stack { .. });
+        let named = self.view.reference(link).filter(|_| in_code && matches!(decision, Decision::Blocked(_)));
+        named.map_or(decision, Decision::Move)
     }
 
     /// `link` ends a constant, and a literal can start there.

@@ -2,7 +2,7 @@
 
 use super::{Decision, Pointers, Site};
 use crate::plan::address::{NewLink, OldLink};
-use crate::plan::compare::strings::{is_text, may_hold_literals, whole_string};
+use crate::plan::compare::strings::{is_text, may_hold_literals, string_at, whole_string};
 use crate::program::address::LinkAddress;
 use crate::program::elf::Elf;
 
@@ -39,10 +39,4 @@ impl Pointers<'_> {
 fn text_at(elf: &Elf, address: LinkAddress) -> Option<(LinkAddress, &[u8])> {
     let whole = whole_string(elf, address).filter(|(_, content)| is_text(content));
     whole.or_else(|| string_at(elf, address).filter(|content| is_text(content)).map(|content| (address, content)))
-}
-
-/// The bytes from `address` to the NUL.
-fn string_at(elf: &Elf, address: LinkAddress) -> Option<&[u8]> {
-    let (start, content) = whole_string(elf, address)?;
-    content.get((address.0 - start.0) as usize..)
 }
