@@ -79,6 +79,24 @@ fn there_and_back(flags: &[&str]) {
 }
 
 #[test]
+fn a_program_goes_through_the_vessel_onto_its_own_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, _) = versions("shifty", directory.path(), &[]);
+    let mut program = Program::start(&one);
+    let request = UpdateRequest {
+        pid: program.pid(),
+        program: one,
+        wait: Duration::from_secs(5),
+        keep_image: None,
+        force: true,
+        debug_directories: Vec::new(),
+    };
+    update(&request, &mut Silent).unwrap();
+    assert_eq!(program.ask("check"), "wrong 0");
+    assert_eq!(program.ask("join"), "joined 70");
+}
+
+#[test]
 fn a_lazily_bound_program_goes_there_and_back() {
     there_and_back(&["-Wl,-z,lazy"]);
 }
@@ -91,4 +109,44 @@ fn an_immediately_bound_program_goes_there_and_back() {
 #[test]
 fn an_unoptimised_program_goes_there_and_back() {
     there_and_back(&["-O0"]);
+}
+
+fn mapping_count(pid: i32) -> usize {
+    std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap().lines().count()
+}
+
+#[test]
+fn a_hundred_updates_leave_no_more_mappings_than_two() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = versions("shifty", directory.path(), &[]);
+    let mut program = Program::start(&one);
+    let mut counts = Vec::new();
+    for round in 0..50 {
+        moved(program.pid(), &two);
+        counts.push(mapping_count(program.pid()));
+        moved(program.pid(), &one);
+        counts.push(mapping_count(program.pid()));
+        assert_eq!(program.ask("check"), "wrong 0", "round {round}");
+    }
+    assert!(counts[2..].iter().all(|count| *count <= counts[1].max(counts[0])), "{counts:?}");
+    assert_eq!(program.ask("join"), "joined 70");
+}
+
+#[test]
+fn a_literal_that_only_the_old_version_has_stays_readable_until_it_is_not_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = versions("literals", directory.path(), &[]);
+    let mut program = Program::start(&one);
+    assert_eq!(program.ask("motto"), "made by the first version");
+    let updated = moved(program.pid(), &two);
+    assert!(updated.report.retained_bytes > 0);
+    assert_eq!(program.ask("motto"), "made by the first version");
+    let updated = moved(program.pid(), &one);
+    assert_eq!(updated.report.retained_bytes, 0);
+    assert_eq!(program.ask("motto"), "made by the first version");
+    moved(program.pid(), &two);
+    assert_eq!(program.ask("renew"), "made by a later version");
+    let updated = moved(program.pid(), &one);
+    assert_eq!(program.ask("motto"), "made by a later version");
+    assert!(updated.report.retained_bytes > 0);
 }

@@ -68,8 +68,23 @@ pub fn reserved(range: RunRange) -> Mapping {
     Mapping { flags, ..anonymous(range, NONE) }
 }
 
-/// The mappings of a program's segments at `bias`, as the kernel maps them at exec.
+/// The mappings of a program's segments at `bias`, as they are once the kernel has mapped them and the loader has protected RELRO.
 pub fn segments(elf: &Elf, bias: u64, file: &ProgramId) -> Vec<Mapping> {
+    let protected = relro(elf, bias);
+    let mapped = unprotected(elf, bias, file);
+    let Some(protected) = protected else { return mapped };
+    let mut mappings = Vec::new();
+    for mapping in mapped {
+        mappings.extend(subtract(mapping.range, &[protected]).into_iter().map(|range| part(&mapping, range)));
+        if let Some(range) = mapping.range.intersection(&protected) {
+            mappings.push(Mapping { protection: READ, ..part(&mapping, range) });
+        }
+    }
+    mappings.sort_unstable_by_key(|mapping| mapping.range);
+    mappings
+}
+
+fn unprotected(elf: &Elf, bias: u64, file: &ProgramId) -> Vec<Mapping> {
     let mut mappings = Vec::new();
     for load in elf.loads() {
         let run = |link: u64| bias.wrapping_add(link);

@@ -13,7 +13,7 @@ use super::blocker::{Blocker, PlanError};
 use super::generations::{self, AnnexRecord};
 use super::globals::{self, OldData};
 use super::image::DataImage;
-use super::link::interpose::interposed_slots;
+use super::link::interpose::{Program, interposed_slots};
 use super::link::relocate::{CopiedObject, Linked, Linker, TlsOffsets};
 use super::link::scope::{LoadedLibrary, Scope, Slots};
 use super::loader::auxv;
@@ -474,8 +474,9 @@ impl<'a> Planner<'a> {
         patches.extend(super::loader::leftovers(&ground.record, &ground.placement, &patches, request.memory)?);
         patches.extend(auxv::stack_patches(ground.space, request.memory, (old, from), (new, to))?);
         let comparison = request.comparison;
-        let programs = ((old, &comparison.old_index), (new, &comparison.new_index));
-        patches.extend(interposed_slots(programs.0, programs.1, to, &ground.loaded, request.memory)?);
+        let before = Program { elf: old, index: &comparison.old_index, bias: from };
+        let after = Program { elf: new, index: &comparison.new_index, bias: to };
+        patches.extend(interposed_slots(before, after, &ground.loaded, request.memory)?);
         let ranges = super::loader::data_ranges(ground.space, &ground.loaded);
         patches.extend(super::loader::header_counts(&ranges, (old, from), new, request.memory)?);
         Ok(patches)

@@ -27,8 +27,8 @@ pub struct View<'a> {
 pub struct CodeFacts {
     /// For each function of the old build, whether its partner has the same instructions modulo relocation.
     pub same: Vec<bool>,
-    /// Places that unchanged functions name, and what they name in the new build; `None` where they do not agree.
-    pub references: HashMap<OldLink, Option<NewLink>>,
+    /// Places that unchanged functions name, and all that they name instead in the new build.
+    pub references: HashMap<OldLink, Vec<NewLink>>,
     /// Who calls whom in the old build.
     pub calls: CallGraph,
     /// Who calls whom in the new build.
@@ -50,6 +50,14 @@ impl<'a> View<'a> {
 
     /// What unchanged functions that name `place` name in the new build, when they agree.
     pub fn reference(&self, place: OldLink) -> Option<NewLink> {
-        self.code.references.get(&place).copied().flatten()
+        match self.references(place) {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Everything that unchanged functions that name `place` name in the new build.
+    pub fn references(&self, place: OldLink) -> &'a [NewLink] {
+        self.code.references.get(&place).map_or(&[], Vec::as_slice)
     }
 }

@@ -44,16 +44,16 @@ fn partner(fate: &Fate) -> Partner {
     }
 }
 
-/// What unchanged functions name, old and new; `None` where they do not agree.
-fn references(old: &CodeImage<'_>, new: &CodeImage<'_>, sides: &Sides, diff: &FunctionDiff) -> HashMap<OldLink, Option<NewLink>> {
+/// What unchanged functions name, old and new.
+fn references(old: &CodeImage<'_>, new: &CodeImage<'_>, sides: &Sides, diff: &FunctionDiff) -> HashMap<OldLink, Vec<NewLink>> {
     let comparer = Comparer::new(old, new, sides);
-    let mut references: HashMap<OldLink, Option<NewLink>> = HashMap::new();
+    let mut references: HashMap<OldLink, Vec<NewLink>> = HashMap::new();
     for (id, fate) in diff.iter().filter(|(_, fate)| fate.is_same()) {
         let Some(partner) = fate.partner() else { continue };
         for (from, to) in comparer.named_places(id, partner) {
-            let known = references.entry(OldLink(from)).or_insert(Some(NewLink(to)));
-            if *known != Some(NewLink(to)) {
-                *known = None;
+            let known = references.entry(OldLink(from)).or_default();
+            if !known.contains(&NewLink(to)) {
+                known.push(NewLink(to));
             }
         }
     }

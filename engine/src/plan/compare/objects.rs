@@ -69,7 +69,10 @@ impl Objects {
                 Storage::None => {}
             }
         }
-        for symbol in symbols {
+        // Symbols without a size last: what has one covers them.
+        let sized = symbols.iter().filter(|symbol| symbol.size != 0);
+        let unsized_ones = symbols.iter().filter(|symbol| symbol.size == 0 && is_inside(elf, symbol));
+        for symbol in sized.chain(unsized_ones) {
             if symbol.kind == abi::STT_OBJECT {
                 fixed.add_symbol(symbol, |at| place_of(elf, at));
             } else if symbol.kind == abi::STT_TLS {
@@ -195,6 +198,12 @@ impl<'a> Collector<'a> {
         }
         Objects { list }
     }
+}
+
+/// Whether a symbol lies in its section: a label of its end (`__TMC_END__`) is no variable.
+fn is_inside(elf: &Elf, symbol: &Symbol) -> bool {
+    let section = elf.sections.get(usize::from(symbol.section));
+    section.is_some_and(|section| symbol.address.0.checked_sub(section.address.0).is_some_and(|skip| skip < section.size))
 }
 
 /// What the memory at `address` is; `None` outside every section that a variable can be in.

@@ -3,7 +3,7 @@
 use super::{Decision, Pointers, Site};
 use crate::plan::address::OldLink;
 use crate::plan::blocker::PointerReason;
-use crate::plan::compare::rows::{ends_in_array, trailing_element};
+use crate::plan::compare::rows::trailing_element;
 use crate::program::types::{Shape, TypeId, TypeTable};
 
 /// How deep types are followed.
@@ -18,7 +18,7 @@ impl Pointers<'_> {
         let objects = self.view.sides.old.objects.list();
         let types = &self.view.old.debug.types;
         let start = self.variable(after, 0);
-        if !ends_in_array(types, objects[before].kind) {
+        if !self.may_have_end(&objects[before]) {
             return start;
         }
         let end = self.end_of(before);
@@ -28,8 +28,14 @@ impl Pointers<'_> {
         let decided = match site {
             Site::Typed(pointer) => decide_by_type(types, pointer, objects[before].kind, objects[after].kind),
             Site::Register | Site::Stack { .. } => {
-                let named = self.view.reference(link).map(Decision::Move);
-                named.and_then(|named| if named == start { Some(Reading::Start) } else { (named == end).then_some(Reading::End) })
+                // Labels of the linker's (`__TMC_END__`) are neither.
+                let named =
+                    |reading: &Decision| self.view.references(link).iter().any(|named| Decision::Move(*named) == *reading);
+                match (named(&start), named(&end)) {
+                    (true, false) => Some(Reading::Start),
+                    (false, true) => Some(Reading::End),
+                    _ => None,
+                }
             }
             Site::Memory | Site::ReturnAddress | Site::Loader => None,
         };

@@ -100,11 +100,18 @@ impl Pointers<'_> {
     fn end_or_literal(&self, before: usize, link: OldLink, site: Site) -> Decision {
         let literal = self.literal(link, site);
         let object = &self.view.sides.old.objects.list()[before];
-        if !ends_in_array(&self.view.old.debug.types, object.kind) || self.end_of(before) == literal {
+        if !self.may_have_end(object) || self.end_of(before) == literal {
             return literal;
         }
         let after = "a literal".to_owned();
         Decision::Blocked(PointerReason::Boundary { before: self.variable_name(before), after })
+    }
+
+    /// Whether a pointer to the end of `object` makes sense: only to that of an array. What has no type (assembly, start files) is
+    /// taken for one unless it is a single word.
+    pub(super) fn may_have_end(&self, object: &Object) -> bool {
+        let word = object.kind.is_none() && object.size <= 8;
+        !word && ends_in_array(&self.view.old.debug.types, object.kind)
     }
 
     /// Whether a literal can begin at `link`, right behind a constant.
