@@ -40,6 +40,11 @@ pub fn state(tid: i32) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
+/// Whether a task is gone or waits to be reaped.
+pub fn has_ended(tid: i32) -> bool {
+    matches!(state(tid), None | Some('Z' | 'X'))
+}
+
 /// Words for messages about a thread that does not react.
 pub fn describe_state(tid: i32) -> String {
     let wait = fs::read_to_string(format!("/proc/{tid}/wchan")).unwrap_or_default();

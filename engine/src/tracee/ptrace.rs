@@ -174,6 +174,8 @@ pub(super) fn wait(tid: i32, deadline: Instant, awaited: &'static str) -> Result
             return decode(tid, status, awaited);
         }
         match Errno::last() {
+            // The end of a main thread is reported only after that of all others, which may be waiting to be reaped.
+            Errno::EINTR if super::procfs::has_ended(tid) => return Err(TraceeError::Gone { tid, operation: awaited }),
             Errno::EINTR if Instant::now() < deadline => {}
             Errno::EINTR => {
                 return Err(TraceeError::Deadline {
