@@ -79,6 +79,12 @@ impl From<Blocker> for Stop {
     }
 }
 
+impl From<Box<Blocker>> for Stop {
+    fn from(blocker: Box<Blocker>) -> Self {
+        Stop::Blocked(vec![*blocker])
+    }
+}
+
 /// What must be known before anything can be decided.
 struct Ground<'a> {
     module: &'a Module,
@@ -215,7 +221,12 @@ fn old_annex(module: &Module, space: &AddressSpace, memory: &dyn MemorySource) -
     record.map_or(none, |AnnexRecord { length, .. }| RunRange::new(start.0, start.0.saturating_add(length)))
 }
 
-fn place(request: &Request<'_>, space: &AddressSpace, module: &Module, versions: &VersionTable) -> Result<Placement, Blocker> {
+fn place(
+    request: &Request<'_>,
+    space: &AddressSpace,
+    module: &Module,
+    versions: &VersionTable,
+) -> Result<Placement, Box<Blocker>> {
     let (old, new) = (request.old.elf.load_range(), request.new.elf.load_range());
     let table = u64::from(versions.count()) * super::loader::versions::ENTRY;
     let annex = super::address::page_ceil(generations::RECORD_ROOM + table);
@@ -259,7 +270,7 @@ fn slots<'a>(request: &Request<'a>, scope: &[LoadedLibrary<'a>], bias: u64) -> V
 }
 
 /// The old program's data as the loader left it. What it took from selectors and libraries' objects is as it is now.
-fn initial_data(old: &Build, linked: &Linked, captured: &DataImage) -> Result<DataImage, Blocker> {
+fn initial_data(old: &Build, linked: &Linked, captured: &DataImage) -> Result<DataImage, Box<Blocker>> {
     let mut initial = initial_image(old)?;
     for (place, word) in &linked.words {
         initial.set_word(place.0, *word);
@@ -273,11 +284,13 @@ fn initial_data(old: &Build, linked: &Linked, captured: &DataImage) -> Result<Da
     Ok(initial)
 }
 
-fn initial_image(build: &Build) -> Result<DataImage, Blocker> {
-    DataImage::initial(&build.elf).map_err(|error| Blocker::Unsupported {
-        what: build.path.display().to_string(),
-        expected: "writable segments that fit in memory".to_owned(),
-        found: error.to_string(),
+fn initial_image(build: &Build) -> Result<DataImage, Box<Blocker>> {
+    DataImage::initial(&build.elf).map_err(|error| {
+        Box::new(Blocker::Unsupported {
+            what: build.path.display().to_string(),
+            expected: "writable segments that fit in memory".to_owned(),
+            found: error.to_string(),
+        })
     })
 }
 
@@ -330,7 +343,7 @@ impl<'a> Planner<'a> {
         self.blockers.extend(globals::unknown_changes(comparison, old, data, &self.ground.placement));
         match initial_image(self.request.new) {
             Ok(image) => self.image = image,
-            Err(blocker) => self.blockers.push(blocker),
+            Err(blocker) => self.blockers.push(*blocker),
         }
         let (new, bias, lazy) = (&self.request.new.elf, self.ground.placement.new_bias(), self.ground.lazy);
         for (place, word) in &self.ground.linked.words {

@@ -2,63 +2,21 @@
 
 use dsu_formats::address::RunAddress;
 
-use super::{Decision, Fates, Pointers, Site};
-use crate::plan::address::{NewLink, OldLink, Placement};
+use super::{Decision, Site};
+use crate::plan::address::{NewLink, OldLink};
 use crate::plan::blocker::PointerReason;
-use crate::plan::compare::Comparison;
+use crate::plan::testing::{OLD_BIAS, Pair, find_string, pair};
 use crate::program::address::LinkAddress;
-use crate::program::build::{Build, DebugSearch};
-use crate::program::testing::Compiled;
-
-const OLD_BIAS: u64 = 0x5555_0000_0000;
-const NEW_BIAS: u64 = 0x5554_0000_0000;
-
-struct Pair {
-    old: Build,
-    new: Build,
-    comparison: Comparison,
-    fates: Fates,
-    _files: [Compiled; 2],
-}
-
-fn pair(old: &str, new: &str) -> Pair {
-    let flags = ["-g", "-O1", "-fno-toplevel-reorder"];
-    let files = [old, new].map(|source| Compiled::new("program", source, &flags));
-    let open = |file: &Compiled| Build::open(&file.path, &DebugSearch::default()).unwrap();
-    let (old, new) = (open(&files[0]), open(&files[1]));
-    let comparison = Comparison::new(&old, &new);
-    let carried = vec![false; comparison.sides.old.objects.list().len()];
-    Pair { old, new, comparison, fates: Fates { carried, ..Fates::default() }, _files: files }
-}
+use crate::program::build::Build;
 
 impl Pair {
-    fn pointers(&self) -> Pointers<'_> {
-        let placement = Placement::new(OLD_BIAS, self.old.elf.load_range(), NEW_BIAS, self.new.elf.load_range(), 0x1000);
-        Pointers { view: self.comparison.view(&self.old, &self.new), placement, fates: &self.fates }
-    }
-
-    fn old_symbol(&self, name: &str) -> OldLink {
-        OldLink(self.old.elf.symbols_named(name).next().unwrap_or_else(|| panic!("no {name}")).address)
-    }
-
-    fn new_symbol(&self, name: &str) -> NewLink {
-        NewLink(self.new.elf.symbols_named(name).next().unwrap_or_else(|| panic!("no {name}")).address)
-    }
-
     fn decide(&self, link: OldLink, site: Site) -> Decision {
         self.pointers().decide_link(link, site)
     }
 
     fn old_string(&self, text: &str) -> OldLink {
-        OldLink(LinkAddress(find(&self.old, text).unwrap_or_else(|| panic!("no {text:?}"))))
+        OldLink(LinkAddress(find_string(&self.old, text).unwrap_or_else(|| panic!("no {text:?}"))))
     }
-}
-
-fn find(build: &Build, text: &str) -> Option<u64> {
-    let rodata = build.elf.section(".rodata")?;
-    let bytes = build.elf.file_bytes(rodata.address, rodata.size)?;
-    let sought: Vec<u8> = text.bytes().chain([0]).collect();
-    Some(rodata.address.0 + bytes.windows(sought.len()).position(|window| window == sought)? as u64)
 }
 
 #[test]
@@ -98,7 +56,7 @@ fn equal_literals_are_followed_and_others_stay() {
     };
     let pair = pair(&source("an old text"), &source("a new text"));
     let kept = pair.decide(pair.old_string("the same text").offset(4), Site::Memory);
-    assert_eq!(kept, Decision::Move(NewLink::new(find(&pair.new, "the same text").unwrap() + 4)));
+    assert_eq!(kept, Decision::Move(NewLink::new(find_string(&pair.new, "the same text").unwrap() + 4)));
     let start = pair.old_string("an old text");
     assert_eq!(pair.decide(start.offset(3), Site::Memory), Decision::Keep(start, start.offset(12)));
 }
