@@ -19,7 +19,7 @@ pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
         registers(&mut thread.registers, thread.tid, words);
         vector_registers(thread, words);
         addresses(thread, words);
-        pending(&thread.pending, words);
+        requeued(&mut thread.pending, words);
     }
     for signals in &mut snapshot.signals {
         for handler in &mut signals.handlers {
@@ -104,7 +104,22 @@ fn addresses(thread: &mut Thread, words: &mut Words<'_>) {
     rewrite_address(&mut thread.robust_list.head, words, Holder::Kernel { what: "the robust list of thread", number });
 }
 
-/// Pending signals are delivered as they were queued: a pointer in one blocks.
+/// Signals that wait for one thread are queued anew for it: their values follow.
+fn requeued(signals: &mut [Pending], words: &mut Words<'_>) {
+    for signal in signals {
+        let number = signal.signal().into();
+        let fields = signal.siginfo.get_mut(SIGINFO_FIELDS..).unwrap_or_default();
+        for field in fields.chunks_exact_mut(8) {
+            let word = field.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            let holder = Holder::Kernel { what: "the pending signal", number };
+            if let Some(word) = words.rewrite(word, Site::Memory, holder) {
+                field.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+    }
+}
+
+/// Signals that wait for the process stay in the kernel's queue as they are: a pointer in one blocks.
 fn pending(signals: &[Pending], words: &mut Words<'_>) {
     for signal in signals {
         let fields = signal.siginfo.get(SIGINFO_FIELDS..).unwrap_or_default();

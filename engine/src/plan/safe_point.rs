@@ -21,7 +21,7 @@ const FORKS: [(i64, &str); 2] = [(libc::SYS_vfork, "vfork"), (libc::SYS_fork, "f
 /// What unwinding all threads gave.
 #[derive(Debug, Default)]
 pub struct Stacks {
-    /// For each mapping that holds part of a thread's stack, the lowest stack pointer in it.
+    /// For each mapping, or alternate stack, that holds part of a thread's stack, the lowest stack pointer in it.
     pub live: Vec<(RunAddress, RunRange)>,
     /// Slots of return addresses and of interrupted program counters.
     pub returns: HashSet<RunAddress>,
@@ -49,20 +49,30 @@ pub fn examine(
         for frame in &stack.frames {
             stacks.returns.extend(frame.return_slot);
             let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
-            note_live(space, pointer, &mut stacks.live);
+            note_live(space, threads, pointer, &mut stacks.live);
         }
     }
     stacks
 }
 
-/// Lowers the lowest stack pointer of the mapping that holds `pointer`.
-fn note_live(space: &AddressSpace, pointer: Option<RunAddress>, live: &mut Vec<(RunAddress, RunRange)>) {
+/// Lowers the lowest stack pointer of the mapping or alternate stack that holds `pointer`.
+fn note_live(space: &AddressSpace, threads: &[Thread], pointer: Option<RunAddress>, live: &mut Vec<(RunAddress, RunRange)>) {
     let Some(pointer) = pointer else { return };
-    let Some(mapping) = space.mappings.iter().find(|mapping| mapping.range.contains(pointer)) else { return };
-    match live.iter_mut().find(|entry| entry.1 == mapping.range) {
+    let mappings = space.mappings.iter().map(|mapping| mapping.range);
+    let Some(region) = threads.iter().filter_map(alternate_stack).chain(mappings).find(|range| range.contains(pointer)) else {
+        return;
+    };
+    match live.iter_mut().find(|entry| entry.1 == region) {
         Some(entry) => entry.0 = entry.0.min(pointer),
-        None => live.push((pointer, mapping.range)),
+        None => live.push((pointer, region)),
     }
+}
+
+/// The alternate signal stack that a thread has set up.
+pub fn alternate_stack(thread: &Thread) -> Option<RunRange> {
+    let stack = &thread.alt_stack;
+    let enabled = stack.flags & libc::SS_DISABLE == 0 && stack.size != 0;
+    enabled.then(|| RunRange::new(stack.base.0, stack.base.0.saturating_add(stack.size)))
 }
 
 struct Examiner<'a> {

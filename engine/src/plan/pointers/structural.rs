@@ -3,8 +3,9 @@
 use super::{Decision, Pointers, Site};
 use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink, page_ceil};
+use crate::plan::link::symbols::symbol_of;
 use crate::program::address::LinkAddress;
-use crate::program::elf::{Elf, Section};
+use crate::program::elf::{Elf, Relocation, Section};
 
 /// Sections that no variable lies in: only tools and the loader point to them.
 const TABLES: [&str; 22] = [
@@ -48,16 +49,19 @@ impl Pointers<'_> {
         if !TABLES.contains(&section.name.as_str()) && !section.name.starts_with(".note") {
             return None;
         }
-        Some(self.table(section, link))
+        Some(self.table(section, link, site))
     }
 
-    fn table(&self, section: &Section, link: OldLink) -> Decision {
+    fn table(&self, section: &Section, link: OldLink, site: Site) -> Decision {
         let (old, new) = (&self.view.old.elf, &self.view.new.elf);
         let offset = link.0.0 - section.address.0;
         let moved = match section.name.as_str() {
             ".dynamic" if offset != 0 => dynamic_entry(old, new, offset),
             ".dynsym" if offset != 0 => dynamic_symbol(old, new, offset),
             ".dynstr" | ".interp" if offset != 0 => string(old, new, section, link.0),
+            ".got" | ".got.plt" => {
+                self.slot(link.0).or_else(|| new.section(&section.name).filter(|_| offset == 0).map(|other| other.address))
+            }
             name if offset == 0 => new.section(name).map(|section| section.address),
             _ => None,
         };
@@ -66,8 +70,22 @@ impl Pointers<'_> {
             None if section.flags & abi::SHF_WRITE == 0 && section.name == ".dynstr" => {
                 Decision::Keep(link, OldLink(section.address.offset(section.size)))
             }
+            // Lazy binding leaves addresses of slots on stacks, also of slots that the new program has not.
+            None if matches!(site, Site::Stack { stale_returns: true }) && section.name.starts_with(".got") => Decision::Stale,
             None => self.unknown(link),
         }
+    }
+
+    /// The new program's slot for the symbol of an old one.
+    fn slot(&self, link: LinkAddress) -> Option<LinkAddress> {
+        let (old, new) = (&self.view.old.elf, &self.view.new.elf);
+        let from = self.view.sides.old.relocations(old, link, 8).next().filter(|entry| entry.address == link)?;
+        let symbol = symbol_of(old, from)?;
+        let same = |entry: &&Relocation| {
+            entry.kind == from.kind
+                && symbol_of(new, entry).is_some_and(|other| (&other.name, &other.version) == (&symbol.name, &symbol.version))
+        };
+        new.relocations.iter().find(same).map(|entry| entry.address)
     }
 }
 
