@@ -15,11 +15,15 @@ const SIGINFO_FIELDS: usize = 16;
 
 /// Rewrites every such word of `snapshot`.
 pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
-    for thread in &mut snapshot.threads {
+    for (position, thread) in snapshot.threads.iter_mut().enumerate() {
         registers(&mut thread.registers, thread.tid, words);
         vector_registers(thread, words);
         addresses(thread, words);
-        requeued(&mut thread.pending, words);
+        // An exec keeps what waits for the leader.
+        match position {
+            0 => pending(&thread.pending, words),
+            _ => requeued(&mut thread.pending, words),
+        }
     }
     for signals in &mut snapshot.signals {
         for handler in &mut signals.handlers {

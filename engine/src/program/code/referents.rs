@@ -164,7 +164,8 @@ impl Comparer<'_> {
         }
     }
 
-    /// Places in named objects. The start of one may also be the end of another: see [`Self::ends`].
+    /// Places in named objects. The start of one may also be the end of another (see [`Self::ends`]). Whichever of the two the old code
+    /// meant, at this place the new code has the start of the partner: a value that the old code made here is the new code's.
     fn same_object(&self, old: u64, new: u64, usage: Use, within: Option<&Within>) -> Verdict {
         let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
         let held = from.holding(old).any(|a| to.holding(new).any(|b| self.same_within(a, old, b, new)));
@@ -172,9 +173,8 @@ impl Comparer<'_> {
             return if held { Verdict::Same } else { Verdict::Different(Reason::Variable) };
         }
         match self.ends(old, new, within) {
-            Ends::None if held => Verdict::Same,
+            Ends::None | Ends::Unpaired if held => Verdict::Same,
             Ends::Paired => Verdict::Same,
-            Ends::Unpaired if held => Verdict::Different(Reason::Boundary),
             _ => Verdict::Different(Reason::Variable),
         }
     }
