@@ -325,6 +325,7 @@ impl<'a> Planner<'a> {
         let decisions = globals::decide(comparison, &self.ground.data, &copied, &mut self.report);
         self.blockers.extend(decisions.blockers);
         self.fates = decisions.fates;
+        self.fates.updated_before = self.request.snapshot.generations.iter().any(|generation| generation.count > 0);
         self.return_copies();
         let (old, data) = (&self.request.old.elf, &self.ground.data);
         self.blockers.extend(globals::unknown_changes(comparison, old, data, &self.ground.placement));
