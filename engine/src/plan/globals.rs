@@ -247,3 +247,6 @@ pub fn returned_words(data: &OldData, object: &Object, original: RunAddress, len
     let offsets = (0..length).step_by(8);
     offsets.filter_map(|offset| Some((original.checked_add(offset)?, data.captured.word(object.start.offset(offset))?))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,18 +42,19 @@ pub fn block_offset(tls: &Segment) -> u64 {
 ///
 /// # Errors
 /// A blocker: the new program has its first thread-local variables, or its block is larger.
-pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Option<Blocks>, Blocker> {
+pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Option<Blocks>, Box<Blocker>> {
     let (before, after) = (old.elf.tls().copied(), new.elf.tls().copied());
     let (Some(before), Some(fields)) = (before, fields) else {
         let Some(after) = after else { return Ok(None) };
         let what = "the running program has none, so the loader has no block for it".to_owned();
-        return Err(Blocker::ThreadLocal { what, old: 0, new: after.memory_size, room: 0 });
+        return Err(Box::new(Blocker::ThreadLocal { what, old: 0, new: after.memory_size, room: 0 }));
     };
     let new_offset = after.as_ref().map_or(fields.offset, block_offset);
     let grown = after.is_some_and(|after| new_offset > fields.offset || after.align > before.align.max(1));
     if let Some(after) = after.filter(|_| grown) {
         let what = format!("the block (alignment {} → {}) does not fit where the old one is", before.align, after.align);
-        return Err(Blocker::ThreadLocal { what, old: before.memory_size, new: after.memory_size, room: fields.offset });
+        let (old, new, room) = (before.memory_size, after.memory_size, fields.offset);
+        return Err(Box::new(Blocker::ThreadLocal { what, old, new, room }));
     }
     Ok(Some(Blocks { old: before, new: after, old_offset: fields.offset, new_offset, module: fields.module }))
 }

@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
-use dsu_formats::model::latest::Registers;
+use dsu_formats::model::latest::{Pending, Registers};
 
 use super::borrowed::Borrowed;
 use super::call;
@@ -239,7 +239,17 @@ impl Emptied {
     }
 
     /// Unmaps everything but the trampoline and the scratch range.
+    ///
+    /// A restartable sequence that a restore had registered goes first: the kernel kills a thread whose area is not there
+    /// (`kernel/rseq.c`).
     pub fn unmap_all(&mut self) -> Result<(), TraceeError> {
+        const UNREGISTER: u64 = 1;
+        for tid in self.tids.clone() {
+            if let Some(rseq) = ptrace::rseq(tid)? {
+                let arguments = [rseq.address.0, u64::from(rseq.length), UNREGISTER, u64::from(rseq.signature)];
+                self.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
+            }
+        }
         let end = self.scratch.end.0;
         self.leader_call("munmap", libc::SYS_munmap, &[0, self.code.0])?;
         self.leader_call("munmap", libc::SYS_munmap, &[end, TASK_SIZE - end])?;
@@ -249,6 +259,11 @@ impl Emptied {
     /// The process.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Signals that wait for thread `tid` alone.
+    pub fn pending(&self, tid: i32) -> Result<Vec<Pending>, TraceeError> {
+        ptrace::pending(tid, false)
     }
 
     /// Trampoline and scratch: what is mapped beside the image.

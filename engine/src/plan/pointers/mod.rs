@@ -108,3 +108,6 @@ impl Pointers<'_> {
         self.view.old.elf.load_at(link.0).is_some_and(|segment| segment.flags & abi::PF_X != 0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ fn read_pages(memory: &dyn MemorySource, start: RunAddress, bytes: &mut [u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
