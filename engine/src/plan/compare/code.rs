@@ -47,7 +47,7 @@ fn only_rows(image: &CodeImage<'_>, old: &Build, new: &Build, sides: &Sides) -> 
         let differs = |other: &Object| other.size != object.size || !content.same(object.start, other.start, object.size);
         partner.is_some_and(|other| table_at(&old.debug.types, object, 0).is_some() && differs(other))
     });
-    changed.filter(|(_, object)| !image.keeps_address(object.start.0)).map(|(index, _)| index).collect()
+    changed.filter(|(_, object)| !image.keeps_address(object.start.0, &old.debug)).map(|(index, _)| index).collect()
 }
 
 fn partner(fate: &Fate) -> Partner {

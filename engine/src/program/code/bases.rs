@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
-};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
+use super::functions::FunctionId;
 use super::image::CodeImage;
 use super::reference::{FunctionCode, PartCode, Role, Target};
 use super::slots::Loaded;
+use crate::program::dwarf::DebugInfo;
+use crate::program::types::Shape;
 
 /// Library functions that write all registers to memory, where a later read brings them back.
 const REGISTER_SAVERS: [&str; 7] =
@@ -40,7 +41,12 @@ impl Registers {
     }
 }
 
-/// Registers by which a function is given something, or gives something back (System V ABI §3.2.3): arguments, static chain, results.
+/// Registers of a result (System V ABI §3.2.3).
+fn results() -> Registers {
+    Registers::of(Register::RAX).with(Registers::of(Register::RDX))
+}
+
+/// Registers by which a function is given something (System V ABI §3.2.3): arguments, static chain, number of vector registers.
 fn passed() -> Registers {
     use Register::{R8, R9, R10, RAX, RCX, RDI, RDX, RSI};
     [RDI, RSI, RDX, RCX, R8, R9, R10, RAX].into_iter().fold(Registers::default(), |all, one| all.with(Registers::of(one)))
@@ -49,15 +55,17 @@ fn passed() -> Registers {
 impl CodeImage<'_> {
     /// Whether some instruction or initialised word keeps `address` itself, rather than an address computed from it with an index or
     /// what lies there.
-    pub fn keeps_address(&self, address: u64) -> bool {
+    pub fn keeps_address(&self, address: u64, debug: &DebugInfo) -> bool {
         let stored = self.layout.elf.relocations.iter().filter(|relocation| !self.layout.slots.is_slot(relocation.address.0));
-        let by_data = stored.map(|relocation| self.layout.slots.relocated(relocation)).any(|loaded| loaded == Loaded::Address(address));
+        let by_data =
+            stored.map(|relocation| self.layout.slots.relocated(relocation)).any(|loaded| loaded == Loaded::Address(address));
         let exported = self.layout.elf.dynamic_symbols.iter().any(|symbol| symbol.defined && symbol.address.0 == address);
         let saves = self.layout.elf.dynamic_symbols.iter().any(|symbol| REGISTER_SAVERS.contains(&symbol.name.as_str()));
-        by_data || exported || saves || self.codes.iter().any(|code| self.function_keeps(code, address))
+        by_data || exported || saves || self.inventory().iter().any(|(id, _)| self.function_keeps(id, address, debug))
     }
 
-    fn function_keeps(&self, code: &FunctionCode<'_>, address: u64) -> bool {
+    fn function_keeps(&self, id: FunctionId, address: u64, debug: &DebugInfo) -> bool {
+        let Some(code) = self.code(id) else { return true };
         let names = |part: &PartCode<'_>| part.references.iter().any(|reference| self.makes(reference.target) == Some(address));
         if !code.parts.iter().any(names) {
             return false;
@@ -65,7 +73,21 @@ impl CodeImage<'_> {
         if code.defect.is_some() {
             return true;
         }
-        Flow { image: self, code, address, reached: BTreeMap::new() }.keeps()
+        let results = if self.returns_nothing(id, debug) { Registers::default() } else { results() };
+        Flow { image: self, code, address, results, reached: BTreeMap::new() }.keeps()
+    }
+
+    /// Whether a function has no result, so that what is left in the registers for one is nobody's.
+    fn returns_nothing(&self, id: FunctionId, debug: &DebugInfo) -> bool {
+        let known = self.inventory().get(id).map(|function| &function.debug[..]).unwrap_or_default();
+        let is_void = |position: &usize| {
+            let kind = debug.functions.get(*position).and_then(|function| function.kind);
+            kind.is_some_and(|kind| match &debug.types.get(kind).shape {
+                Shape::Function { result, .. } => result.is_none_or(|id| debug.types.get(id).shape == Shape::Void),
+                _ => false,
+            })
+        };
+        !known.is_empty() && known.iter().all(is_void)
     }
 
     /// The address that an operand with this target puts into a register.
@@ -86,6 +108,8 @@ struct Flow<'i, 'a> {
     image: &'i CodeImage<'a>,
     code: &'i FunctionCode<'a>,
     address: u64,
+    /// Registers that hold a result at the end.
+    results: Registers,
     reached: BTreeMap<u64, Registers>,
 }
 
@@ -160,7 +184,7 @@ impl Flow<'_, '_> {
                 }
                 true
             }
-            FlowControl::Return => !after.meets(Registers::of(Register::RAX).with(Registers::of(Register::RDX))),
+            FlowControl::Return => !after.meets(self.results),
             FlowControl::Exception => true,
             _ => false,
         }
@@ -220,7 +244,11 @@ fn use_of(instruction: &Instruction, holding: Registers) -> Use {
         }
         Mnemonic::Add | Mnemonic::Sub if instruction.op0_kind() == OpKind::Register => Use::Computes,
         Mnemonic::Mov if instruction.op0_kind() == OpKind::Register && operand(1) => {
-            if instruction.op0_register().is_gpr64() { Use::Copies } else { Use::Other }
+            if instruction.op0_register().is_gpr64() {
+                Use::Copies
+            } else {
+                Use::Other
+            }
         }
         Mnemonic::Cmove | Mnemonic::Cmovne | Mnemonic::Cmova | Mnemonic::Cmovae | Mnemonic::Cmovb | Mnemonic::Cmovbe
             if operand(1) =>
