@@ -240,9 +240,22 @@ impl Emptied {
 
     /// Unmaps everything but the trampoline and the scratch range.
     pub fn unmap_all(&mut self) -> Result<(), TraceeError> {
+        self.forget_rseq()?;
         let end = self.scratch.end.0;
         self.leader_call("munmap", libc::SYS_munmap, &[0, self.code.0])?;
         self.leader_call("munmap", libc::SYS_munmap, &[end, TASK_SIZE - end])?;
+        Ok(())
+    }
+
+    /// Takes back the registrations of restartable sequences: the kernel writes to the area at every return to the program,
+    /// and ends a task whose area is gone (`kernel/rseq.c`).
+    fn forget_rseq(&mut self) -> Result<(), TraceeError> {
+        const RSEQ_FLAG_UNREGISTER: u64 = 1;
+        for tid in self.tids.clone() {
+            let Some(rseq) = ptrace::rseq(tid)? else { continue };
+            let arguments = [rseq.address.0, u64::from(rseq.length), RSEQ_FLAG_UNREGISTER, u64::from(rseq.signature)];
+            self.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
+        }
         Ok(())
     }
 
@@ -347,6 +360,7 @@ impl Emptied {
                 Event::Syscall => {
                     let now = ptrace::registers(tid)?;
                     if now.rip == self.code.0 + SYSCALL + 2 && now.orig_rax == libc::SYS_pause as u64 {
+                        self.skip_call(now, deadline)?;
                         return Ok(now.rdi);
                     }
                 }
@@ -356,6 +370,19 @@ impl Emptied {
                 }
                 Event::Ended => return Err(TraceeError::Gone { tid, operation: OPERATION }),
                 _ => return Err(TraceeError::UnexpectedStop { tid, status: 0, operation: OPERATION }),
+            }
+        }
+    }
+
+    /// Takes the leader from the entry stop of a call to its exit stop without making it: the next call starts from there.
+    fn skip_call(&self, at_entry: Registers, deadline: Instant) -> Result<(), TraceeError> {
+        ptrace::set_registers(self.pid, &Registers { orig_rax: u64::MAX, ..at_entry })?;
+        loop {
+            ptrace::resume_to_syscall(self.pid)?;
+            match ptrace::wait(self.pid, deadline, "leave a function of the new program")? {
+                Event::Syscall => return Ok(()),
+                Event::Ended => return Err(TraceeError::Gone { tid: self.pid, operation: "leaving a function" }),
+                _ => {}
             }
         }
     }

@@ -35,7 +35,10 @@ pub fn recover(pid: i32, observer: &mut dyn Observer) -> Result<Recovered, Updat
     }
     let outcome = match adopt::look(pid, record.site)? {
         Left::Nothing => RecoveredTo::HealedItself,
-        Left::OpenGate => RecoveredTo::NewVersion,
+        Left::OpenGate => {
+            adopt::tidy(pid, record.site, Instant::now() + STOP_LIMIT)?;
+            RecoveredTo::NewVersion
+        }
         Left::Vessel => {
             observer.step("restore the old program");
             restore_old(&record, &journal)?;

@@ -15,7 +15,7 @@ use crate::resources;
 use crate::resources::descriptors::Placed;
 use crate::resources::timers::Path;
 use crate::tracee::emptied::Emptied;
-use crate::tracee::fault;
+use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 use crate::tracee::release::FinalState;
 
@@ -68,12 +68,12 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     let Some((space, signals)) = snapshot.address_spaces.first().zip(snapshot.signals.first()) else {
         return Err(VesselError::Mismatch { what: "the image", expected: "one process".into(), found: "none".into() });
     };
-    step("map")?;
+    step("map", vessel)?;
     // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
     // `replace_mm_exe_file`), and on the way back that may be this very file.
     give_back_layout(vessel, what)?;
     mapping::map_all(vessel, &space.mappings, what.files)?;
-    step("fill")?;
+    step("fill", vessel)?;
     fill::fill(vessel, &space.mappings, &what.pages)?;
     fill::patch(vessel, what.patches)?;
     fill::store(vessel, what.contents)?;
@@ -81,11 +81,11 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     for range in what.protect_after {
         mapping::protect(vessel, *range, Protection { read: true, write: false, execute: false })?;
     }
-    step("give-back")?;
+    step("give-back", vessel)?;
     resources::memory::give_back_guards(vessel, what.guards)?;
     resources::memory::give_back_flags(vessel, &space.mappings)?;
     resources::signals::give_back(vessel, signals)?;
-    step("threads")?;
+    step("threads", vessel)?;
     threads::create(vessel, &snapshot.threads)?;
     match &what.origin {
         Origin::Hot { stopped_at, before } => hot(vessel, snapshot, before, stopped_at.elapsed())?,
@@ -94,7 +94,7 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     if space.lock_future {
         resources::memory::give_back_lock_future(vessel)?;
     }
-    step("verify")?;
+    step("verify", vessel)?;
     verify::mappings(vessel, &space.mappings)?;
     Ok(threads::final_states(&snapshot.threads))
 }
@@ -161,7 +161,6 @@ fn run_resolvers(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselE
     Ok(())
 }
 
-fn step(name: &'static str) -> Result<(), VesselError> {
-    fault::pass(name)
-        .map_err(|source| VesselError::Tracee(crate::tracee::error::TraceeError::Call { call: name, tid: 0, source }))
+fn step(name: &'static str, vessel: &Emptied) -> Result<(), VesselError> {
+    Ok(TraceeError::at_step(name, vessel.pid())?)
 }
