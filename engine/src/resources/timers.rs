@@ -145,6 +145,7 @@ pub fn give_back(injector: &mut dyn Injector, timers: &ProcessTimers, since_capt
     if timers.posix.is_empty() {
         return Ok(());
     }
+    delete_present(injector)?;
     let switch = |injector: &mut dyn Injector, on| {
         let arguments = [PR_TIMER_CREATE_RESTORE_IDS, on, 0, 0, 0];
         injector.leader_call("prctl(PR_TIMER_CREATE_RESTORE_IDS)", libc::SYS_prctl, &arguments)
@@ -166,6 +167,15 @@ pub fn give_back(injector: &mut dyn Injector, timers: &ProcessTimers, since_capt
     }
     made?;
     timers.posix.iter().try_for_each(|timer| arm(injector, timer, since_capture))
+}
+
+/// A restore that was taken back may have made timers in this vessel already.
+fn delete_present(injector: &mut dyn Injector) -> Result<(), ResourceError> {
+    let pid = injector.memory().pid();
+    for timer in parse(&format!("/proc/{pid}/timers"), &proc::text(pid, "timers")?)? {
+        injector.leader_call("timer_delete", libc::SYS_timer_delete, &[timer.id as u64])?;
+    }
+    Ok(())
 }
 
 fn make(injector: &mut dyn Injector, timer: &PosixTimer) -> Result<(), ResourceError> {

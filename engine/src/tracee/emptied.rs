@@ -239,23 +239,20 @@ impl Emptied {
     }
 
     /// Unmaps everything but the trampoline and the scratch range.
+    ///
+    /// A restartable sequence that a restore had registered goes first: the kernel kills a thread whose area is not there
+    /// (`kernel/rseq.c`).
     pub fn unmap_all(&mut self) -> Result<(), TraceeError> {
-        self.forget_rseq()?;
+        const UNREGISTER: u64 = 1;
+        for tid in self.tids.clone() {
+            if let Some(rseq) = ptrace::rseq(tid)? {
+                let arguments = [rseq.address.0, u64::from(rseq.length), UNREGISTER, u64::from(rseq.signature)];
+                self.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
+            }
+        }
         let end = self.scratch.end.0;
         self.leader_call("munmap", libc::SYS_munmap, &[0, self.code.0])?;
         self.leader_call("munmap", libc::SYS_munmap, &[end, TASK_SIZE - end])?;
-        Ok(())
-    }
-
-    /// Takes back the registrations of restartable sequences: the kernel writes to the area at every return to the program,
-    /// and ends a task whose area is gone (`kernel/rseq.c`).
-    fn forget_rseq(&mut self) -> Result<(), TraceeError> {
-        const RSEQ_FLAG_UNREGISTER: u64 = 1;
-        for tid in self.tids.clone() {
-            let Some(rseq) = ptrace::rseq(tid)? else { continue };
-            let arguments = [rseq.address.0, u64::from(rseq.length), RSEQ_FLAG_UNREGISTER, u64::from(rseq.signature)];
-            self.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
-        }
         Ok(())
     }
 

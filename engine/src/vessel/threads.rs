@@ -22,9 +22,7 @@ pub(super) fn give_back(vessel: &mut Emptied, threads: &[Thread], credentials: &
     for thread in threads {
         resources::credentials::give_back(vessel, thread.tid, credentials)?;
         resources::threads::give_back(vessel, thread.tid, thread)?;
-        for pending in &thread.pending {
-            queue(vessel, thread.tid, &pending.siginfo, pending.signal())?;
-        }
+        queue_missing(vessel, thread)?;
     }
     Ok(())
 }
@@ -34,9 +32,7 @@ pub(super) fn restore(vessel: &mut Emptied, threads: &[Thread], credentials: &Cr
     for thread in threads {
         resources::credentials::restore(vessel, thread.tid, credentials)?;
         resources::threads::give_back(vessel, thread.tid, thread)?;
-        for pending in &thread.pending {
-            queue(vessel, thread.tid, &pending.siginfo, pending.signal())?;
-        }
+        queue_missing(vessel, thread)?;
     }
     Ok(())
 }
@@ -48,6 +44,18 @@ pub(super) fn queue_for_process(vessel: &mut Emptied, pending: &[Pending]) -> Re
         vessel.memory().write(address, &signal.siginfo)?;
         let arguments = [vessel.pid() as u64, signal.signal() as u64, address.0];
         vessel.leader_call("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo, &arguments)?;
+    }
+    Ok(())
+}
+
+/// Queues what does not wait for the thread already: a restore that was taken back may have queued some.
+fn queue_missing(vessel: &mut Emptied, thread: &Thread) -> Result<(), VesselError> {
+    if thread.pending.is_empty() {
+        return Ok(());
+    }
+    let present = vessel.pending(thread.tid)?.len();
+    for pending in thread.pending.iter().skip(present) {
+        queue(vessel, thread.tid, &pending.siginfo, pending.signal())?;
     }
     Ok(())
 }
