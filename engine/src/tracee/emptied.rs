@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
-use dsu_formats::model::latest::Registers;
+use dsu_formats::model::latest::{Pending, Registers};
 
 use super::borrowed::Borrowed;
 use super::call;
@@ -259,6 +259,11 @@ impl Emptied {
     /// The process.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Signals that wait for thread `tid` alone, or with `shared` for the process as a whole.
+    pub fn pending(&self, tid: i32, shared: bool) -> Result<Vec<Pending>, TraceeError> {
+        ptrace::pending(tid, shared)
     }
 
     /// Trampoline and scratch: what is mapped beside the image.

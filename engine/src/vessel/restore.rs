@@ -9,7 +9,7 @@ use dsu_formats::model::latest::{Descriptors, Protection, Snapshot};
 use super::error::VesselError;
 use super::files::MappedFiles;
 use super::pages::PageProvider;
-use super::{fill, mapping, threads, verify};
+use super::{fill, mapping, pending, threads, verify};
 use crate::plan::rewrite::{Contents, Patch, Resolver};
 use crate::resources;
 use crate::resources::descriptors::Placed;
@@ -108,6 +108,9 @@ fn hot(vessel: &mut Emptied, snapshot: &Snapshot, before: &Descriptors, stopped_
     if let Some(credentials) = snapshot.credentials.first() {
         threads::give_back(vessel, &snapshot.threads, credentials)?;
     }
+    if let Some(signals) = snapshot.signals.first() {
+        pending::settle(vessel, &signals.pending, &snapshot.threads)?;
+    }
     if let Some(timers) = snapshot.timers.first() {
         resources::timers::give_back(vessel, timers, stopped_for)?;
     }
@@ -124,7 +127,7 @@ fn cold(vessel: &mut Emptied, snapshot: &Snapshot, descriptors: &Placed) -> Resu
     vessel.close_channel()?;
     resources::descriptors::settle(vessel, &snapshot.descriptors, descriptors)?;
     if let Some(signals) = snapshot.signals.first() {
-        threads::queue_for_process(vessel, &signals.pending)?;
+        pending::settle(vessel, &signals.pending, &snapshot.threads)?;
     }
     if let Some(limits) = snapshot.limits.first() {
         resources::limits::restore(vessel, limits)?;
