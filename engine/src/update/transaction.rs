@@ -254,7 +254,7 @@ impl Transaction<'_> {
                 resolvers: &[],
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: &self.captured.snapshot.descriptors },
+                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.rewrite.snapshot.descriptors) },
             },
         )
     }
@@ -273,7 +273,7 @@ impl Transaction<'_> {
                 resolvers: &rewrite.resolvers,
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: &self.captured.snapshot.descriptors },
+                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.captured.snapshot.descriptors) },
             },
         )
     }
