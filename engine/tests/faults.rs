@@ -63,6 +63,9 @@ fn engine(pid: i32, program: &Path, fault: &str) -> Option<i32> {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+    // The fault itself must be what failed, not something that an earlier fault left behind.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(code != Some(FAILED) || said.contains("EIO"), "{fault}: {said}");
     code
 }
 

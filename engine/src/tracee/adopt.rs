@@ -76,7 +76,7 @@ impl Emptied {
         let has_trampoline = has_park_code(&memory, layout.code);
         let code = if has_trampoline { layout.code } else { layout.stub_code };
         let mut emptied = Self::from_parts(tids, memory, pidfd, code, ticker);
-        emptied.move_in(site, has_trampoline)?;
+        emptied.move_in(site)?;
         Ok(emptied)
     }
 }

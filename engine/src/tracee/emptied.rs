@@ -191,7 +191,6 @@ impl Borrowed {
         let memory = RemoteMemory::open(pid)?;
         let mut emptied = Emptied::from_parts(vec![pid], memory, target.pidfd, Layout::at(site).stub_code, ticker);
         emptied.held_back = held_back;
-        emptied.move_in(site, false)?;
         Ok(emptied)
     }
 
@@ -219,7 +218,10 @@ impl Emptied {
     }
 
     /// Maps trampoline and scratch after the stub, unless they are there, and unmaps everything else, the stub included.
-    pub(super) fn move_in(&mut self, site: RunRange, has_trampoline: bool) -> Result<(), TraceeError> {
+    ///
+    /// Comes first after the exec; may be repeated when it failed.
+    pub fn move_in(&mut self, site: RunRange) -> Result<(), TraceeError> {
+        let has_trampoline = self.code == Layout::at(site).code;
         let Layout { code, scratch, .. } = Layout::at(site);
         let map = |protection: i32, start: u64, length: u64| {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
@@ -231,9 +233,9 @@ impl Emptied {
             self.leader_call("mmap", libc::SYS_mmap, &map(executable, code.0, PAGE_SIZE))?;
             self.memory.write(code, &PARK)?;
         }
+        self.code = code;
         let writable = libc::PROT_READ | libc::PROT_WRITE;
         self.leader_call("mmap", libc::SYS_mmap, &map(writable, scratch.start.0, scratch.len()))?;
-        self.code = code;
         self.scratch = scratch;
         self.unmap_all()
     }

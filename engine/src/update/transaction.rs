@@ -20,6 +20,7 @@ use crate::tracee::error::TraceeError;
 use crate::tracee::holder::Holder;
 use crate::tracee::inject::Injector;
 use crate::tracee::last_pid;
+use crate::tracee::procfs;
 use crate::tracee::release::FinalState;
 use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
@@ -92,9 +93,13 @@ impl Transaction<'_> {
                 self.journal.remove();
                 return Err(UpdateError::given_up(error));
             }
-            Err((None, source)) => {
+            Err((None, source)) if procfs::has_ended(record.pid) => {
                 holder.end();
                 return Err(UpdateError::Lost { pid: record.pid, source: Box::new(source) });
+            }
+            Err((None, source)) => {
+                let (source, back) = (Box::new(source.into()), Box::new(VesselError::NotTried));
+                return Err(UpdateError::Parked { pid: record.pid, source, back });
             }
         };
         timeline.mark("exec");
@@ -175,7 +180,8 @@ impl Transaction<'_> {
         files: &MappedFiles,
         timeline: &mut Timeline,
     ) -> Result<OldMemory, UpdateError> {
-        let finals = match self.restore_new(&mut emptied, &holder, files) {
+        let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
+        let finals = match moved_in.and_then(|()| self.restore_new(&mut emptied, &holder, files)) {
             Ok(finals) => finals,
             Err(failure) => return self.go_back(emptied, failure, holder, &record, files),
         };
@@ -223,7 +229,8 @@ impl Transaction<'_> {
         record: &JournalV1,
         files: &MappedFiles,
     ) -> Result<OldMemory, UpdateError> {
-        match self.restore_old(&mut emptied, &holder, files) {
+        let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
+        match moved_in.and_then(|()| self.restore_old(&mut emptied, &holder, files)) {
             Ok(finals) => match self.commit(emptied, finals, record) {
                 Ok(untidy) => {
                     holder.end();
@@ -240,7 +247,6 @@ impl Transaction<'_> {
     }
 
     fn restore_old(&self, emptied: &mut Emptied, holder: &Holder, files: &MappedFiles) -> Result<Vec<FinalState>, VesselError> {
-        emptied.unmap_all()?;
         let own = &self.captured.own_pages;
         restore(
             emptied,
