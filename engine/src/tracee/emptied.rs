@@ -263,9 +263,9 @@ impl Emptied {
         self.pid
     }
 
-    /// Signals that wait for thread `tid` alone.
-    pub fn pending(&self, tid: i32) -> Result<Vec<Pending>, TraceeError> {
-        ptrace::pending(tid, false)
+    /// Signals that wait for thread `tid` alone, or with `shared` for the process as a whole.
+    pub fn pending(&self, tid: i32, shared: bool) -> Result<Vec<Pending>, TraceeError> {
+        ptrace::pending(tid, shared)
     }
 
     /// Trampoline and scratch: what is mapped beside the image.
@@ -364,6 +364,7 @@ impl Emptied {
                 Event::Syscall => {
                     let now = ptrace::registers(tid)?;
                     if now.rip == self.code.0 + SYSCALL + 2 && now.orig_rax == libc::SYS_pause as u64 {
+                        self.skip_call(now, deadline)?;
                         return Ok(now.rdi);
                     }
                 }
@@ -373,6 +374,19 @@ impl Emptied {
                 }
                 Event::Ended => return Err(TraceeError::Gone { tid, operation: OPERATION }),
                 _ => return Err(TraceeError::UnexpectedStop { tid, status: 0, operation: OPERATION }),
+            }
+        }
+    }
+
+    /// Takes the leader from the entry stop of a call to its exit stop without making it: the next call starts from there.
+    fn skip_call(&self, at_entry: Registers, deadline: Instant) -> Result<(), TraceeError> {
+        ptrace::set_registers(self.pid, &Registers { orig_rax: u64::MAX, ..at_entry })?;
+        loop {
+            ptrace::resume_to_syscall(self.pid)?;
+            match ptrace::wait(self.pid, deadline, "leave a function of the new program")? {
+                Event::Syscall => return Ok(()),
+                Event::Ended => return Err(TraceeError::Gone { tid: self.pid, operation: "leaving a function" }),
+                _ => {}
             }
         }
     }
