@@ -8,11 +8,13 @@ use dsu_formats::address::{RunAddress, RunRange};
 use super::emptied::{Emptied, Layout, PARK};
 use super::error::TraceeError;
 use super::holder::Holder;
+use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
-use super::target;
+use super::stopped::StoppedThread;
+use super::target::{self, Target};
 use super::ticker::Ticker;
 
 /// What stands at the site that a dead engine chose for its vessel.
@@ -40,6 +42,26 @@ pub fn look(pid: i32, site: RunRange) -> Result<Left, TraceeError> {
     }
 }
 
+/// Unmaps trampoline and scratch of a vessel at `site` whose gate is open, once no thread is on its way out of them.
+pub fn tidy(pid: i32, site: RunRange, deadline: Instant) -> Result<(), TraceeError> {
+    let own = RunRange { start: Layout::at(site).code, end: site.end };
+    loop {
+        let mut borrowed = Target::open(pid)?.stop(deadline)?.borrow()?;
+        let inside = |thread: &StoppedThread| {
+            [thread.registers.rip, thread.registers.rsp].into_iter().any(|address| own.contains(RunAddress(address)))
+        };
+        if !borrowed.stopped_threads().iter().any(inside) {
+            borrowed.leader_call("munmap", libc::SYS_munmap, &[own.start.0, own.len()])?;
+            return borrowed.give_back().map(drop);
+        }
+        if Instant::now() >= deadline {
+            let awaited = "leave the vessel";
+            return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: super::procfs::describe_state(pid) });
+        }
+        drop(borrowed.give_back()?.resume());
+    }
+}
+
 impl Emptied {
     /// Takes over a parked vessel at `site`; its threads are stopped, and its memory is the trampoline's alone.
     pub fn adopt(pid: i32, site: RunRange, deadline: Instant) -> Result<Self, TraceeError> {
@@ -54,7 +76,7 @@ impl Emptied {
         let has_trampoline = has_park_code(&memory, layout.code);
         let code = if has_trampoline { layout.code } else { layout.stub_code };
         let mut emptied = Self::from_parts(tids, memory, pidfd, code, ticker);
-        emptied.move_in(site, has_trampoline)?;
+        emptied.move_in(site)?;
         Ok(emptied)
     }
 }

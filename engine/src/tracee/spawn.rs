@@ -72,7 +72,7 @@ fn drive(pid: i32, mut ours: std::fs::File, site: RunRange, ticker: Ticker) -> R
     let pidfd = target::open_pidfd(pid)?;
     let memory = RemoteMemory::open(pid)?;
     let mut emptied = Emptied::from_parts(vec![pid], memory, pidfd, Layout::at(site).stub_code, ticker);
-    emptied.move_in(site, false)?;
+    emptied.move_in(site)?;
     Ok(emptied)
 }
 

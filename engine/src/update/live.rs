@@ -8,10 +8,11 @@ use super::image::{self, Pieces};
 use super::journal::Journal;
 use super::lock::ProcessLock;
 use super::operation::{ImageSummary, Observer, PlanRequest, Planned, UpdateOutcome, UpdateRequest, Updated};
+use super::phase::Phase;
 use super::planner::Planner;
 use super::prepare::{self, Builds, Running};
 use super::timeline::Timeline;
-use super::transaction::{OldMemory, Transaction};
+use super::transaction::{self, OldMemory, Transaction};
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
@@ -48,9 +49,10 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         start_time: prepare::start_time(request.pid)?,
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
-    let old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    let mut old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    let untidy = old_memory.take_untidy().map(|source| Box::new(UpdateError::Untidy(Box::new(source))));
     let (image, later_failure) = match keep_image(request, &planned.captured, &old_memory, &shared) {
-        Ok(image) => (image, None),
+        Ok(image) => (image, untidy),
         Err(error) => (None, Some(Box::new(error))),
     };
     drop(old_memory);
@@ -158,6 +160,7 @@ impl Subject {
             let stopped = target.stop(stopped_at + STOP_LIMIT)?;
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
+            transaction::pass(Phase::Stopped, borrowed.memory().pid())?;
             let captured = capture::capture(&mut borrowed, &self.facts, self.purpose)?;
             self.timeline.mark("capture");
             let planned = self.planner.plan(&borrowed, &captured, &self.builds);

@@ -52,6 +52,9 @@ pub enum VesselError {
         /// As `/proc` shows it.
         found: String,
     },
+    /// The way back was not tried, since the engine has no hold on the process.
+    #[error("the way back was not tried")]
+    NotTried,
     /// There is no room in the address space for the trampoline.
     #[error("no free range of {length} bytes in the address space for the trampoline")]
     NoSite {

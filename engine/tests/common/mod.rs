@@ -39,9 +39,14 @@ impl Program {
         self.child.id() as i32
     }
 
-    /// Sends a line and returns the line that answers it.
+    /// Sends a line and returns the line that answers it. A program that does not answer is a failure, not a hang.
     pub fn ask(&mut self, line: &str) -> String {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd;
         writeln!(self.input, "{line}").expect("the program reads its input");
+        let mut ready = [PollFd::new(self.output.get_ref().as_fd(), PollFlags::POLLIN)];
+        let answered = poll(&mut ready, PollTimeout::from(20_000u16)).expect("its output can be waited for");
+        assert_eq!(answered, 1, "the program does not answer");
         let mut answer = String::new();
         self.output.read_line(&mut answer).expect("the program answers");
         answer.trim_end().to_owned()

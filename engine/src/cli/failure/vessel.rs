@@ -24,6 +24,7 @@ impl Sorted for VesselError {
                 "the source of the pages is incomplete: `dsu verify IMAGE` checks an image; a live process can be tried again",
             ),
             VesselError::Mismatch { .. } => Verdict::new(Exit::Failed, "mismatch", unexpected_hint()),
+            VesselError::NotTried => Verdict::new(Exit::Parked, "not-tried", "`dsu recover` tries it"),
             VesselError::NoSite { .. } => Verdict::new(
                 Exit::Blocked,
                 "no-site",

@@ -102,6 +102,7 @@ impl<'a> Planner<'a> {
         let decisions = globals::decide(comparison, &self.ground.data, &copied, &mut self.report);
         self.blockers.extend(decisions.blockers);
         self.fates = decisions.fates;
+        self.fates.updated_before = self.request.snapshot.generations.iter().any(|generation| generation.count > 0);
         self.return_copies();
         self.learn_selected();
         let (old, data) = (&self.request.old.elf, &self.ground.data);

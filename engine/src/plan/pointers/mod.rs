@@ -59,6 +59,8 @@ pub struct Fates {
     pub carried: Vec<bool>,
     /// Copies of libraries' objects that the new program has no copy of: the library's own object.
     pub returned: HashMap<usize, RunAddress>,
+    /// Whether earlier builds ran in this process, so that the old build's code did not make every pointer in it.
+    pub updated_before: bool,
 }
 
 /// Decides words.

@@ -128,3 +128,49 @@ fn the_module_s_own_tables_are_followed_by_name_and_tag() {
     let outside = pair.pointers().decide(RunAddress(OLD_BIAS - 8).0, Site::Memory);
     assert_eq!(outside, None);
 }
+
+/// A table that gains a row before its first, and a function that puts `body` into `*place`.
+fn gains_a_first_row(body: &str) -> [String; 2] {
+    let source = |rows: &str| {
+        format!(
+            "struct row {{ const char *name; int cost; }}; static const struct row rows[] = {{ {rows} {{\"one\", 1}}, {{\"two\", 2}} }};
+             void __attribute__((noinline)) choose(const struct row **place, unsigned long i) {{ {body} }}
+             int main(int c, char **v) {{ const struct row *row; (void)v; choose(&row, c); return row->cost + rows[c].cost; }}"
+        )
+    };
+    [source(""), source("{\"zero\", 0},")]
+}
+
+fn first_row(body: &str, site: Site) -> (Decision, NewLink) {
+    let [old, new] = gains_a_first_row(body);
+    let pair = pair(&old, &new);
+    (pair.decide(pair.old_symbol("rows"), site), pair.new_symbol("rows"))
+}
+
+#[test]
+fn a_table_whose_address_is_only_computed_with_is_pointed_to_by_row() {
+    let (decision, rows) = first_row("*place = &rows[i];", Site::Memory);
+    assert_eq!(decision, Decision::Move(rows.offset(16)));
+    let search = "unsigned long low = 0, high = 2;
+        while (low < high) { unsigned long middle = (low + high) / 2;
+            if (rows[middle].cost < (int)i) low = middle + 1; else if (rows[middle].cost > (int)i) high = middle;
+            else { *place = &rows[middle]; return; } }";
+    let (decision, rows) = first_row(search, Site::Memory);
+    assert_eq!(decision, Decision::Move(rows.offset(16)));
+}
+
+#[test]
+fn a_table_whose_address_is_kept_or_held_by_running_code_may_be_meant_itself() {
+    let kept = [
+        "*place = rows; (void)i;",
+        "extern void *memcpy(void *, const void *, unsigned long); memcpy(place, rows, i);",
+        "const struct row *row = rows; while (row->cost != (int)i) row++; *place = row;",
+        "__asm__ volatile(\"\" : : \"r\"(rows)); __asm__ volatile(\"push %0; pop %0\" : : \"r\"(rows)); *place = &rows[i];",
+    ];
+    for body in kept {
+        let (decision, _) = first_row(body, Site::Memory);
+        assert!(matches!(decision, Decision::Blocked(PointerReason::Table { row: 0, .. })), "{body}: {decision:?}");
+    }
+    let (decision, _) = first_row("*place = &rows[i];", Site::Register);
+    assert!(matches!(decision, Decision::Blocked(PointerReason::Table { row: 0, .. })), "{decision:?}");
+}

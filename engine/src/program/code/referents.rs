@@ -164,17 +164,18 @@ impl Comparer<'_> {
         }
     }
 
-    /// Places in named objects. The start of one may also be the end of another (see [`Self::ends`]). Whichever of the two the old code
-    /// meant, at this place the new code has the start of the partner: a value that the old code made here is the new code's.
+    /// Places in named objects. The start of one may also be the end of another: see [`Self::ends`].
     fn same_object(&self, old: u64, new: u64, usage: Use, within: Option<&Within>) -> Verdict {
         let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
         let held = from.holding(old).any(|a| to.holding(new).any(|b| self.same_within(a, old, b, new)));
         if usage != Use::Value {
             return if held { Verdict::Same } else { Verdict::Different(Reason::Variable) };
         }
+        // Code that meant the end in both would be paired by it. Code that came to mean the end only now has the same address for
+        // it as the paired object that starts there: what the old code made and what the new code would have made agree.
         match self.ends(old, new, within) {
-            Ends::None | Ends::Unpaired if held => Verdict::Same,
             Ends::Paired => Verdict::Same,
+            Ends::None | Ends::Unpaired if held => Verdict::Same,
             _ => Verdict::Different(Reason::Variable),
         }
     }
