@@ -5,7 +5,7 @@ use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink, page_ceil};
 use crate::plan::link::symbols::symbol_of;
 use crate::program::address::LinkAddress;
-use crate::program::elf::{Elf, Relocation, Section};
+use crate::program::elf::{Elf, Section};
 
 /// Sections that no variable lies in: only tools and the loader point to them.
 const TABLES: [&str; 22] = [
@@ -60,9 +60,6 @@ impl Pointers<'_> {
             ".dynsym" if offset != 0 => dynamic_symbol(old, new, offset),
             ".got" | ".got.plt" if offset != 0 => got_slot(old, new, link.0).or_else(|| reserved_slot(new, section, offset)),
             ".dynstr" | ".interp" if offset != 0 => string(old, new, section, link.0),
-            ".got" | ".got.plt" => {
-                self.slot(link.0).or_else(|| new.section(&section.name).filter(|_| offset == 0).map(|other| other.address))
-            }
             name if offset == 0 => new.section(name).map(|section| section.address),
             _ => None,
         };
@@ -75,18 +72,6 @@ impl Pointers<'_> {
             None if matches!(site, Site::Stack { stale_returns: true }) && section.name.starts_with(".got") => Decision::Stale,
             None => self.unknown(link),
         }
-    }
-
-    /// The new program's slot for the symbol of an old one.
-    fn slot(&self, link: LinkAddress) -> Option<LinkAddress> {
-        let (old, new) = (&self.view.old.elf, &self.view.new.elf);
-        let from = self.view.sides.old.relocations(old, link, 8).next().filter(|entry| entry.address == link)?;
-        let symbol = symbol_of(old, from)?;
-        let same = |entry: &&Relocation| {
-            entry.kind == from.kind
-                && symbol_of(new, entry).is_some_and(|other| (&other.name, &other.version) == (&symbol.name, &symbol.version))
-        };
-        new.relocations.iter().find(same).map(|entry| entry.address)
     }
 }
 
