@@ -3,7 +3,6 @@
 use super::{Decision, Pointers, Site};
 use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink, page_ceil};
-use crate::plan::link::symbols::symbol_of;
 use crate::program::address::LinkAddress;
 use crate::program::elf::{Elf, Relocation, Section};
 
