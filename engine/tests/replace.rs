@@ -178,3 +178,17 @@ fn a_pointer_to_the_first_row_of_a_table_that_gains_one_before_it_is_refused() {
     assert!(blockers.iter().any(|blocker| blocker.to_string().contains("row 0 of `rows`")), "{blockers:?}");
     assert_eq!(program.ask("report"), "first");
 }
+
+#[test]
+fn thread_local_variables_grow_into_the_loader_s_surplus() {
+    for flags in [&["-O2"][..], &["-O0"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = versions("locals", directory.path(), flags);
+        let mut program = Program::start(&one);
+        assert_eq!(program.ask("check"), "1 wrong 0");
+        moved(program.pid(), &two);
+        assert_eq!(program.ask("join"), "2 wrong 0", "{flags:?}");
+        moved(program.pid(), &one);
+        assert_eq!(program.ask("check"), "1 wrong 0", "{flags:?}");
+    }
+}

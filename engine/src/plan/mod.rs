@@ -27,6 +27,7 @@ pub mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
+pub mod tls_growth;
 pub mod view;
 pub mod words;
 
@@ -45,6 +46,7 @@ pub fn assumptions() -> Vec<String> {
         "the compilers' debug information is right",
         "what lies below a thread's stack pointer and its red zone is not read before it is written",
         "without getcontext, swapcontext or makecontext, return addresses that unwinding does not find are leftovers",
+        "code keeps the offset of a thread-local variable in a register, or reads it again",
         "across a system call no vector register holds a pointer into the program",
     ]
     .map(str::to_owned)

@@ -28,8 +28,23 @@ pub struct Stacks {
     pub live: Vec<(RunAddress, RunRange)>,
     /// Slots of return addresses and of interrupted program counters.
     pub returns: HashSet<RunAddress>,
+    /// What the frames of each thread have in registers.
+    pub registers: Vec<FrameRegister>,
     /// Why it is no safe point.
     pub blockers: Vec<Blocker>,
+}
+
+/// A register of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRegister {
+    /// Thread.
+    pub tid: i32,
+    /// Position of the frame's module (0 is the program), and a place in its function.
+    pub place: (usize, LinkAddress),
+    /// DWARF number of the register.
+    pub register: usize,
+    /// Its value.
+    pub value: u64,
 }
 
 /// Unwinds every thread. The program is module 0 of `modules`, `libraries` follow in order.
@@ -54,6 +69,10 @@ pub fn examine(
             stacks.returns.extend(frame.return_slot);
             let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
             note_live(space, threads, pointer, &mut stacks.live);
+            let Some(place) = frame.module else { continue };
+            let known = frame.registers.iter().enumerate().filter_map(|(register, value)| Some((register, (*value)?.value)));
+            let tid = thread.tid;
+            stacks.registers.extend(known.map(|(register, value)| FrameRegister { tid, place, register, value }));
         }
     }
     stacks

@@ -9,13 +9,14 @@ use super::compare::pairs::Partner;
 use super::loader::record::TlsFields;
 use super::rewrite::{Patch, Report};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
+use super::tls_growth::{Growth, LibraryBlock, find_count, find_room, lay_out};
 use super::words::{Holder, Words};
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::elf::Segment;
 
 /// The old program's and the new program's block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocks {
     /// PT_TLS of the old program.
     pub old: Segment,
@@ -27,6 +28,8 @@ pub struct Blocks {
     pub new_offset: u64,
     /// The loader's number for the program.
     pub module: u64,
+    /// What moves to make room.
+    pub growth: Growth,
 }
 
 /// How far below the thread pointer the program's block starts: the first module's, as the linker and the loader count it.
@@ -38,11 +41,26 @@ pub fn block_offset(tls: &Segment) -> u64 {
     tls.memory_size.saturating_sub(rest).next_multiple_of(align) + rest
 }
 
-/// The two blocks, when they fit into one place.
+/// What the loader's data in memory says, for blocks that grow.
+pub struct LoaderData<'a> {
+    /// The libraries' blocks.
+    pub libraries: &'a [LibraryBlock],
+    /// Words of the loader's writable and protected data, as runs with their addresses.
+    pub words: &'a [(RunAddress, Vec<u64>)],
+    /// `_dl_initial_dtv`, the first thread's vector (fs:8).
+    pub vector: u64,
+}
+
+/// The two blocks, and what must move for the new one.
 ///
 /// # Errors
-/// A blocker: the new program has its first thread-local variables, or its block is larger.
-pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Option<Blocks>, Box<Blocker>> {
+/// A blocker: the new program has its first thread-local variables, or its block is larger than what the loader left free.
+pub fn blocks(
+    old: &Build,
+    new: &Build,
+    fields: Option<TlsFields>,
+    loader: &LoaderData<'_>,
+) -> Result<Option<Blocks>, Box<Blocker>> {
     let (before, after) = (old.elf.tls().copied(), new.elf.tls().copied());
     let (Some(before), Some(fields)) = (before, fields) else {
         let Some(after) = after else { return Ok(None) };
@@ -50,13 +68,50 @@ pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Opt
         return Err(Box::new(Blocker::ThreadLocal { what, old: 0, new: after.memory_size, room: 0 }));
     };
     let new_offset = after.as_ref().map_or(fields.offset, block_offset);
-    let grown = after.is_some_and(|after| new_offset > fields.offset || after.align > before.align.max(1));
-    if let Some(after) = after.filter(|_| grown) {
-        let what = format!("the block (alignment {} → {}) does not fit where the old one is", before.align, after.align);
-        let (old, new, room) = (before.memory_size, after.memory_size, fields.offset);
-        return Err(Box::new(Blocker::ThreadLocal { what, old, new, room }));
+    let mut growth = lay_out(loader.libraries, new_offset);
+    if new_offset <= fields.offset && after.is_none_or(|after| after.align <= before.align.max(1)) {
+        growth = Growth::default();
+    } else {
+        make_room(&mut growth, &before, after.as_ref(), fields.offset, loader)?;
     }
-    Ok(Some(Blocks { old: before, new: after, old_offset: fields.offset, new_offset, module: fields.module }))
+    Ok(Some(Blocks { old: before, new: after, old_offset: fields.offset, new_offset, module: fields.module, growth }))
+}
+
+/// Checks that the loader left enough room, and finds its count of what is in use.
+fn make_room(
+    growth: &mut Growth,
+    before: &Segment,
+    after: Option<&Segment>,
+    old_offset: u64,
+    loader: &LoaderData<'_>,
+) -> Result<(), Box<Blocker>> {
+    let used = loader.libraries.iter().map(|block| block.offset).fold(old_offset, u64::max);
+    let wanted = after.map_or((0, 1), |after| (after.memory_size, after.align));
+    let blocker =
+        |what: &str, room| Box::new(Blocker::ThreadLocal { what: what.to_owned(), old: before.memory_size, new: wanted.0, room });
+    let rooms = loader.words.iter().filter_map(|(_, words)| find_room(words, used));
+    let mut rooms: Vec<_> = rooms.collect();
+    rooms.dedup();
+    let [room] = rooms.as_slice() else { return Err(blocker("the loader's surplus is not found", old_offset)) };
+    if growth.used > room.bytes {
+        return Err(blocker(
+            "the block and those of the libraries do not fit into the loader's surplus",
+            room.bytes - used + old_offset,
+        ));
+    }
+    if wanted.1 > room.align {
+        return Err(blocker("its alignment is larger than the thread pointer's", room.align));
+    }
+    let modules = loader.libraries.len() as u64 + 1;
+    let counts = loader.words.iter().filter_map(|(start, words)| {
+        find_count(words, used, modules, loader.vector).map(|index| RunAddress(start.0 + index as u64 * 8))
+    });
+    let counts: Vec<_> = counts.collect();
+    let [address] = counts.as_slice() else {
+        return Err(blocker("the loader's count of what is in use is not found", old_offset));
+    };
+    growth.count = Some(Patch { address: *address, word: growth.used });
+    Ok(())
 }
 
 impl Blocks {
@@ -76,7 +131,14 @@ impl Blocks {
             let end = self.old_start(thread).wrapping_add(self.old.memory_size).max(self.new_start(thread).wrapping_add(size));
             RunRange::new(start, end)
         });
-        ranges.collect()
+        let moved = threads.iter().flat_map(|thread| {
+            let base = thread.registers.fs_base;
+            self.growth.moved.iter().flat_map(move |moved| {
+                let (from, to) = moved.places(base);
+                [from, RunRange::new(to.0, to.0.wrapping_add(from.len()))]
+            })
+        });
+        ranges.chain(moved).collect()
     }
 
     /// Where each variable of each thread goes.
@@ -90,6 +152,7 @@ impl Blocks {
                 let to = self.new_start(thread).wrapping_add(new.start.0);
                 moves.push((RunRange::new(from, from.wrapping_add(old.size)), RunAddress(to)));
             }
+            moves.extend(self.growth.moved.iter().map(|moved| moved.places(thread.registers.fs_base)));
         }
         moves
     }
@@ -111,11 +174,19 @@ pub fn carry(
     let Some(new) = blocks.new else { return Ok(patches) };
     for thread in threads {
         let memory = words.memory;
+        let base = thread.registers.fs_base;
         let start = blocks.old_start(thread);
         let old = read_bytes(memory, RunAddress(start), blocks.old.memory_size as usize)?;
         let block = new_block(blocks, &new, comparison, builds, thread, &old, words);
-        patches.extend(changed_words(memory, blocks.new_start(thread), &block)?);
-        patches.extend(vector_patch(blocks, thread, memory)?);
+        let mut stores = vec![(blocks.new_start(thread), block)];
+        for moved in &blocks.growth.moved {
+            let (from, to) = moved.places(base);
+            let bytes = read_bytes(memory, from.start, from.len() as usize)?;
+            stores.push((to.0, carried_value(&bytes, from.start.0, "thread-local storage of a library", words)));
+            patches.extend(vector_patch(thread, moved.block.module, from.start.0, to.0, memory)?);
+        }
+        patches.extend(changed_words(memory, &stores)?);
+        patches.extend(vector_patch(thread, blocks.module, start, blocks.new_start(thread), memory)?);
     }
     report_changes(comparison, report);
     Ok(patches)
@@ -206,14 +277,17 @@ fn image(build: &Build, tls: &Segment) -> Vec<u8> {
     bytes
 }
 
-/// The words of memory at `start` that `block` changes. Bytes around it on its first and last word stay.
-fn changed_words(memory: &dyn MemorySource, start: u64, block: &[u8]) -> Result<Vec<Patch>, SourceError> {
-    let (low, high) = (start & !7, (start + block.len() as u64).next_multiple_of(8));
+/// The words of memory that `stores` (address, bytes) change, taken together. Bytes around them on shared words stay.
+fn changed_words(memory: &dyn MemorySource, stores: &[(u64, Vec<u8>)]) -> Result<Vec<Patch>, SourceError> {
+    let low = stores.iter().map(|store| store.0).min().unwrap_or(0) & !7;
+    let high = stores.iter().map(|store| store.0 + store.1.len() as u64).max().unwrap_or(low).next_multiple_of(8);
     let old = read_bytes(memory, RunAddress(low), (high - low) as usize)?;
     let mut new = old.clone();
-    let lead = (start - low) as usize;
-    if let Some(place) = new.get_mut(lead..lead + block.len()) {
-        place.copy_from_slice(block);
+    for (start, bytes) in stores {
+        let at = (start - low) as usize;
+        if let Some(place) = new.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
     }
     let words = |bytes: &[u8]| {
         bytes.chunks_exact(8).map(|part| part.first_chunk().map_or(0, |part| u64::from_le_bytes(*part))).collect::<Vec<_>>()
@@ -226,13 +300,18 @@ fn changed_words(memory: &dyn MemorySource, start: u64, block: &[u8]) -> Result<
         .collect())
 }
 
-/// The loader's vector of the thread (`dtv`, at fs:8) has the block's address, if it was ever asked for.
-fn vector_patch(blocks: &Blocks, thread: &Thread, memory: &dyn MemorySource) -> Result<Option<Patch>, SourceError> {
+/// The loader's vector of the thread (`dtv`, at fs:8) has a block's address, if it was ever asked for.
+fn vector_patch(
+    thread: &Thread,
+    module: u64,
+    from: u64,
+    to: u64,
+    memory: &dyn MemorySource,
+) -> Result<Option<Patch>, SourceError> {
     let vector = read_word(memory, RunAddress(thread.registers.fs_base.wrapping_add(8)))?;
-    let entry = RunAddress(vector.wrapping_add(blocks.module.wrapping_mul(16)));
-    let held = read_word(memory, entry)?;
-    let stale = held == blocks.old_start(thread) && blocks.old_offset != blocks.new_offset;
-    Ok(stale.then(|| Patch { address: entry, word: blocks.new_start(thread) }))
+    let entry = RunAddress(vector.wrapping_add(module.wrapping_mul(16)));
+    let stale = from != to && read_word(memory, entry)? == from;
+    Ok(stale.then_some(Patch { address: entry, word: to }))
 }
 
 fn report_changes(comparison: &Comparison, report: &mut Report) {

@@ -85,14 +85,25 @@ pub fn known_words(
         [start, end, record.0]
     };
     let mut patches = Vec::new();
-    for range in ranges.iter().flat_map(|range| own_parts(range, memory)) {
-        let bytes = read_bytes(memory, range.start, range.len() as usize)?;
-        let words: Vec<u64> =
-            bytes.chunks_exact(8).map(|part| part.first_chunk().map_or(0, |part| u64::from_le_bytes(*part))).collect();
-        replace(&words, range.start, &headers(old), &headers(new), &mut patches);
-        replace(&words, range.start, &object(old), &object(new), &mut patches);
+    for (start, words) in words(ranges, memory)? {
+        replace(&words, start, &headers(old), &headers(new), &mut patches);
+        replace(&words, start, &object(old), &object(new), &mut patches);
     }
     Ok(patches)
+}
+
+/// The words of the own pages of `ranges`, run by run, with the address of each run.
+///
+/// # Errors
+/// Memory that cannot be read.
+pub fn words(ranges: &[RunRange], memory: &dyn MemorySource) -> Result<Vec<(RunAddress, Vec<u64>)>, SourceError> {
+    let runs = ranges.iter().flat_map(|range| own_parts(range, memory));
+    let read = |range: RunRange| {
+        let bytes = read_bytes(memory, range.start, range.len() as usize)?;
+        let words = bytes.chunks_exact(8).map(|part| part.first_chunk().map_or(0, |part| u64::from_le_bytes(*part)));
+        Ok((range.start, words.collect()))
+    };
+    runs.map(read).collect()
 }
 
 /// Replaces every run of words equal to `from` by `to`.

@@ -197,11 +197,17 @@ impl Record {
 
     /// The patches that make it the record of `elf` at `bias`.
     ///
-    /// `versions` is where the table of its versions will be. The thread-local offset is left as it is.
+    /// `versions` is where the table of its versions will be, `tls_offset` how far its thread-local block is below the thread pointer.
     ///
     /// # Errors
     /// A field that the new program needs and the old one gave no place for.
-    pub fn rewrite(&self, elf: &Elf, bias: u64, versions: Option<(RunAddress, u32)>) -> Result<Vec<Patch>, RecordError> {
+    pub fn rewrite(
+        &self,
+        elf: &Elf,
+        bias: u64,
+        versions: Option<(RunAddress, u32)>,
+        tls_offset: Option<u64>,
+    ) -> Result<Vec<Patch>, RecordError> {
         let values = Values::new(elf, bias)?;
         let mut new = self.bytes.clone();
         put(&mut new, L_ADDR, &bias.to_le_bytes());
@@ -214,7 +220,7 @@ impl Record {
         self.put_headers(&mut new, &values);
         self.put_hash(&mut new, &values, versions)?;
         self.put_span(&mut new, &values);
-        self.put_tls(&mut new, &values)?;
+        self.put_tls(&mut new, &values, tls_offset);
         if let Some(at) = self.relro {
             let (start, size) = elf.relro().map_or((0, 0), |relro| (relro.address.0, relro.memory_size));
             put(&mut new, at, &start.to_le_bytes());
@@ -262,17 +268,19 @@ impl Record {
         }
     }
 
-    fn put_tls(&self, new: &mut [u8], values: &Values<'_>) -> Result<(), RecordError> {
-        let Some(fields) = self.tls else { return Ok(()) };
+    fn put_tls(&self, new: &mut [u8], values: &Values<'_>, offset: Option<u64>) {
+        let Some(fields) = self.tls else { return };
         // Without PT_TLS of its own the block stays, its initial image becomes empty.
-        let (image, size, block) = match values.elf.tls() {
-            Some(tls) => (values.run(tls.address.0), tls.file_size, tls.memory_size),
-            None => (0, 0, word(&self.bytes, fields.start + 16).unwrap_or(0)),
+        let Some(tls) = values.elf.tls() else {
+            put(new, fields.start, &[0; 16]);
+            return;
         };
-        for (index, value) in [image, size, block].iter().enumerate() {
+        let first = tls.address.0 & tls.align.wrapping_sub(1);
+        let image =
+            [values.run(tls.address.0), tls.file_size, tls.memory_size, tls.align, first, offset.unwrap_or(fields.offset)];
+        for (index, value) in image.iter().enumerate() {
             put(new, fields.start + index * 8, &value.to_le_bytes());
         }
-        Ok(())
     }
 
     fn difference(&self, new: &[u8]) -> Vec<Patch> {

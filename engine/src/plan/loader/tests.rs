@@ -43,7 +43,7 @@ fn moving_a_program_onto_itself_changes_nothing_in_its_record() {
     let process = process();
     let record = process.record();
     let versions = record.old_versions().map(|(table, length)| (table, (length / 24) as u32));
-    assert_eq!(record.rewrite(&process.elf, process.bias, versions).unwrap(), []);
+    assert_eq!(record.rewrite(&process.elf, process.bias, versions, None).unwrap(), []);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_move_changes_every_word_that_points_into_the_program() {
     let record = process.record();
     let (low, high) = process.elf.load_range();
     let moved = process.bias - 0x1000_0000;
-    let patches = record.rewrite(&process.elf, moved, Some((RunAddress(moved), 1))).unwrap();
+    let patches = record.rewrite(&process.elf, moved, Some((RunAddress(moved), 1)), None).unwrap();
     let inside = |word: u64| process.bias + low.0 <= word && word <= process.bias + high.0;
     let left = record.words().filter(|(address, word)| inside(*word) && patches.iter().all(|patch| patch.address != *address));
     // l_lookup_cache.sym is the one word that the rules leave alone.

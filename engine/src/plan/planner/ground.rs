@@ -13,20 +13,19 @@ use crate::plan::image::DataImage;
 use crate::plan::link::relocate::{CopiedObject, Linked, Linker, TlsOffsets};
 use crate::plan::link::scope::{LoadedLibrary, Scope, Slots};
 use crate::plan::link::symbols::symbol_of;
-use crate::plan::loader::dynamic::OldDynamic;
-use crate::plan::loader::record::{Record, find_tls};
+use crate::plan::loader::record::Record;
 use crate::plan::loader::versions::{ENTRY, VersionTable};
+use crate::plan::loader::{self, dynamic::OldDynamic};
 use crate::plan::pointers::{Pointers, Site};
 use crate::plan::request::Request;
 use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
-use crate::plan::tls::{self, Blocks};
+use crate::plan::tls::{self, Blocks, LoaderData};
+use crate::plan::tls_growth::{LibraryBlock, library_blocks};
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::elf::Relocation;
 
-/// Bytes of a module's loader record that are read.
-const RECORD_BYTES: usize = 0x600;
 /// Why preparing cannot go on.
 pub(super) enum Stop {
     Blocked(Vec<Blocker>),
@@ -85,10 +84,11 @@ impl<'a> Ground<'a> {
         let record = read_record(request, space, module, &dynamic).map_err(understood)?;
         let scope = search_scope(&record, &loaded, memory).map_err(understood)?;
         let versions = VersionTable::read(&new.elf).ok_or_else(|| understood("versions of the new program".to_owned()))?;
-        let blocks = tls::blocks(old, new, record.tls())?;
+        let libraries = library_blocks(&loaded, memory).map_err(understood)?;
+        let blocks = thread_local_blocks(request, space, &loaded, &libraries, &record)?;
         let annex = old_annex(module, space, memory);
         let placement = place(request, space, module, &versions)?;
-        let tls_offsets = tls_offsets(&scope, blocks, memory).map_err(understood)?;
+        let tls_offsets = tls_offsets(&scope, &loaded, blocks.as_ref(), &libraries);
         let lazy = dynamic.is_lazy() && !binds_now(new);
         let slots = slots(request, &scope, bias);
         let link = |build: &'a Build, index, bias, lazy| {
@@ -226,25 +226,37 @@ fn place(
     Ok(placement.with_end_taken(end_taken && old_annex(module, space, request.memory).is_empty()))
 }
 
-/// Thread-local storage of every module of the scope, from its own record.
-fn tls_offsets(scope: &[LoadedLibrary<'_>], blocks: Option<Blocks>, memory: &dyn MemorySource) -> Result<TlsOffsets, String> {
-    let mut offsets = TlsOffsets { program: blocks.map(|blocks| (blocks.module, blocks.new_offset)), libraries: Vec::new() };
-    for library in scope {
-        let record = library.link_map.filter(|_| library.library.elf.tls().is_some());
-        let fields = match record {
-            None => None,
-            Some(record) => {
-                let mut bytes = vec![0; RECORD_BYTES];
-                // The record may end less than this before the end of its mapping.
-                while memory.read(record, &mut bytes).is_err() && bytes.len() > 64 {
-                    bytes.truncate(bytes.len() - 64);
-                }
-                find_tls(&bytes, &library.library.elf, library.bias).map_err(|error| error.to_string())?
-            }
-        };
-        offsets.libraries.push(fields.map(|fields| (fields.module, fields.offset)));
-    }
-    Ok(offsets)
+/// The program's thread-local blocks, old and new, with what the loader's data says of the room for them.
+fn thread_local_blocks(
+    request: &Request<'_>,
+    space: &AddressSpace,
+    loaded: &[LoadedLibrary<'_>],
+    libraries: &[LibraryBlock],
+    record: &Record,
+) -> Result<Option<Blocks>, Stop> {
+    let memory = request.memory;
+    let base = request.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
+    let vector = read_word(memory, RunAddress(base.wrapping_add(8)))?;
+    let words = loader::words(&loader::data_ranges(space, loaded), memory)?;
+    let data = LoaderData { libraries, words: &words, vector };
+    Ok(tls::blocks(request.old, request.new, record.tls(), &data)?)
+}
+
+/// Where the thread-local storage of each module of the scope will be.
+fn tls_offsets(
+    scope: &[LoadedLibrary<'_>],
+    loaded: &[LoadedLibrary<'_>],
+    blocks: Option<&Blocks>,
+    libraries: &[LibraryBlock],
+) -> TlsOffsets {
+    let moved = blocks.map_or(&[][..], |blocks| &blocks.growth.moved);
+    let of = |library: &LoadedLibrary<'_>| {
+        let position = loaded.iter().position(|other| other.range == library.range)?;
+        let block = libraries.iter().find(|block| block.library == position)?;
+        let offset = moved.iter().find(|moved| moved.block == *block).map_or(block.offset, |moved| moved.new_offset);
+        Some((block.module, offset))
+    };
+    TlsOffsets { program: blocks.map(|blocks| (blocks.module, blocks.new_offset)), libraries: scope.iter().map(of).collect() }
 }
 
 fn slots<'a>(request: &Request<'a>, scope: &[LoadedLibrary<'a>], bias: u64) -> Vec<Slots<'a>> {

@@ -31,6 +31,7 @@ use super::scan::{
 use super::scope_blockers;
 use super::source::{SourceError, read_bytes, read_word};
 use super::tls;
+use super::tls_growth::{CodeOf, SlotError};
 use super::words::{OldLiteral, Words};
 use super::{kernel_words, mappings};
 use crate::program::address::LinkAddress;
@@ -212,6 +213,7 @@ impl<'a> Planner<'a> {
         let guard = self.guard()?;
         self.fill_new_copies()?;
         let mut sites = self.sites()?;
+        self.thread_local_slots()?;
         let loader = self.loader_patches()?;
         sites.handled.extend(loader.iter().chain(&self.patches).map(|patch| patch.address));
         self.patches.extend(loader);
@@ -245,6 +247,30 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Slots and records that name offsets of thread-local storage that moves.
+    fn thread_local_slots(&mut self) -> Result<(), PlanError> {
+        let (memory, ground) = (self.request.memory, &self.ground);
+        let Some(blocks) = &ground.blocks else { return Ok(()) };
+        match blocks.growth.slot_patches(&ground.loaded, memory) {
+            Ok(patches) => {
+                let offsets = blocks.growth.old_offsets(&patches, memory);
+                let program = CodeOf { elf: &self.request.old.elf, unwind: &self.request.comparison.unwind };
+                let libraries =
+                    ground.loaded.iter().map(|loaded| CodeOf { elf: &loaded.library.elf, unwind: &loaded.library.unwind });
+                let modules: Vec<CodeOf<'_>> = std::iter::once(program).chain(libraries).collect();
+                self.blockers.extend(blocks.growth.offsets_in_use(&offsets, &self.stacks.registers, &modules));
+                self.patches.extend(patches);
+            }
+            Err(SlotError::Descriptor(library)) => {
+                let what = format!("{library} describes its variables by TLSDESC and cannot be followed");
+                let (old, new) = (blocks.old.memory_size, blocks.new.map_or(0, |new| new.memory_size));
+                self.blockers.push(Blocker::ThreadLocal { what, old, new, room: blocks.old_offset });
+            }
+            Err(SlotError::Source(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
     /// The C library's pointer guard, in the thread record at fs:0x30.
     fn guard(&self) -> Result<u64, SourceError> {
         let base = self.request.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
@@ -273,7 +299,8 @@ impl<'a> Planner<'a> {
         let unknown = |error: loader::record::RecordError| {
             PlanError::Blocked(vec![Blocker::LoaderRecord { what: error.to_string(), libc: libc_name(&ground.loaded) }])
         };
-        let mut patches = ground.record.rewrite(new, to, table).map_err(unknown)?;
+        let tls_offset = ground.blocks.as_ref().map(|blocks| blocks.new_offset);
+        let mut patches = ground.record.rewrite(new, to, table, tls_offset).map_err(unknown)?;
         patches.extend(loader::leftovers(&ground.record, &ground.placement, &patches, request.memory)?);
         patches.extend(auxv::stack_patches(ground.space, request.memory, (old, from), (new, to))?);
         let comparison = request.comparison;

@@ -102,6 +102,11 @@ impl UnwindIndex {
         self.find(address.0).is_some()
     }
 
+    /// First and behind-last address of the code that one frame description covers with `address`: a function, or a part of one.
+    pub fn range(&self, address: LinkAddress) -> Option<(LinkAddress, LinkAddress)> {
+        self.find(address.0).map(|entry| (LinkAddress(entry.start), LinkAddress(entry.end)))
+    }
+
     /// Whether `address` is in a signal trampoline (augmentation `S`).
     pub fn is_signal_trampoline(&self, address: LinkAddress) -> bool {
         self.find(address.0).is_some_and(|entry| entry.is_signal_frame)
