@@ -22,7 +22,15 @@ pub fn status_field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
 
 /// IDs of the live threads of a process, ascending.
 pub fn thread_ids(pid: i32) -> Result<Vec<i32>, TraceeError> {
-    let path = format!("/proc/{pid}/task");
+    numbers_in(format!("/proc/{pid}/task"))
+}
+
+/// Numbers of the open descriptors of a process, ascending.
+pub fn descriptor_numbers(pid: i32) -> Result<Vec<i32>, TraceeError> {
+    numbers_in(format!("/proc/{pid}/fd"))
+}
+
+fn numbers_in(path: String) -> Result<Vec<i32>, TraceeError> {
     let failed = |source| TraceeError::Proc { path: path.clone(), source };
     let mut ids = Vec::new();
     for entry in fs::read_dir(&path).map_err(failed)? {
