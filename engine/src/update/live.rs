@@ -17,6 +17,7 @@ use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
+use crate::tracee::priority::Raised;
 use crate::tracee::target::Target;
 
 /// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
@@ -35,6 +36,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
         return Ok(UpdateOutcome::UpToDate { build_id });
     }
+    let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     observer.step("update");
     let journal = Journal::in_directory(lock.directory());
@@ -49,6 +51,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
     let old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    drop(raised);
     let (image, later_failure) = match keep_image(request, &planned.captured, &old_memory, &shared) {
         Ok(image) => (image, None),
         Err(error) => (None, Some(Box::new(error))),
@@ -88,8 +91,10 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
     let mut subject = Subject::open(&target, &request.program, &request.debug_directories, Purpose::Update, observer)?;
+    let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     drop(planned.borrowed.give_back()?.resume());
+    drop(raised);
     subject.timeline.mark("let go");
     subject.timeline.resume();
     let captured = planned.captured.snapshot;
