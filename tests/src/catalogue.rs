@@ -149,7 +149,7 @@ macro_rules! for_each_program {
             removed_function: ("removed_function.c") .changed(&["only_in_"]);
             removed_global: ("removed_global.c") .changed(&["only_in_"]);
             changed_active: ("changed_active.c") .changed(&["wait_in_changed_function"]);
-            pipe_pointer: ("pipe_pointer.c") .changed(&["pipe"]);
+            pipe_pointer: ("pipe_pointer.c") .never(&["pipe"]);
 
             // Signals.
             signal_handlers: ("signal_handlers.c");
@@ -256,7 +256,7 @@ macro_rules! for_each_program {
             // What belongs to an address space that goes, or to another process.
             io_uring_open: ("io_uring_open.c") .never(&["io_uring"]).hot_only(&["io_uring"]);
             userfaultfd_open: ("userfaultfd_open.c") .never(&["userfaultfd"]).hot_only(&["userfaultfd"]);
-            aio_context: ("aio_context.c") .never(&["asynchronous"]).hot_only(&["asynchronous"]);
+            aio_context: ("aio_context.c") .never(&["AIO"]).hot_only(&["AIO"]);
             shared_vm_clone: ("shared_vm_clone.c") .never(&["shared"]).hot_only(&["shared"]).unstoppable();
             shared_vm_vfork: ("shared_vm_vfork.c") .never(&[]).hot_only(&[]).unstoppable();
             traced: ("traced.c") .never(&["traced"]).hot_only(&["traced"]).unstoppable();

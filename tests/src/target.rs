@@ -61,7 +61,7 @@ impl Target {
     /// As [`Target::start`], as the user `uid` if there is one.
     #[expect(clippy::zombie_processes, reason = "reaped by its number: a restored program is no child that std knows")]
     pub fn start_as(program: &Program, executable: &Path, uid: Option<u32>) -> Self {
-        adopt_orphans();
+        prepare_driver();
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let marker = format!("{}-{}-{}", program.name, id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let directory = tempfile::Builder::new().prefix("dsu-test-").tempdir().expect("a temporary directory");
@@ -220,10 +220,25 @@ fn classify(line: String) -> Event {
     }
 }
 
-/// Makes this process the parent of every descendant that loses its own: restored programs, and whatever is left over.
-fn adopt_orphans() {
+/// Makes this process the parent of every descendant that loses its own (restored programs, and whatever is left over), and
+/// closes what it inherited beyond the standard streams: a program that had a pipe of the shell's could not be restored.
+fn prepare_driver() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER"));
+    ONCE.call_once(|| {
+        nix::sys::prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
+        let entries = fs::read_dir("/proc/self/fd").expect("the driver's own descriptors");
+        let numbers: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        for number in numbers.into_iter().filter(|number| *number > 2 && is_inherited(*number)) {
+            nix::unistd::close(number).expect("an inherited descriptor is closed");
+        }
+    });
+}
+
+/// Whether a program would inherit the descriptor. What this process opens itself, it would not.
+fn is_inherited(number: i32) -> bool {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| i32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & nix::libc::O_CLOEXEC == 0)
 }
 
 /// Standard streams for a command whose output goes to files of the test's.

@@ -10,8 +10,13 @@ use super::words::{Holder, Words};
 /// XSAVE standard format: the sixteen XMM registers, and where extended components begin behind the header.
 const XMM: std::ops::Range<usize> = 160..416;
 const EXTENDED: usize = 576;
-/// `siginfo_t`: the first words are numbers; addresses and values follow.
+/// `siginfo_t` (`include/uapi/asm-generic/siginfo.h`): number, error and code; then the address of a fault, or two numbers
+/// (sender, timer) and a value.
+const SIGINFO_CODE: usize = 8;
 const SIGINFO_FIELDS: usize = 16;
+const SIGINFO_VALUE: usize = 24;
+/// Signals that the kernel sends with an address when their code is positive.
+const FAULTS: [i32; 5] = [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
 
 /// Rewrites every such word of `snapshot`.
 pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
@@ -19,7 +24,7 @@ pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
         registers(&mut thread.registers, thread.tid, words);
         vector_registers(thread, words);
         addresses(thread, words);
-        pending(&thread.pending, words);
+        pending(&mut thread.pending, words);
     }
     for signals in &mut snapshot.signals {
         for handler in &mut signals.handlers {
@@ -29,7 +34,7 @@ pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
             }
             rewrite_address(&mut handler.restorer, words, holder);
         }
-        pending(&signals.pending, words);
+        pending(&mut signals.pending, words);
     }
     for timer in snapshot.timers.iter_mut().flat_map(|timers| &mut timers.posix) {
         rewrite_address(&mut timer.value, words, Holder::Kernel { what: "the value of timer", number: timer.id.into() });
@@ -104,12 +109,23 @@ fn addresses(thread: &mut Thread, words: &mut Words<'_>) {
     rewrite_address(&mut thread.robust_list.head, words, Holder::Kernel { what: "the robust list of thread", number });
 }
 
-/// Pending signals are delivered as they were queued: a pointer in one blocks.
-fn pending(signals: &[Pending], words: &mut Words<'_>) {
+/// The address of a fault, or the value that the program sent along; elsewhere a word of the program's blocks.
+fn pending(signals: &mut [Pending], words: &mut Words<'_>) {
     for signal in signals {
-        let fields = signal.siginfo.get(SIGINFO_FIELDS..).unwrap_or_default();
-        let holder = Holder::Kernel { what: "the pending signal", number: signal.signal().into() };
-        in_transit(fields.chunks_exact(8), words, holder);
+        let number = signal.signal();
+        let holder = Holder::Kernel { what: "the pending signal", number: number.into() };
+        let code =
+            signal.siginfo.get(SIGINFO_CODE..).and_then(|rest| rest.first_chunk()).map_or(0, |code| i32::from_le_bytes(*code));
+        let known = if FAULTS.contains(&number) && code > 0 { SIGINFO_FIELDS } else { SIGINFO_VALUE };
+        for at in (known..signal.siginfo.len().saturating_sub(7)).step_by(8) {
+            let Some(field) = signal.siginfo.get_mut(at..at + 8) else { continue };
+            let word = field.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            if at != known {
+                in_transit(std::iter::once(&*field), words, holder);
+            } else if let Some(word) = words.rewrite(word, Site::Memory, holder) {
+                field.copy_from_slice(&word.to_le_bytes());
+            }
+        }
     }
 }
 

@@ -8,11 +8,13 @@ use dsu_formats::address::{RunAddress, RunRange};
 use super::emptied::{Emptied, Layout, PARK};
 use super::error::TraceeError;
 use super::holder::Holder;
+use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
-use super::target;
+use super::stopped::StoppedThread;
+use super::target::{self, Target};
 use super::ticker::Ticker;
 
 /// What stands at the site that a dead engine chose for its vessel.
@@ -37,6 +39,26 @@ pub fn look(pid: i32, site: RunRange) -> Result<Left, TraceeError> {
     match memory.read_u64(layout.gate) {
         Ok(GATE_OPEN) => Ok(Left::OpenGate),
         _ => Ok(Left::Vessel),
+    }
+}
+
+/// Unmaps trampoline and scratch of a vessel at `site` whose gate is open, once no thread is on its way out of them.
+pub fn tidy(pid: i32, site: RunRange, deadline: Instant) -> Result<(), TraceeError> {
+    let own = RunRange { start: Layout::at(site).code, end: site.end };
+    loop {
+        let mut borrowed = Target::open(pid)?.stop(deadline)?.borrow()?;
+        let inside = |thread: &StoppedThread| {
+            [thread.registers.rip, thread.registers.rsp].into_iter().any(|address| own.contains(RunAddress(address)))
+        };
+        if !borrowed.stopped_threads().iter().any(inside) {
+            borrowed.leader_call("munmap", libc::SYS_munmap, &[own.start.0, own.len()])?;
+            return borrowed.give_back().map(drop);
+        }
+        if Instant::now() >= deadline {
+            let awaited = "leave the vessel";
+            return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: super::procfs::describe_state(pid) });
+        }
+        drop(borrowed.give_back()?.resume());
     }
 }
 

@@ -263,9 +263,9 @@ impl Emptied {
         self.pid
     }
 
-    /// Signals that wait for thread `tid` alone.
-    pub fn pending(&self, tid: i32) -> Result<Vec<Pending>, TraceeError> {
-        ptrace::pending(tid, false)
+    /// Signals that wait for thread `tid` alone, or with `shared` for the process as a whole.
+    pub fn pending(&self, tid: i32, shared: bool) -> Result<Vec<Pending>, TraceeError> {
+        ptrace::pending(tid, shared)
     }
 
     /// Trampoline and scratch: what is mapped beside the image.
@@ -364,6 +364,7 @@ impl Emptied {
                 Event::Syscall => {
                     let now = ptrace::registers(tid)?;
                     if now.rip == self.code.0 + SYSCALL + 2 && now.orig_rax == libc::SYS_pause as u64 {
+                        self.skip_call(now, deadline)?;
                         return Ok(now.rdi);
                     }
                 }
@@ -377,6 +378,19 @@ impl Emptied {
         }
     }
 
+    /// Takes the leader from the entry stop of a call to its exit stop without making it: the next call starts from there.
+    fn skip_call(&self, at_entry: Registers, deadline: Instant) -> Result<(), TraceeError> {
+        ptrace::set_registers(self.pid, &Registers { orig_rax: u64::MAX, ..at_entry })?;
+        loop {
+            ptrace::resume_to_syscall(self.pid)?;
+            match ptrace::wait(self.pid, deadline, "leave a function of the new program")? {
+                Event::Syscall => return Ok(()),
+                Event::Ended => return Err(TraceeError::Gone { tid: self.pid, operation: "leaving a function" }),
+                _ => {}
+            }
+        }
+    }
+
     /// Gives the process a descriptor for each of `descriptors`; all are close-on-exec.
     pub fn import_all(&mut self, descriptors: &[BorrowedFd<'_>]) -> Result<Vec<RawFd>, TraceeError> {
         let mut numbers = Vec::with_capacity(descriptors.len());
@@ -385,9 +399,15 @@ impl Emptied {
                 Some(channel) => channel,
                 None => Channel::open(self)?,
             };
-            let sent = channel.send(self, batch);
+            match channel.send(self, batch) {
+                Ok(sent) => numbers.extend(sent),
+                Err(error) => {
+                    // What was sent may still be in the channel, and would come out in place of what is sent next.
+                    channel.close(self)?;
+                    return Err(error);
+                }
+            }
             self.channel = Some(channel);
-            numbers.extend(sent?);
         }
         Ok(numbers)
     }

@@ -123,7 +123,7 @@ pub enum Refusal {
     #[error("it is a kernel thread")]
     KernelThread,
     /// A zombie.
-    #[error("it has ended and waits to be reaped")]
+    #[error("it is a zombie: it has ended and waits to be reaped")]
     Zombie,
     /// Traced by somebody else.
     #[error("it is traced by process {tracer}")]
@@ -132,7 +132,7 @@ pub enum Refusal {
         tracer: i32,
     },
     /// Not a 64-bit x86 program.
-    #[error("it is not a 64-bit x86-64 program")]
+    #[error("it is a 32-bit program or one for another machine")]
     WrongArchitecture,
     /// The address space is shared with another process.
     #[error("its memory is shared with process {other}")]
@@ -152,4 +152,11 @@ pub enum Refusal {
     /// Stopped by a job-control signal.
     #[error("it is stopped by a signal; let it go on first (SIGCONT)")]
     JobStopped,
+}
+
+impl TraceeError {
+    /// Passes a step at which tests let the engine fail or die ([`super::fault`]).
+    pub fn at_step(step: &'static str, pid: i32) -> Result<(), TraceeError> {
+        super::fault::pass(step).map_err(|source| TraceeError::Call { call: step, tid: pid, source })
+    }
 }

@@ -92,7 +92,20 @@ impl Gated {
         if let Err(error) = self.emptied.memory.write(self.gate, &GATE_OPEN.to_le_bytes()) {
             return Err((Some(Box::new(self.emptied)), error));
         }
-        self.settle_all().map_err(|error| (None, error))
+        let committed = TraceeError::at_step("committed", self.emptied.pid).and_then(|()| self.settle_all());
+        committed.map_err(|error| {
+            self.let_go();
+            (None, error)
+        })
+    }
+
+    /// Every thread goes on through its frame behind the open gate; trampoline and scratch stay.
+    fn let_go(&mut self) {
+        for last in &self.finals {
+            // One that was let go already is no tracee any more.
+            let _ = ptrace::detach(last.tid);
+        }
+        borrowed::resend(self.emptied.pid, &std::mem::take(&mut self.emptied.held_back));
     }
 
     fn settle_all(&mut self) -> Result<(), TraceeError> {

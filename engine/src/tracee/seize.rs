@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use super::calls::{self, Compared};
 use super::error::{Refusal, TraceeError};
 use super::procfs;
 use super::ptrace::{self, Event};
@@ -52,6 +53,16 @@ fn check_architecture(pid: i32) -> Result<(), TraceeError> {
         return refused(Refusal::WrongArchitecture);
     }
     Ok(())
+}
+
+/// Another process with the address space of `pid` (CLONE_VM without CLONE_THREAD): it would run on in the old memory, or
+/// write to it meanwhile. A child of vfork is none by the time that its parent has stopped.
+///
+/// One call for each process; a process that may not be compared does not share memory with one that may be taken.
+pub(super) fn sharer(pid: i32) -> Option<i32> {
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let mut others = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    others.find(|other| *other != pid && calls::shares(Compared::Memory, pid, *other).unwrap_or(false))
 }
 
 /// Seizes and stops every thread of `pid`; the leader comes first in the result.

@@ -6,7 +6,7 @@ use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{InSyscall, Pending, Registers, Rseq};
 
 use super::borrowed::Borrowed;
-use super::error::TraceeError;
+use super::error::{Refusal, TraceeError};
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::seize;
@@ -64,6 +64,9 @@ impl Stopped {
             return Err(error);
         }
         stopped.shared_pending = ptrace::pending(pid, true)?;
+        if let Some(other) = seize::sharer(pid) {
+            return Err(TraceeError::Refused { pid, reason: Refusal::SharedMemory { other } });
+        }
         Ok(stopped)
     }
 

@@ -65,6 +65,9 @@ pub enum UpdateError {
         /// What went wrong going back.
         back: Box<VesselError>,
     },
+    /// The new program runs, and the engine's own mappings are still in it.
+    #[error("the new program runs, but what the update needed is still in its memory")]
+    Untidy(#[source] Box<TraceeError>),
     /// A recovery failed: the process is as parked as it was.
     #[error("process {pid} stays parked")]
     StillParked {

@@ -8,10 +8,11 @@ use super::image::{self, Pieces};
 use super::journal::Journal;
 use super::lock::ProcessLock;
 use super::operation::{ImageSummary, Observer, PlanRequest, Planned, UpdateOutcome, UpdateRequest, Updated};
+use super::phase::Phase;
 use super::planner::Planner;
 use super::prepare::{self, Builds, Running};
 use super::timeline::Timeline;
-use super::transaction::{OldMemory, Transaction};
+use super::transaction::{self, OldMemory, Transaction};
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
@@ -22,8 +23,9 @@ use crate::tracee::target::Target;
 
 /// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// How long threads may go on between two tries.
-const BETWEEN_TRIES: Duration = Duration::from_millis(3);
+/// How long threads may go on between two tries, in milliseconds, in turn: what has piled up during a stop is worked off right after
+/// it, so that tries at one distance could all come at the same point of that.
+const BETWEEN_TRIES: [u64; 7] = [3, 1, 8, 2, 14, 5, 24];
 
 /// Moves a process to a new build.
 pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<UpdateOutcome, UpdateError> {
@@ -50,10 +52,11 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         start_time: prepare::start_time(request.pid)?,
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
-    let old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    let mut old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
     drop(raised);
+    let untidy = old_memory.take_untidy().map(|source| Box::new(UpdateError::Untidy(Box::new(source))));
     let (image, later_failure) = match keep_image(request, &planned.captured, &old_memory, &shared) {
-        Ok(image) => (image, None),
+        Ok(image) => (image, untidy),
         Err(error) => (None, Some(Box::new(error))),
     };
     drop(old_memory);
@@ -155,14 +158,24 @@ impl Subject {
     /// Stops the process until nothing blocks, or something does that waiting does not change.
     fn stop_and_plan(&mut self, mut target: Target, give_up: Instant, observer: &mut dyn Observer) -> Result<Ready, UpdateError> {
         let mut attempts = 0;
+        let mut earlier = None;
         loop {
             attempts += 1;
             observer.step("stop");
             self.timeline.pause();
             let stopped_at = Instant::now();
             let stopped = target.stop(stopped_at + STOP_LIMIT)?;
+            if let Some(earlier) = earlier.as_mut().filter(|_| stopped_at < give_up)
+                && self.planner.is_active(&stopped, earlier, &self.builds)
+            {
+                target = stopped.resume();
+                self.timeline.resume();
+                wait_between(attempts);
+                continue;
+            }
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
+            transaction::pass(Phase::Stopped, borrowed.memory().pid())?;
             let captured = capture::capture(&mut borrowed, &self.facts, self.purpose)?;
             self.timeline.mark("capture");
             let planned = self.planner.plan(&borrowed, &captured, &self.builds);
@@ -179,8 +192,13 @@ impl Subject {
                 return Err(UpdateError::Blocked { blockers, obstacles });
             }
             observer.waiting(&blockers);
-            // Threads need time of their own to leave the functions that change; there is no event that says they did.
-            std::thread::sleep(BETWEEN_TRIES);
+            earlier = Some(captured.snapshot);
+            wait_between(attempts);
         }
     }
+}
+
+/// Threads need time of their own to leave the functions that change; there is no event that says they did.
+fn wait_between(attempts: u32) {
+    std::thread::sleep(Duration::from_millis(BETWEEN_TRIES[attempts as usize % BETWEEN_TRIES.len()]));
 }

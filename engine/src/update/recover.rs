@@ -35,7 +35,10 @@ pub fn recover(pid: i32, observer: &mut dyn Observer) -> Result<Recovered, Updat
     }
     let outcome = match adopt::look(pid, record.site)? {
         Left::Nothing => RecoveredTo::HealedItself,
-        Left::OpenGate => RecoveredTo::NewVersion,
+        Left::OpenGate => {
+            adopt::tidy(pid, record.site, Instant::now() + STOP_LIMIT)?;
+            RecoveredTo::NewVersion
+        }
         Left::Vessel => {
             observer.step("restore the old program");
             restore_old(&record, &journal)?;
@@ -68,7 +71,7 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
         resolvers: &[],
         protect_after: &[],
         executable: Some(program.as_fd()),
-        origin: Origin::Hot { stopped_at: Instant::now(), before: &snapshot.descriptors },
+        origin: Origin::Hot { stopped_at: Instant::now(), before: None },
     };
     let finals = restore(&mut emptied, &what).map_err(parked)?;
     let gated = emptied.gate(finals).map_err(|(_, error)| parked(error.into()))?;

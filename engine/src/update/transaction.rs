@@ -17,7 +17,6 @@ use crate::resources::descriptors::close_on_exec_numbers;
 use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::{self, Emptied};
 use crate::tracee::error::TraceeError;
-use crate::tracee::fault;
 use crate::tracee::holder::Holder;
 use crate::tracee::inject::Injector;
 use crate::tracee::last_pid;
@@ -51,12 +50,18 @@ pub struct Transaction<'a> {
 #[derive(Debug)]
 pub struct OldMemory {
     holder: Option<Holder>,
+    untidy: Option<TraceeError>,
 }
 
 impl OldMemory {
     /// The holder.
     pub fn holder(&self) -> Option<&Holder> {
         self.holder.as_ref()
+    }
+
+    /// What failed between the commit and the last step: the vessel's own mappings are still there, and the journal with them.
+    pub fn take_untidy(&mut self) -> Option<TraceeError> {
+        self.untidy.take()
     }
 }
 
@@ -122,8 +127,8 @@ impl Transaction<'_> {
 
     /// Takes off the process what the exec would act upon, starts the holder, writes the journal.
     fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
-        pass(Phase::Planned)?;
         let leader = borrowed.threads()[0];
+        pass(Phase::Planned, leader)?;
         for number in close_on_exec_numbers(&self.captured.snapshot.descriptors) {
             let flags = |flags: i32| vec![number as u64, libc::F_SETFD as u64, flags as u64];
             let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC) };
@@ -156,7 +161,7 @@ impl Transaction<'_> {
             .journal
             .write_image(&self.captured.snapshot, &record.own_pages)
             .and_then(|()| self.journal.write(&record))
-            .and_then(|()| pass(Phase::Executed));
+            .and_then(|()| pass(Phase::Executed, leader));
         match written {
             Ok(()) => Ok((holder, record)),
             Err(error) => {
@@ -182,32 +187,36 @@ impl Transaction<'_> {
         };
         timeline.mark("restore");
         match self.commit(emptied, finals, &record) {
-            Ok(()) => {
+            Ok(untidy) => {
                 timeline.mark("commit");
                 timeline.resume();
-                self.journal.remove();
-                Ok(OldMemory { holder: Some(holder) })
+                if untidy.is_none() {
+                    self.journal.remove();
+                }
+                Ok(OldMemory { holder: Some(holder), untidy })
             }
             Err((emptied, failure)) => self.go_back(*emptied, failure, holder, &record, files),
         }
     }
 
-    /// Everything up to the opening of the gate can still fail and gives the vessel back.
-    fn commit(&self, emptied: Emptied, finals: Vec<FinalState>, record: &JournalV1) -> Result<(), (Box<Emptied>, VesselError)> {
+    /// Everything up to the opening of the gate can still fail and gives the vessel back. What fails after it is returned.
+    fn commit(
+        &self,
+        emptied: Emptied,
+        finals: Vec<FinalState>,
+        record: &JournalV1,
+    ) -> Result<Option<TraceeError>, (Box<Emptied>, VesselError)> {
         let gated = emptied.gate(finals).map_err(|(emptied, error)| (emptied, error.into()))?;
         let noted = self.journal.write(&JournalV1 { phase: Phase::Filled, ..record.clone() });
-        if let Err(error) = noted.and_then(|()| pass(Phase::Filled)) {
+        if let Err(error) = noted.and_then(|()| pass(Phase::Filled, record.pid)) {
             tracing::warn!(%error, "the commit was given up");
             let failure = TraceeError::Call { call: "the commit", tid: record.pid, source: nix::errno::Errno::EIO };
             return Err((Box::new(gated.withdraw()), failure.into()));
         }
         match gated.commit() {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(None),
             Err((Some(emptied), error)) => Err((emptied, error.into())),
-            Err((None, error)) => {
-                tracing::warn!(%error, "the process runs, but the engine could not tidy up after itself");
-                Ok(())
-            }
+            Err((None, error)) => Ok(Some(error)),
         }
     }
 
@@ -223,9 +232,12 @@ impl Transaction<'_> {
         let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
         match moved_in.and_then(|()| self.restore_old(&mut emptied, &holder, files)) {
             Ok(finals) => match self.commit(emptied, finals, record) {
-                Ok(()) => {
+                Ok(untidy) => {
                     holder.end();
-                    self.journal.remove();
+                    match untidy {
+                        Some(error) => tracing::warn!(%error, "the engine could not tidy up after itself: `dsu recover` does"),
+                        None => self.journal.remove(),
+                    }
                     Err(UpdateError::RolledBack(Box::new(failure)))
                 }
                 Err((_, back)) => Err(UpdateError::Parked { pid: record.pid, source: Box::new(failure), back: Box::new(back) }),
@@ -248,7 +260,7 @@ impl Transaction<'_> {
                 resolvers: &[],
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: &self.captured.snapshot.descriptors },
+                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.rewrite.snapshot.descriptors) },
             },
         )
     }
@@ -267,7 +279,7 @@ impl Transaction<'_> {
                 resolvers: &rewrite.resolvers,
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: &self.captured.snapshot.descriptors },
+                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.captured.snapshot.descriptors) },
             },
         )
     }
@@ -283,6 +295,7 @@ fn mappings(snapshot: &Snapshot) -> &[dsu_formats::model::latest::Mapping] {
     snapshot.address_spaces.first().map_or(&[], |space| &space.mappings)
 }
 
-fn pass(phase: Phase) -> Result<(), UpdateError> {
-    fault::pass(phase.name()).map_err(|source| UpdateError::given_up(TraceeError::Call { call: phase.name(), tid: 0, source }))
+/// Enters a phase before the exec.
+pub(super) fn pass(phase: Phase, pid: i32) -> Result<(), UpdateError> {
+    TraceeError::at_step(phase.name(), pid).map_err(UpdateError::given_up)
 }

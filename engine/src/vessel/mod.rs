@@ -10,6 +10,7 @@ pub mod files;
 mod fill;
 mod mapping;
 pub mod pages;
+mod pending;
 pub mod restore;
 pub mod site;
 pub mod stub;

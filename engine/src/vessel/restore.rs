@@ -9,13 +9,13 @@ use dsu_formats::model::latest::{Descriptors, Protection, Snapshot};
 use super::error::VesselError;
 use super::files::MappedFiles;
 use super::pages::PageProvider;
-use super::{fill, mapping, threads, verify};
+use super::{fill, mapping, pending, threads, verify};
 use crate::plan::rewrite::{Contents, Patch, Resolver};
 use crate::resources;
 use crate::resources::descriptors::Placed;
 use crate::resources::timers::Path;
 use crate::tracee::emptied::Emptied;
-use crate::tracee::fault;
+use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 use crate::tracee::release::FinalState;
 
@@ -52,8 +52,8 @@ pub enum Origin<'a> {
     Hot {
         /// When the process was stopped: timers have run on since.
         stopped_at: Instant,
-        /// The descriptors before the exec, whose epolls may hold other words than the snapshot's.
-        before: &'a Descriptors,
+        /// The descriptors as they are, whose epolls may hold other words than the snapshot's; none when that is not known.
+        before: Option<&'a Descriptors>,
     },
     /// A fresh process, which has nothing of the image's.
     Cold {
@@ -68,12 +68,12 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     let Some((space, signals)) = snapshot.address_spaces.first().zip(snapshot.signals.first()) else {
         return Err(VesselError::Mismatch { what: "the image", expected: "one process".into(), found: "none".into() });
     };
-    step("map")?;
+    step("map", vessel)?;
     // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
     // `replace_mm_exe_file`), and on the way back that may be this very file.
     give_back_layout(vessel, what)?;
     mapping::map_all(vessel, &space.mappings, what.files)?;
-    step("fill")?;
+    step("fill", vessel)?;
     fill::fill(vessel, &space.mappings, &what.pages)?;
     fill::patch(vessel, what.patches)?;
     fill::store(vessel, what.contents)?;
@@ -81,32 +81,40 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     for range in what.protect_after {
         mapping::protect(vessel, *range, Protection { read: true, write: false, execute: false })?;
     }
-    step("give-back")?;
+    step("give-back", vessel)?;
     resources::memory::give_back_guards(vessel, what.guards)?;
     resources::memory::give_back_flags(vessel, &space.mappings)?;
     resources::signals::give_back(vessel, signals)?;
-    step("threads")?;
+    step("threads", vessel)?;
     threads::create(vessel, &snapshot.threads)?;
     match &what.origin {
-        Origin::Hot { stopped_at, before } => hot(vessel, snapshot, before, stopped_at.elapsed())?,
+        Origin::Hot { stopped_at, before } => hot(vessel, snapshot, *before, stopped_at.elapsed())?,
         Origin::Cold { descriptors } => cold(vessel, snapshot, descriptors)?,
     }
     if space.lock_future {
         resources::memory::give_back_lock_future(vessel)?;
     }
-    step("verify")?;
+    step("verify", vessel)?;
     verify::mappings(vessel, &space.mappings)?;
     Ok(threads::final_states(&snapshot.threads))
 }
 
 /// What the exec took of the same process.
-fn hot(vessel: &mut Emptied, snapshot: &Snapshot, before: &Descriptors, stopped_for: Duration) -> Result<(), VesselError> {
+fn hot(
+    vessel: &mut Emptied,
+    snapshot: &Snapshot,
+    before: Option<&Descriptors>,
+    stopped_for: Duration,
+) -> Result<(), VesselError> {
     let found = &snapshot.descriptors;
     resources::descriptors::give_back_close_on_exec(vessel, found)?;
     resources::descriptors::give_back_owners(vessel, found, Path::Hot)?;
     resources::descriptors::rewrite_words(vessel, before, found)?;
     if let Some(credentials) = snapshot.credentials.first() {
         threads::give_back(vessel, &snapshot.threads, credentials)?;
+    }
+    if let Some(signals) = snapshot.signals.first() {
+        pending::settle(vessel, &signals.pending, &snapshot.threads)?;
     }
     if let Some(timers) = snapshot.timers.first() {
         resources::timers::give_back(vessel, timers, stopped_for)?;
@@ -124,7 +132,7 @@ fn cold(vessel: &mut Emptied, snapshot: &Snapshot, descriptors: &Placed) -> Resu
     vessel.close_channel()?;
     resources::descriptors::settle(vessel, &snapshot.descriptors, descriptors)?;
     if let Some(signals) = snapshot.signals.first() {
-        threads::queue_for_process(vessel, &signals.pending)?;
+        pending::settle(vessel, &signals.pending, &snapshot.threads)?;
     }
     if let Some(limits) = snapshot.limits.first() {
         resources::limits::restore(vessel, limits)?;
@@ -161,7 +169,6 @@ fn run_resolvers(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselE
     Ok(())
 }
 
-fn step(name: &'static str) -> Result<(), VesselError> {
-    fault::pass(name)
-        .map_err(|source| VesselError::Tracee(crate::tracee::error::TraceeError::Call { call: name, tid: 0, source }))
+fn step(name: &'static str, vessel: &Emptied) -> Result<(), VesselError> {
+    Ok(TraceeError::at_step(name, vessel.pid())?)
 }

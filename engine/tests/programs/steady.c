@@ -39,7 +39,7 @@ static double doubles(unsigned long n) {
 
 static void *compute(void *unused) {
   (void)unused;
-  const unsigned long n = 20000;
+  const unsigned long n = 2000;
   unsigned long first = integers(n);
   double second = doubles(n);
   for (;;) {

@@ -69,6 +69,14 @@ impl Sorted for UpdateError {
             UpdateError::GivenUp(source) => source.verdict(subject),
             UpdateError::RolledBack(source) => rolled_back(source, subject),
             UpdateError::Parked { pid, .. } => Verdict::new(Exit::Parked, "parked", format!("`dsu recover --pid {pid}`")),
+            UpdateError::Untidy(_) => Verdict::new(
+                Exit::LaterStep,
+                "untidy",
+                match subject {
+                    Subject::Process(pid) => format!("`dsu recover --pid {pid}` removes it"),
+                    Subject::File(_) => "`dsu recover` removes it".to_owned(),
+                },
+            ),
             UpdateError::StillParked { source, .. } => Verdict { exit: Exit::Parked, ..source.verdict(subject) },
             UpdateError::Image { source, .. } => source.verdict(subject),
             UpdateError::Unsound { path, .. } => Verdict::new(

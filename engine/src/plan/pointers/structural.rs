@@ -4,7 +4,7 @@ use super::{Decision, Pointers, Site};
 use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink, page_ceil};
 use crate::program::address::LinkAddress;
-use crate::program::elf::{Elf, Section};
+use crate::program::elf::{Elf, Relocation, Section};
 
 /// Sections that no variable lies in: only tools and the loader point to them.
 const TABLES: [&str; 22] = [
@@ -57,6 +57,7 @@ impl Pointers<'_> {
         let moved = match section.name.as_str() {
             ".dynamic" if offset != 0 => dynamic_entry(old, new, offset),
             ".dynsym" if offset != 0 => dynamic_symbol(old, new, offset),
+            ".got" | ".got.plt" if offset != 0 => got_slot(old, new, link.0).or_else(|| reserved_slot(new, section, offset)),
             ".dynstr" | ".interp" if offset != 0 => string(old, new, section, link.0),
             name if offset == 0 => new.section(name).map(|section| section.address),
             _ => None,
@@ -106,6 +107,27 @@ fn dynamic_symbol(old: &Elf, new: &Elf, offset: u64) -> Option<LinkAddress> {
     let symbol = old.dynamic_symbols.get(usize::try_from(offset / 24).ok()?)?;
     let index = new.dynamic_symbols.iter().position(|other| other.name == symbol.name && other.version == symbol.version)?;
     Some(LinkAddress(new.dynamic_value(abi::DT_SYMTAB)?).offset(index as u64 * 24 + offset % 24))
+}
+
+/// The slot that the loader fills for the same symbol. While it binds a function, its address is on the stack.
+fn got_slot(old: &Elf, new: &Elf, link: LinkAddress) -> Option<LinkAddress> {
+    let slot = old.relocations.iter().find(|relocation| relocation.address == link && is_slot(relocation))?;
+    let symbol = old.dynamic_symbols.get(slot.symbol as usize).filter(|_| slot.symbol != 0)?;
+    let same = |other: &&Relocation| {
+        let found = new.dynamic_symbols.get(other.symbol as usize).filter(|_| is_slot(other) && other.plt == slot.plt);
+        found.is_some_and(|found| found.name == symbol.name && found.version == symbol.version)
+    };
+    new.relocations.iter().find(same).map(|relocation| relocation.address)
+}
+
+fn is_slot(relocation: &Relocation) -> bool {
+    matches!(relocation.kind, abi::R_JUMP_SLOT | abi::R_GLOB_DAT)
+}
+
+/// The three words at the start of `.got.plt` that are the loader's own (psABI, "Global Offset Table").
+fn reserved_slot(new: &Elf, section: &Section, offset: u64) -> Option<LinkAddress> {
+    let other = new.section(&section.name).filter(|_| section.name == ".got.plt" && offset < 24)?;
+    Some(other.address.offset(offset))
 }
 
 /// The same text, up to its NUL, in the new section of the same name.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::compare::{Comparer, Comparison, Pairing};
+use super::compare::{Comparer, Comparison, Difference, Pairing};
 use super::functions::FunctionId;
 use super::image::CodeImage;
 use super::pair::{self, Partner};
@@ -179,7 +179,15 @@ fn compare_all(comparer: &Comparer<'_>, partners: &[Partner]) -> Vec<Fate> {
 
 fn fate(comparer: &Comparer<'_>, old: FunctionId, partner: &Partner) -> Fate {
     match partner {
-        Partner::One(new) => Fate::Paired { new: *new, comparison: comparer.compare(old, *new) },
+        Partner::One(new) => {
+            let comparison = comparer.compare(old, *new);
+            if let Comparison::Different(difference) = &comparison {
+                let name = comparer.old.inventory().get(old).map_or("", |function| function.name.as_str());
+                let Difference { old, new, reason } = difference;
+                tracing::debug!(function = name, %old, %new, %reason, "changed");
+            }
+            Fate::Paired { new: *new, comparison }
+        }
         Partner::Unclear(candidates) if candidates.is_empty() => Fate::Removed,
         Partner::Unclear(candidates) | Partner::Split(candidates) => Fate::Ambiguous(candidates.clone()),
         Partner::None => Fate::Removed,

@@ -171,10 +171,11 @@ impl Comparer<'_> {
         if usage != Use::Value {
             return if held { Verdict::Same } else { Verdict::Different(Reason::Variable) };
         }
+        // Code that meant the end in both would be paired by it. Code that came to mean the end only now has the same address for
+        // it as the paired object that starts there: what the old code made and what the new code would have made agree.
         match self.ends(old, new, within) {
-            Ends::None if held => Verdict::Same,
             Ends::Paired => Verdict::Same,
-            Ends::Unpaired if held => Verdict::Different(Reason::Boundary),
+            Ends::None | Ends::Unpaired if held => Verdict::Same,
             _ => Verdict::Different(Reason::Variable),
         }
     }

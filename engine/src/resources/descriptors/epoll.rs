@@ -80,11 +80,17 @@ pub(super) fn add_watches(injector: &mut dyn Injector, number: i32, watches: &[E
     Ok(())
 }
 
-/// Gives watches their rewritten words in a process that kept its epolls over an exec: `after` is `before` with other data.
+/// Gives watches their words in a process that kept its epolls over an exec: `after` is `before` with other data. Without
+/// `before`, which a dead engine took along, every watch that can be reached is set.
 ///
 /// A watch that reported once and waits to be armed again (EPOLLONESHOT) stays disarmed; one by edge may report once more.
-pub fn rewrite_words(injector: &mut dyn Injector, before: &Descriptors, after: &Descriptors) -> Result<(), ResourceError> {
-    for (index, number, watch) in changed(before, after) {
+pub fn rewrite_words(
+    injector: &mut dyn Injector,
+    before: Option<&Descriptors>,
+    after: &Descriptors,
+) -> Result<(), ResourceError> {
+    let watches = before.map_or_else(|| reachable(after), |before| changed(before, after));
+    for (index, number, watch) in watches {
         let mut event = Vec::with_capacity(12);
         event.extend(watch.events.to_le_bytes());
         event.extend(watch.data.to_le_bytes());
@@ -107,10 +113,7 @@ pub fn rewrite_words(injector: &mut dyn Injector, before: &Descriptors, after: &
 /// Watches whose word changes and that no call can reach, since their number leads elsewhere now.
 pub fn blockers_of_rewrite(before: &Descriptors, after: &Descriptors) -> Vec<Obstacle> {
     let unreachable = changed(before, after).into_iter().filter_map(|(index, number, watch)| {
-        let table = after.tables.first()?;
-        let holder = table.descriptors.iter().find(|descriptor| descriptor.number == number);
-        let reaches = holder.is_some_and(|descriptor| Some(descriptor.description) == watch.description);
-        (!reaches).then(|| Obstacle::Descriptor {
+        (!reaches(after, &watch)).then(|| Obstacle::Descriptor {
             number: number_of(after, index).map_or(-1, |number| number as i32),
             target: "epoll".to_owned(),
             reason: format!(
@@ -120,6 +123,24 @@ pub fn blockers_of_rewrite(before: &Descriptors, after: &Descriptors) -> Vec<Obs
         })
     });
     unreachable.collect()
+}
+
+/// Every watch whose number still leads to what it watches.
+fn reachable(descriptors: &Descriptors) -> Vec<(usize, i32, EpollWatch)> {
+    let mut found = Vec::new();
+    for (index, description) in descriptors.descriptions.iter().enumerate() {
+        let Kind::Epoll { watches } = &description.kind else { continue };
+        found.extend(watches.iter().filter(|watch| reaches(descriptors, watch)).map(|watch| (index, watch.descriptor, *watch)));
+    }
+    found
+}
+
+fn reaches(descriptors: &Descriptors, watch: &EpollWatch) -> bool {
+    let holder = descriptors
+        .tables
+        .first()
+        .and_then(|table| table.descriptors.iter().find(|descriptor| descriptor.number == watch.descriptor));
+    holder.is_some_and(|descriptor| Some(descriptor.description) == watch.description)
 }
 
 /// Watches whose data differs: position of the epoll's description, number watched, the new watch.
