@@ -12,6 +12,7 @@ use crate::plan::blocker::Blocker;
 use crate::plan::image::DataImage;
 use crate::plan::pointers::Pointers;
 use crate::plan::rewrite::Report;
+use crate::plan::scan::sites::Sites;
 use crate::plan::testing::{FakeMemory, OLD_BIAS, Pair, pair};
 use crate::plan::words::Words;
 
@@ -42,7 +43,8 @@ fn carried(pair: &Pair, data: &OldData, decisions: &Decisions) -> (DataImage, Ve
         Pointers { view: pair.comparison.view(&pair.old, &pair.new), placement: pair.placement(), fates: &decisions.fates };
     let mut words = Words::new(pointers, &memory, 0, &describe, Vec::new(), Arc::default());
     let types = &pair.old.debug.types;
-    carry(&pair.comparison, types, data, &decisions.fates, &pair.placement(), &mut words, &mut image);
+    let places = (&pair.placement(), &Sites::default());
+    carry(&pair.comparison, types, data, &decisions.fates, places, &mut words, &mut image);
     (image, words.blockers)
 }
 

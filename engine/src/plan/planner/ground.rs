@@ -12,14 +12,18 @@ use crate::plan::globals::OldData;
 use crate::plan::image::DataImage;
 use crate::plan::link::relocate::{CopiedObject, Linked, Linker, TlsOffsets};
 use crate::plan::link::scope::{LoadedLibrary, Scope, Slots};
+use crate::plan::link::symbols::symbol_of;
 use crate::plan::loader::dynamic::OldDynamic;
 use crate::plan::loader::record::{Record, find_tls};
 use crate::plan::loader::versions::{ENTRY, VersionTable};
+use crate::plan::pointers::{Pointers, Site};
 use crate::plan::request::Request;
 use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
 use crate::plan::tls::{self, Blocks};
 use crate::plan::view::View;
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
+use crate::program::elf::Relocation;
 
 /// Bytes of a module's loader record that are read.
 const RECORD_BYTES: usize = 0x600;
@@ -120,6 +124,25 @@ impl<'a> Ground<'a> {
             lazy,
             loaded,
         })
+    }
+}
+
+impl Ground<'_> {
+    /// What the old program's slots say that the selector at `function` (of the new program) chooses.
+    pub(super) fn chosen(&self, pointers: &Pointers<'_>, function: RunAddress) -> Option<u64> {
+        let sides = self.view.sides;
+        let entry = LinkAddress(function.0.wrapping_sub(self.placement.new_bias()));
+        let new = sides.new.functions.at_entry(entry)?;
+        let old =
+            sides.functions.iter().position(|partner| partner.one() == Some(new)).filter(|old| self.view.same_code(*old))?;
+        let selector = sides.old.functions.list().get(old)?.entry;
+        let elf = &self.view.old.elf;
+        let selects = |entry: &&Relocation| match symbol_of(elf, entry) {
+            Some(symbol) => symbol.defined && symbol.kind == abi::STT_GNU_IFUNC && symbol.address == selector,
+            None => entry.kind == abi::R_IRELATIVE && LinkAddress(entry.addend as u64) == selector,
+        };
+        let slots = elf.relocations.iter().filter(selects).filter_map(|entry| self.data.captured.word(entry.address));
+        slots.filter_map(|word| pointers.word(&pointers.decide(word, Site::Memory)?)).next()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
 
-use super::address::OldLink;
+use super::address::{NewLink, OldLink};
 use super::blocker::{Blocker, PlanError};
 use super::generations;
 use super::globals;
@@ -23,7 +23,12 @@ use super::pointers::{Fates, Pointers};
 use super::request::Request;
 use super::rewrite::{Patch, Report, Rewrite};
 use super::safe_point::{self, Stacks};
-use super::scan::{self, dead::dead_ranges, filter::Filter, sites::Sites};
+use super::scan::{
+    self,
+    dead::dead_ranges,
+    filter::Filter,
+    sites::{Sites, merged},
+};
 use super::scope_blockers;
 use super::source::{SourceError, read_bytes, read_word};
 use super::tls;
@@ -100,6 +105,7 @@ impl<'a> Planner<'a> {
         self.fates = decisions.fates;
         self.fates.updated_before = self.request.snapshot.generations.iter().any(|generation| generation.count > 0);
         self.return_copies();
+        self.learn_selected();
         let (old, data) = (&self.request.old.elf, &self.ground.data);
         self.blockers.extend(globals::unknown_changes(comparison, old, data, &self.ground.placement));
         match initial_image(self.request.new) {
@@ -115,6 +121,24 @@ impl<'a> Planner<'a> {
         if !self.ground.dynamic.write(new, bias, lazy, &mut self.image) {
             let what = ".dynamic of the new program is not writable".to_owned();
             self.blockers.push(Blocker::LoaderRecord { what, libc: libc_name(&self.ground.loaded) });
+        }
+    }
+
+    /// Selectors of indirect functions that are unchanged need not run again: what they chose is in the old program's slots.
+    fn learn_selected(&mut self) {
+        let ground = &mut self.ground;
+        let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
+        let resolvers = std::mem::take(&mut ground.linked.resolvers);
+        for resolver in resolvers {
+            let chosen = ground.chosen(&pointers, resolver.function);
+            let Some(chosen) = chosen else {
+                ground.linked.resolvers.push(resolver);
+                continue;
+            };
+            for (slot, addend) in resolver.slots {
+                let place = NewLink::new(slot.0.wrapping_sub(ground.placement.new_bias()));
+                ground.linked.words.push((place, chosen.wrapping_add_signed(addend)));
+            }
         }
     }
 
@@ -200,7 +224,8 @@ impl<'a> Planner<'a> {
         let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
         let mut words = Words::new(pointers, request.memory, guard, &describe, std::mem::take(&mut self.literals), moves);
         let types = &request.old.debug.types;
-        globals::carry(request.comparison, types, &ground.data, &self.fates, &ground.placement, &mut words, &mut self.image);
+        let places = (&ground.placement, &sites);
+        globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
         if let Some(blocks) = &ground.blocks {
             let builds = (request.old, request.new);
             let threads = &request.snapshot.threads;
@@ -280,9 +305,14 @@ impl<'a> Planner<'a> {
         if let Some(blocks) = &ground.blocks {
             dead.extend(blocks.ranges(threads));
         }
-        dead.sort_unstable();
         let returns = self.stacks.returns.clone();
-        Ok(Sites { stacks, returns, loader: loader::data_ranges(ground.space, &ground.loaded), handled: HashSet::new(), dead })
+        Ok(Sites {
+            stacks,
+            returns,
+            loader: loader::data_ranges(ground.space, &ground.loaded),
+            handled: HashSet::new(),
+            dead: merged(dead),
+        })
     }
 }
 
