@@ -3,9 +3,8 @@
 use super::{Decision, Pointers, Site};
 use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink, page_ceil};
-use crate::plan::link::symbols::symbol_of;
 use crate::program::address::LinkAddress;
-use crate::program::elf::{Elf, Section};
+use crate::program::elf::{Elf, Relocation, Section};
 
 /// Sections that no variable lies in: only tools and the loader point to them.
 const TABLES: [&str; 22] = [
