@@ -100,6 +100,16 @@ pub enum Blocker {
         /// `is new` or `changes`, and through which function.
         change: String,
     },
+    /// Code that computes with an address as with a number, as a table keyed by addresses does.
+    #[error("`{function}` ({place}) computes with the address of {object} as with a number, and the address changes")]
+    AddressAsNumber {
+        /// Function of the old program.
+        function: String,
+        /// Source file and line.
+        place: String,
+        /// What the address is of.
+        object: String,
+    },
     /// A symbol that the new program needs and no loaded module defines.
     #[error("no loaded module defines `{symbol}`{}", version.as_ref().map_or(String::new(), |version| format!(" (version {version})")))]
     UnresolvedSymbol {

@@ -6,6 +6,7 @@ pub mod content;
 pub mod functions;
 pub mod kinds;
 pub mod layout;
+pub mod numbers;
 pub mod objects;
 pub mod pairs;
 pub mod rows;
@@ -58,6 +59,7 @@ impl Comparison {
         let mut blockers = kinds::unsupported(old, new);
         blockers.extend(layout::changed_types(old, new));
         blockers.extend(constructors::changed(&View { old, new, sides: &sides, code: &code }));
+        blockers.extend(numbers::computed_addresses(old, &sides.old));
         Self {
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
