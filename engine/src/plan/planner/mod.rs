@@ -1,5 +1,6 @@
 //! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
 
+pub mod early;
 mod finish;
 mod ground;
 
