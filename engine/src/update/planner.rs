@@ -10,6 +10,7 @@ use super::error::UpdateError;
 use super::libraries::Libraries;
 use super::memory::StoppedMemory;
 use super::prepare::{Builds, Running};
+use super::room;
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
@@ -17,6 +18,7 @@ use crate::plan::planner::early::is_active;
 use crate::plan::request::Request;
 use crate::plan::rewrite::Rewrite;
 use crate::resources::ResourceError;
+use crate::resources::memory::{Room, measure_room};
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::stopped::Stopped;
@@ -26,6 +28,7 @@ use crate::tracee::stopped::Stopped;
 pub struct Planner {
     /// `None` when both programs are one build.
     prepared: Option<Prepared>,
+    room: Room,
 }
 
 #[derive(Debug)]
@@ -38,12 +41,13 @@ struct Prepared {
 impl Planner {
     /// Compares the builds and reads the libraries of `pid`.
     pub fn new(pid: i32, running: &Running, builds: &Builds) -> Result<Self, UpdateError> {
+        let room = measure_room(pid)?;
         if builds.are_same() {
-            return Ok(Self { prepared: None });
+            return Ok(Self { prepared: None, room });
         }
         let comparison = Comparison::new(&builds.old, &builds.new);
         let libraries = Libraries::read(pid, running.id.inode)?;
-        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }) })
+        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
     }
 
     /// Whether a changed function is active in a process that was captured before, as `earlier`: a small part of a plan, to try
@@ -59,16 +63,18 @@ impl Planner {
     pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
         obstacles.extend(capture::unrestartable(&captured.snapshot.threads));
-        let Some(prepared) = &self.prepared else {
-            return match obstacles.is_empty() {
-                true => Ok(plan::identity(&captured.snapshot)),
-                false => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
-            };
+        let planned = match &self.prepared {
+            None => Ok(plan::identity(&captured.snapshot)),
+            Some(prepared) => {
+                let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs);
+                prepared.with_request(&captured.snapshot, &memory, builds, plan::plan)
+            }
         };
-        let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs);
-        match prepared.with_request(&captured.snapshot, &memory, builds, plan::plan) {
-            Ok(rewrite) if obstacles.is_empty() => Ok(rewrite),
-            Ok(_) => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
+        match planned {
+            Ok(rewrite) => {
+                obstacles.extend(room::obstacles(&self.room, captured, &rewrite));
+                if obstacles.is_empty() { Ok(rewrite) } else { Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }) }
+            }
             Err(PlanError::Blocked(blockers)) => Err(UpdateError::Blocked { blockers, obstacles }),
             Err(PlanError::Source(error)) => Err(error.into()),
         }
