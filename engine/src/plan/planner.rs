@@ -24,7 +24,7 @@ use super::moves::Moves;
 use super::owners::Owners;
 use super::pointers::{Fates, Pointers};
 use super::request::Request;
-use super::rewrite::{Contents, Patch, Report, Resolver, Rewrite};
+use super::rewrite::{Contents, Patch, Report, Resolver, Rewrite, SharedWord};
 use super::safe_point::{self, Stacks};
 use super::scan::{self, dead::dead_ranges, filter::Filter, sites::Sites};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
@@ -287,6 +287,7 @@ struct Planner<'a> {
     stacks: Stacks,
     image: DataImage,
     patches: Vec<Patch>,
+    shared: Vec<SharedWord>,
     snapshot: dsu_formats::model::latest::Snapshot,
     kept: Vec<RunRange>,
     literals: Vec<OldLiteral>,
@@ -307,6 +308,7 @@ impl<'a> Planner<'a> {
             stacks: Stacks::default(),
             image: DataImage::default(),
             patches: Vec::new(),
+            shared: Vec::new(),
             snapshot: request.snapshot.clone(),
             kept: Vec::new(),
         }
@@ -430,9 +432,13 @@ impl<'a> Planner<'a> {
         }
         let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
         let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
+        let in_shared = scan::scan(request.memory.shared_pages(), &filter, &sites, &mut words)?;
+        for Patch { address, word } in in_shared.patches {
+            self.shared.push(SharedWord { address, old: read_word(request.memory, address)?, new: word });
+        }
         kernel_words::rewrite(&mut self.snapshot, &mut words);
         self.patches.extend(scanned.patches);
-        self.report.words_scanned = scanned.words;
+        self.report.words_scanned = scanned.words + in_shared.words;
         self.report.words_rewritten = words.rewritten;
         self.report.words_mangled = words.mangled;
         self.blockers.append(&mut words.blockers);
@@ -537,7 +543,8 @@ impl<'a> Planner<'a> {
         patches.dedup_by_key(|patch| patch.address);
         let resolvers: Vec<Resolver> = std::mem::take(&mut self.ground.linked.resolvers);
         let protect_after = mappings::relro(&self.request.new.elf, placement.new_bias()).into_iter().collect();
-        Ok(Rewrite { snapshot: self.snapshot, patches, contents, dropped, resolvers, protect_after, report: self.report })
+        let shared = self.shared;
+        Ok(Rewrite { snapshot: self.snapshot, patches, shared, contents, dropped, resolvers, protect_after, report: self.report })
     }
 
     /// Lays out the new address space; gives the ranges of the old one that go.

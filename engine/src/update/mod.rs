@@ -19,5 +19,6 @@ mod planner;
 pub mod prepare;
 pub mod recover;
 pub mod restore;
+mod shared;
 pub mod timeline;
 pub mod transaction;

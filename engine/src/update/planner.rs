@@ -10,6 +10,7 @@ use super::error::UpdateError;
 use super::libraries::Libraries;
 use super::memory::StoppedMemory;
 use super::prepare::{Builds, Running};
+use super::shared;
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
@@ -54,7 +55,7 @@ impl Planner {
                 false => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
             };
         };
-        let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs);
+        let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs, &captured.shared_memory);
         let libraries = prepared.libraries.of_modules(&captured.snapshot.modules);
         let request = Request {
             snapshot: &captured.snapshot,
@@ -65,7 +66,11 @@ impl Planner {
             libraries: &libraries,
             file: &prepared.file,
         };
-        match plan::plan(&request) {
+        let planned = plan::plan(&request);
+        if let Ok(rewrite) = &planned {
+            obstacles.extend(shared::obstacles(borrowed.memory().pid(), &captured.snapshot, &rewrite.shared));
+        }
+        match planned {
             Ok(rewrite) if obstacles.is_empty() => Ok(rewrite),
             Ok(_) => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
             Err(PlanError::Blocked(blockers)) => Err(UpdateError::Blocked { blockers, obstacles }),
