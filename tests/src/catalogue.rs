@@ -199,9 +199,9 @@ macro_rules! for_each_program {
             pipe_contents: ("pipe_contents.c");
             pipe_peer: ("pipe_peer.c") .hot_only(&["pipe"]);
             socketpair_queue: ("socketpair_queue.c");
-            tcp_established: ("tcp_established.c") .hot_only(&["TCP"]);
+            tcp_established: ("tcp_established.c") .hot_only(&["connected to 127.0.0.1"]);
             tcp_listening: ("tcp_listening.c");
-            unix_sockets: ("unix_sockets.c");
+            unix_sockets: ("unix_sockets.c") .hot_only(&["relative to a directory"]);
 
             // Files.
             file_append: ("file_append.c");

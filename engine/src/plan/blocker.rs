@@ -231,6 +231,14 @@ pub enum PointerReason {
         /// Section, or what the place is.
         section: String,
     },
+    /// A thread's stack is a variable that would come to lie off its alignment: what signal frames and vector code rely on.
+    #[error("which is in `{symbol}`: a stack in use, and its address has another remainder by {alignment} in the new program")]
+    StackAlignment {
+        /// The variable.
+        symbol: String,
+        /// Bytes.
+        alignment: u64,
+    },
     /// It lies where a rewritten word would change what another process or the kernel sees.
     #[error("which points to `{symbol}` of the old program; bytes in transit cannot be rewritten")]
     InTransit {
@@ -242,7 +250,12 @@ pub enum PointerReason {
 impl Blocker {
     /// Whether the same plan may succeed a moment later, once threads have gone on.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. })
+        matches!(
+            self,
+            Blocker::ActiveFunction { .. }
+                | Blocker::UnsafePlace { .. }
+                | Blocker::Pointer { reason: PointerReason::StackAlignment { .. }, .. }
+        )
     }
 }
 

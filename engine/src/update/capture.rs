@@ -26,6 +26,8 @@ pub struct Captured {
     pub shared_pages: Vec<RunRange>,
     /// What cannot be carried.
     pub obstacles: Vec<Obstacle>,
+    /// What an exec would take for good; a process made anew from the image has it.
+    pub exec_obstacles: Vec<Obstacle>,
 }
 
 /// What the capture needs and can be found out before the stop.
@@ -71,7 +73,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
     let process = resources::process::capture(borrowed, leader)?;
     obstacles.extend(resources::process::blockers(&process));
     let credentials = resources::credentials::capture(borrowed, leader)?;
-    obstacles.extend(resources::credentials::blockers(&credentials));
+    let exec_obstacles = resources::credentials::blockers(&credentials);
     let signals = ProcessSignals {
         handlers: resources::signals::capture_handlers(borrowed, leader)?,
         pending: borrowed.shared_pending().to_vec(),
@@ -101,7 +103,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
         limits: vec![limits],
         generations: vec![generation],
     };
-    Ok(Captured { snapshot, own_pages, shared_memory, shared_pages, obstacles })
+    Ok(Captured { snapshot, own_pages, shared_memory, shared_pages, obstacles, exec_obstacles })
 }
 
 fn capture_descriptors(borrowed: &mut Borrowed, purpose: Purpose) -> Result<Descriptors, ResourceError> {

@@ -48,6 +48,7 @@ impl Planner {
     /// Plans the move of a captured process.
     pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
+        obstacles.extend(captured.exec_obstacles.iter().cloned());
         obstacles.extend(capture::unrestartable(&captured.snapshot.threads));
         let Some(prepared) = &self.prepared else {
             return match obstacles.is_empty() {

@@ -74,7 +74,7 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
         resolvers: &[],
         protect_after: &[],
         executable: Some(program.as_fd()),
-        origin: Origin::Hot { stopped_at: Instant::now(), before: None },
+        origin: Origin::Hot { stopped_at: Instant::now() },
     };
     let finals = restore(&mut emptied, &what).map_err(parked)?;
     let gated = emptied.gate(finals).map_err(|(_, error)| parked(error.into()))?;

@@ -263,7 +263,7 @@ impl Transaction<'_> {
                 resolvers: &[],
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.rewrite.snapshot.descriptors) },
+                origin: Origin::Hot { stopped_at: self.stopped_at },
             },
         )
     }
@@ -283,7 +283,7 @@ impl Transaction<'_> {
                 resolvers: &rewrite.resolvers,
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.captured.snapshot.descriptors) },
+                origin: Origin::Hot { stopped_at: self.stopped_at },
             },
         )
     }
