@@ -232,12 +232,10 @@ pub enum PointerReason {
         section: String,
     },
     /// A thread's stack is a variable that would come to lie off its alignment: what signal frames and vector code rely on.
-    #[error("which is in `{symbol}`: a stack in use, and its address has another remainder by {alignment} in the new program")]
+    #[error("which is in `{symbol}`: a stack in use, and its address is aligned otherwise in the new program")]
     StackAlignment {
         /// The variable.
         symbol: String,
-        /// Bytes.
-        alignment: u64,
     },
     /// It lies where a rewritten word would change what another process or the kernel sees.
     #[error("which points to `{symbol}` of the old program; bytes in transit cannot be rewritten")]

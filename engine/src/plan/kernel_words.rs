@@ -80,11 +80,11 @@ fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
             **register = word;
         }
     }
-    if (registers.rsp ^ stack) % ALIGNMENT != 0
+    if !(registers.rsp ^ stack).is_multiple_of(ALIGNMENT)
         && let Some(link) = words.pointers.placement.old_link(stack)
     {
         let symbol = words.pointers.view.old.place(link.0);
-        let reason = PointerReason::StackAlignment { symbol, alignment: ALIGNMENT };
+        let reason = PointerReason::StackAlignment { symbol };
         words.block(stack, reason, Holder::Register { tid, name: "rsp" });
     }
 }
