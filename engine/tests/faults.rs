@@ -74,7 +74,13 @@ fn mappings(pid: i32) -> Vec<String> {
     maps.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
 }
 
+fn descriptors(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
 fn check(program: &mut Program, fault: &str) {
+    // Shown with a failure: a program that does not answer fails in `ask`.
+    eprintln!("{fault}");
     assert_eq!(program.ask("check"), "right 0", "after {fault}");
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", program.pid())).unwrap();
     assert_eq!(children, "", "after {fault}");
@@ -86,7 +92,7 @@ fn at_every_passage(step: &str, kill: bool) {
     let binary = Program::compile("steady", directory.path(), &[]);
     let mut program = Program::start(&binary);
     assert_eq!(program.ask("check"), "right 0");
-    let before = mappings(program.pid()).len();
+    let (before, open_before) = (mappings(program.pid()).len(), descriptors(program.pid()));
     let mut passages = 0;
     loop {
         passages += 1;
@@ -104,6 +110,7 @@ fn at_every_passage(step: &str, kill: bool) {
             }
         }
         if !kill {
+            assert_eq!(descriptors(program.pid()), open_before, "{fault}");
             // A fresh mapping may merge with its neighbour where the old one had not; none may come to it.
             let now = mappings(program.pid());
             assert!(now.len() <= before, "{fault}: {now:#?}");

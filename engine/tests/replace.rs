@@ -152,3 +152,29 @@ fn a_literal_that_only_the_old_version_has_stays_readable_until_it_is_not_needed
     assert_eq!(program.ask("motto"), "made by a later version");
     assert!(updated.report.retained_bytes > 0);
 }
+
+#[test]
+fn values_that_following_the_symbol_gets_wrong_are_right() {
+    for flags in [&["-O2"][..], &["-O0"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = versions("wrong_values", directory.path(), flags);
+        let mut program = Program::start(&one);
+        assert_eq!(program.ask("report"), "1 off 0, 10 15, info 5");
+        let updated = moved(program.pid(), &two);
+        assert_eq!(program.ask("report"), "2 off 0, 20 15, info 5", "{flags:?}");
+        assert!(updated.report.warnings.iter().any(|warning| warning.contains("`touched`")), "{:?}", updated.report.warnings);
+        moved(program.pid(), &one);
+        assert_eq!(program.ask("report"), "1 off 0, 10 15, info 5");
+    }
+}
+
+#[test]
+fn a_pointer_to_the_first_row_of_a_table_that_gains_one_before_it_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = versions("first_row", directory.path(), &[]);
+    let mut program = Program::start(&one);
+    assert_eq!(program.ask("report"), "first");
+    let Err(UpdateError::Blocked { blockers, .. }) = move_to(program.pid(), &two) else { panic!("not refused") };
+    assert!(blockers.iter().any(|blocker| blocker.to_string().contains("row 0 of `rows`")), "{blockers:?}");
+    assert_eq!(program.ask("report"), "first");
+}

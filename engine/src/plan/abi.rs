@@ -102,6 +102,8 @@ numbers! {
     DF_SYMBOLIC: u64 = elf::DF_SYMBOLIC.0;
     /// `DT_FLAGS_1`: bind now.
     DF_1_NOW: u64 = elf::DF_1_NOW.0;
+    /// `DT_FLAGS_1`: a position-independent program.
+    DF_1_PIE: u64 = elf::DF_1_PIE.0;
 
     /// Writable section.
     SHF_WRITE: u64 = elf::SHF_WRITE.0;

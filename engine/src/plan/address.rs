@@ -71,6 +71,8 @@ pub struct Placement {
     old: RunRange,
     new: RunRange,
     annex: RunRange,
+    /// Whether something else begins right behind the old program, so that its end is that thing's start.
+    end_taken: bool,
 }
 
 impl Placement {
@@ -88,7 +90,12 @@ impl Placement {
         };
         let new = at(new_bias, new_pages);
         let annex = RunRange::new(new.end.0, new.end.0.saturating_add(annex_length));
-        Self { old_bias, new_bias, old: at(old_bias, old_pages), new, annex }
+        Self { old_bias, new_bias, old: at(old_bias, old_pages), new, annex, end_taken: false }
+    }
+
+    /// The same where something else (the heap, without address randomisation) begins right behind the old program.
+    pub fn with_end_taken(self, end_taken: bool) -> Self {
+        Self { end_taken, ..self }
     }
 
     /// Pages of the old program's segments.
@@ -116,9 +123,10 @@ impl Placement {
         self.new_bias
     }
 
-    /// The link-time address behind a word, when it lies in the old program or just behind its end.
+    /// The link-time address behind a word, when it lies in the old program, or just behind its end where nothing else begins.
     pub fn old_link(&self, word: u64) -> Option<OldLink> {
-        (self.old.start.0 <= word && word <= self.old.end.0).then(|| OldLink::new(word.wrapping_sub(self.old_bias)))
+        let inside = self.old.start.0 <= word && word <= self.old.end.0 && !(self.end_taken && word == self.old.end.0);
+        inside.then(|| OldLink::new(word.wrapping_sub(self.old_bias)))
     }
 
     /// Run-time address of `link` in the old program.
@@ -157,6 +165,7 @@ mod tests {
         );
         assert_eq!(placement.old_link(0x5000_3000), Some(OldLink::new(0x3000)));
         assert_eq!(placement.old_link(0x5000_3001), None);
+        assert_eq!(placement.with_end_taken(true).old_link(0x5000_3000), None);
         assert_eq!(placement.old_link(0x4fff_ffff), None);
         assert_eq!(placement.annex(), RunRange::new(0x4000_5000, 0x4000_6000));
         assert_eq!(placement.new_run(NewLink::new(0x10)).0, RunAddress(0x4000_0010));

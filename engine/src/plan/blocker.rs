@@ -100,6 +100,16 @@ pub enum Blocker {
         /// `is new` or `changes`, and through which function.
         change: String,
     },
+    /// Code that computes with an address as with a number, as a table keyed by addresses does.
+    #[error("`{function}` ({place}) computes with the address of {object} as with a number, and the address changes")]
+    AddressAsNumber {
+        /// Function of the old program.
+        function: String,
+        /// Source file and line.
+        place: String,
+        /// What the address is of.
+        object: String,
+    },
     /// A symbol that the new program needs and no loaded module defines.
     #[error("no loaded module defines `{symbol}`{}", version.as_ref().map_or(String::new(), |version| format!(" (version {version})")))]
     UnresolvedSymbol {
@@ -141,6 +151,8 @@ pub enum Blocker {
         address: Option<RunAddress>,
         /// The word.
         value: RunAddress,
+        /// Whether it is a register or a word on a stack: it may be gone a moment later.
+        passing: bool,
         /// What is in the way.
         #[serde(flatten)]
         reason: PointerReason,
@@ -238,7 +250,7 @@ pub enum PointerReason {
         symbol: String,
     },
     /// It lies where a rewritten word would change what another process or the kernel sees.
-    #[error("which points to `{symbol}` of the old program; bytes in transit cannot be rewritten")]
+    #[error("which points to {symbol} of the old program; what others may read as well cannot be rewritten")]
     InTransit {
         /// What it points to.
         symbol: String,
@@ -248,12 +260,11 @@ pub enum PointerReason {
 impl Blocker {
     /// Whether the same plan may succeed a moment later, once threads have gone on.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Blocker::ActiveFunction { .. }
-                | Blocker::UnsafePlace { .. }
-                | Blocker::Pointer { reason: PointerReason::StackAlignment { .. }, .. }
-        )
+        match self {
+            Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => true,
+            Blocker::Pointer { passing, .. } => *passing,
+            _ => false,
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use super::compare::Comparison;
 use super::compare::objects::{Object, Place};
 use super::compare::pairs::Partner;
 use super::image::DataImage;
-use super::pointers::Fates;
+use super::pointers::{Fates, Site};
 use super::rewrite::Report;
+use super::scan::sites::Sites;
 use super::words::{Holder, Words};
 use crate::program::address::LinkAddress;
 use crate::program::elf::{Elf, Section};
@@ -140,10 +141,11 @@ pub fn carry(
     types: &TypeTable,
     data: &OldData,
     fates: &Fates,
-    placement: &Placement,
+    places: (&Placement, &Sites),
     words: &mut Words<'_>,
     image: &mut DataImage,
 ) {
+    let (placement, sites) = places;
     let old = comparison.sides.old.objects.list();
     let new = comparison.sides.new.objects.list();
     for (index, object) in old.iter().enumerate().filter(|(index, _)| fates.carried[*index]) {
@@ -158,7 +160,13 @@ pub fn carry(
             let Some(word) = data.captured.word(object.start.offset(offset)) else { continue };
             let address = placement.old_run(super::address::OldLink(object.start.offset(offset))).0;
             let holder = Holder::Variable { name: &object.identity.name, offset, address };
-            if let Some(word) = words.carried(word, || pointer_at(types, object.kind, offset), holder) {
+            // A variable may be a stack, for signals or for coroutines.
+            let moved = match sites.site(address) {
+                None => None,
+                Some(Site::Memory) => words.carried(word, || pointer_at(types, object.kind, offset), holder),
+                Some(site) => words.rewrite(word, site, holder),
+            };
+            if let Some(word) = moved {
                 image.set_word(partner.start.offset(offset), word);
             }
         }
@@ -247,3 +255,6 @@ pub fn returned_words(data: &OldData, object: &Object, original: RunAddress, len
     let offsets = (0..length).step_by(8);
     offsets.filter_map(|offset| Some((original.checked_add(offset)?, data.captured.word(object.start.offset(offset))?))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,7 @@ fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
     {
         let symbol = words.pointers.view.old.place(link.0);
         let reason = PointerReason::StackAlignment { symbol };
-        words.block(stack, reason, Holder::Register { tid, name: "rsp" });
+        words.block(stack, reason, true, Holder::Register { tid, name: "rsp" });
     }
 }
 
@@ -175,7 +175,7 @@ fn in_transit<'b>(bytes: impl Iterator<Item = &'b [u8]>, words: &mut Words<'_>, 
         let word = part.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         if let Some(link) = words.pointers.placement.old_link(word) {
             let symbol = words.pointers.view.old.place(link.0);
-            words.block(word, PointerReason::InTransit { symbol }, holder);
+            words.block(word, PointerReason::InTransit { symbol }, true, holder);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The mappings of the new address space: the old program's go, the new one's come, what is still pointed to stays.
 
-use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
+use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{Backing, Mapping, MappingFlags, ProgramId, Protection, Sharing};
 
 use super::abi;
@@ -122,6 +122,14 @@ fn backing(file: &ProgramId, offset: u64) -> Backing {
     }
 }
 
+/// Memory that other processes may share under its name and that is nobody's data file: there a pointer of the program's can be.
+/// What has no name is rewritten (`MemorySource::shared_pages`).
+pub fn shared_memory(mappings: &[Mapping]) -> Vec<RunRange> {
+    let in_memory = |backing: &Backing| matches!(backing, Backing::File { path, .. } if path.starts_with(b"/dev/shm/"));
+    let shared = mappings.iter().filter(|mapping| mapping.sharing == Sharing::Shared && mapping.protection.read);
+    shared.filter(|mapping| in_memory(&mapping.backing)).map(|mapping| mapping.range).collect()
+}
+
 /// Whole pages around byte ranges, merged, ascending.
 pub fn pages(mut ranges: Vec<RunRange>) -> Vec<RunRange> {
     ranges.sort_unstable();
@@ -156,11 +164,6 @@ pub fn code_and_data(elf: &Elf, bias: u64) -> [RunAddress; 4] {
         run(elf.loads().map(|load| load.address.0).max().unwrap_or(0)),
         run(elf.loads().map(end).max().unwrap_or(0)),
     ]
-}
-
-/// Whether `range` is whole pages; plans are made of nothing else.
-pub fn is_paged(range: RunRange) -> bool {
-    range.start.0 % PAGE_SIZE == 0 && range.end.0 % PAGE_SIZE == 0
 }
 
 #[cfg(test)]

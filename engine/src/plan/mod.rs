@@ -41,6 +41,7 @@ pub fn assumptions() -> Vec<String> {
     [
         "addresses are not hashed, ordered, xor-ed or packed, except by the C library's pointer guard",
         "pointers are stored at addresses that are multiples of 8",
+        "a pointer in memory to read-only data without a name is one to a string",
         "the compilers' debug information is right",
         "what lies below a thread's stack pointer and its red zone is not read before it is written",
         "without getcontext, swapcontext or makecontext, return addresses that unwinding does not find are leftovers",

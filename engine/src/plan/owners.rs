@@ -10,7 +10,16 @@ use crate::program::address::LinkAddress;
 #[derive(Debug)]
 pub struct Owners {
     ranges: Vec<(RunRange, String)>,
-    libraries: Vec<(RunRange, u64, String, Vec<(LinkAddress, u64, String)>)>,
+    libraries: Vec<Library>,
+}
+
+/// A library's variables and functions.
+#[derive(Debug)]
+struct Library {
+    range: RunRange,
+    bias: u64,
+    path: String,
+    symbols: Vec<(LinkAddress, u64, String)>,
 }
 
 impl Owners {
@@ -32,7 +41,7 @@ impl Owners {
                 let path = String::from_utf8_lossy(library.path).into_owned();
                 let symbols = library.library.elf.dynamic_symbols.iter().filter(|symbol| symbol.defined && symbol.size != 0);
                 let symbols = symbols.map(|symbol| (symbol.address, symbol.size, symbol.name.clone())).collect();
-                (library.range, library.bias, path, symbols)
+                Library { range: library.range, bias: library.bias, path, symbols }
             })
             .collect();
         Self { ranges, libraries }
@@ -43,7 +52,7 @@ impl Owners {
         if let Some((_, name)) = self.ranges.iter().find(|entry| entry.0.contains(address)) {
             return Some(name.clone());
         }
-        let (_, bias, path, symbols) = self.libraries.iter().find(|entry| entry.0.contains(address))?;
+        let Library { bias, path, symbols, .. } = self.libraries.iter().find(|library| library.range.contains(address))?;
         let link = address.0.wrapping_sub(*bias);
         let symbol = symbols.iter().find(|(start, size, _)| link.checked_sub(start.0).is_some_and(|skip| skip < *size));
         Some(symbol.map_or_else(|| path.clone(), |(_, _, name)| format!("`{name}` of {path}")))

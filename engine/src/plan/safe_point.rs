@@ -18,10 +18,13 @@ use crate::program::unwind::{End, Frame, LoadedModule, Registers, Stack, Unwinde
 /// System calls that a thread cannot be moved in: a child shares its memory, or is being made.
 const FORKS: [(i64, &str); 2] = [(libc::SYS_vfork, "vfork"), (libc::SYS_fork, "fork")];
 
+/// Alignment of the XSAVE area in a signal frame, in bytes.
+const STACK_ALIGNMENT: u64 = 64;
+
 /// What unwinding all threads gave.
 #[derive(Debug, Default)]
 pub struct Stacks {
-    /// For each mapping that holds part of a thread's stack, the lowest stack pointer in it.
+    /// For each mapping, or alternate stack, that holds part of a thread's stack, the lowest stack pointer in it.
     pub live: Vec<(RunAddress, RunRange)>,
     /// Slots of return addresses and of interrupted program counters.
     pub returns: HashSet<RunAddress>,
@@ -46,23 +49,34 @@ pub fn examine(
         let registers = Registers::from(&thread.registers);
         let stack = unwinder.walk(&registers, |address, buffer| memory.read(address, buffer).map_err(Box::new));
         examiner.thread(thread, &stack, &mut stacks.blockers);
+        stacks.blockers.extend(examiner.moving_stack(thread, &stack));
         for frame in &stack.frames {
             stacks.returns.extend(frame.return_slot);
             let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
-            note_live(space, pointer, &mut stacks.live);
+            note_live(space, threads, pointer, &mut stacks.live);
         }
     }
     stacks
 }
 
-/// Lowers the lowest stack pointer of the mapping that holds `pointer`.
-fn note_live(space: &AddressSpace, pointer: Option<RunAddress>, live: &mut Vec<(RunAddress, RunRange)>) {
+/// Lowers the lowest stack pointer of the mapping or alternate stack that holds `pointer`.
+fn note_live(space: &AddressSpace, threads: &[Thread], pointer: Option<RunAddress>, live: &mut Vec<(RunAddress, RunRange)>) {
     let Some(pointer) = pointer else { return };
-    let Some(mapping) = space.mappings.iter().find(|mapping| mapping.range.contains(pointer)) else { return };
-    match live.iter_mut().find(|entry| entry.1 == mapping.range) {
+    let mappings = space.mappings.iter().map(|mapping| mapping.range);
+    let Some(region) = threads.iter().filter_map(alternate_stack).chain(mappings).find(|range| range.contains(pointer)) else {
+        return;
+    };
+    match live.iter_mut().find(|entry| entry.1 == region) {
         Some(entry) => entry.0 = entry.0.min(pointer),
-        None => live.push((pointer, mapping.range)),
+        None => live.push((pointer, region)),
     }
+}
+
+/// The alternate signal stack that a thread has set up.
+pub fn alternate_stack(thread: &Thread) -> Option<RunRange> {
+    let stack = &thread.alt_stack;
+    let enabled = stack.flags & libc::SS_DISABLE == 0 && stack.size != 0;
+    enabled.then(|| RunRange::new(stack.base.0, stack.base.0.saturating_add(stack.size)))
 }
 
 struct Examiner<'a> {
@@ -89,6 +103,19 @@ impl Examiner<'_> {
             let address = stack.frames.last().map_or(pc, |frame| frame.pc);
             blockers.push(Blocker::Unwinding { tid, address, reason: reason.to_string() });
         }
+    }
+
+    /// A stack inside a variable of the program moves with it: saved vector state must stay aligned as the processor wants it.
+    fn moving_stack(&self, thread: &Thread, stack: &Stack) -> Option<Blocker> {
+        let pointers = stack.frames.iter().filter_map(|frame| frame.registers[dwarf::RSP]);
+        let link = pointers.filter_map(|pointer| self.placement.old_link(pointer.value)).next()?;
+        let sides = self.view.sides;
+        let index = sides.old.objects.covering(link.0)?;
+        let (from, to) = (&sides.old.objects.list()[index], &sides.new.objects.list()[sides.objects[index].one()?]);
+        let moved = to.start.0.wrapping_sub(from.start.0);
+        let what = format!("a stack in the variable `{}`, which moves by {moved:#x} bytes", from.identity.name);
+        let aligned = moved % STACK_ALIGNMENT == 0;
+        (!aligned).then_some(Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) })
     }
 
     fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Option<Blocker> {

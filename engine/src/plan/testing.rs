@@ -5,7 +5,72 @@ use std::os::unix::fs::FileExt;
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
+use super::address::{NewLink, OldLink, Placement};
+use super::compare::Comparison;
+use super::pointers::{Fates, Pointers};
 use super::source::{MemorySource, SourceError};
+use crate::program::build::{Build, DebugSearch};
+use crate::program::testing::Compiled;
+
+/// Where tests pretend that the old and the new program are.
+pub(crate) const OLD_BIAS: u64 = 0x5555_0000_0000;
+pub(crate) const NEW_BIAS: u64 = 0x5554_0000_0000;
+
+/// Two programs compiled from two sources, compared.
+pub(crate) struct Pair {
+    pub(crate) old: Build,
+    pub(crate) new: Build,
+    pub(crate) comparison: Comparison,
+    pub(crate) fates: Fates,
+    _files: [Compiled; 2],
+}
+
+/// Compiles and compares two programs; no variable's value is carried.
+pub(crate) fn pair(old: &str, new: &str) -> Pair {
+    let flags = ["-g", "-O1", "-fno-toplevel-reorder"];
+    let files = [old, new].map(|source| Compiled::new("program", source, &flags));
+    let open = |file: &Compiled| Build::open(&file.path, &DebugSearch::default()).expect("a compiler's output opens");
+    let (old, new) = (open(&files[0]), open(&files[1]));
+    let comparison = Comparison::new(&old, &new);
+    let carried = vec![false; comparison.sides.old.objects.list().len()];
+    Pair { old, new, comparison, fates: Fates { carried, ..Fates::default() }, _files: files }
+}
+
+impl Pair {
+    pub(crate) fn placement(&self) -> Placement {
+        Placement::new(OLD_BIAS, self.old.elf.load_range(), NEW_BIAS, self.new.elf.load_range(), 0x1000)
+    }
+
+    pub(crate) fn pointers(&self) -> Pointers<'_> {
+        Pointers { view: self.comparison.view(&self.old, &self.new), placement: self.placement(), fates: &self.fates }
+    }
+
+    pub(crate) fn old_symbol(&self, name: &str) -> OldLink {
+        OldLink(self.old.elf.symbols_named(name).next().unwrap_or_else(|| panic!("no {name}")).address)
+    }
+
+    pub(crate) fn new_symbol(&self, name: &str) -> NewLink {
+        NewLink(self.new.elf.symbols_named(name).next().unwrap_or_else(|| panic!("no {name}")).address)
+    }
+
+    /// Run-time address of a symbol of the old program.
+    pub(crate) fn old_run(&self, name: &str) -> u64 {
+        self.placement().old_run(self.old_symbol(name)).0.0
+    }
+
+    /// Run-time address of a symbol of the new program.
+    pub(crate) fn new_run(&self, name: &str) -> u64 {
+        self.placement().new_run(self.new_symbol(name)).0.0
+    }
+}
+
+/// Link-time address of a string in `.rodata`.
+pub(crate) fn find_string(build: &Build, text: &str) -> Option<u64> {
+    let rodata = build.elf.section(".rodata")?;
+    let bytes = build.elf.file_bytes(rodata.address, rodata.size)?;
+    let sought: Vec<u8> = text.bytes().chain([0]).collect();
+    Some(rodata.address.0 + bytes.windows(sought.len()).position(|window| window == sought)? as u64)
+}
 
 /// Memory that a test lays out.
 #[derive(Debug, Default)]

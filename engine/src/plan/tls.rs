@@ -10,6 +10,7 @@ use super::loader::record::TlsFields;
 use super::rewrite::{Patch, Report};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
 use super::words::{Holder, Words};
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::elf::Segment;
 
@@ -41,18 +42,19 @@ pub fn block_offset(tls: &Segment) -> u64 {
 ///
 /// # Errors
 /// A blocker: the new program has its first thread-local variables, or its block is larger.
-pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Option<Blocks>, Blocker> {
+pub fn blocks(old: &Build, new: &Build, fields: Option<TlsFields>) -> Result<Option<Blocks>, Box<Blocker>> {
     let (before, after) = (old.elf.tls().copied(), new.elf.tls().copied());
     let (Some(before), Some(fields)) = (before, fields) else {
         let Some(after) = after else { return Ok(None) };
         let what = "the running program has none, so the loader has no block for it".to_owned();
-        return Err(Blocker::ThreadLocal { what, old: 0, new: after.memory_size, room: 0 });
+        return Err(Box::new(Blocker::ThreadLocal { what, old: 0, new: after.memory_size, room: 0 }));
     };
     let new_offset = after.as_ref().map_or(fields.offset, block_offset);
     let grown = after.is_some_and(|after| new_offset > fields.offset || after.align > before.align.max(1));
     if let Some(after) = after.filter(|_| grown) {
         let what = format!("the block (alignment {} → {}) does not fit where the old one is", before.align, after.align);
-        return Err(Blocker::ThreadLocal { what, old: before.memory_size, new: after.memory_size, room: fields.offset });
+        let (old, new, room) = (before.memory_size, after.memory_size, fields.offset);
+        return Err(Box::new(Blocker::ThreadLocal { what, old, new, room }));
     }
     Ok(Some(Blocks { old: before, new: after, old_offset: fields.offset, new_offset, module: fields.module }))
 }
@@ -132,6 +134,7 @@ fn new_block(
     let sides = &comparison.sides;
     let mut block = image(builds.1, new);
     let initial = image(builds.0, &blocks.old);
+    words.blockers.extend(unknown_change(blocks, comparison, thread, &initial, old));
     for (index, variable) in sides.old.locals.list().iter().enumerate() {
         let range = variable.start.0 as usize..variable.end().0 as usize;
         let (Some(was), Some(is)) = (initial.get(range.clone()), old.get(range)) else { continue };
@@ -167,6 +170,18 @@ fn new_block(
         }
     }
     block
+}
+
+/// Bytes of a block that belong to no variable and are not what they were at the start.
+fn unknown_change(blocks: &Blocks, comparison: &Comparison, thread: &Thread, initial: &[u8], old: &[u8]) -> Option<Blocker> {
+    let locals = &comparison.sides.old.locals;
+    let mut pairs = (0u64..).zip(initial.iter().zip(old));
+    let changed = pairs.find(|(offset, (was, is))| was != is && locals.covering(LinkAddress(*offset)).is_none());
+    changed.map(|(offset, _)| Blocker::UnknownData {
+        address: RunAddress(blocks.old_start(thread).wrapping_add(offset)),
+        section: format!("the thread-local block of thread {}", thread.tid),
+        length: 1,
+    })
 }
 
 /// A variable's bytes with the words that point into the old program rewritten.
@@ -230,7 +245,6 @@ fn report_changes(comparison: &Comparison, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::address::LinkAddress;
 
     #[test]
     fn offsets_are_the_loader_s() {

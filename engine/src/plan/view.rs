@@ -1,6 +1,6 @@
 //! Both builds with all that is known of them before the stop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::address::{NewLink, OldLink};
 use super::compare::content::Content;
@@ -35,6 +35,9 @@ pub struct CodeFacts {
     pub new_calls: CallGraph,
     /// What is called by the call that returns to an address of the old build.
     pub returns: HashMap<LinkAddress, Callee>,
+    /// Variables of the old build that are tables whose rows change and whose own address no code of the old build keeps in memory:
+    /// what holds it points to the first row.
+    pub only_rows: HashSet<usize>,
 }
 
 impl<'a> View<'a> {

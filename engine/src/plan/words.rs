@@ -157,7 +157,7 @@ impl<'a> Words<'a> {
     /// What `word` becomes at a place of unknown type; `None` when it stays. Mangled addresses are recognised.
     pub fn rewrite(&mut self, word: u64, site: Site, holder: Holder<'_>) -> Option<u64> {
         if let Some(decision) = self.pointers.decide(word, site) {
-            return self.apply(word, &decision, holder);
+            return self.apply(word, &decision, site, holder);
         }
         if let Some(found) = self.literal(word) {
             return found;
@@ -172,7 +172,7 @@ impl<'a> Words<'a> {
             return None;
         }
         let decision = self.pointers.decide(plain, Site::Memory)?;
-        let moved = self.apply(plain, &decision, holder)?;
+        let moved = self.apply(plain, &decision, site, holder)?;
         self.mangled += 1;
         Some((moved ^ self.guard).rotate_left(17))
     }
@@ -184,10 +184,13 @@ impl<'a> Words<'a> {
         self.rewrite(word, site, holder)
     }
 
-    fn apply(&mut self, word: u64, decision: &Decision, holder: Holder<'_>) -> Option<u64> {
+    fn apply(&mut self, word: u64, decision: &Decision, site: Site, holder: Holder<'_>) -> Option<u64> {
         match decision {
             Decision::Keep(start, end) => self.kept.push((*start, *end)),
-            Decision::Blocked(reason) => self.block(word, reason.clone(), holder),
+            Decision::Blocked(reason) => {
+                let passing = matches!(site, Site::Register | Site::Stack { .. });
+                self.block(word, reason.clone(), passing, holder);
+            }
             Decision::Stale => {}
             Decision::Move(_) | Decision::Elsewhere(_) => {
                 let moved = self.pointers.word(decision)?;
@@ -199,7 +202,7 @@ impl<'a> Words<'a> {
     }
 
     /// Records that no rule decides `word`.
-    pub fn block(&mut self, word: u64, reason: PointerReason, holder: Holder<'_>) {
+    pub fn block(&mut self, word: u64, reason: PointerReason, passing: bool, holder: Holder<'_>) {
         if self.blockers.len() >= MOST_BLOCKERS {
             return;
         }
@@ -209,7 +212,7 @@ impl<'a> Words<'a> {
             _ => None,
         };
         let holder = owner.unwrap_or_else(|| holder.to_string());
-        self.blockers.push(Blocker::Pointer { holder, address, value: RunAddress(word), reason });
+        self.blockers.push(Blocker::Pointer { holder, address, value: RunAddress(word), passing, reason });
     }
 
     /// A word into a literal that an earlier update retained: to the equal string of the new program, else it stays and the
@@ -235,7 +238,8 @@ impl<'a> Words<'a> {
         let at = (address - from) as usize;
         let start = bytes[..at].iter().rposition(|byte| *byte == 0).map_or(0, |nul| nul + 1);
         let end = at + bytes[at..].iter().position(|byte| *byte == 0)?;
-        let content = bytes.get(start..end).filter(|content| is_text(content))?;
+        let whole = bytes.get(start..end).filter(|content| is_text(content)).map(|content| (start, content));
+        let (start, content) = whole.or_else(|| bytes.get(at..end).filter(|rest| is_text(rest)).map(|rest| (at, rest)))?;
         let found = self.pointers.view.sides.new.strings.find(content)?;
         let link = super::address::NewLink(found.offset((at - start) as u64));
         Some(self.pointers.placement.new_run(link).0.0)

@@ -161,12 +161,14 @@ impl Borrowed {
         Ok(at)
     }
 
-    /// Notes that the kernel has written the first argument of the undoing call that lies `depth` below the newest.
-    pub(super) fn set_undo_target(&mut self, depth: usize, target: i32) {
+    /// Fills in the task that an undoing call of the leader, `depth` below its newest, is about. The kernel has written it
+    /// into the frame already where the maker and the made share memory.
+    pub(super) fn set_undo_target(&mut self, depth: usize, frame: RunAddress, target: i32) -> Result<(), TraceeError> {
         let newest_first = self.chains.first_mut().map(|chain| chain.undo.iter_mut().rev());
         if let Some((undo, _)) = newest_first.and_then(|mut all| all.nth(depth)) {
             undo.arguments[0] = target as u64;
         }
+        self.memory().write(RunAddress(frame.0 + sigframe::FIRST_ARGUMENT), &target.to_le_bytes())
     }
 
     /// Takes the newest undoing call out of a thread's chain: what it would undo is no longer there.
@@ -271,6 +273,11 @@ impl Borrowed {
         restore_thread(&self.stopped().threads()[0])
     }
 
+    fn undo_by_closing(&mut self, number: RawFd) -> Result<(), TraceeError> {
+        let leader = self.tids[0];
+        self.push_undo(leader, &Undo { number: libc::SYS_close, arguments: vec![number as u64] }).map(drop)
+    }
+
     /// Runs every undoing call, the newest first, as the chains would.
     fn undo_all(&mut self) -> Result<(), TraceeError> {
         let laid = self.tids[..self.chains.len()].to_vec();
@@ -287,9 +294,6 @@ impl Borrowed {
     }
 
     fn put_back(&mut self) -> Result<(), TraceeError> {
-        if let Some(channel) = self.channel.take() {
-            channel.close(self)?;
-        }
         self.undo_all()?;
         for index in 0..self.chains.len() {
             if std::mem::take(&mut self.chains[index].entered) {
@@ -329,11 +333,17 @@ impl Injector for Borrowed {
     fn import(&mut self, descriptor: BorrowedFd<'_>) -> Result<RawFd, TraceeError> {
         let channel = match self.channel.take() {
             Some(channel) => channel,
-            None => Channel::open(self)?,
+            None => {
+                let channel = Channel::open(self)?;
+                self.undo_by_closing(channel.theirs())?;
+                channel
+            }
         };
         let numbers = channel.send(self, &[descriptor]);
         self.channel = Some(channel);
-        numbers.map(|numbers| numbers[0])
+        let number = numbers?[0];
+        self.undo_by_closing(number)?;
+        Ok(number)
     }
 
     fn export(&mut self, number: RawFd) -> Result<OwnedFd, TraceeError> {

@@ -401,9 +401,15 @@ impl Emptied {
                 Some(channel) => channel,
                 None => Channel::open(self)?,
             };
-            let sent = channel.send(self, batch);
+            match channel.send(self, batch) {
+                Ok(sent) => numbers.extend(sent),
+                Err(error) => {
+                    // What was sent may still be in the channel, and would come out in place of what is sent next.
+                    channel.close(self)?;
+                    return Err(error);
+                }
+            }
             self.channel = Some(channel);
-            numbers.extend(sent?);
         }
         Ok(numbers)
     }

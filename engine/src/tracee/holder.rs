@@ -70,24 +70,34 @@ impl Borrowed {
         // The kernel itself writes the new task's ID into the frame that would end it, as part of the clone: there is no
         // instant at which the task exists and the chain does not know it.
         let holder_undo = self.push_undo(leader, &kill(NOBODY))?;
+        let reap_undo = self.push_undo(leader, &reap(NOBODY))?;
         let parent_undo = self.push_undo(leader, &kill(NOBODY))?;
-        let arguments = clone_arguments(sharing, parked, parent_undo);
+        let arguments = clone_arguments(sharing, parked, parent_undo, reap_undo);
         let registers = self.leader_registers(libc::SYS_clone, &arguments)?;
         let parent = clone(leader, &registers)?;
-        self.set_undo_target(0, parent);
+        self.set_undo_target(0, parent_undo, parent)?;
+        self.set_undo_target(1, reap_undo, parent)?;
         let born = self.clone_holder(parent, parked, holder_undo);
         if let Ok(born) = &born {
-            self.set_undo_target(1, *born);
-            // The copy's clone wrote into the copy.
-            let target = RunAddress(holder_undo.0 + sigframe::FIRST_ARGUMENT);
-            self.memory().write(target, &born.to_le_bytes())?;
+            self.set_undo_target(2, holder_undo, *born)?;
         }
         end_task(parent);
-        self.pop_undo(leader)?;
-        let options = libc::__WALL as u32 as u64;
-        self.leader_call("wait4", libc::SYS_wait4, &[parent as u64, 0, options, 0])?;
         let born = born?;
-        Ok(Holder { pid: born, memory: RemoteMemory::open(born)? })
+        match self.forget_parent(leader, parent).and_then(|()| RemoteMemory::open(born)) {
+            Ok(memory) => Ok(Holder { pid: born, memory }),
+            Err(error) => {
+                // Waited for, so that nothing shares the memory any more once the process goes on.
+                end_task(born);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the ended first task out of the chain and reaps it as its parent.
+    fn forget_parent(&mut self, leader: i32, parent: i32) -> Result<(), TraceeError> {
+        self.pop_undo(leader)?;
+        self.leader_call("wait4", libc::SYS_wait4, &reap(parent).arguments)?;
+        self.pop_undo(leader).map(drop)
     }
 
     fn clone_holder(&mut self, parent: i32, parked: RunAddress, undo: RunAddress) -> Result<i32, TraceeError> {
@@ -102,7 +112,8 @@ impl Borrowed {
         in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
         in_parent("setsid", libc::SYS_setsid, &[])?;
         ptrace::set_options(parent, ptrace::OPTIONS)?;
-        let born = clone(parent, &registers(libc::SYS_clone, &clone_arguments(libc::CLONE_VM, parked, undo)))?;
+        let arguments = clone_arguments(libc::CLONE_VM, parked, undo, undo);
+        let born = clone(parent, &registers(libc::SYS_clone, &arguments))?;
         wait_for_birth(born)?;
         Ok(born)
     }
@@ -120,17 +131,21 @@ impl Borrowed {
 /// No process has this ID (`PID_MAX_LIMIT` is 4,194,304).
 const NOBODY: i32 = i32::MAX;
 
-/// Nothing shared but memory, if that; no signal at its end; the parking frame as its stack; the new ID written into the
-/// frame at `undo`.
-fn clone_arguments(sharing: i32, parked: RunAddress, undo: RunAddress) -> [u64; 5] {
-    let flags = (sharing | libc::CLONE_PARENT_SETTID) as u64;
-    [flags, parked.0, undo.0 + sigframe::FIRST_ARGUMENT, 0, 0]
+/// Nothing shared but memory, if that; no signal at its end; the parking frame as its stack. The maker writes the new ID into
+/// the frame at `ours`, the new task into the frame at `its`, if it sees it.
+fn clone_arguments(sharing: i32, parked: RunAddress, ours: RunAddress, its: RunAddress) -> [u64; 5] {
+    let flags = (sharing | libc::CLONE_PARENT_SETTID | libc::CLONE_CHILD_SETTID) as u64;
+    [flags, parked.0, ours.0 + sigframe::FIRST_ARGUMENT, its.0 + sigframe::FIRST_ARGUMENT, 0]
 }
 
 fn clone(tid: i32, registers: &Registers) -> Result<i32, TraceeError> {
     let outcome = call::run(tid, "clone", registers)?;
     call::checked(tid, "clone", outcome.result)?;
     outcome.born.ok_or(TraceeError::Gone { tid, operation: "making the holder" })
+}
+
+fn reap(pid: i32) -> Undo {
+    Undo { number: libc::SYS_wait4, arguments: vec![pid as u64, 0, libc::__WALL as u32 as u64, 0] }
 }
 
 fn kill(pid: i32) -> Undo {

@@ -28,12 +28,15 @@ impl Channel {
         let pair = injector.memory().read_u64(scratch)?;
         let (theirs, other) = (pair as u32 as RawFd, (pair >> 32) as RawFd);
         let ours = injector.export(other);
-        injector.leader_call("close", libc::SYS_close, &[other as u64])?;
-        match ours {
-            Ok(ours) => Ok(Self { ours, theirs }),
-            Err(error) => {
+        let closed = injector.leader_call("close", libc::SYS_close, &[other as u64]);
+        match (ours, closed) {
+            (Ok(ours), Ok(_)) => Ok(Self { ours, theirs }),
+            (ours, closed) => {
+                if closed.is_err() {
+                    injector.leader_call("close", libc::SYS_close, &[other as u64])?;
+                }
                 injector.leader_call("close", libc::SYS_close, &[theirs as u64])?;
-                Err(error)
+                Err(ours.err().or(closed.err()).unwrap_or(TraceeError::Gone { tid: 0, operation: "making a channel" }))
             }
         }
     }

@@ -157,7 +157,8 @@ fn capture_threads(borrowed: &mut Borrowed, statuses: &[Status]) -> Result<Vec<T
         .collect()
 }
 
-fn saved_thread(thread: StoppedThread) -> Thread {
+/// What ptrace alone tells of a thread; the rest is empty.
+pub(super) fn saved_thread(thread: StoppedThread) -> Thread {
     Thread {
         process: 0,
         tid: thread.tid,

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use dsu_formats::model::latest::ProgramId;
+use dsu_formats::model::latest::{ProgramId, Snapshot};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
@@ -14,11 +14,13 @@ use super::shared;
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
+use crate::plan::planner::early::is_active;
 use crate::plan::request::Request;
 use crate::plan::rewrite::Rewrite;
 use crate::resources::ResourceError;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
+use crate::tracee::stopped::Stopped;
 
 /// What the planner can know before the stop.
 #[derive(Debug)]
@@ -45,6 +47,15 @@ impl Planner {
         Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }) })
     }
 
+    /// Whether a changed function is active in a process that was captured before, as `earlier`: a small part of a plan, to try
+    /// again without having kept the process from its work. Its threads are brought up to date.
+    pub fn is_active(&self, stopped: &Stopped, earlier: &mut Snapshot, builds: &Builds) -> bool {
+        let Some(prepared) = &self.prepared else { return false };
+        earlier.threads = stopped.threads().iter().cloned().map(capture::saved_thread).collect();
+        let memory = StoppedMemory::new(stopped.memory(), &[], &[]);
+        prepared.with_request(earlier, &memory, builds, is_active)
+    }
+
     /// Plans the move of a captured process.
     pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
@@ -57,17 +68,7 @@ impl Planner {
             };
         };
         let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs, &captured.shared_memory);
-        let libraries = prepared.libraries.of_modules(&captured.snapshot.modules);
-        let request = Request {
-            snapshot: &captured.snapshot,
-            memory: &memory,
-            old: &builds.old,
-            new: &builds.new,
-            comparison: &prepared.comparison,
-            libraries: &libraries,
-            file: &prepared.file,
-        };
-        let planned = plan::plan(&request);
+        let planned = prepared.with_request(&captured.snapshot, &memory, builds, plan::plan);
         if let Ok(rewrite) = &planned {
             obstacles.extend(shared::obstacles(borrowed.memory().pid(), &captured.snapshot, &rewrite.shared));
         }
@@ -77,6 +78,28 @@ impl Planner {
             Err(PlanError::Blocked(blockers)) => Err(UpdateError::Blocked { blockers, obstacles }),
             Err(PlanError::Source(error)) => Err(error.into()),
         }
+    }
+}
+
+impl Prepared {
+    /// Runs `function` on what is known of a stopped process and both builds.
+    fn with_request<R>(
+        &self,
+        snapshot: &Snapshot,
+        memory: &StoppedMemory<'_>,
+        builds: &Builds,
+        function: impl FnOnce(&Request<'_>) -> R,
+    ) -> R {
+        let libraries = self.libraries.of_modules(&snapshot.modules);
+        function(&Request {
+            snapshot,
+            memory,
+            old: &builds.old,
+            new: &builds.new,
+            comparison: &self.comparison,
+            libraries: &libraries,
+            file: &self.file,
+        })
     }
 }
 

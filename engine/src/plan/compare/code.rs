@@ -1,10 +1,12 @@
 //! Functions of two builds: which is which, which have the same code, and what that says of addresses.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::content::Content;
 use super::functions::{Functions, position};
-use super::objects::Objects;
+use super::objects::{Object, Objects};
 use super::pairs::Partner;
+use super::rows::table_at;
 use super::sides::Sides;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::view::CodeFacts;
@@ -29,11 +31,23 @@ pub fn compare(old: &Build, new: &Build, sides: &mut Sides) -> CodeFacts {
         calls: CallGraph::new(&from),
         new_calls: CallGraph::new(&to),
         returns: HashMap::new(),
+        only_rows: only_rows(&from, old, new, sides),
     };
     for (id, _) in from.inventory().iter() {
         facts.returns.extend(from.calls(id).iter().map(|call| (call.next, call.callee)));
     }
     facts
+}
+
+/// Tables whose rows change and whose own address the old code keeps nowhere.
+fn only_rows(image: &CodeImage<'_>, old: &Build, new: &Build, sides: &Sides) -> HashSet<usize> {
+    let content = Content { old: &old.elf, new: &new.elf, sides };
+    let changed = sides.old.objects.list().iter().enumerate().filter(|(index, object)| {
+        let partner = sides.objects[*index].one().and_then(|partner| sides.new.objects.list().get(partner));
+        let differs = |other: &Object| other.size != object.size || !content.same(object.start, other.start, object.size);
+        partner.is_some_and(|other| table_at(&old.debug.types, object, 0).is_some() && differs(other))
+    });
+    changed.filter(|(_, object)| !image.keeps_address(object.start.0, &old.debug)).map(|(index, _)| index).collect()
 }
 
 fn partner(fate: &Fate) -> Partner {

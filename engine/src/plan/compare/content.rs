@@ -1,7 +1,7 @@
 //! Whether two builds initialise memory alike: bytes by value, pointers by what they point to.
 
 use super::sides::Sides;
-use super::strings::{may_hold_literals, whole_string};
+use super::strings::{may_hold_literals, string_at};
 use crate::plan::abi;
 use crate::plan::link::symbols::symbol_of;
 use crate::program::address::LinkAddress;
@@ -79,8 +79,8 @@ impl Content<'_> {
         if !literal(self.old, old) || !literal(self.new, new) || self.sides.new.objects.covering(new).is_some() {
             return false;
         }
-        match (whole_string(self.old, old), whole_string(self.new, new)) {
-            (Some((start, text)), Some((other, same))) => text == same && old.0 - start.0 == new.0 - other.0,
+        match (string_at(self.old, old), string_at(self.new, new)) {
+            (Some(text), Some(same)) => text == same,
             _ => false,
         }
     }

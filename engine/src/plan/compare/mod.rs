@@ -4,7 +4,9 @@ pub mod code;
 pub mod constructors;
 pub mod content;
 pub mod functions;
+pub mod kinds;
 pub mod layout;
+pub mod numbers;
 pub mod objects;
 pub mod pairs;
 pub mod rows;
@@ -14,7 +16,6 @@ pub mod units;
 
 use std::sync::Arc;
 
-use super::abi;
 use super::blocker::Blocker;
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
@@ -55,9 +56,10 @@ impl Comparison {
         let code = code::compare(old, new, &mut sides);
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
         let same_initialiser = same_initialisers(&View { old, new, sides: &sides, code: &code });
-        let mut blockers = kinds(old, new);
+        let mut blockers = kinds::unsupported(old, new);
         blockers.extend(layout::changed_types(old, new));
         blockers.extend(constructors::changed(&View { old, new, sides: &sides, code: &code }));
+        blockers.extend(numbers::computed_addresses(old, &sides.old));
         Self {
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
@@ -109,30 +111,4 @@ fn same_initialisers(view: &View<'_>) -> Vec<bool> {
         to.is_some_and(|to| from.size == to.size && content.same(from.start, to.start, from.size))
     };
     old.iter().zip(&view.sides.objects).map(same).collect()
-}
-
-/// Kinds of programs that an update does not handle.
-fn kinds(old: &Build, new: &Build) -> Vec<Blocker> {
-    let mut blockers = Vec::new();
-    for (build, what) in [(old, "the running program"), (new, "the new program")] {
-        let found = match () {
-            () if build.elf.is_static() => "a static one",
-            () if !build.elf.is_position_independent() => "one at a fixed address",
-            () => continue,
-        };
-        blockers.push(Blocker::Unsupported {
-            what: what.to_owned(),
-            expected: "a dynamically linked, position-independent program".to_owned(),
-            found: found.to_owned(),
-        });
-    }
-    let flags = new.elf.dynamic_value(abi::DT_FLAGS).unwrap_or(0);
-    if new.elf.dynamic_value(abi::DT_TEXTREL).is_some() || flags & abi::DF_TEXTREL != 0 {
-        blockers.push(Blocker::Unsupported {
-            what: "the new program".to_owned(),
-            expected: "code without relocations".to_owned(),
-            found: "DT_TEXTREL".to_owned(),
-        });
-    }
-    blockers
 }

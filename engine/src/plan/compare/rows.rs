@@ -94,7 +94,8 @@ impl Content<'_> {
     /// Where row `row` of `old` (a table of the variable `from`) is in `new` (of the variable `to`).
     ///
     /// The same place when every row up to it is initialised alike; else the one row with equal content, if the old table has no
-    /// other like it either; else the one row with an equal key: its first member, if no two rows of a table share it.
+    /// other like it either; else the one row with an equal key: its first member, if no two rows of a table share it. A row that is
+    /// a single value has no key: it stays where it is in a table of the same length in which no row has moved.
     pub fn row(&self, types: &TypeTable, from: (&Object, Table), to: (&Object, Table), row: u64) -> RowMatch {
         let ((old, a), (new, b)) = (from, to);
         if a.row != b.row || row >= a.count {
@@ -114,7 +115,12 @@ impl Content<'_> {
         if !equal.is_empty() {
             return RowMatch::Unclear(equal.len() as u64);
         }
-        let Some(key) = key_length(types, a.kind) else { return RowMatch::Unclear(0) };
+        let Some(key) = key_length(types, a.kind) else {
+            // Rows without a key: one that changes in place is the same row, if no row of the table has moved.
+            let moved = |index: u64| (0..b.count).any(|to| to != index && same(index, to, a.row) && !same(index, index, a.row));
+            let in_place = a.count == b.count && !(0..a.count).any(moved);
+            return if in_place { RowMatch::Row(row) } else { RowMatch::Unclear(0) };
+        };
         let keyed: Vec<u64> = (0..b.count).filter(|index| same(row, *index, key)).collect();
         let twins = |index: u64| (0..a.count).filter(|from| same(*from, index, key)).count();
         match keyed.as_slice() {

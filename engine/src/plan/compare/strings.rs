@@ -1,7 +1,5 @@
 //! String literals of the new build: where a whole NUL-terminated string stands in its read-only data.
 
-use std::collections::HashMap;
-
 use super::objects::{Objects, Place};
 use crate::plan::abi;
 use crate::program::address::LinkAddress;
@@ -10,16 +8,16 @@ use crate::program::elf::{Elf, Section};
 /// Longest string that is looked for.
 const LONGEST: usize = 1 << 16;
 
-/// Whole strings by content.
+/// Whole strings, read backwards and sorted, so that a string is found where it ends another: linkers merge such literals.
 #[derive(Clone, Debug, Default)]
 pub struct Strings {
-    by_content: HashMap<Box<[u8]>, LinkAddress>,
+    backwards: Vec<(Box<[u8]>, LinkAddress)>,
 }
 
 impl Strings {
     /// The strings of `elf` that belong to no variable.
     pub fn read(elf: &Elf, objects: &Objects) -> Self {
-        let mut strings = Self::default();
+        let mut backwards = Vec::new();
         for section in elf.sections.iter().filter(|section| may_hold_literals(section)) {
             let Some(bytes) = elf.file_bytes(section.address, section.size) else { continue };
             let mut start = 0;
@@ -27,17 +25,21 @@ impl Strings {
                 let address = section.address.offset(start as u64);
                 let named = objects.covering(address).is_some_and(|index| objects.list()[index].place != Place::ThreadLocal);
                 if !named && at - start < LONGEST {
-                    strings.by_content.entry(bytes[start..at].into()).or_insert(address);
+                    backwards.push((bytes[start..at].iter().rev().copied().collect(), address));
                 }
                 start = at + 1;
             }
         }
-        strings
+        backwards.sort_unstable();
+        Self { backwards }
     }
 
-    /// Where the string `content` (without its NUL) stands.
+    /// Where the string `content` (without its NUL) stands, whole if it does anywhere, else as the end of a longer one.
     pub fn find(&self, content: &[u8]) -> Option<LinkAddress> {
-        self.by_content.get(content).copied()
+        let sought: Vec<u8> = content.iter().rev().copied().collect();
+        let index = self.backwards.partition_point(|entry| *entry.0 < *sought);
+        let (found, address) = self.backwards.get(index).filter(|entry| entry.0.starts_with(&sought))?;
+        Some(address.offset((found.len() - sought.len()) as u64))
     }
 }
 
@@ -58,6 +60,12 @@ pub fn whole_string(elf: &Elf, address: LinkAddress) -> Option<(LinkAddress, &[u
     (end - start < LONGEST).then(|| (section.address.offset(start as u64), &bytes[start..end]))
 }
 
+/// The bytes from `address` to the next NUL.
+pub fn string_at(elf: &Elf, address: LinkAddress) -> Option<&[u8]> {
+    let (start, content) = whole_string(elf, address)?;
+    content.get((address.0 - start.0) as usize..)
+}
+
 /// Whether `content` reads as text: what a string literal holds, and a jump table or a number hardly does.
 pub fn is_text(content: &[u8]) -> bool {
     std::str::from_utf8(content)
@@ -67,6 +75,18 @@ pub fn is_text(content: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_string_is_found_whole_before_it_is_found_as_an_end() {
+        let entry = |text: &str, address| (text.bytes().rev().collect(), LinkAddress(address));
+        let mut backwards = vec![entry("barfoo", 0x10), entry("foo", 0x20), entry("unbar", 0x30)];
+        backwards.sort_unstable();
+        let strings = Strings { backwards };
+        assert_eq!(strings.find(b"foo"), Some(LinkAddress(0x20)));
+        assert_eq!(strings.find(b"bar"), Some(LinkAddress(0x32)));
+        assert_eq!(strings.find(b"rfoo"), Some(LinkAddress(0x12)));
+        assert_eq!(strings.find(b"baz"), None);
+    }
 
     #[test]
     fn text_is_told_from_tables() {

@@ -86,7 +86,7 @@ impl Linker<'_> {
         let mut pending: HashMap<u64, Vec<(RunAddress, i64)>> = HashMap::new();
         for relocation in &self.elf.relocations {
             if let Err(blocker) = self.apply(relocation, &mut linked, &mut pending) {
-                linked.blockers.push(blocker);
+                linked.blockers.push(*blocker);
             }
         }
         linked.blockers.dedup();
@@ -102,7 +102,7 @@ impl Linker<'_> {
         relocation: &Relocation,
         linked: &mut Linked,
         pending: &mut HashMap<u64, Vec<(RunAddress, i64)>>,
-    ) -> Result<(), Blocker> {
+    ) -> Result<(), Box<Blocker>> {
         let place = NewLink(relocation.address);
         let slot = self.run(place).0;
         let mut store = |bound: Bound, addend: i64| match bound {
@@ -130,16 +130,16 @@ impl Linker<'_> {
         NewRun(RunAddress(self.bias.wrapping_add(link.0.0)))
     }
 
-    fn symbol(&self, relocation: &Relocation) -> Result<&DynamicSymbol, Blocker> {
+    fn symbol(&self, relocation: &Relocation) -> Result<&DynamicSymbol, Box<Blocker>> {
         symbol_of(self.elf, relocation).ok_or_else(|| self.unsupported(relocation))
     }
 
-    fn unsupported(&self, relocation: &Relocation) -> Blocker {
-        Blocker::Relocation {
+    fn unsupported(&self, relocation: &Relocation) -> Box<Blocker> {
+        Box::new(Blocker::Relocation {
             relocation: relocation.kind,
             address: RunAddress(relocation.address.0),
             symbol: symbol_of(self.elf, relocation).map(|symbol| symbol.name.clone()),
-        }
+        })
     }
 
     /// The word in the file at a relocation's place: for a lazy PLT slot the link-time address of its stub.
@@ -149,7 +149,7 @@ impl Linker<'_> {
     }
 
     /// The program first, then the libraries; a weak symbol without definition is zero.
-    fn bind(&self, symbol: &DynamicSymbol) -> Result<Bound, Blocker> {
+    fn bind(&self, symbol: &DynamicSymbol) -> Result<Bound, Box<Blocker>> {
         let version = symbol.version.as_deref();
         if let Some(own) = self.own(symbol) {
             let address = self.bias.wrapping_add(own.address.0);
@@ -190,7 +190,7 @@ impl Linker<'_> {
         resolved.map_or(Bound::Selector(address), |(word, _)| Bound::Address(word))
     }
 
-    fn copy(&self, relocation: &Relocation) -> Result<CopiedObject, Blocker> {
+    fn copy(&self, relocation: &Relocation) -> Result<CopiedObject, Box<Blocker>> {
         let symbol = self.symbol(relocation)?;
         // The program itself is left out of the search (ELF_RTYPE_CLASS_COPY).
         let found = self.scope.lookup(&symbol.name, symbol.version.as_deref()).ok_or_else(|| unresolved(symbol))?;
@@ -204,7 +204,7 @@ impl Linker<'_> {
         })
     }
 
-    fn thread_local(&self, relocation: &Relocation) -> Result<u64, Blocker> {
+    fn thread_local(&self, relocation: &Relocation) -> Result<u64, Box<Blocker>> {
         let (value, layout) = match symbol_of(self.elf, relocation) {
             None => (0, self.tls.program),
             Some(symbol) => match self.own(symbol) {
@@ -227,6 +227,6 @@ impl Linker<'_> {
     }
 }
 
-fn unresolved(symbol: &DynamicSymbol) -> Blocker {
-    Blocker::UnresolvedSymbol { symbol: symbol.name.clone(), version: symbol.version.clone() }
+fn unresolved(symbol: &DynamicSymbol) -> Box<Blocker> {
+    Box::new(Blocker::UnresolvedSymbol { symbol: symbol.name.clone(), version: symbol.version.clone() })
 }

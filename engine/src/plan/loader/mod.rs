@@ -67,32 +67,41 @@ pub fn leftovers(
     Ok(patches)
 }
 
-/// `_dl_phnum` behind `_dl_phdr`: a count right behind a pointer to the program headers, in the loader's data.
+/// Words of the loader's data that only their neighbours explain: `_dl_phnum` behind `_dl_phdr`, and `_dlfo_main`, which holds the
+/// program's first address, its end and its record in a row.
 ///
 /// # Errors
 /// The loader's data cannot be read.
-pub fn header_counts(
+pub fn known_words(
     ranges: &[RunRange],
     old: (&Elf, u64),
-    new: &Elf,
+    new: (&Elf, u64),
+    record: RunAddress,
     memory: &dyn MemorySource,
 ) -> Result<Vec<Patch>, SourceError> {
+    let headers = |(elf, bias): (&Elf, u64)| [bias.wrapping_add(elf.program_headers.0), u64::from(elf.program_headers.1)];
+    let object = |program: (&Elf, u64)| {
+        let (start, end) = record::span(program.0, program.1);
+        [start, end, record.0]
+    };
     let mut patches = Vec::new();
-    let (count, headers) = (u64::from(old.0.program_headers.1), old.1.wrapping_add(old.0.program_headers.0));
-    if count == u64::from(new.program_headers.1) {
-        return Ok(patches);
-    }
     for range in ranges.iter().flat_map(|range| own_parts(range, memory)) {
         let bytes = read_bytes(memory, range.start, range.len() as usize)?;
         let words: Vec<u64> =
             bytes.chunks_exact(8).map(|part| part.first_chunk().map_or(0, |part| u64::from_le_bytes(*part))).collect();
-        let places = words.windows(2).enumerate().filter(|(_, pair)| *pair == [headers, count]);
-        patches.extend(places.map(|(index, _)| Patch {
-            address: RunAddress(range.start.0 + (index as u64 + 1) * 8),
-            word: u64::from(new.program_headers.1),
-        }));
+        replace(&words, range.start, &headers(old), &headers(new), &mut patches);
+        replace(&words, range.start, &object(old), &object(new), &mut patches);
     }
     Ok(patches)
+}
+
+/// Replaces every run of words equal to `from` by `to`.
+fn replace(words: &[u64], start: RunAddress, from: &[u64], to: &[u64], patches: &mut Vec<Patch>) {
+    for (index, _) in words.windows(from.len()).enumerate().filter(|(_, window)| *window == from) {
+        let places = (index as u64..).map(|index| RunAddress(start.0 + index * 8));
+        let changed = from.iter().zip(to).zip(places).filter(|((from, to), _)| from != to);
+        patches.extend(changed.map(|((_, to), address)| Patch { address, word: *to }));
+    }
 }
 
 fn own_parts(range: &RunRange, memory: &dyn MemorySource) -> Vec<RunRange> {

@@ -103,9 +103,7 @@ impl<'a> Values<'a> {
     }
 
     fn span(&self) -> (u64, u64) {
-        let (start, _) = self.elf.load_range();
-        let end = self.elf.loads().map(|load| load.address.0.saturating_add(load.memory_size)).max().unwrap_or(0);
-        (self.run(start.0), self.run(end))
+        span(self.elf, self.bias)
     }
 
     fn text_end(&self) -> u64 {
@@ -288,6 +286,13 @@ impl Record {
             })
             .collect()
     }
+}
+
+/// `l_map_start` and `l_map_end` of the program `elf` at `bias`.
+pub fn span(elf: &Elf, bias: u64) -> (u64, u64) {
+    let (start, _) = elf.load_range();
+    let end = elf.loads().map(|load| load.address.0.saturating_add(load.memory_size)).max().unwrap_or(0);
+    (bias.wrapping_add(start.0), bias.wrapping_add(end))
 }
 
 fn symbol_table(values: &Values<'_>) -> std::ops::Range<u64> {

@@ -17,11 +17,11 @@ impl Pointers<'_> {
     pub(super) fn boundary(&self, before: usize, after: usize, link: OldLink, site: Site) -> Decision {
         let objects = self.view.sides.old.objects.list();
         let types = &self.view.old.debug.types;
-        let start = self.variable(after, 0);
+        let start = self.variable(after, 0, site);
         if !self.may_have_end(&objects[before]) {
             return start;
         }
-        let end = self.end_of(before);
+        let end = self.end_of(before, site);
         if start == end {
             return start;
         }

@@ -14,8 +14,11 @@ impl Pointers<'_> {
         let ends = objects.ending_at(link.0);
         match (objects.covering(link.0), ends) {
             (Some(after), Some(before)) => self.boundary(before, after, link, site),
-            (Some(object), None) => self.variable(object, link.0.0 - objects.list()[object].start.0),
-            (None, Some(before)) if self.is_writable(link) || !self.starts_literal(link) => self.end_of(before),
+            (Some(object), None) => {
+                let decision = self.variable(object, link.0.0 - objects.list()[object].start.0, site);
+                self.or_named(decision, link, site)
+            }
+            (None, Some(before)) if self.is_writable(link) || !self.starts_literal(link) => self.end_of(before, site),
             (None, Some(before)) => self.end_or_literal(before, link, site),
             (None, _) if self.is_writable(link) => self.unknown(link),
             (None, _) => self.literal(link, site),
@@ -23,11 +26,11 @@ impl Pointers<'_> {
     }
 
     /// `offset` bytes into a variable of the old program.
-    pub(super) fn variable(&self, index: usize, offset: u64) -> Decision {
+    pub(super) fn variable(&self, index: usize, offset: u64, site: Site) -> Decision {
         let sides = self.view.sides;
         let old = &sides.old.objects.list()[index];
         match &sides.objects[index] {
-            Partner::One(partner) => self.paired(index, old, &sides.new.objects.list()[*partner], offset),
+            Partner::One(partner) => self.paired(index, old, &sides.new.objects.list()[*partner], offset, site),
             Partner::Many(candidates) => Decision::Blocked(PointerReason::Ambiguous {
                 symbol: old.identity.name.clone(),
                 candidates: candidates.iter().map(|index| place_name(&sides.new.objects.list()[*index])).collect(),
@@ -51,7 +54,7 @@ impl Pointers<'_> {
         })
     }
 
-    fn paired(&self, index: usize, old: &Object, new: &Object, offset: u64) -> Decision {
+    fn paired(&self, index: usize, old: &Object, new: &Object, offset: u64, site: Site) -> Decision {
         let carried = self.fates.carried.get(index).copied().unwrap_or(false);
         let moved = Decision::Move(NewLink(new.start.offset(offset)));
         if carried || (old.size == new.size && self.view.content().same(old.start, new.start, old.size)) {
@@ -63,7 +66,7 @@ impl Pointers<'_> {
             Some((from, to)) if from.start == to.start => {
                 let row = (offset - from.start) / from.row;
                 match self.view.content().row(types.0, (old, from), (new, to), row) {
-                    RowMatch::Row(found) if found == row || offset != 0 => {
+                    RowMatch::Row(found) if found == row || offset != 0 || self.is_row(index, site) => {
                         Decision::Move(NewLink(new.start.offset(to.start + found * to.row + (offset - from.start) % from.row)))
                     }
                     // The first row's address is the table's too.
@@ -76,13 +79,19 @@ impl Pointers<'_> {
         }
     }
 
+    /// Whether a word that holds the address of a table means its first row: in memory it does where no code ever puts the
+    /// address there, as an index of zero may; what code that runs holds in registers is the address itself.
+    fn is_row(&self, index: usize, site: Site) -> bool {
+        matches!(site, Site::Memory | Site::Typed(_)) && !self.fates.updated_before && self.view.code.only_rows.contains(&index)
+    }
+
     /// The address behind the last byte of a variable.
-    pub(super) fn end_of(&self, index: usize) -> Decision {
+    pub(super) fn end_of(&self, index: usize, site: Site) -> Decision {
         let sides = self.view.sides;
         let old = &sides.old.objects.list()[index];
         match sides.objects[index].one() {
             Some(partner) => Decision::Move(NewLink(sides.new.objects.list()[partner].end())),
-            None => self.variable(index, old.size),
+            None => self.variable(index, old.size, site),
         }
     }
 
@@ -96,11 +105,20 @@ impl Pointers<'_> {
         load.is_some_and(|segment| segment.flags & crate::plan::abi::PF_W != 0)
     }
 
+    /// For words of running code: what unchanged code names there now, where no other rule decides (tables that the compiler made).
+    fn or_named(&self, decision: Decision, link: OldLink, site: Site) -> Decision {
+        let in_code = matches!(site, Site::Register | Site::Stack { .. });
+        // Running code may hold a table's first row as well as the table.
+        let open = matches!(&decision, Decision::Blocked(reason) if !matches!(reason, PointerReason::Table { .. }));
+        let named = self.view.reference(link).filter(|_| in_code && open);
+        named.map_or(decision, Decision::Move)
+    }
+
     /// `link` ends a constant, and a literal can start there.
     fn end_or_literal(&self, before: usize, link: OldLink, site: Site) -> Decision {
         let literal = self.literal(link, site);
         let object = &self.view.sides.old.objects.list()[before];
-        if !self.may_have_end(object) || self.end_of(before) == literal {
+        if !self.may_have_end(object) || self.end_of(before, site) == literal {
             return literal;
         }
         let after = "a literal".to_owned();

@@ -59,6 +59,8 @@ pub struct Fates {
     pub carried: Vec<bool>,
     /// Copies of libraries' objects that the new program has no copy of: the library's own object.
     pub returned: HashMap<usize, RunAddress>,
+    /// Whether earlier builds ran in this process, so that the old build's code did not make every pointer in it.
+    pub updated_before: bool,
 }
 
 /// Decides words.
@@ -106,3 +108,6 @@ impl Pointers<'_> {
         self.view.old.elf.load_at(link.0).is_some_and(|segment| segment.flags & abi::PF_X != 0)
     }
 }
+
+#[cfg(test)]
+mod tests;

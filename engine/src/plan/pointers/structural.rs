@@ -48,10 +48,10 @@ impl Pointers<'_> {
         if !TABLES.contains(&section.name.as_str()) && !section.name.starts_with(".note") {
             return None;
         }
-        Some(self.table(section, link))
+        Some(self.table(section, link, site))
     }
 
-    fn table(&self, section: &Section, link: OldLink) -> Decision {
+    fn table(&self, section: &Section, link: OldLink, site: Site) -> Decision {
         let (old, new) = (&self.view.old.elf, &self.view.new.elf);
         let offset = link.0.0 - section.address.0;
         let moved = match section.name.as_str() {
@@ -67,6 +67,8 @@ impl Pointers<'_> {
             None if section.flags & abi::SHF_WRITE == 0 && section.name == ".dynstr" => {
                 Decision::Keep(link, OldLink(section.address.offset(section.size)))
             }
+            // Lazy binding leaves addresses of slots on stacks, also of slots that the new program has not.
+            None if matches!(site, Site::Stack { stale_returns: true }) && section.name.starts_with(".got") => Decision::Stale,
             None => self.unknown(link),
         }
     }

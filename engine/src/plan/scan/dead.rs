@@ -3,6 +3,7 @@
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{AddressSpace, Mapping, Thread};
 
+use crate::plan::safe_point::alternate_stack;
 use crate::plan::source::{MemorySource, read_bytes, read_word};
 
 /// Bytes below the stack pointer that leaf functions use (System V ABI, 3.2.2).
@@ -30,6 +31,11 @@ pub fn dead_ranges(
             dead.push(RunRange::new(mapping.start.0, pointer.0.saturating_sub(RED_ZONE)));
         }
     }
+    // The kernel begins at the end of an alternate stack each time: what lies below is nobody's.
+    for stack in threads.iter().filter_map(alternate_stack) {
+        let in_use = live.iter().find(|(_, region)| *region == stack);
+        dead.push(in_use.map_or(stack, |(pointer, _)| RunRange::new(stack.start.0, pointer.0.saturating_sub(RED_ZONE))));
+    }
     let tid_offset = threads.first().and_then(|leader| leader.clear_tid.0.checked_sub(leader.registers.fs_base));
     for mapping in &space.mappings {
         let taken = live.iter().any(|(_, other)| *other == mapping.range);
@@ -37,7 +43,6 @@ pub fn dead_ranges(
             dead.extend(cached_stack(space, mapping, threads, offset, memory));
         }
     }
-    dead.sort_unstable();
     dead
 }
 
@@ -67,7 +72,7 @@ fn guard_below(space: &AddressSpace, mapping: &Mapping) -> Option<RunRange> {
     none.then_some(below.range)
 }
 
-/// The stack of a thread that has ended, kept by the C library for the next one: its record's thread ID is zero.
+/// The stack of a thread that has ended, kept by the C library for the next one: its record has no thread ID.
 fn cached_stack(
     space: &AddressSpace,
     mapping: &Mapping,
@@ -83,13 +88,16 @@ fn cached_stack(
         let own = [0, SELF_POINTER].iter().all(|offset| read_word(memory, RunAddress(record + offset)).ok() == Some(record));
         own.then_some(record)
     })?;
-    let mut tid = [0xff; 4];
+    let mut tid = [0; 4];
     memory.read(RunAddress(record.checked_add(tid_offset)?), &mut tid).ok()?;
-    if tid != [0; 4] || !is_library_stack(space, mapping, record, memory) {
-        return None;
-    }
-    // The record stays: a thread that waits to be joined keeps its result there.
-    Some(RunRange::new(mapping.range.start.0, record))
+    // The kernel clears it when the thread ends, the C library makes it negative when the thread is joined: before that the record
+    // holds the thread's result.
+    let end = match i32::from_le_bytes(tid) {
+        0 => record,
+        tid if tid < 0 => mapping.range.end.0,
+        _ => return None,
+    };
+    is_library_stack(space, mapping, record, memory).then(|| RunRange::new(mapping.range.start.0, end))
 }
 
 /// How far below the end of their stacks the records of live threads are; and the places that a record can be at.

@@ -6,10 +6,11 @@ pub mod sites;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
+use super::blocker::PointerReason;
 use super::rewrite::Patch;
-use super::source::SourceError;
+use super::source::{MemorySource, SourceError};
 use super::words::{Holder, Words};
 use filter::Filter;
 use sites::Sites;
@@ -110,3 +111,38 @@ fn work(
     }
     Ok(scanned)
 }
+
+/// Looks for pointers into the old program in memory that other processes may share; each is a blocker.
+/// Gives the number of words looked at.
+pub fn scan_shared(ranges: &[RunRange], filter: &Filter, words: &mut Words<'_>) -> u64 {
+    let mut buffer = vec![0; CHUNK as usize];
+    let mut hits = Vec::new();
+    let mut count = 0;
+    for chunk in chunks(ranges) {
+        let bytes = &mut buffer[..chunk.len() as usize];
+        if words.memory.read(chunk.start, bytes).is_err() {
+            read_pages(words.memory, chunk.start, bytes);
+        }
+        filter.find(bytes, &mut hits);
+        count += chunk.len() / 8;
+        for (offset, word) in hits.drain(..) {
+            let Some(link) = words.pointers.placement.old_link(word) else { continue };
+            let symbol = words.pointers.view.old.place(link.0);
+            let holder = Holder::Memory { address: RunAddress(chunk.start.0 + offset) };
+            words.block(word, PointerReason::InTransit { symbol }, false, holder);
+        }
+    }
+    count
+}
+
+/// Reads what can be read: pages behind the end of a file cannot, by the program neither.
+fn read_pages(memory: &dyn MemorySource, start: RunAddress, bytes: &mut [u8]) {
+    for (address, page) in (start.0..).step_by(PAGE_SIZE as usize).zip(bytes.chunks_mut(PAGE_SIZE as usize)) {
+        if memory.read(RunAddress(address), page).is_err() {
+            page.fill(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

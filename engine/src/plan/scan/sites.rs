@@ -17,7 +17,7 @@ pub struct Sites {
     pub loader: Vec<RunRange>,
     /// Words that are decided otherwise.
     pub handled: HashSet<RunAddress>,
-    /// Memory that nobody reads before writing it, ascending.
+    /// Memory that nobody reads before writing it, as [`merged`] gives it.
     pub dead: Vec<RunRange>,
 }
 
@@ -38,6 +38,19 @@ impl Sites {
         }
         Some(Site::Memory)
     }
+}
+
+/// `ranges` ascending, overlapping ones as one.
+pub fn merged(mut ranges: Vec<RunRange>) -> Vec<RunRange> {
+    ranges.sort_unstable();
+    let mut merged: Vec<RunRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 fn within<T>(ranges: &[T], address: RunAddress, range: impl Fn(&T) -> RunRange) -> Option<&T> {

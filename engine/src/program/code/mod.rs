@@ -3,6 +3,7 @@
 //!
 //! Everything here is conservative: code that is not understood is different code.
 
+mod bases;
 mod calls;
 mod compare;
 mod constants;

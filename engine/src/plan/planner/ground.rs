@@ -1,0 +1,280 @@
+//! What must be known before anything can be decided: the loader's record, where the new program goes, how it is linked.
+
+use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::model::latest::{AddressSpace, Generation, Module};
+
+use crate::plan::abi;
+use crate::plan::address::{Placement, page_ceil};
+use crate::plan::base;
+use crate::plan::blocker::Blocker;
+use crate::plan::generations::{self, AnnexRecord};
+use crate::plan::globals::OldData;
+use crate::plan::image::DataImage;
+use crate::plan::link::relocate::{CopiedObject, Linked, Linker, TlsOffsets};
+use crate::plan::link::scope::{LoadedLibrary, Scope, Slots};
+use crate::plan::link::symbols::symbol_of;
+use crate::plan::loader::dynamic::OldDynamic;
+use crate::plan::loader::record::{Record, find_tls};
+use crate::plan::loader::versions::{ENTRY, VersionTable};
+use crate::plan::pointers::{Pointers, Site};
+use crate::plan::request::Request;
+use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
+use crate::plan::tls::{self, Blocks};
+use crate::plan::view::View;
+use crate::program::address::LinkAddress;
+use crate::program::build::Build;
+use crate::program::elf::Relocation;
+
+/// Bytes of a module's loader record that are read.
+const RECORD_BYTES: usize = 0x600;
+/// Why preparing cannot go on.
+pub(super) enum Stop {
+    Blocked(Vec<Blocker>),
+    Source(SourceError),
+}
+
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        Stop::Source(error)
+    }
+}
+
+impl From<Blocker> for Stop {
+    fn from(blocker: Blocker) -> Self {
+        Stop::Blocked(vec![blocker])
+    }
+}
+
+impl From<Box<Blocker>> for Stop {
+    fn from(blocker: Box<Blocker>) -> Self {
+        Stop::Blocked(vec![*blocker])
+    }
+}
+
+/// What must be known before anything can be decided.
+pub(super) struct Ground<'a> {
+    pub(super) module: &'a Module,
+    pub(super) space: &'a AddressSpace,
+    pub(super) view: View<'a>,
+    /// In the snapshot's order.
+    pub(super) loaded: Vec<LoadedLibrary<'a>>,
+    pub(super) annex: RunRange,
+    pub(super) record: Record,
+    pub(super) dynamic: OldDynamic,
+    pub(super) placement: Placement,
+    pub(super) versions: VersionTable,
+    pub(super) blocks: Option<Blocks>,
+    pub(super) data: OldData,
+    /// COPY relocations of the old program.
+    pub(super) old_copies: Vec<CopiedObject>,
+    pub(super) linked: Linked,
+    pub(super) lazy: bool,
+}
+
+impl<'a> Ground<'a> {
+    pub(super) fn prepare(request: &Request<'a>) -> Result<Self, Stop> {
+        let (old, new, memory) = (request.old, request.new, request.memory);
+        let module = request.program().ok_or_else(|| no_module("the program"))?;
+        let space = request.snapshot.address_spaces.first().ok_or_else(|| no_module("the address space"))?;
+        let bias = module.bias.0;
+        let loaded = request.loaded();
+        let libc = libc_name(&loaded);
+        let understood = |what: String| Blocker::LoaderRecord { what, libc: libc.clone() };
+        let captured = DataImage::captured(&old.elf, bias, memory)?;
+        let dynamic = OldDynamic::read(&old.elf, bias, &captured).map_err(|error| understood(error.to_string()))?;
+        let record = read_record(request, space, module, &dynamic).map_err(understood)?;
+        let scope = search_scope(&record, &loaded, memory).map_err(understood)?;
+        let versions = VersionTable::read(&new.elf).ok_or_else(|| understood("versions of the new program".to_owned()))?;
+        let blocks = tls::blocks(old, new, record.tls())?;
+        let annex = old_annex(module, space, memory);
+        let placement = place(request, space, module, &versions)?;
+        let tls_offsets = tls_offsets(&scope, blocks, memory).map_err(understood)?;
+        let lazy = dynamic.is_lazy() && !binds_now(new);
+        let slots = slots(request, &scope, bias);
+        let link = |build: &'a Build, index, bias, lazy| {
+            Linker {
+                elf: &build.elf,
+                index,
+                bias,
+                scope: Scope { libraries: &scope },
+                slots: slots.clone(),
+                memory,
+                lazy,
+                tls: tls_offsets.clone(),
+            }
+            .link()
+        };
+        let comparison = request.comparison;
+        let linked = link(new, &comparison.new_index, placement.new_bias(), lazy);
+        let before = link(old, &comparison.old_index, bias, dynamic.is_lazy());
+        let initial = initial_data(old, &before, &captured)?;
+        Ok(Self {
+            module,
+            space,
+            view: comparison.view(old, new),
+            annex,
+            record,
+            dynamic,
+            placement,
+            versions,
+            blocks,
+            data: OldData { initial, captured },
+            old_copies: before.copies,
+            linked,
+            lazy,
+            loaded,
+        })
+    }
+}
+
+impl Ground<'_> {
+    /// What the old program's slots say that the selector at `function` (of the new program) chooses.
+    pub(super) fn chosen(&self, pointers: &Pointers<'_>, function: RunAddress) -> Option<u64> {
+        let sides = self.view.sides;
+        let entry = LinkAddress(function.0.wrapping_sub(self.placement.new_bias()));
+        let new = sides.new.functions.at_entry(entry)?;
+        let old =
+            sides.functions.iter().position(|partner| partner.one() == Some(new)).filter(|old| self.view.same_code(*old))?;
+        let selector = sides.old.functions.list().get(old)?.entry;
+        let elf = &self.view.old.elf;
+        let selects = |entry: &&Relocation| match symbol_of(elf, entry) {
+            Some(symbol) => symbol.defined && symbol.kind == abi::STT_GNU_IFUNC && symbol.address == selector,
+            None => entry.kind == abi::R_IRELATIVE && LinkAddress(entry.addend as u64) == selector,
+        };
+        let slots = elf.relocations.iter().filter(selects).filter_map(|entry| self.data.captured.word(entry.address));
+        slots.filter_map(|word| pointers.word(&pointers.decide(word, Site::Memory)?)).next()
+    }
+}
+
+fn no_module(what: &str) -> Blocker {
+    Blocker::Unsupported { what: what.to_owned(), expected: "one in the capture".to_owned(), found: "none".to_owned() }
+}
+
+pub(super) fn libc_name(loaded: &[LoadedLibrary<'_>]) -> String {
+    let libc = loaded.iter().find(|library| library.library.elf.soname.as_deref() == Some("libc.so.6"));
+    libc.map_or_else(|| "no libc.so.6".to_owned(), |library| String::from_utf8_lossy(library.path).into_owned())
+}
+
+fn binds_now(build: &Build) -> bool {
+    let flags = build.elf.dynamic_value(abi::DT_FLAGS).unwrap_or(0) & abi::DF_BIND_NOW;
+    let more = build.elf.dynamic_value(abi::DT_FLAGS_1).unwrap_or(0) & abi::DF_1_NOW;
+    build.elf.dynamic_value(abi::DT_BIND_NOW).is_some() || flags | more != 0
+}
+
+fn read_record(request: &Request<'_>, space: &AddressSpace, module: &Module, dynamic: &OldDynamic) -> Result<Record, String> {
+    let address = match (module.link_map, dynamic.debug) {
+        (Some(address), _) => address,
+        (None, Some(debug)) => {
+            let list = RunAddress(debug.0.wrapping_add(8));
+            RunAddress(read_word(request.memory, list).map_err(|error| error.to_string())?)
+        }
+        (None, None) => return Err("the loader left no record (DT_DEBUG)".to_owned()),
+    };
+    let mapping = space.mappings.iter().find(|mapping| mapping.range.contains(address));
+    let room = mapping.map_or(0, |mapping| mapping.range.end.0 - address.0);
+    Record::read(request.memory, address, room, &request.old.elf, module.bias.0).map_err(|error| error.to_string())
+}
+
+/// The libraries in the order in which the program's symbols are looked up.
+fn search_scope<'a>(
+    record: &Record,
+    loaded: &[LoadedLibrary<'a>],
+    memory: &dyn MemorySource,
+) -> Result<Vec<LoadedLibrary<'a>>, String> {
+    let (list, count) = record.search_list().filter(|(_, count)| *count != 0 && *count < 1 << 16).ok_or("no l_searchlist")?;
+    let bytes = read_bytes(memory, list, count as usize * 8).map_err(|error| error.to_string())?;
+    let mut records =
+        bytes.chunks_exact(8).map(|part| RunAddress(part.first_chunk().map_or(0, |part| u64::from_le_bytes(*part))));
+    if records.next() != Some(record.address()) {
+        return Err("l_searchlist does not begin with the program".to_owned());
+    }
+    records
+        .map(|address| {
+            let found = loaded.iter().find(|library| library.link_map == Some(address));
+            found.copied().ok_or_else(|| format!("l_searchlist names an unknown module ({address})"))
+        })
+        .collect()
+}
+
+/// The annex that the last update left behind the program; empty before the first.
+fn old_annex(module: &Module, space: &AddressSpace, memory: &dyn MemorySource) -> RunRange {
+    let start = generations::annex_start(module.range);
+    let none = RunRange { start, end: start };
+    let Some(mapping) = space.mappings.iter().find(|mapping| mapping.range.contains(start)) else { return none };
+    let length = (mapping.range.end.0 - start.0).min(generations::RECORD_ROOM);
+    let record = read_bytes(memory, start, length as usize).ok().and_then(|bytes| generations::decode(&bytes).ok());
+    record.map_or(none, |AnnexRecord { length, .. }| RunRange::new(start.0, start.0.saturating_add(length)))
+}
+
+fn place(
+    request: &Request<'_>,
+    space: &AddressSpace,
+    module: &Module,
+    versions: &VersionTable,
+) -> Result<Placement, Box<Blocker>> {
+    let (old, new) = (request.old.elf.load_range(), request.new.elf.load_range());
+    let table = u64::from(versions.count()) * ENTRY;
+    let annex = page_ceil(generations::RECORD_ROOM + table);
+    let length = (new.1.0 - new.0.0).saturating_add(annex);
+    let none = Generation::default();
+    let generation = request.snapshot.generations.first().unwrap_or(&none);
+    let start = base::choose(space, generation, module.range, length).ok_or(Blocker::NoRoom { length })?;
+    let placement = Placement::new(module.bias.0, old, start.0.wrapping_sub(new.0.0), new, annex);
+    let end = placement.old_range().end;
+    let end_taken = space.layout.start_brk == end || space.mappings.iter().any(|mapping| mapping.range.contains(end));
+    // The annex of an earlier update belongs to the program.
+    Ok(placement.with_end_taken(end_taken && old_annex(module, space, request.memory).is_empty()))
+}
+
+/// Thread-local storage of every module of the scope, from its own record.
+fn tls_offsets(scope: &[LoadedLibrary<'_>], blocks: Option<Blocks>, memory: &dyn MemorySource) -> Result<TlsOffsets, String> {
+    let mut offsets = TlsOffsets { program: blocks.map(|blocks| (blocks.module, blocks.new_offset)), libraries: Vec::new() };
+    for library in scope {
+        let record = library.link_map.filter(|_| library.library.elf.tls().is_some());
+        let fields = match record {
+            None => None,
+            Some(record) => {
+                let mut bytes = vec![0; RECORD_BYTES];
+                // The record may end less than this before the end of its mapping.
+                while memory.read(record, &mut bytes).is_err() && bytes.len() > 64 {
+                    bytes.truncate(bytes.len() - 64);
+                }
+                find_tls(&bytes, &library.library.elf, library.bias).map_err(|error| error.to_string())?
+            }
+        };
+        offsets.libraries.push(fields.map(|fields| (fields.module, fields.offset)));
+    }
+    Ok(offsets)
+}
+
+fn slots<'a>(request: &Request<'a>, scope: &[LoadedLibrary<'a>], bias: u64) -> Vec<Slots<'a>> {
+    let program = Slots { elf: &request.old.elf, index: &request.comparison.old_index, bias };
+    let libraries =
+        scope.iter().map(|loaded| Slots { elf: &loaded.library.elf, index: &loaded.library.index, bias: loaded.bias });
+    std::iter::once(program).chain(libraries).collect()
+}
+
+/// The old program's data as the loader left it. What it took from selectors and libraries' objects is as it is now.
+fn initial_data(old: &Build, linked: &Linked, captured: &DataImage) -> Result<DataImage, Box<Blocker>> {
+    let mut initial = initial_image(old)?;
+    for (place, word) in &linked.words {
+        initial.set_word(place.0, *word);
+    }
+    for relocation in &old.elf.relocations {
+        let known = linked.words.iter().any(|(place, _)| place.0 == relocation.address);
+        if relocation.kind == abi::R_IRELATIVE || (!known && relocation.kind == abi::R_64) {
+            captured.word(relocation.address).map(|word| initial.set_word(relocation.address, word));
+        }
+    }
+    Ok(initial)
+}
+
+pub(super) fn initial_image(build: &Build) -> Result<DataImage, Box<Blocker>> {
+    DataImage::initial(&build.elf).map_err(|error| {
+        Box::new(Blocker::Unsupported {
+            what: build.path.display().to_string(),
+            expected: "writable segments that fit in memory".to_owned(),
+            found: error.to_string(),
+        })
+    })
+}

@@ -1,0 +1,328 @@
+//! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
+
+pub mod early;
+mod finish;
+mod ground;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+use super::address::{NewLink, OldLink};
+use super::blocker::{Blocker, PlanError};
+use super::generations;
+use super::globals;
+use super::image::DataImage;
+use super::link::interpose::{Program, interposed_slots};
+use super::link::relocate::CopiedObject;
+use super::loader::{self, auxv};
+use super::moves::Moves;
+use super::owners::Owners;
+use super::pointers::{Fates, Pointers};
+use super::request::Request;
+use super::rewrite::{Patch, Report, Rewrite, SharedWord};
+use super::safe_point::{self, Stacks};
+use super::scan::{
+    self,
+    dead::dead_ranges,
+    filter::Filter,
+    sites::{Sites, merged},
+};
+use super::scope_blockers;
+use super::source::{SourceError, read_bytes, read_word};
+use super::tls;
+use super::words::{OldLiteral, Words};
+use super::{kernel_words, mappings};
+use crate::program::address::LinkAddress;
+use crate::program::unwind::LoadedModule;
+use ground::{Ground, Stop, initial_image, libc_name};
+/// Plans one update.
+///
+/// # Errors
+/// All reasons not to update, or memory that cannot be read.
+pub fn plan(request: &Request<'_>) -> Result<Rewrite, PlanError> {
+    let mut blockers = request.comparison.blockers.clone();
+    blockers.extend(scope_blockers::check(request));
+    let ground = match Ground::prepare(request) {
+        Ok(ground) => ground,
+        Err(Stop::Blocked(more)) => {
+            blockers.extend(more);
+            return Err(PlanError::Blocked(blockers));
+        }
+        Err(Stop::Source(error)) => return Err(error.into()),
+    };
+    let mut planner = Planner::new(request, ground, blockers);
+    planner.values();
+    planner.stacks();
+    planner.words()?;
+    planner.finish()
+}
+
+/// A plan in the making.
+struct Planner<'a> {
+    request: &'a Request<'a>,
+    ground: Ground<'a>,
+    blockers: Vec<Blocker>,
+    report: Report,
+    fates: Fates,
+    stacks: Stacks,
+    image: DataImage,
+    patches: Vec<Patch>,
+    shared: Vec<SharedWord>,
+    snapshot: dsu_formats::model::latest::Snapshot,
+    kept: Vec<RunRange>,
+    literals: Vec<OldLiteral>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(request: &'a Request<'a>, ground: Ground<'a>, blockers: Vec<Blocker>) -> Self {
+        let literals = request.snapshot.generations.first().map_or(&[][..], |generation| &generation.retained);
+        let literals = literals.iter().filter(|retained| retained.readable);
+        let literals = literals.map(|retained| OldLiteral { range: retained.range, used: false }).collect();
+        Self {
+            request,
+            ground,
+            blockers,
+            literals,
+            report: Report::default(),
+            fates: Fates::default(),
+            stacks: Stacks::default(),
+            image: DataImage::default(),
+            patches: Vec::new(),
+            shared: Vec::new(),
+            snapshot: request.snapshot.clone(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Links the new program and decides which variables keep their values.
+    fn values(&mut self) {
+        let comparison = self.request.comparison;
+        comparison.report(&mut self.report);
+        self.blockers.append(&mut self.ground.linked.blockers);
+        let copied: HashSet<LinkAddress> = self.ground.old_copies.iter().map(|copy| copy.copy.0).collect();
+        let decisions = globals::decide(comparison, &self.ground.data, &copied, &mut self.report);
+        self.blockers.extend(decisions.blockers);
+        self.fates = decisions.fates;
+        self.fates.updated_before = self.request.snapshot.generations.iter().any(|generation| generation.count > 0);
+        self.return_copies();
+        self.learn_selected();
+        let (old, data) = (&self.request.old.elf, &self.ground.data);
+        self.blockers.extend(globals::unknown_changes(comparison, old, data, &self.ground.placement));
+        match initial_image(self.request.new) {
+            Ok(image) => self.image = image,
+            Err(blocker) => self.blockers.push(*blocker),
+        }
+        let (new, bias, lazy) = (&self.request.new.elf, self.ground.placement.new_bias(), self.ground.lazy);
+        for (place, word) in &self.ground.linked.words {
+            if !self.image.set_word(place.0, *word) {
+                self.blockers.push(Blocker::Relocation { relocation: 0, address: RunAddress(place.0.0), symbol: None });
+            }
+        }
+        if !self.ground.dynamic.write(new, bias, lazy, &mut self.image) {
+            let what = ".dynamic of the new program is not writable".to_owned();
+            self.blockers.push(Blocker::LoaderRecord { what, libc: libc_name(&self.ground.loaded) });
+        }
+    }
+
+    /// Selectors of indirect functions that are unchanged need not run again: what they chose is in the old program's slots.
+    fn learn_selected(&mut self) {
+        let ground = &mut self.ground;
+        let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
+        let resolvers = std::mem::take(&mut ground.linked.resolvers);
+        for resolver in resolvers {
+            let chosen = ground.chosen(&pointers, resolver.function);
+            let Some(chosen) = chosen else {
+                ground.linked.resolvers.push(resolver);
+                continue;
+            };
+            for (slot, addend) in resolver.slots {
+                let place = NewLink::new(slot.0.wrapping_sub(ground.placement.new_bias()));
+                ground.linked.words.push((place, chosen.wrapping_add_signed(addend)));
+            }
+        }
+    }
+
+    /// Copies of libraries' objects that the new program has no copy of: the libraries' own objects take over.
+    fn return_copies(&mut self) {
+        let objects = &self.ground.view.sides.old.objects;
+        for copy in &self.ground.old_copies {
+            let Some(index) = objects.covering(copy.copy.0).filter(|index| objects.list()[*index].start == copy.copy.0) else {
+                continue;
+            };
+            if self.ground.view.sides.objects[index].one().is_some() {
+                continue;
+            }
+            let length = copy.size.min(copy.original_size);
+            for (address, word) in globals::returned_words(&self.ground.data, &objects.list()[index], copy.original, length) {
+                self.patches.push(Patch { address, word });
+            }
+            self.fates.returned.insert(index, copy.original);
+        }
+    }
+
+    /// Unwinds all threads.
+    fn stacks(&mut self) {
+        let ground = &self.ground;
+        let program = LoadedModule {
+            range: ground.module.range,
+            bias: ground.module.bias.0,
+            unwind: Arc::clone(&self.request.comparison.unwind),
+        };
+        let libraries = ground.loaded.iter().map(|loaded| LoadedModule {
+            range: loaded.range,
+            bias: loaded.bias,
+            unwind: Arc::clone(&loaded.library.unwind),
+        });
+        let modules: Vec<LoadedModule> = std::iter::once(program).chain(libraries).collect();
+        let threads = &self.request.snapshot.threads;
+        self.stacks = safe_point::examine(
+            &ground.view,
+            &ground.placement,
+            threads,
+            ground.space,
+            &modules,
+            &ground.loaded,
+            self.request.memory,
+        );
+        self.blockers.append(&mut self.stacks.blockers);
+    }
+
+    /// Everything that moves outside the program's segments.
+    fn moves(&self) -> Moves {
+        let mut moves = Vec::new();
+        if let Some(blocks) = &self.ground.blocks {
+            moves.extend(blocks.moves(self.request.comparison, &self.request.snapshot.threads));
+        }
+        let placement = &self.ground.placement;
+        for copy in self.new_copies() {
+            let from = RunRange::new(copy.original.0, copy.original.0.saturating_add(copy.original_size));
+            moves.push((from, placement.new_run(copy.copy).0));
+        }
+        Moves::new(moves)
+    }
+
+    /// Copies of libraries' objects that the old program had no copy of.
+    fn new_copies(&self) -> impl Iterator<Item = &CopiedObject> {
+        let old: HashSet<RunAddress> = self.ground.old_copies.iter().map(|copy| copy.original).collect();
+        self.ground.linked.copies.iter().filter(move |copy| !old.contains(&copy.original))
+    }
+
+    fn words(&mut self) -> Result<(), PlanError> {
+        let request = self.request;
+        let moves = Arc::new(self.moves());
+        let guard = self.guard()?;
+        self.fill_new_copies()?;
+        let mut sites = self.sites()?;
+        let loader = self.loader_patches()?;
+        sites.handled.extend(loader.iter().chain(&self.patches).map(|patch| patch.address));
+        self.patches.extend(loader);
+        let literals: Vec<RunRange> = self.literals.iter().map(|literal| literal.range).collect();
+        let filter = Filter::new(self.ground.placement.old_range(), &literals, moves.ranges().collect(), guard);
+        let owners = Owners::new(request.snapshot, &self.ground.loaded);
+        let describe = |address: RunAddress| owners.describe(address);
+        let ground = &self.ground;
+        let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
+        let mut words = Words::new(pointers, request.memory, guard, &describe, std::mem::take(&mut self.literals), moves);
+        let types = &request.old.debug.types;
+        let places = (&ground.placement, &sites);
+        globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
+        if let Some(blocks) = &ground.blocks {
+            let builds = (request.old, request.new);
+            let threads = &request.snapshot.threads;
+            self.patches.extend(tls::carry(blocks, request.comparison, builds, threads, &mut words, &mut self.report)?);
+        }
+        let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
+        let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
+        let shared = scan::scan_shared(&mappings::shared_memory(&ground.space.mappings), &filter, &mut words);
+        let unnamed = scan::scan(request.memory.shared_pages(), &filter, &sites, &mut words)?;
+        for Patch { address, word } in unnamed.patches {
+            self.shared.push(SharedWord { address, old: read_word(request.memory, address)?, new: word });
+        }
+        kernel_words::rewrite(&mut self.snapshot, &mut words);
+        self.patches.extend(scanned.patches);
+        self.report.words_scanned = scanned.words + unnamed.words + shared;
+        self.report.words_rewritten = words.rewritten;
+        self.report.words_mangled = words.mangled;
+        self.blockers.append(&mut words.blockers);
+        let run = |link: OldLink| ground.placement.old_run(link).0.0;
+        self.kept = words.kept.iter().map(|(start, end)| RunRange::new(run(*start), run(*end))).collect();
+        self.literals = words.literals;
+        Ok(())
+    }
+
+    /// The C library's pointer guard, in the thread record at fs:0x30.
+    fn guard(&self) -> Result<u64, SourceError> {
+        let base = self.request.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
+        read_word(self.request.memory, RunAddress(base.wrapping_add(0x30)))
+    }
+
+    fn fill_new_copies(&mut self) -> Result<(), SourceError> {
+        let copies: Vec<CopiedObject> = self.new_copies().cloned().collect();
+        for copy in copies {
+            let length = copy.size.min(copy.original_size);
+            let bytes = read_bytes(self.request.memory, copy.original, length as usize)?;
+            if let Some(place) = self.image.slice_mut(copy.copy.0, length) {
+                place.copy_from_slice(&bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Words of the loader's that follow from the two builds rather than from what they point to.
+    fn loader_patches(&self) -> Result<Vec<Patch>, PlanError> {
+        let (request, ground) = (self.request, &self.ground);
+        let (old, new) = (&request.old.elf, &request.new.elf);
+        let (from, to) = (ground.placement.old_bias(), ground.placement.new_bias());
+        let count = ground.versions.count();
+        let table = (count != 0).then(|| (self.version_table(), count));
+        let unknown = |error: loader::record::RecordError| {
+            PlanError::Blocked(vec![Blocker::LoaderRecord { what: error.to_string(), libc: libc_name(&ground.loaded) }])
+        };
+        let mut patches = ground.record.rewrite(new, to, table).map_err(unknown)?;
+        patches.extend(loader::leftovers(&ground.record, &ground.placement, &patches, request.memory)?);
+        patches.extend(auxv::stack_patches(ground.space, request.memory, (old, from), (new, to))?);
+        let comparison = request.comparison;
+        let before = Program { elf: old, index: &comparison.old_index, bias: from };
+        let after = Program { elf: new, index: &comparison.new_index, bias: to };
+        patches.extend(interposed_slots(before, after, &ground.loaded, request.memory)?);
+        let ranges = loader::data_ranges(ground.space, &ground.loaded);
+        let record = ground.record.address();
+        patches.extend(loader::known_words(&ranges, (old, from), (new, to), record, request.memory)?);
+        Ok(patches)
+    }
+
+    fn version_table(&self) -> RunAddress {
+        RunAddress(self.ground.placement.annex().start.0 + generations::RECORD_ROOM)
+    }
+
+    fn sites(&self) -> Result<Sites, SourceError> {
+        let (request, ground) = (self.request, &self.ground);
+        let threads = &request.snapshot.threads;
+        let stale_returns = !scope_blockers::switches_stacks(request.old, &ground.loaded);
+        let mut stacks: Vec<(RunRange, bool)> = Vec::new();
+        for (pointer, mapping) in &self.stacks.live {
+            let low = pointer.0.saturating_sub(scan::dead::RED_ZONE).max(mapping.start.0);
+            stacks.push((RunRange::new(low, mapping.end.0), stale_returns));
+        }
+        stacks.sort_unstable();
+        let mut dead = dead_ranges(ground.space, threads, &self.stacks.live, request.memory);
+        if let Some(blocks) = &ground.blocks {
+            dead.extend(blocks.ranges(threads));
+        }
+        let returns = self.stacks.returns.clone();
+        Ok(Sites {
+            stacks,
+            returns,
+            loader: loader::data_ranges(ground.space, &ground.loaded),
+            handled: HashSet::new(),
+            dead: merged(dead),
+        })
+    }
+}
+
+/// The process's own pages outside `gone`.
+fn scan_ranges(request: &Request<'_>, gone: &[RunRange]) -> Vec<RunRange> {
+    request.memory.own_pages().iter().flat_map(|range| mappings::subtract(*range, gone)).collect()
+}
