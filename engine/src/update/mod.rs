@@ -20,5 +20,6 @@ pub mod prepare;
 pub mod recover;
 pub mod restore;
 mod room;
+mod shared;
 pub mod timeline;
 pub mod transaction;

@@ -10,7 +10,7 @@ use super::error::UpdateError;
 use super::libraries::Libraries;
 use super::memory::StoppedMemory;
 use super::prepare::{Builds, Running};
-use super::room;
+use super::{room, shared};
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
@@ -55,23 +55,25 @@ impl Planner {
     pub fn is_active(&self, stopped: &Stopped, earlier: &mut Snapshot, builds: &Builds) -> bool {
         let Some(prepared) = &self.prepared else { return false };
         earlier.threads = stopped.threads().iter().cloned().map(capture::saved_thread).collect();
-        let memory = StoppedMemory::new(stopped.memory(), &[]);
+        let memory = StoppedMemory::new(stopped.memory(), &[], &[]);
         prepared.with_request(earlier, &memory, builds, is_active)
     }
 
     /// Plans the move of a captured process.
     pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
+        obstacles.extend(captured.exec_obstacles.iter().cloned());
         obstacles.extend(capture::unrestartable(&captured.snapshot.threads));
         let planned = match &self.prepared {
             None => Ok(plan::identity(&captured.snapshot)),
             Some(prepared) => {
-                let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs);
+                let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs, &captured.shared_memory);
                 prepared.with_request(&captured.snapshot, &memory, builds, plan::plan)
             }
         };
         match planned {
             Ok(rewrite) => {
+                obstacles.extend(shared::obstacles(borrowed.memory().pid(), &captured.snapshot, &rewrite.shared));
                 obstacles.extend(room::obstacles(&self.room, captured, &rewrite));
                 if obstacles.is_empty() { Ok(rewrite) } else { Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }) }
             }

@@ -53,8 +53,6 @@ pub enum Origin<'a> {
     Hot {
         /// When the process was stopped: timers have run on since.
         stopped_at: Instant,
-        /// The descriptors as they are, whose epolls may hold other words than the snapshot's; none when that is not known.
-        before: Option<&'a Descriptors>,
     },
     /// A fresh process, which has nothing of the image's.
     Cold {
@@ -92,7 +90,7 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     step("threads", vessel)?;
     threads::create(vessel, &snapshot.threads)?;
     match &what.origin {
-        Origin::Hot { stopped_at, before } => hot(vessel, snapshot, *before, stopped_at.elapsed())?,
+        Origin::Hot { stopped_at } => hot(vessel, snapshot, stopped_at.elapsed())?,
         Origin::Cold { descriptors } => cold(vessel, snapshot, descriptors)?,
     }
     if space.lock_future {
@@ -104,16 +102,11 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
 }
 
 /// What the exec took of the same process.
-fn hot(
-    vessel: &mut Emptied,
-    snapshot: &Snapshot,
-    before: Option<&Descriptors>,
-    stopped_for: Duration,
-) -> Result<(), VesselError> {
+fn hot(vessel: &mut Emptied, snapshot: &Snapshot, stopped_for: Duration) -> Result<(), VesselError> {
     let found = &snapshot.descriptors;
     resources::descriptors::give_back_close_on_exec(vessel, found)?;
     resources::descriptors::give_back_owners(vessel, found, Path::Hot)?;
-    resources::descriptors::rewrite_words(vessel, before, found)?;
+    resources::descriptors::rewrite_words(vessel, found)?;
     if let Some(credentials) = snapshot.credentials.first() {
         threads::give_back(vessel, &snapshot.threads, credentials)?;
     }
