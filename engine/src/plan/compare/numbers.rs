@@ -92,6 +92,8 @@ struct Walk<'a> {
     index: usize,
     registers: HashMap<Register, Origin>,
     slots: HashMap<(Register, u64), Origin>,
+    /// What registers hold at places that a jump seen before goes to.
+    labels: HashMap<u64, HashMap<Register, Origin>>,
     info: InstructionInfoFactory,
     uses: Uses,
 }
@@ -105,6 +107,7 @@ impl<'a> Walk<'a> {
             index,
             registers: HashMap::new(),
             slots: HashMap::new(),
+            labels: HashMap::new(),
             info: InstructionInfoFactory::new(),
             uses: Uses::default(),
         }
@@ -120,8 +123,16 @@ impl<'a> Walk<'a> {
             let Some(bytes) = self.build.elf.file_bytes(*start, *length) else { continue };
             let mut decoder = Decoder::with_ip(64, bytes, start.0, DecoderOptions::NONE);
             while decoder.can_decode() {
+                let ended = ends_flow(&instruction);
                 decoder.decode_out(&mut instruction);
+                if ended {
+                    // Only jumps lead here: nothing flows in from the code above.
+                    self.registers = self.labels.remove(&instruction.ip()).unwrap_or_default();
+                }
                 self.step(&instruction);
+                if is_jump(&instruction) {
+                    self.labels.entry(instruction.near_branch_target()).or_insert_with(|| self.registers.clone());
+                }
             }
         }
         self.uses
@@ -238,6 +249,16 @@ fn slot(instruction: &Instruction) -> Option<(Register, u64)> {
     plain.then(|| (base, instruction.memory_displacement64()))
 }
 
+/// Whether the next instruction is never reached from this one.
+fn ends_flow(instruction: &Instruction) -> bool {
+    use FlowControl::{Exception, IndirectBranch, Return, UnconditionalBranch};
+    !instruction.is_invalid() && matches!(instruction.flow_control(), UnconditionalBranch | IndirectBranch | Return | Exception)
+}
+
+fn is_jump(instruction: &Instruction) -> bool {
+    matches!(instruction.flow_control(), FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch)
+}
+
 fn is_same(instruction: &Instruction) -> bool {
     instruction.op1_kind() == OpKind::Register && instruction.op0_register() == instruction.op1_register()
 }
@@ -318,6 +339,18 @@ mod tests {
         for level in ["-O0", "-O2"] {
             assert_eq!(found(KEYED, &["-g", level]), ["red", "green"], "{level}");
         }
+    }
+
+    #[test]
+    fn what_a_register_held_before_a_jump_is_not_what_it_holds_behind_it() {
+        // The compiler puts the rare branch behind the function's end, where %rdx is another value again.
+        let source = "
+            static long table[32];
+            __asm__(\".text\\n.type put,@function\\nput: test %edi,%edi\\n je 2f\\n1: lea table(%rip),%rdx\\n mov %rax,(%rdx,%rdi,8)\\n jmp 3f\\n\"
+                    \"2: shr $3,%rdx\\n jmp 1b\\n3: ret\\n.size put,.-put\");
+            int put(int c, long b, long d);
+            int main(int c, char **v) { (void)v; return put(c, 1, 2) + (int)table[c]; }";
+        assert_eq!(found(source, &["-g", "-O1"]), [""; 0]);
     }
 
     #[test]

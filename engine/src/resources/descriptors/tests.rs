@@ -364,7 +364,7 @@ fn words_of_watches_are_rewritten_in_place() {
     let Kind::Epoll { watches } = &mut after.descriptions[index].kind else { panic!("no epoll") };
     watches.iter_mut().find(|watch| watch.descriptor == 16).unwrap().data = 0x1234;
     assert_eq!(blockers_of_rewrite(&before, &after), []);
-    rewrite_words(&mut target.borrow(), &before, &after).unwrap();
+    rewrite_words(&mut target.borrow(), Some(&before), &after).unwrap();
     assert_eq!(kind_at(&captured(&target, &inherited(&target)), 22), &after.descriptions[index].kind);
     let mut closed = after.clone();
     closed.tables[0].descriptors.retain(|descriptor| descriptor.number != 16);
