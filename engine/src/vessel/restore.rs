@@ -17,6 +17,7 @@ use crate::resources::timers::Path;
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
+use crate::tracee::procfs;
 use crate::tracee::release::FinalState;
 
 /// A selector of an indirect function compares a few CPU features.
@@ -68,6 +69,9 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     let Some((space, signals)) = snapshot.address_spaces.first().zip(snapshot.signals.first()) else {
         return Err(VesselError::Mismatch { what: "the image", expected: "one process".into(), found: "none".into() });
     };
+    if let Origin::Hot { .. } = &what.origin {
+        close_strays(vessel, &snapshot.descriptors)?;
+    }
     step("map", vessel)?;
     // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
     // `replace_mm_exe_file`), and on the way back that may be this very file.
@@ -146,6 +150,16 @@ fn cold(vessel: &mut Emptied, snapshot: &Snapshot, descriptors: &Placed) -> Resu
         resources::timers::restore_interval(vessel, timers)?;
     }
     Ok(resources::process::restore(vessel, process)?)
+}
+
+/// Closes what an earlier try brought into the vessel and did not come to close.
+fn close_strays(vessel: &mut Emptied, saved: &Descriptors) -> Result<(), VesselError> {
+    vessel.close_channel()?;
+    let known: Vec<i32> = saved.tables.iter().flat_map(|table| &table.descriptors).map(|descriptor| descriptor.number).collect();
+    for number in procfs::descriptor_numbers(vessel.pid())?.into_iter().filter(|number| !known.contains(number)) {
+        vessel.leader_call("close", libc::SYS_close, &[number as u64])?;
+    }
+    Ok(())
 }
 
 fn give_back_layout(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {

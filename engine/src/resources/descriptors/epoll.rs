@@ -112,17 +112,16 @@ pub fn rewrite_words(
 
 /// Watches whose word changes and that no call can reach, since their number leads elsewhere now.
 pub fn blockers_of_rewrite(before: &Descriptors, after: &Descriptors) -> Vec<Obstacle> {
-    let unreachable = changed(before, after).into_iter().filter_map(|(index, number, watch)| {
-        (!reaches(after, &watch)).then(|| Obstacle::Descriptor {
-            number: number_of(after, index).map_or(-1, |number| number as i32),
-            target: "epoll".to_owned(),
-            reason: format!(
-                "its word for what was added as descriptor {number} ({:#x}) must be rewritten, and that number leads elsewhere now",
-                watch.data
-            ),
-        })
+    let unreachable = changed(before, after).into_iter().filter(|(_, _, watch)| !reaches(after, watch));
+    let obstacles = unreachable.map(|(index, number, watch)| Obstacle::Descriptor {
+        number: number_of(after, index).map_or(-1, |number| number as i32),
+        target: "epoll".to_owned(),
+        reason: format!(
+            "its word for what was added as descriptor {number} ({:#x}) must be rewritten, and that number leads elsewhere now",
+            watch.data
+        ),
     });
-    unreachable.collect()
+    obstacles.collect()
 }
 
 /// Every watch whose number still leads to what it watches.
