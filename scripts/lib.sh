@@ -103,7 +103,7 @@ update() { # PID PROGRAM
     cat "$work/update.json" "$work/update.err" >&2
     fail "update of $1 to $2: exit code $status"
   fi
-  pause=$(jq -r .pause_ms "$work/update.json")
+  pause=$(jq -r ".pause_ms * 10 | round / 10" "$work/update.json")
   [ "$(jq -r .result "$work/update.json")" = updated ] || fail "update of $1 to $2: not updated: $(cat "$work/update.json")"
   [ "$(readlink "/proc/$1/exe")" = "$program" ] || fail "/proc/$1/exe is $(readlink "/proc/$1/exe"), not $program"
   [ "$(awk '$1 == "TracerPid:" {print $2}' "/proc/$1/status")" = 0 ] || fail "something still traces $1"

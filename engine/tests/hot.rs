@@ -31,6 +31,7 @@ fn identity(captured: &Captured) -> Rewrite {
     Rewrite {
         snapshot: captured.snapshot.clone(),
         patches: Vec::new(),
+        shared: Vec::new(),
         contents: Vec::new(),
         dropped: Vec::new(),
         resolvers: Vec::new(),

@@ -2,7 +2,8 @@
 #include "check.h"
 #include <signal.h>
 
-static char alternate[65536];
+/* Aligned as signal frames are: off that, the update is refused until the handler is done. */
+static char alternate[65536] __attribute__((aligned(64)));
 static int handled;
 
 SEPARATE static void on_signal(int number, siginfo_t *info, void *context) {

@@ -79,6 +79,11 @@ impl Target {
         let work = directory.path().join("work");
         fs::create_dir(&work).expect("a working directory");
         let mut command = Command::new(executable);
+        if program.unstoppable {
+            // Its thread pointers cannot be read, so nothing can tell the word that the kernel writes the processor's number to.
+            command = Command::new("taskset");
+            command.args(["-c", "0"]).arg(executable);
+        }
         command.current_dir(&work).process_group(0).env(leaks::MARKER, &marker).arg("last argument");
         command.stdin(File::open(&input_path).expect("the program's input"));
         command.stdout(OpenOptions::new().write(true).open(&output_path).expect("the program's output"));

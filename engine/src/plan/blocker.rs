@@ -243,6 +243,12 @@ pub enum PointerReason {
         /// Section, or what the place is.
         section: String,
     },
+    /// A thread's stack is a variable that would come to lie off its alignment: what signal frames and vector code rely on.
+    #[error("which is in `{symbol}`: a stack in use, and its address is aligned otherwise in the new program")]
+    StackAlignment {
+        /// The variable.
+        symbol: String,
+    },
     /// It lies where a rewritten word would change what another process or the kernel sees.
     #[error("which points to {symbol} of the old program; what others may read as well cannot be rewritten")]
     InTransit {

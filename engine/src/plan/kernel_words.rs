@@ -51,6 +51,9 @@ fn rewrite_address(address: &mut RunAddress, words: &mut Words<'_>, holder: Hold
 }
 
 fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
+    // XSAVE areas in signal frames, and vectors that are spilled whole.
+    const ALIGNMENT: u64 = 64;
+    let stack = registers.rsp;
     // The instruction pointer is a code address by nature; the innermost function was found unchanged.
     let mut named: [(&str, &mut u64); 18] = [
         ("r15", &mut registers.r15),
@@ -76,6 +79,13 @@ fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
         if let Some(word) = words.rewrite(**register, Site::Register, Holder::Register { tid, name }) {
             **register = word;
         }
+    }
+    if !(registers.rsp ^ stack).is_multiple_of(ALIGNMENT)
+        && let Some(link) = words.pointers.placement.old_link(stack)
+    {
+        let symbol = words.pointers.view.old.place(link.0);
+        let reason = PointerReason::StackAlignment { symbol };
+        words.block(stack, reason, true, Holder::Register { tid, name: "rsp" });
     }
 }
 

@@ -122,13 +122,10 @@ fn backing(file: &ProgramId, offset: u64) -> Backing {
     }
 }
 
-/// Memory that other processes may share and that is nobody's data file: there a pointer of the program's can be.
+/// Memory that other processes may share under its name and that is nobody's data file: there a pointer of the program's can be.
+/// What has no name is rewritten (`MemorySource::shared_pages`).
 pub fn shared_memory(mappings: &[Mapping]) -> Vec<RunRange> {
-    let in_memory = |backing: &Backing| match backing {
-        Backing::SharedAnonymous { .. } | Backing::SysV { .. } => true,
-        Backing::File { path, .. } => path.starts_with(b"/memfd:") || path.starts_with(b"/dev/shm/"),
-        _ => false,
-    };
+    let in_memory = |backing: &Backing| matches!(backing, Backing::File { path, .. } if path.starts_with(b"/dev/shm/"));
     let shared = mappings.iter().filter(|mapping| mapping.sharing == Sharing::Shared && mapping.protection.read);
     shared.filter(|mapping| in_memory(&mapping.backing)).map(|mapping| mapping.range).collect()
 }

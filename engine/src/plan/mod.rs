@@ -58,6 +58,7 @@ pub fn identity(snapshot: &Snapshot) -> Rewrite {
     Rewrite {
         snapshot: snapshot.clone(),
         patches: Vec::new(),
+        shared: Vec::new(),
         contents: Vec::new(),
         dropped: Vec::new(),
         resolvers: Vec::new(),

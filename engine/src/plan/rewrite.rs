@@ -13,6 +13,8 @@ pub struct Rewrite {
     pub snapshot: Snapshot,
     /// Words to store over pages that are carried from the old address space, by ascending address.
     pub patches: Vec<Patch>,
+    /// Words to store in memory that the process shares; no copy of it is made, so the way back must store the old ones.
+    pub shared: Vec<SharedWord>,
     /// Bytes for mappings that the plan made: data segments of the new program after relocation, annex, retained literals.
     pub contents: Vec<Contents>,
     /// Ranges of the old address space whose pages are not carried.
@@ -32,6 +34,17 @@ pub struct Patch {
     pub address: RunAddress,
     /// The new word.
     pub word: u64,
+}
+
+/// One word in shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedWord {
+    /// Where, in one mapping of that memory.
+    pub address: RunAddress,
+    /// The word as it was at the stop.
+    pub old: u64,
+    /// The new word.
+    pub new: u64,
 }
 
 /// Bytes of a mapping that the plan made.

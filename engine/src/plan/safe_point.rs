@@ -134,7 +134,7 @@ impl Examiner<'_> {
         let moved = to.start.0.wrapping_sub(from.start.0);
         let what = format!("a stack in the variable `{}`, which moves by {moved:#x} bytes", from.identity.name);
         let aligned = moved % STACK_ALIGNMENT == 0;
-        (!aligned).then(|| Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) })
+        (!aligned).then_some(Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) })
     }
 
     fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Option<Blocker> {

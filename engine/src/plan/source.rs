@@ -7,6 +7,11 @@ pub trait MemorySource: Sync {
     /// Ranges of private pages that have bytes of their own (written to, or copied on write), ascending, page aligned.
     fn own_pages(&self) -> &[RunRange];
 
+    /// Pages of memory without a file that the process shares: each page once, in one of its mappings.
+    fn shared_pages(&self) -> &[RunRange] {
+        &[]
+    }
+
     /// Fills `buffer` from `address` on; pages of files and untouched pages can be read as well.
     fn read(&self, address: RunAddress, buffer: &mut [u8]) -> Result<(), SourceError>;
 }

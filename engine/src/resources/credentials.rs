@@ -18,6 +18,8 @@ const PR_CAP_AMBIENT_RAISE: u64 = 2;
 const SECBIT_NOROOT: u32 = 1;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 const CAP_SETUID: u64 = 1 << 7;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_CHECKPOINT_RESTORE: u64 = 1 << 40;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The process's credentials, from the leader's `status` and one injected call.
@@ -51,6 +53,14 @@ pub fn blockers(saved: &Credentials) -> Vec<Obstacle> {
             attribute: "permitted capabilities",
             value: format!("{:#x}", sets.permitted),
             reason: format!("an exec takes {lost:#x} of them, and the process cannot take them back"),
+        });
+    }
+    if permitted_after_exec(saved) & (CAP_SYS_ADMIN | CAP_CHECKPOINT_RESTORE) == 0 {
+        obstacles.push(Obstacle::Attribute {
+            attribute: "link to the executable",
+            value: "/proc/PID/exe".to_owned(),
+            reason: "only a process with CAP_CHECKPOINT_RESTORE can change it, and an exec gives it to none but root's"
+                .to_owned(),
         });
     }
     let may_set_user = permitted_after_exec(saved) & CAP_SETUID != 0;

@@ -252,6 +252,8 @@ impl Emptied {
                 self.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
             }
         }
+        // A restore that is taken back may have asked for locks on all that is mapped from then on.
+        self.leader_call("munlockall", libc::SYS_munlockall, &[])?;
         let end = self.scratch.end.0;
         self.leader_call("munmap", libc::SYS_munmap, &[0, self.code.0])?;
         self.leader_call("munmap", libc::SYS_munmap, &[end, TASK_SIZE - end])?;

@@ -82,11 +82,22 @@ impl Borrowed {
             self.set_undo_target(2, holder_undo, *born)?;
         }
         end_task(parent);
+        let born = born?;
+        match self.forget_parent(leader, parent).and_then(|()| RemoteMemory::open(born)) {
+            Ok(memory) => Ok(Holder { pid: born, memory }),
+            Err(error) => {
+                // Waited for, so that nothing shares the memory any more once the process goes on.
+                end_task(born);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the ended first task out of the chain and reaps it as its parent.
+    fn forget_parent(&mut self, leader: i32, parent: i32) -> Result<(), TraceeError> {
         self.pop_undo(leader)?;
         self.leader_call("wait4", libc::SYS_wait4, &reap(parent).arguments)?;
-        self.pop_undo(leader)?;
-        let born = born?;
-        Ok(Holder { pid: born, memory: RemoteMemory::open(born)? })
+        self.pop_undo(leader).map(drop)
     }
 
     fn clone_holder(&mut self, parent: i32, parked: RunAddress, undo: RunAddress) -> Result<i32, TraceeError> {

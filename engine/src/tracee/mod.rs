@@ -19,6 +19,7 @@ pub mod last_pid;
 pub mod memory;
 pub mod objects;
 pub mod pagemap;
+pub mod priority;
 pub mod probe;
 pub mod procfs;
 mod ptrace;

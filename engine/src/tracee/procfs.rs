@@ -22,7 +22,15 @@ pub fn status_field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
 
 /// IDs of the live threads of a process, ascending.
 pub fn thread_ids(pid: i32) -> Result<Vec<i32>, TraceeError> {
-    let path = format!("/proc/{pid}/task");
+    numbers_in(format!("/proc/{pid}/task"))
+}
+
+/// Numbers of the open descriptors of a process, ascending.
+pub fn descriptor_numbers(pid: i32) -> Result<Vec<i32>, TraceeError> {
+    numbers_in(format!("/proc/{pid}/fd"))
+}
+
+fn numbers_in(path: String) -> Result<Vec<i32>, TraceeError> {
     let failed = |source| TraceeError::Proc { path: path.clone(), source };
     let mut ids = Vec::new();
     for entry in fs::read_dir(&path).map_err(failed)? {
@@ -43,6 +51,20 @@ pub fn state(tid: i32) -> Option<char> {
 /// Whether a task is gone or waits to be reaped.
 pub fn has_ended(tid: i32) -> bool {
     matches!(state(tid), None | Some('Z' | 'X'))
+}
+
+/// Whether a task has been sent SIGKILL, or is on its way out already (PF_EXITING, `include/linux/sched.h`).
+pub fn is_killed(tid: i32) -> bool {
+    const SIGKILL_BIT: u64 = 1 << (libc::SIGKILL - 1);
+    const PF_EXITING: u64 = 0x4;
+    let pending = |status: &str, key| status_field(status, key).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    let Ok(status) = read_text(tid, "status") else { return true };
+    if ["SigPnd", "ShdPnd"].iter().any(|key| pending(&status, key).is_some_and(|mask| mask & SIGKILL_BIT != 0)) {
+        return true;
+    }
+    let Ok(stat) = read_text(tid, "stat") else { return true };
+    let flags = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
 /// Words for messages about a thread that does not react.

@@ -62,7 +62,9 @@ fn check_architecture(pid: i32) -> Result<(), TraceeError> {
 pub(super) fn sharer(pid: i32) -> Option<i32> {
     let entries = std::fs::read_dir("/proc").ok()?;
     let mut others = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    others.find(|other| *other != pid && calls::shares(Compared::Memory, pid, *other).unwrap_or(false))
+    let sharing = |other: &i32| *other != pid && calls::shares(Compared::Memory, pid, *other).unwrap_or(false);
+    // A holder that was killed may not have let go of the memory yet; it runs no instruction any more.
+    others.find(|other| sharing(other) && !procfs::is_killed(*other))
 }
 
 /// Seizes and stops every thread of `pid`; the leader comes first in the result.

@@ -62,10 +62,25 @@ fn number_before(rip: u64, memory: &RemoteMemory) -> Option<u64> {
     }
 }
 
+/// Registers that make a relative sleep again for what is left of it. The kernel has written the remaining time where the call
+/// asked for it (`kernel/time/hrtimer.c`, `do_nanosleep`); a call that did not ask starts over.
+fn for_the_rest(mut registers: Registers, call: &InSyscall) -> Registers {
+    if call.result != ERESTART_RESTARTBLOCK {
+        return registers;
+    }
+    match call.number as i64 {
+        libc::SYS_nanosleep if registers.rsi != 0 => registers.rdi = registers.rsi,
+        libc::SYS_clock_nanosleep if registers.r10 != 0 => registers.rdx = registers.r10,
+        _ => {}
+    }
+    registers
+}
+
 /// Registers for a task that the kernel knows nothing of: the call in progress is made again by the code itself.
 pub fn self_restarting(registers: &Registers, call: Option<&InSyscall>) -> Registers {
     let mut registers = *registers;
     if let Some(call) = call.filter(|call| call.restart) {
+        registers = for_the_rest(registers, call);
         registers.rip -= 2;
         registers.rax = call.number;
     }
@@ -79,6 +94,7 @@ pub fn kernel_restarting(registers: &Registers, call: Option<&InSyscall>) -> Reg
     let mut registers = *registers;
     match call.filter(|call| call.restart) {
         Some(call) => {
+            registers = for_the_rest(registers, call);
             registers.orig_rax = call.number;
             // The block behind ERESTART_RESTARTBLOCK died with the old task, and the calls that said EINTR never restart:
             // ERESTARTNOHAND makes the call again from its registers, and says EINTR only if a handler runs.
@@ -123,6 +139,16 @@ mod tests {
         let (registers, call) = stopped_in(libc::SYS_read, 17);
         assert_eq!(self_restarting(&registers, call.as_ref()).rax, 17);
         assert_eq!(kernel_restarting(&registers, call.as_ref()).rax, 17);
+    }
+
+    #[test]
+    fn a_relative_sleep_is_made_again_for_the_time_that_remains() {
+        let (mut registers, call) = stopped_in(libc::SYS_clock_nanosleep, ERESTART_RESTARTBLOCK);
+        (registers.rdx, registers.r10) = (0x5000, 0x6000);
+        assert_eq!(self_restarting(&registers, call.as_ref()).rdx, 0x6000);
+        assert_eq!(kernel_restarting(&registers, call.as_ref()).rdx, 0x6000);
+        registers.r10 = 0;
+        assert_eq!(kernel_restarting(&registers, call.as_ref()).rdx, 0x5000);
     }
 
     #[test]

@@ -20,10 +20,14 @@ pub struct Captured {
     pub snapshot: Snapshot,
     /// Private pages that have bytes of their own.
     pub own_pages: OwnPages,
-    /// Pages of shared memory that only the image of a durable capture holds.
+    /// Pages of shared memory without a file.
+    pub shared_memory: Vec<RunRange>,
+    /// Those of them that only the image of a durable capture holds.
     pub shared_pages: Vec<RunRange>,
     /// What cannot be carried.
     pub obstacles: Vec<Obstacle>,
+    /// What an exec would take for good; a process made anew from the image has it.
+    pub exec_obstacles: Vec<Obstacle>,
 }
 
 /// What the capture needs and can be found out before the stop.
@@ -69,7 +73,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
     let process = resources::process::capture(borrowed, leader)?;
     obstacles.extend(resources::process::blockers(&process));
     let credentials = resources::credentials::capture(borrowed, leader)?;
-    obstacles.extend(resources::credentials::blockers(&credentials));
+    let exec_obstacles = resources::credentials::blockers(&credentials);
     let signals = ProcessSignals {
         handlers: resources::signals::capture_handlers(borrowed, leader)?,
         pending: borrowed.shared_pending().to_vec(),
@@ -80,9 +84,10 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
     obstacles.extend(resources::descriptors::blockers_of_exec(&descriptors));
     let limits = resources::limits::read_limits(pid)?;
     obstacles.extend(resources::memory::blockers_of_locks(&mappings, &limits, &credentials));
+    let shared_memory = resources::memory::scan_shared(pid, &mappings)?;
     let shared_pages = match purpose {
         Purpose::Update => Vec::new(),
-        Purpose::Durable => resources::memory::scan_shared(pid, &mappings)?,
+        Purpose::Durable => shared_memory.clone(),
     };
     let generation = generation(borrowed, &modules);
     let snapshot = Snapshot {
@@ -98,7 +103,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
         limits: vec![limits],
         generations: vec![generation],
     };
-    Ok(Captured { snapshot, own_pages, shared_pages, obstacles })
+    Ok(Captured { snapshot, own_pages, shared_memory, shared_pages, obstacles, exec_obstacles })
 }
 
 fn capture_descriptors(borrowed: &mut Borrowed, purpose: Purpose) -> Result<Descriptors, ResourceError> {
@@ -152,7 +157,8 @@ fn capture_threads(borrowed: &mut Borrowed, statuses: &[Status]) -> Result<Vec<T
         .collect()
 }
 
-fn saved_thread(thread: StoppedThread) -> Thread {
+/// What ptrace alone tells of a thread; the rest is empty.
+pub(super) fn saved_thread(thread: StoppedThread) -> Thread {
     Thread {
         process: 0,
         tid: thread.tid,

@@ -8,7 +8,7 @@ use crate::resources::{self, Obstacle};
 /// What already the capture can tell: no machine will restore this.
 pub(super) fn obstacles_at_capture(snapshot: &Snapshot) -> Vec<Obstacle> {
     let Some(process) = snapshot.tree.processes.first() else { return Vec::new() };
-    let (mut obstacles, _) = resources::descriptors::blockers_of_restore(&snapshot.descriptors, &process.filesystem.root);
+    let (mut obstacles, _) = resources::descriptors::blockers_of_restore(&snapshot.descriptors, &process.filesystem.root, true);
     obstacles.extend(resources::descriptors::shared_with_others(process.pid, &snapshot.descriptors));
     obstacles.extend(of_the_process(snapshot));
     obstacles
@@ -17,7 +17,8 @@ pub(super) fn obstacles_at_capture(snapshot: &Snapshot) -> Vec<Obstacle> {
 /// What the machine of the restore lacks, and what the user should know.
 pub(super) fn obstacles_at_restore(snapshot: &Snapshot) -> (Vec<Obstacle>, Vec<String>) {
     let Some(process) = snapshot.tree.processes.first() else { return (Vec::new(), Vec::new()) };
-    let (mut obstacles, cautions) = resources::descriptors::blockers_of_restore(&snapshot.descriptors, &process.filesystem.root);
+    let (mut obstacles, cautions) =
+        resources::descriptors::blockers_of_restore(&snapshot.descriptors, &process.filesystem.root, false);
     obstacles.extend(resources::filesystem::blockers(&process.filesystem));
     obstacles.extend(of_the_process(snapshot));
     obstacles.extend(taken_ids(snapshot));

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use dsu_formats::address::{PAGE_SIZE, RunRange};
+use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::image::{ImageReader, ImageWriter};
 use dsu_formats::model::latest::{Extent, PageSource, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct JournalV1 {
     pub own_pages: Vec<RunRange>,
     /// Guards inside mappings.
     pub guards: Vec<RunRange>,
+    /// Words in shared memory that the new image may have changed, as they were.
+    pub shared_words: Vec<(RunAddress, u64)>,
 }
 
 /// The journal of one process.

@@ -18,12 +18,14 @@ use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
+use crate::tracee::priority::Raised;
 use crate::tracee::target::Target;
 
 /// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// How long threads may go on between two tries.
-const BETWEEN_TRIES: Duration = Duration::from_millis(3);
+/// How long threads may go on between two tries, in milliseconds, in turn: what has piled up during a stop is worked off right after
+/// it, so that tries at one distance could all come at the same point of that.
+const BETWEEN_TRIES: [u64; 7] = [3, 1, 8, 2, 14, 5, 24];
 
 /// Moves a process to a new build.
 pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<UpdateOutcome, UpdateError> {
@@ -36,6 +38,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
         return Ok(UpdateOutcome::UpToDate { build_id });
     }
+    let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     observer.step("update");
     let journal = Journal::in_directory(lock.directory());
@@ -50,6 +53,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
     let mut old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    drop(raised);
     let untidy = old_memory.take_untidy().map(|source| Box::new(UpdateError::Untidy(Box::new(source))));
     let (image, later_failure) = match keep_image(request, &planned.captured, &old_memory, &shared) {
         Ok(image) => (image, untidy),
@@ -90,8 +94,10 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
     let mut subject = Subject::open(&target, &request.program, &request.debug_directories, Purpose::Update, observer)?;
+    let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     drop(planned.borrowed.give_back()?.resume());
+    drop(raised);
     subject.timeline.mark("let go");
     subject.timeline.resume();
     let captured = planned.captured.snapshot;
@@ -152,12 +158,21 @@ impl Subject {
     /// Stops the process until nothing blocks, or something does that waiting does not change.
     fn stop_and_plan(&mut self, mut target: Target, give_up: Instant, observer: &mut dyn Observer) -> Result<Ready, UpdateError> {
         let mut attempts = 0;
+        let mut earlier = None;
         loop {
             attempts += 1;
             observer.step("stop");
             self.timeline.pause();
             let stopped_at = Instant::now();
             let stopped = target.stop(stopped_at + STOP_LIMIT)?;
+            if let Some(earlier) = earlier.as_mut().filter(|_| stopped_at < give_up)
+                && self.planner.is_active(&stopped, earlier, &self.builds)
+            {
+                target = stopped.resume();
+                self.timeline.resume();
+                wait_between(attempts);
+                continue;
+            }
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
             transaction::pass(Phase::Stopped, borrowed.memory().pid())?;
@@ -177,8 +192,13 @@ impl Subject {
                 return Err(UpdateError::Blocked { blockers, obstacles });
             }
             observer.waiting(&blockers);
-            // Threads need time of their own to leave the functions that change; there is no event that says they did.
-            std::thread::sleep(BETWEEN_TRIES);
+            earlier = Some(captured.snapshot);
+            wait_between(attempts);
         }
     }
+}
+
+/// Threads need time of their own to leave the functions that change; there is no event that says they did.
+fn wait_between(attempts: u32) {
+    std::thread::sleep(Duration::from_millis(BETWEEN_TRIES[attempts as usize % BETWEEN_TRIES.len()]));
 }

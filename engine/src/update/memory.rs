@@ -10,18 +10,23 @@ use crate::tracee::memory::RemoteMemory;
 pub struct StoppedMemory<'a> {
     memory: &'a RemoteMemory,
     own_pages: &'a [RunRange],
+    shared_pages: &'a [RunRange],
 }
 
 impl<'a> StoppedMemory<'a> {
     /// Memory of a process that stays stopped as long as the value lives.
-    pub fn new(memory: &'a RemoteMemory, own_pages: &'a [RunRange]) -> Self {
-        Self { memory, own_pages }
+    pub fn new(memory: &'a RemoteMemory, own_pages: &'a [RunRange], shared_pages: &'a [RunRange]) -> Self {
+        Self { memory, own_pages, shared_pages }
     }
 }
 
 impl MemorySource for StoppedMemory<'_> {
     fn own_pages(&self) -> &[RunRange] {
         self.own_pages
+    }
+
+    fn shared_pages(&self) -> &[RunRange] {
+        self.shared_pages
     }
 
     fn read(&self, address: RunAddress, buffer: &mut [u8]) -> Result<(), SourceError> {

@@ -19,5 +19,7 @@ mod planner;
 pub mod prepare;
 pub mod recover;
 pub mod restore;
+mod room;
+mod shared;
 pub mod timeline;
 pub mod transaction;

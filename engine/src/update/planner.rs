@@ -3,27 +3,32 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use dsu_formats::model::latest::ProgramId;
+use dsu_formats::model::latest::{ProgramId, Snapshot};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
 use super::libraries::Libraries;
 use super::memory::StoppedMemory;
 use super::prepare::{Builds, Running};
+use super::{room, shared};
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
+use crate::plan::planner::early::is_active;
 use crate::plan::request::Request;
 use crate::plan::rewrite::Rewrite;
 use crate::resources::ResourceError;
+use crate::resources::memory::{Room, measure_room};
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
+use crate::tracee::stopped::Stopped;
 
 /// What the planner can know before the stop.
 #[derive(Debug)]
 pub struct Planner {
     /// `None` when both programs are one build.
     prepared: Option<Prepared>,
+    room: Room,
 }
 
 #[derive(Debug)]
@@ -36,41 +41,67 @@ struct Prepared {
 impl Planner {
     /// Compares the builds and reads the libraries of `pid`.
     pub fn new(pid: i32, running: &Running, builds: &Builds) -> Result<Self, UpdateError> {
+        let room = measure_room(pid)?;
         if builds.are_same() {
-            return Ok(Self { prepared: None });
+            return Ok(Self { prepared: None, room });
         }
         let comparison = Comparison::new(&builds.old, &builds.new);
         let libraries = Libraries::read(pid, running.id.inode)?;
-        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }) })
+        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
+    }
+
+    /// Whether a changed function is active in a process that was captured before, as `earlier`: a small part of a plan, to try
+    /// again without having kept the process from its work. Its threads are brought up to date.
+    pub fn is_active(&self, stopped: &Stopped, earlier: &mut Snapshot, builds: &Builds) -> bool {
+        let Some(prepared) = &self.prepared else { return false };
+        earlier.threads = stopped.threads().iter().cloned().map(capture::saved_thread).collect();
+        let memory = StoppedMemory::new(stopped.memory(), &[], &[]);
+        prepared.with_request(earlier, &memory, builds, is_active)
     }
 
     /// Plans the move of a captured process.
     pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
+        obstacles.extend(captured.exec_obstacles.iter().cloned());
         obstacles.extend(capture::unrestartable(&captured.snapshot.threads));
-        let Some(prepared) = &self.prepared else {
-            return match obstacles.is_empty() {
-                true => Ok(plan::identity(&captured.snapshot)),
-                false => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
-            };
+        let planned = match &self.prepared {
+            None => Ok(plan::identity(&captured.snapshot)),
+            Some(prepared) => {
+                let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs, &captured.shared_memory);
+                prepared.with_request(&captured.snapshot, &memory, builds, plan::plan)
+            }
         };
-        let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs);
-        let libraries = prepared.libraries.of_modules(&captured.snapshot.modules);
-        let request = Request {
-            snapshot: &captured.snapshot,
-            memory: &memory,
-            old: &builds.old,
-            new: &builds.new,
-            comparison: &prepared.comparison,
-            libraries: &libraries,
-            file: &prepared.file,
-        };
-        match plan::plan(&request) {
-            Ok(rewrite) if obstacles.is_empty() => Ok(rewrite),
-            Ok(_) => Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }),
+        match planned {
+            Ok(rewrite) => {
+                obstacles.extend(shared::obstacles(borrowed.memory().pid(), &captured.snapshot, &rewrite.shared));
+                obstacles.extend(room::obstacles(&self.room, captured, &rewrite));
+                if obstacles.is_empty() { Ok(rewrite) } else { Err(UpdateError::Blocked { blockers: Vec::new(), obstacles }) }
+            }
             Err(PlanError::Blocked(blockers)) => Err(UpdateError::Blocked { blockers, obstacles }),
             Err(PlanError::Source(error)) => Err(error.into()),
         }
+    }
+}
+
+impl Prepared {
+    /// Runs `function` on what is known of a stopped process and both builds.
+    fn with_request<R>(
+        &self,
+        snapshot: &Snapshot,
+        memory: &StoppedMemory<'_>,
+        builds: &Builds,
+        function: impl FnOnce(&Request<'_>) -> R,
+    ) -> R {
+        let libraries = self.libraries.of_modules(&snapshot.modules);
+        function(&Request {
+            snapshot,
+            memory,
+            old: &builds.old,
+            new: &builds.new,
+            comparison: &self.comparison,
+            libraries: &libraries,
+            file: &self.file,
+        })
     }
 }
 

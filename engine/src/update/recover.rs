@@ -9,6 +9,7 @@ use super::journal::{Journal, JournalV1};
 use super::lock::ProcessLock;
 use super::operation::{Observer, Recovered, RecoveredTo};
 use super::prepare;
+use crate::plan::rewrite::Patch;
 use crate::resources::ResourceError;
 use crate::tracee::adopt::{self, Left};
 use crate::tracee::emptied::Emptied;
@@ -61,17 +62,19 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
     let program = File::open(&link).map_err(|source| ResourceError::File { operation: "open", path: link.into(), source })?;
     let mut emptied = Emptied::adopt(record.pid, record.site, Instant::now() + STOP_LIMIT)?;
     let parked = |back: VesselError| UpdateError::StillParked { pid: record.pid, source: Box::new(back) };
+    let patches: Vec<Patch> =
+        record.shared_words.iter().map(|(address, word)| Patch { address: *address, word: *word }).collect();
     let what = Restore {
         snapshot,
         files: &files,
         pages: PageProvider::Holder { holder: &holder, ranges: record.own_pages.clone() },
         guards: &record.guards,
-        patches: &[],
+        patches: &patches,
         contents: &[],
         resolvers: &[],
         protect_after: &[],
         executable: Some(program.as_fd()),
-        origin: Origin::Hot { stopped_at: Instant::now(), before: None },
+        origin: Origin::Hot { stopped_at: Instant::now() },
     };
     let finals = restore(&mut emptied, &what).map_err(parked)?;
     let gated = emptied.gate(finals).map_err(|(_, error)| parked(error.into()))?;

@@ -11,8 +11,9 @@ use super::capture::{self, Captured};
 use super::error::UpdateError;
 use super::journal::{Journal, JournalV1};
 use super::phase::Phase;
+use super::shared;
 use super::timeline::Timeline;
-use crate::plan::rewrite::Rewrite;
+use crate::plan::rewrite::{Patch, Rewrite};
 use crate::resources::descriptors::close_on_exec_numbers;
 use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::{self, Emptied};
@@ -156,6 +157,7 @@ impl Transaction<'_> {
             site: prepared.site,
             own_pages: self.captured.own_pages.runs.clone(),
             guards: self.captured.own_pages.guards.clone(),
+            shared_words: self.rewrite.shared.iter().map(|word| (word.address, word.old)).collect(),
         };
         let written = self
             .journal
@@ -248,6 +250,7 @@ impl Transaction<'_> {
 
     fn restore_old(&self, emptied: &mut Emptied, holder: &Holder, files: &MappedFiles) -> Result<Vec<FinalState>, VesselError> {
         let own = &self.captured.own_pages;
+        let patches: Vec<Patch> = shared::old_words(&self.rewrite.shared).collect();
         restore(
             emptied,
             &Restore {
@@ -255,18 +258,19 @@ impl Transaction<'_> {
                 files,
                 pages: PageProvider::Holder { holder, ranges: own.runs.clone() },
                 guards: &own.guards,
-                patches: &[],
+                patches: &patches,
                 contents: &[],
                 resolvers: &[],
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.rewrite.snapshot.descriptors) },
+                origin: Origin::Hot { stopped_at: self.stopped_at },
             },
         )
     }
 
     fn restore_new(&self, emptied: &mut Emptied, holder: &Holder, files: &MappedFiles) -> Result<Vec<FinalState>, VesselError> {
         let rewrite = self.rewrite;
+        let patches: Vec<Patch> = rewrite.patches.iter().copied().chain(shared::new_words(&rewrite.shared)).collect();
         restore(
             emptied,
             &Restore {
@@ -274,12 +278,12 @@ impl Transaction<'_> {
                 files,
                 pages: PageProvider::Holder { holder, ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped) },
                 guards: &capture::carried(&self.captured.own_pages.guards, &rewrite.dropped),
-                patches: &rewrite.patches,
+                patches: &patches,
                 contents: &rewrite.contents,
                 resolvers: &rewrite.resolvers,
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
-                origin: Origin::Hot { stopped_at: self.stopped_at, before: Some(&self.captured.snapshot.descriptors) },
+                origin: Origin::Hot { stopped_at: self.stopped_at },
             },
         )
     }

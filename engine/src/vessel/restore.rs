@@ -17,6 +17,7 @@ use crate::resources::timers::Path;
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
+use crate::tracee::procfs;
 use crate::tracee::release::FinalState;
 
 /// A selector of an indirect function compares a few CPU features.
@@ -52,8 +53,6 @@ pub enum Origin<'a> {
     Hot {
         /// When the process was stopped: timers have run on since.
         stopped_at: Instant,
-        /// The descriptors as they are, whose epolls may hold other words than the snapshot's; none when that is not known.
-        before: Option<&'a Descriptors>,
     },
     /// A fresh process, which has nothing of the image's.
     Cold {
@@ -68,6 +67,9 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     let Some((space, signals)) = snapshot.address_spaces.first().zip(snapshot.signals.first()) else {
         return Err(VesselError::Mismatch { what: "the image", expected: "one process".into(), found: "none".into() });
     };
+    if let Origin::Hot { .. } = &what.origin {
+        close_strays(vessel, &snapshot.descriptors)?;
+    }
     step("map", vessel)?;
     // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
     // `replace_mm_exe_file`), and on the way back that may be this very file.
@@ -88,7 +90,7 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     step("threads", vessel)?;
     threads::create(vessel, &snapshot.threads)?;
     match &what.origin {
-        Origin::Hot { stopped_at, before } => hot(vessel, snapshot, *before, stopped_at.elapsed())?,
+        Origin::Hot { stopped_at } => hot(vessel, snapshot, stopped_at.elapsed())?,
         Origin::Cold { descriptors } => cold(vessel, snapshot, descriptors)?,
     }
     if space.lock_future {
@@ -100,16 +102,11 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
 }
 
 /// What the exec took of the same process.
-fn hot(
-    vessel: &mut Emptied,
-    snapshot: &Snapshot,
-    before: Option<&Descriptors>,
-    stopped_for: Duration,
-) -> Result<(), VesselError> {
+fn hot(vessel: &mut Emptied, snapshot: &Snapshot, stopped_for: Duration) -> Result<(), VesselError> {
     let found = &snapshot.descriptors;
     resources::descriptors::give_back_close_on_exec(vessel, found)?;
     resources::descriptors::give_back_owners(vessel, found, Path::Hot)?;
-    resources::descriptors::rewrite_words(vessel, before, found)?;
+    resources::descriptors::rewrite_words(vessel, found)?;
     if let Some(credentials) = snapshot.credentials.first() {
         threads::give_back(vessel, &snapshot.threads, credentials)?;
     }
@@ -146,6 +143,16 @@ fn cold(vessel: &mut Emptied, snapshot: &Snapshot, descriptors: &Placed) -> Resu
         resources::timers::restore_interval(vessel, timers)?;
     }
     Ok(resources::process::restore(vessel, process)?)
+}
+
+/// Closes what an earlier try brought into the vessel and did not come to close.
+fn close_strays(vessel: &mut Emptied, saved: &Descriptors) -> Result<(), VesselError> {
+    vessel.close_channel()?;
+    let known: Vec<i32> = saved.tables.iter().flat_map(|table| &table.descriptors).map(|descriptor| descriptor.number).collect();
+    for number in procfs::descriptor_numbers(vessel.pid())?.into_iter().filter(|number| !known.contains(number)) {
+        vessel.leader_call("close", libc::SYS_close, &[number as u64])?;
+    }
+    Ok(())
 }
 
 fn give_back_layout(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static atomic_ulong wrong, rounds;
-static int quiet_pipe[2];
+static int quiet_pipe[2], quiet_epoll;
 
 /* Integer and floating-point state held in registers across many iterations, compared with the first run. */
 static unsigned long integers(unsigned long n) {
@@ -64,11 +64,9 @@ static void *wait_quietly(void *unused) {
 
 static void *poll_quietly(void *unused) {
   (void)unused;
-  int epoll = epoll_create1(0);
-  struct epoll_event event = {.events = EPOLLIN};
-  epoll_ctl(epoll, EPOLL_CTL_ADD, quiet_pipe[0], &event);
+  struct epoll_event event;
   /* The kernel itself ends epoll_wait with EINTR after any stop; an engine that was killed cannot hide that. */
-  while (epoll_wait(epoll, &event, 1, -1) < 0 && errno == EINTR)
+  while (epoll_wait(quiet_epoll, &event, 1, -1) < 0 && errno == EINTR)
     ;
   wrong++;
   return NULL;
@@ -80,6 +78,10 @@ int main(void) {
   sigaddset(&block, SIGUSR2);
   pthread_sigmask(SIG_BLOCK, &block, NULL);
   if (pipe(quiet_pipe))
+    return 1;
+  quiet_epoll = epoll_create1(0);
+  struct epoll_event event = {.events = EPOLLIN};
+  if (quiet_epoll < 0 || epoll_ctl(quiet_epoll, EPOLL_CTL_ADD, quiet_pipe[0], &event))
     return 1;
   pthread_t thread;
   for (int i = 0; i < 2; i++)

@@ -111,6 +111,8 @@ pub struct MappingFlagsV1 {
     pub grows_down: bool,
     /// `lo`: mlock.
     pub locked: bool,
+    /// `lf`: locked as pages are touched (MLOCK_ONFAULT).
+    pub locked_on_fault: bool,
     /// `nr`: MAP_NORESERVE.
     pub no_reserve: bool,
     /// `dc`: MADV_DONTFORK.

@@ -12,7 +12,7 @@ use dsu_formats::model::latest::*;
 use super::descriptors::descriptors;
 
 /// Identity of `tests/golden/v1-parent.dsu`.
-pub const PARENT_IDENTITY: u32 = 0x4640_82cd;
+pub const PARENT_IDENTITY: u32 = 0xb205_7e32;
 
 /// Where the heap of the first process lies.
 pub const HEAP: u64 = 0x5555_5560_0000;
@@ -153,6 +153,7 @@ fn first_space() -> AddressSpace {
     let every_flag = MappingFlags {
         grows_down: true,
         locked: true,
+        locked_on_fault: true,
         no_reserve: true,
         dont_fork: true,
         dont_dump: true,

@@ -340,6 +340,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_register_held_before_a_jump_is_not_what_it_holds_behind_it() {
+        // The compiler puts the rare branch behind the function's end, where %rdx is another value again.
+        let source = "
+            long table[32];
+            __asm__(\".text\\n.type put,@function\\nput: test %edi,%edi\\n je 2f\\n1: lea table(%rip),%rdx\\n mov %rax,(%rdx,%rdi,8)\\n jmp 3f\\n\"
+                    \"2: shr $3,%rdx\\n jmp 1b\\n3: ret\\n.size put,.-put\");
+            int put(int c, long b, long d);
+            int main(int c, char **v) { (void)v; return put(c, 1, 2) + (int)table[c]; }";
+        assert_eq!(found(source, &["-g", "-O1"]), [""; 0]);
+    }
+
+    #[test]
     fn pointers_that_are_only_followed_are_not() {
         let source = "
             #include <string.h>

@@ -1,5 +1,6 @@
 //! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
 
+pub mod early;
 mod finish;
 mod ground;
 
@@ -20,7 +21,7 @@ use super::moves::Moves;
 use super::owners::Owners;
 use super::pointers::{Fates, Pointers};
 use super::request::Request;
-use super::rewrite::{Patch, Report, Rewrite};
+use super::rewrite::{Patch, Report, Rewrite, SharedWord};
 use super::safe_point::{self, Stacks};
 use super::scan::{
     self,
@@ -69,6 +70,7 @@ struct Planner<'a> {
     stacks: Stacks,
     image: DataImage,
     patches: Vec<Patch>,
+    shared: Vec<SharedWord>,
     snapshot: dsu_formats::model::latest::Snapshot,
     kept: Vec<RunRange>,
     literals: Vec<OldLiteral>,
@@ -89,6 +91,7 @@ impl<'a> Planner<'a> {
             stacks: Stacks::default(),
             image: DataImage::default(),
             patches: Vec::new(),
+            shared: Vec::new(),
             snapshot: request.snapshot.clone(),
             kept: Vec::new(),
         }
@@ -235,9 +238,13 @@ impl<'a> Planner<'a> {
         let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
         let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
         let shared = scan::scan_shared(&mappings::shared_memory(&ground.space.mappings), &filter, &mut words);
+        let unnamed = scan::scan(request.memory.shared_pages(), &filter, &sites, &mut words)?;
+        for Patch { address, word } in unnamed.patches {
+            self.shared.push(SharedWord { address, old: read_word(request.memory, address)?, new: word });
+        }
         kernel_words::rewrite(&mut self.snapshot, &mut words);
         self.patches.extend(scanned.patches);
-        self.report.words_scanned = scanned.words + shared;
+        self.report.words_scanned = scanned.words + unnamed.words + shared;
         self.report.words_rewritten = words.rewritten;
         self.report.words_mangled = words.mangled;
         self.blockers.append(&mut words.blockers);

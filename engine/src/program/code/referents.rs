@@ -52,6 +52,9 @@ enum Ends {
     Unpaired,
 }
 
+/// Symbols of the module's own tables (psABI; GNU ld's `__ehdr_start`).
+const LINKER_SYMBOLS: [&str; 3] = ["_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__ehdr_start"];
+
 /// Whether a function refers to a place in `object`.
 fn uses(image: &CodeImage<'_>, function: FunctionId, object: &Object) -> bool {
     let parts = image.code(function).into_iter().flat_map(|code| &code.parts);
@@ -201,6 +204,13 @@ impl Comparer<'_> {
         }
     }
 
+    /// Places that the linker itself names: tables of the module, which say the same of both builds.
+    fn same_linker_symbol(&self, old: u64, new: u64) -> bool {
+        let has = |objects: &Objects, at: u64, name: &str| objects.labels(at).any(|label| label == name);
+        let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
+        LINKER_SYMBOLS.iter().any(|name| has(from, old, name) && has(to, new, name))
+    }
+
     fn same_label(&self, old: u64, new: u64) -> bool {
         let (from, to) = (&self.old.layout.objects, &self.new.layout.objects);
         let names = |objects: &Objects, at: u64| -> Vec<String> {
@@ -213,6 +223,9 @@ impl Comparer<'_> {
 
     /// Data without a name: the end of an object, a constant, a string literal, a jump table.
     fn same_unnamed(&self, old: u64, new: u64, usage: Use, within: Option<&Within>, depth: u32) -> Verdict {
+        if self.same_linker_symbol(old, new) {
+            return Verdict::Same;
+        }
         let ends = if usage == Use::Value { self.ends(old, new, within) } else { Ends::None };
         let constant = |layout: &Layout<'_>, at: u64| {
             let reach = layout.next_edge(at).saturating_sub(at);

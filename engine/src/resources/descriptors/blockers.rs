@@ -35,10 +35,10 @@ pub fn blockers_of_exec(found: &Descriptors) -> Vec<Obstacle> {
 }
 
 /// Descriptors that cannot be made anew in a fresh process, and what the user should know of those that can. `root` is the
-/// saved process's root directory.
-pub fn blockers_of_restore(found: &Descriptors, root: &[u8]) -> (Vec<Obstacle>, Vec<Caution>) {
+/// saved process's root directory; `lives` says that the process still has them, so that what waits in its FIFOs is its own.
+pub fn blockers_of_restore(found: &Descriptors, root: &[u8], lives: bool) -> (Vec<Obstacle>, Vec<Caution>) {
     let mut cautions = Vec::new();
-    let obstacles = collect(found, |_, description| match obstacle(description, found, root) {
+    let obstacles = collect(found, |_, description| match obstacle(description, found, root, lives) {
         Ok(caution) => {
             cautions.extend(caution);
             None
@@ -63,7 +63,7 @@ fn collect(found: &Descriptors, mut reason_of: impl FnMut(DescriptionId, &Descri
     obstacles
 }
 
-fn obstacle(description: &Description, found: &Descriptors, root: &[u8]) -> Result<Option<Caution>, String> {
+fn obstacle(description: &Description, found: &Descriptors, root: &[u8], lives: bool) -> Result<Option<Caution>, String> {
     if description.locks.iter().any(|lock| lock.class == "LEASE") {
         return Err("a lease is held on it".to_owned());
     }
@@ -73,7 +73,7 @@ fn obstacle(description: &Description, found: &Descriptors, root: &[u8]) -> Resu
         // O_PATH names the file, whatever has become of its bytes.
         Kind::Path(file) => files::inspect(file, description.flags, root, None).map(|_| None),
         Kind::PlainDevice { file, device } => files::inspect(file, description.flags, root, Some(*device)),
-        Kind::Fifo { file, contents, .. } => fifo_obstacle(file, contents, root),
+        Kind::Fifo { file, contents, .. } => fifo_obstacle(file, contents, root, lives),
         Kind::Pipe { internal: false, .. } => Err("the other end of the pipe is outside the image".to_owned()),
         Kind::Pipe { contents, .. } if description.flags & libc::O_DIRECT as u32 != 0 && !contents.is_empty() => {
             Err("messages wait in a pipe of packets (O_DIRECT), whose borders are not known".to_owned())
@@ -99,9 +99,9 @@ fn obstacle(description: &Description, found: &Descriptors, root: &[u8]) -> Resu
 }
 
 /// A FIFO that others have filled meanwhile has no room for what was in it in its order.
-fn fifo_obstacle(file: &FileIdentity, contents: &[u8], root: &[u8]) -> Result<Option<Caution>, String> {
+fn fifo_obstacle(file: &FileIdentity, contents: &[u8], root: &[u8], lives: bool) -> Result<Option<Caution>, String> {
     files::inspect(file, 0, root, None)?;
-    if contents.is_empty() {
+    if contents.is_empty() || lives {
         return Ok(None);
     }
     use std::os::fd::AsFd;

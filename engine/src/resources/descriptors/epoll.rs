@@ -80,22 +80,18 @@ pub(super) fn add_watches(injector: &mut dyn Injector, number: i32, watches: &[E
     Ok(())
 }
 
-/// Gives watches their words in a process that kept its epolls over an exec: `after` is `before` with other data. Without
-/// `before`, which a dead engine took along, every watch that can be reached is set.
+/// Gives watches their words in a process that kept its epolls over an exec, where the kernel holds others: those of another
+/// version of the program, on the way to it or back.
 ///
 /// A watch that reported once and waits to be armed again (EPOLLONESHOT) stays disarmed; one by edge may report once more.
-pub fn rewrite_words(
-    injector: &mut dyn Injector,
-    before: Option<&Descriptors>,
-    after: &Descriptors,
-) -> Result<(), ResourceError> {
-    let watches = before.map_or_else(|| reachable(after), |before| changed(before, after));
+pub fn rewrite_words(injector: &mut dyn Injector, wanted: &Descriptors) -> Result<(), ResourceError> {
+    let watches = changed(&present(injector.memory().pid(), wanted)?, wanted);
     for (index, number, watch) in watches {
         let mut event = Vec::with_capacity(12);
         event.extend(watch.events.to_le_bytes());
         event.extend(watch.data.to_le_bytes());
         let address = put(injector, 0, &event)?;
-        let epoll = number_of(after, index).unwrap_or(u64::MAX);
+        let epoll = number_of(wanted, index).unwrap_or(u64::MAX);
         // The kernel changes no exclusive watch: it is taken out and put in anew.
         let steps: &[i32] = if watch.events & libc::EPOLLEXCLUSIVE as u32 != 0 {
             &[libc::EPOLL_CTL_DEL, libc::EPOLL_CTL_ADD]
@@ -112,27 +108,27 @@ pub fn rewrite_words(
 
 /// Watches whose word changes and that no call can reach, since their number leads elsewhere now.
 pub fn blockers_of_rewrite(before: &Descriptors, after: &Descriptors) -> Vec<Obstacle> {
-    let unreachable = changed(before, after).into_iter().filter_map(|(index, number, watch)| {
-        (!reaches(after, &watch)).then(|| Obstacle::Descriptor {
-            number: number_of(after, index).map_or(-1, |number| number as i32),
-            target: "epoll".to_owned(),
-            reason: format!(
-                "its word for what was added as descriptor {number} ({:#x}) must be rewritten, and that number leads elsewhere now",
-                watch.data
-            ),
-        })
+    let unreachable = changed(before, after).into_iter().filter(|(_, _, watch)| !reaches(after, watch));
+    let obstacles = unreachable.map(|(index, number, watch)| Obstacle::Descriptor {
+        number: number_of(after, index).map_or(-1, |number| number as i32),
+        target: "epoll".to_owned(),
+        reason: format!(
+            "its word for what was added as descriptor {number} ({:#x}) must be rewritten, and that number leads elsewhere now",
+            watch.data
+        ),
     });
-    unreachable.collect()
+    obstacles.collect()
 }
 
-/// Every watch whose number still leads to what it watches.
-fn reachable(descriptors: &Descriptors) -> Vec<(usize, i32, EpollWatch)> {
-    let mut found = Vec::new();
-    for (index, description) in descriptors.descriptions.iter().enumerate() {
-        let Kind::Epoll { watches } = &description.kind else { continue };
-        found.extend(watches.iter().filter(|watch| reaches(descriptors, watch)).map(|watch| (index, watch.descriptor, *watch)));
+/// `wanted` with the watches that the kernel has now; what none of the process's numbers leads to stays.
+fn present(pid: i32, wanted: &Descriptors) -> Result<Descriptors, ResourceError> {
+    let mut now = wanted.clone();
+    for (index, description) in now.descriptions.iter_mut().enumerate() {
+        let (Kind::Epoll { watches }, Some(number)) = (&mut description.kind, number_of(wanted, index)) else { continue };
+        *watches = FdInfo::read(pid, number as i32)?.watches;
+        watches.sort_by_key(|watch| watch.descriptor);
     }
-    found
+    Ok(now)
 }
 
 fn reaches(descriptors: &Descriptors, watch: &EpollWatch) -> bool {

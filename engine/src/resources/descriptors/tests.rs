@@ -214,7 +214,7 @@ fn moved(mut target: Target) -> (Descriptors, Target, tempfile::TempDir) {
     target.line();
     let found = captured(&target, &inherited(&target));
     let directory = target.end();
-    let (obstacles, cautions) = blockers_of_restore(&found, b"/");
+    let (obstacles, cautions) = blockers_of_restore(&found, b"/", false);
     assert_eq!((obstacles, cautions), (vec![], vec![]));
     let vessel = Target::idle();
     let placed = bring_in(&mut vessel.borrow(), &found, b"/").unwrap();
@@ -267,7 +267,7 @@ fn a_restored_listener_takes_connections_under_its_old_address() {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     // While it is there, nobody else gets its place.
-    let (obstacles, _) = blockers_of_restore(&found, b"/");
+    let (obstacles, _) = blockers_of_restore(&found, b"/", false);
     assert!(obstacles.iter().any(|obstacle| obstacle.to_string().contains("somebody else answers")), "{obstacles:?}");
     drop(vessel);
 }
@@ -315,7 +315,7 @@ fn what_cannot_be_made_anew_is_named_with_its_number_and_peer() {
     let port = target.line();
     target.line();
     let found = captured(&target, &[]);
-    let (obstacles, _) = blockers_of_restore(&found, b"/");
+    let (obstacles, _) = blockers_of_restore(&found, b"/", false);
     let reason_at = |wanted: i32| {
         let reason = obstacles.iter().find_map(|obstacle| match obstacle {
             Obstacle::Descriptor { number, reason, .. } if description_at(&found, *number) == description_at(&found, wanted) => {
@@ -364,7 +364,7 @@ fn words_of_watches_are_rewritten_in_place() {
     let Kind::Epoll { watches } = &mut after.descriptions[index].kind else { panic!("no epoll") };
     watches.iter_mut().find(|watch| watch.descriptor == 16).unwrap().data = 0x1234;
     assert_eq!(blockers_of_rewrite(&before, &after), []);
-    rewrite_words(&mut target.borrow(), Some(&before), &after).unwrap();
+    rewrite_words(&mut target.borrow(), &after).unwrap();
     assert_eq!(kind_at(&captured(&target, &inherited(&target)), 22), &after.descriptions[index].kind);
     let mut closed = after.clone();
     closed.tables[0].descriptors.retain(|descriptor| descriptor.number != 16);

@@ -15,6 +15,7 @@ const PR_SET_VMA_ANON_NAME: u64 = 0;
 const PR_SET_MM: u64 = 35;
 const PR_SET_MM_MAP: u64 = 14;
 const MADV_GUARD_INSTALL: u64 = 102;
+const MLOCK_ONFAULT: u64 = 1;
 
 /// Gives mappings that have just been made their advice, names and locks; locks last, since they fault pages in.
 ///
@@ -32,7 +33,8 @@ pub fn give_back_flags(injector: &mut dyn Injector, mappings: &[Mapping]) -> Res
         }
     }
     for mapping in mappings.iter().filter(|mapping| mapping.flags.locked) {
-        injector.leader_call("mlock", libc::SYS_mlock, &[mapping.range.start.0, mapping.range.len()])?;
+        let how = if mapping.flags.locked_on_fault { MLOCK_ONFAULT } else { 0 };
+        injector.leader_call("mlock2", libc::SYS_mlock2, &[mapping.range.start.0, mapping.range.len(), how])?;
     }
     Ok(())
 }

@@ -179,6 +179,7 @@ fn parse_flags(codes: &str, entry: &mut Entry) {
             "rd" | "wr" | "ex" | "sh" | "mr" | "mw" | "me" | "ms" | "ac" | "sd" | "mm" | "de" | "ar" | "nl" | "mp" => {}
             "gd" => flags.grows_down = true,
             "lo" => flags.locked = true,
+            "lf" => flags.locked_on_fault = true,
             "nr" => flags.no_reserve = true,
             "dc" => flags.dont_fork = true,
             "dd" => flags.dont_dump = true,
@@ -331,7 +332,6 @@ fn unsupported_reason(flag: &str) -> String {
     match flag {
         "sl" => "it is sealed (mseal), which is not carried".to_owned(),
         "dp" => "it is droppable (MAP_DROPPABLE), which is not carried".to_owned(),
-        "lf" => "it is locked on fault (MLOCK_ONFAULT), which is not carried".to_owned(),
         "sf" => "it is mapped synchronously to persistent memory (MAP_SYNC), which is not carried".to_owned(),
         label if label.starts_with('[') => format!("the kernel made it ({label}), and it is not known"),
         other => format!("the kernel reports the flag `{other}`, which is not known"),

@@ -16,5 +16,5 @@ pub use layout::{capture_layout, is_layout_link_settable};
 pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_mapped, read_mapping_lines};
 pub use own_pages::{OwnPages, Scanner, scan_own_pages};
 pub use reopen::reopen_mapped;
-pub use room::{Room, check_room, measure_room};
+pub use room::{Needs, Room, check_room, measure_room};
 pub use shared::{make_shared, scan_shared, shared_length};

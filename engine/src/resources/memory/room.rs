@@ -12,10 +12,25 @@ use crate::tracee::error::TraceeError;
 pub struct Room {
     /// Limits on address ranges: name and bytes left.
     pub virtual_bytes: Vec<(String, u64)>,
-    /// Limits on private writable memory, touched or not: name and bytes left.
+    /// Limits on private writable memory of one address space, touched or not: name and bytes left.
+    pub data_bytes: Vec<(String, u64)>,
+    /// Limits on private writable memory of the whole machine, touched or not: name and bytes left.
     pub committed_bytes: Vec<(String, u64)>,
     /// Limits on memory in use: name and bytes left.
     pub resident_bytes: Vec<(String, u64)>,
+}
+
+/// What something would take, in bytes: each figure beyond what the process has now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Address ranges.
+    pub virtual_bytes: u64,
+    /// Private writable memory in one address space.
+    pub data_bytes: u64,
+    /// Private writable memory in all address spaces together.
+    pub committed_bytes: u64,
+    /// Memory in use.
+    pub resident_bytes: u64,
 }
 
 /// Reads what `pid` may still take. Memory that is only cache counts as free.
@@ -25,7 +40,7 @@ pub fn measure_room(pid: i32) -> Result<Room, ResourceError> {
     let usage = Usage::read(pid)?;
     for (resource, name, used, list) in [
         (libc::RLIMIT_AS, "RLIMIT_AS", usage.virtual_bytes, &mut room.virtual_bytes),
-        (libc::RLIMIT_DATA, "RLIMIT_DATA", usage.data_bytes, &mut room.committed_bytes),
+        (libc::RLIMIT_DATA, "RLIMIT_DATA", usage.data_bytes, &mut room.data_bytes),
     ] {
         if let Some(limit) = limits.get(resource as usize).filter(|limit| limit.soft != u64::MAX) {
             list.push((name.to_owned(), limit.soft.saturating_sub(used)));
@@ -36,10 +51,14 @@ pub fn measure_room(pid: i32) -> Result<Room, ResourceError> {
     Ok(room)
 }
 
-/// The limits of `room` that `virtual_bytes` of new mappings, `committed` of them private and writable, and `resident` bytes of
-/// new pages would exceed.
-pub fn check_room(room: &Room, virtual_bytes: u64, committed: u64, resident: u64) -> Vec<Obstacle> {
-    let needs = [(&room.virtual_bytes, virtual_bytes), (&room.committed_bytes, committed), (&room.resident_bytes, resident)];
+/// The limits of `room` that `needs` would exceed.
+pub fn check_room(room: &Room, needs: Needs) -> Vec<Obstacle> {
+    let needs = [
+        (&room.virtual_bytes, needs.virtual_bytes),
+        (&room.data_bytes, needs.data_bytes),
+        (&room.committed_bytes, needs.committed_bytes),
+        (&room.resident_bytes, needs.resident_bytes),
+    ];
     let exceeded = needs.into_iter().flat_map(|(limits, needed)| {
         let short = limits.iter().filter(move |(_, available)| *available < needed);
         short.map(move |(limit, available)| Obstacle::Room { limit: limit.clone(), available: *available, needed })
@@ -143,14 +162,14 @@ mod tests {
         let room = measure_room(target.pid()).unwrap();
         let (_, left) = room.virtual_bytes.iter().find(|(name, _)| name == "RLIMIT_AS").unwrap();
         assert!(*left < 64 << 20 && *left > 32 << 20, "{left}");
-        let obstacles = check_room(&room, 64 << 20, 0, 0);
+        let obstacles = check_room(&room, Needs { virtual_bytes: 64 << 20, ..Needs::default() });
         assert!(matches!(&obstacles[..], [Obstacle::Room { limit, needed, .. }] if limit == "RLIMIT_AS" && *needed == 64 << 20));
-        assert_eq!(check_room(&room, 1 << 20, 0, 0), []);
+        assert_eq!(check_room(&room, Needs { virtual_bytes: 1 << 20, ..Needs::default() }), []);
     }
 
     #[test]
     fn more_than_the_machine_has_is_refused() {
         let room = measure_room(std::process::id() as i32).unwrap();
-        assert!(!check_room(&room, 0, 0, 1 << 60).is_empty());
+        assert!(!check_room(&room, Needs { resident_bytes: 1 << 60, ..Needs::default() }).is_empty());
     }
 }
