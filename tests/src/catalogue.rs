@@ -208,7 +208,7 @@ macro_rules! for_each_program {
             epoll_data: ("epoll_data.c");
 
             // Pipes and sockets.
-            pipe_contents: ("pipe_contents.c");
+            pipe_contents: ("pipe_contents.c") .hot_only(&["pipe of packets"]);
             pipe_peer: ("pipe_peer.c") .hot_only(&["pipe"]);
             socketpair_queue: ("socketpair_queue.c");
             tcp_established: ("tcp_established.c") .hot_only(&["connected to 127.0.0.1"]);
