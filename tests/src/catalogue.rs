@@ -257,7 +257,7 @@ macro_rules! for_each_program {
             umask_cwd: ("umask_cwd.c");
             session_group: ("session_group.c") .cold_or_refused();
             session_leader: ("session_leader.c");
-            prctl_attributes: ("prctl_attributes.c") .cold_or_refused();
+            prctl_attributes: ("prctl_attributes.c") .hot_only(&["PR_SET_PDEATHSIG"]);
             not_dumpable: ("not_dumpable.c") .root();
             personality: ("personality.c");
             seccomp_strict: ("seccomp_strict.c") .root().cold_or_refused();

@@ -46,7 +46,18 @@ fn of_the_process(snapshot: &Snapshot) -> Vec<Obstacle> {
         value: pid.to_string(),
         reason: "it is no part of the image, and a fresh process has no children".to_owned(),
     });
-    timers.chain(filters).chain(segments).chain(children).collect()
+    timers.chain(filters).chain(segments).chain(children).chain(parent_death_signals(snapshot)).collect()
+}
+
+/// The signal waits for the end of a parent that a fresh process does not have; set again, it would come when `dsu` exits.
+fn parent_death_signals(snapshot: &Snapshot) -> impl Iterator<Item = Obstacle> {
+    snapshot.threads.iter().filter(|thread| thread.parent_death_signal != 0).map(|thread| Obstacle::Thread {
+        tid: thread.tid,
+        reason: format!(
+            "it asked for signal {} at the death of its parent (PR_SET_PDEATHSIG), and a fresh process has another parent",
+            thread.parent_death_signal
+        ),
+    })
 }
 
 /// A process and its threads keep their IDs; another task must not have one of them.
