@@ -229,7 +229,7 @@ macro_rules! for_each_program {
             shared_file: ("shared_file.c");
             sysv_shm: ("sysv_shm.c") .cold_or_refused();
             memory_locked: ("memory_locked.c");
-            madvise_flags: ("madvise_flags.c");
+            madvise_flags: ("madvise_flags.c") .hot_only(&["MADV_DONTDUMP"]);
             guard_pages: ("guard_pages.c");
             stack_grows: ("stack_grows.c");
             heap_growth: ("heap_growth.c");
