@@ -208,7 +208,7 @@ macro_rules! for_each_program {
             epoll_data: ("epoll_data.c");
 
             // Pipes and sockets.
-            pipe_contents: ("pipe_contents.c");
+            pipe_contents: ("pipe_contents.c") .hot_only(&["pipe of packets"]);
             pipe_peer: ("pipe_peer.c") .hot_only(&["pipe"]);
             socketpair_queue: ("socketpair_queue.c");
             tcp_established: ("tcp_established.c") .hot_only(&["connected to 127.0.0.1"]);
@@ -229,7 +229,7 @@ macro_rules! for_each_program {
             shared_file: ("shared_file.c");
             sysv_shm: ("sysv_shm.c") .cold_or_refused();
             memory_locked: ("memory_locked.c");
-            madvise_flags: ("madvise_flags.c");
+            madvise_flags: ("madvise_flags.c") .hot_only(&["MADV_DONTDUMP"]);
             guard_pages: ("guard_pages.c");
             stack_grows: ("stack_grows.c");
             heap_growth: ("heap_growth.c");
@@ -257,7 +257,7 @@ macro_rules! for_each_program {
             umask_cwd: ("umask_cwd.c");
             session_group: ("session_group.c") .cold_or_refused();
             session_leader: ("session_leader.c");
-            prctl_attributes: ("prctl_attributes.c") .cold_or_refused();
+            prctl_attributes: ("prctl_attributes.c") .hot_only(&["PR_SET_PDEATHSIG"]);
             not_dumpable: ("not_dumpable.c") .root();
             personality: ("personality.c");
             seccomp_strict: ("seccomp_strict.c") .root().cold_or_refused();

@@ -217,14 +217,21 @@ fn arm(injector: &mut dyn Injector, timer: &PosixTimer, since_capture: Duration)
     Ok(())
 }
 
+/// What to set an interval timer to so that it goes on. A periodic ITIMER_REAL that has expired stands still with nothing left
+/// until its SIGALRM is taken (kernel/signal.c, `dequeue_signal`), and setting it to zero would end it: its next period runs.
+fn value_to_set(which: usize, timer: &IntervalTimer) -> u64 {
+    if which == libc::ITIMER_REAL as usize && timer.value_us == 0 { timer.interval_us } else { timer.value_us }
+}
+
 /// Sets the interval timers of a fresh process; an exec keeps them.
 pub fn restore_interval(injector: &mut dyn Injector, timers: &ProcessTimers) -> Result<(), ResourceError> {
     for (which, timer) in timers.interval.iter().enumerate().filter(|(_, timer)| **timer != IntervalTimer::default()) {
+        let value_us = value_to_set(which, timer);
         let words = [
             timer.interval_us / MICROSECONDS,
             timer.interval_us % MICROSECONDS,
-            timer.value_us / MICROSECONDS,
-            timer.value_us % MICROSECONDS,
+            value_us / MICROSECONDS,
+            value_us % MICROSECONDS,
         ];
         let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
         let address = put(injector, 0, &bytes)?;
@@ -307,6 +314,35 @@ mod tests {
         let found = capture(&mut injector).unwrap();
         assert!(found.posix[1].value_ns <= 3000 * NANOSECONDS && found.posix[1].value_ns > 2900 * NANOSECONDS);
         assert!(found.interval[0].value_us > 0);
+    }
+
+    #[test]
+    fn a_periodic_timer_whose_signal_waits_goes_on() {
+        let mut target = Target::start(
+            r#"
+            #include <signal.h>
+            #include <sys/time.h>
+            int main(void) {
+                struct itimerval often = { { 3000, 0 }, { 0, 500 } };
+                sigset_t set, pending;
+                sigemptyset(&set);
+                sigaddset(&set, SIGALRM);
+                CHECK(sigprocmask(SIG_BLOCK, &set, 0));
+                CHECK(setitimer(ITIMER_REAL, &often, 0));
+                do CHECK(sigpending(&pending)); while (!sigismember(&pending, SIGALRM));
+                say("ready");
+                wait_for_end();
+            }"#,
+        );
+        target.line();
+        let timers = capture(&mut target.borrow()).unwrap();
+        let period = 3000 * MICROSECONDS;
+        assert_eq!(timers.interval[0], IntervalTimer { interval_us: period, value_us: 0 });
+        let other = Target::idle();
+        restore_interval(&mut other.borrow(), &timers).unwrap();
+        let found = capture(&mut other.borrow()).unwrap();
+        assert_eq!(found.interval[0].interval_us, period);
+        assert!(found.interval[0].value_us > 0 && found.interval[0].value_us <= period);
     }
 
     #[test]

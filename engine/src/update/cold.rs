@@ -1,6 +1,6 @@
 //! What a process made anew from an image cannot have.
 
-use dsu_formats::model::latest::{Backing, Snapshot};
+use dsu_formats::model::latest::{Backing, Sharing, Snapshot};
 
 use crate::resources::timers::Path;
 use crate::resources::{self, Obstacle};
@@ -46,7 +46,45 @@ fn of_the_process(snapshot: &Snapshot) -> Vec<Obstacle> {
         value: pid.to_string(),
         reason: "it is no part of the image, and a fresh process has no children".to_owned(),
     });
-    timers.chain(filters).chain(segments).chain(children).collect()
+    timers
+        .chain(filters)
+        .chain(segments)
+        .chain(children)
+        .chain(parent_death_signals(snapshot))
+        .chain(unsaved_memory(snapshot))
+        .collect()
+}
+
+/// The signal waits for the end of a parent that a fresh process does not have; set again, it would come when `dsu` exits.
+fn parent_death_signals(snapshot: &Snapshot) -> impl Iterator<Item = Obstacle> {
+    snapshot.threads.iter().filter(|thread| thread.parent_death_signal != 0).map(|thread| Obstacle::Thread {
+        tid: thread.tid,
+        reason: format!(
+            "it asked for signal {} at the death of its parent (PR_SET_PDEATHSIG), and a fresh process has another parent",
+            thread.parent_death_signal
+        ),
+    })
+}
+
+/// Memory that images leave out by the program's wish would come back as zeros. The kernel makes its own mappings anew, and
+/// a file keeps what was stored in it through a shared mapping.
+fn unsaved_memory(snapshot: &Snapshot) -> impl Iterator<Item = Obstacle> {
+    let mappings = snapshot.address_spaces.iter().flat_map(|space| &space.mappings);
+    let only_here = mappings.filter(|mapping| match &mapping.backing {
+        Backing::Vdso | Backing::Vvar { .. } | Backing::Vsyscall => false,
+        Backing::File { deleted: false, .. } => mapping.sharing == Sharing::Private || mapping.flags.secret,
+        _ => true,
+    });
+    only_here.filter_map(|mapping| {
+        let reason = if mapping.flags.secret {
+            "it is secret memory (memfd_secret), and images leave its content out"
+        } else if mapping.flags.dont_dump {
+            "it is kept out of dumps (MADV_DONTDUMP), and images leave its content out"
+        } else {
+            return None;
+        };
+        Some(Obstacle::Mapping { range: mapping.range, what: "memory outside the image".to_owned(), reason: reason.to_owned() })
+    })
 }
 
 /// A process and its threads keep their IDs; another task must not have one of them.

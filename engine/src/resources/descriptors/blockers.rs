@@ -75,7 +75,7 @@ fn obstacle(description: &Description, found: &Descriptors, root: &[u8], lives: 
         Kind::PlainDevice { file, device } => files::inspect(file, description.flags, root, Some(*device)),
         Kind::Fifo { file, contents, .. } => fifo_obstacle(file, contents, root, lives),
         Kind::Pipe { internal: false, .. } => Err("the other end of the pipe is outside the image".to_owned()),
-        Kind::Pipe { contents, .. } if description.flags & libc::O_DIRECT as u32 != 0 && !contents.is_empty() => {
+        Kind::Pipe { inode, contents, .. } if !contents.is_empty() && writes_packets(*inode, found) => {
             Err("messages wait in a pipe of packets (O_DIRECT), whose borders are not known".to_owned())
         }
         Kind::Pipe { .. } | Kind::EventFd { .. } | Kind::SignalFd { .. } | Kind::MemFd { .. } => Ok(None),
@@ -96,6 +96,12 @@ fn obstacle(description: &Description, found: &Descriptors, root: &[u8], lives: 
         Kind::BoundToMemory { name } => Err(format!("{name} is bound to the address space")),
         Kind::Unknown { name } => Err(format!("its kind ({name}) is not known")),
     }
+}
+
+/// Whether an end of pipe `inode` has O_DIRECT: `pipe2(2)` gives it to the writing end only, the bytes are with either end.
+fn writes_packets(inode: u64, found: &Descriptors) -> bool {
+    let mut ends = found.descriptions.iter().filter(|end| end.flags & libc::O_DIRECT as u32 != 0);
+    ends.any(|end| matches!(end.kind, Kind::Pipe { inode: other, .. } if other == inode))
 }
 
 /// A FIFO that others have filled meanwhile has no room for what was in it in its order.

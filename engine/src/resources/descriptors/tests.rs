@@ -308,6 +308,11 @@ fn what_cannot_be_made_anew_is_named_with_its_number_and_peer() {
             CHECK(close(ends[0]));
             CHECK(dup2(open("/proc/self/maps", O_RDONLY), 26));
             CHECK(dup2(syscall(SYS_pidfd_open, getppid(), 0), 27));
+            int packets[2];
+            CHECK(pipe2(packets, O_DIRECT));
+            CHECK(dup2(packets[0], 28));
+            CHECK(close(packets[0]));
+            CHECK(write(packets[1], "packet", 6) - 6);
             say("ready");
             wait_for_end();
         }"#,
@@ -327,6 +332,7 @@ fn what_cannot_be_made_anew_is_named_with_its_number_and_peer() {
     };
     assert!(reason_at(20).contains(&format!("connected to 127.0.0.1:{port}")), "{}", reason_at(20));
     assert!(reason_at(21).contains("inotify"));
+    assert!(reason_at(28).contains("pipe of packets"));
     assert!(reason_at(22).contains("terminal"));
     assert!(reason_at(23).contains("deleted"));
     assert!(reason_at(24).contains("has another number now"), "{}", reason_at(24));
