@@ -20,7 +20,7 @@ use crate::plan::pointers::{Pointers, Site};
 use crate::plan::request::Request;
 use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
 use crate::plan::tls::{self, Blocks, LoaderData};
-use crate::plan::tls_growth::{LibraryBlock, library_blocks};
+use crate::plan::tls_growth::{LibraryBlock, library_blocks, record_size};
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
@@ -238,7 +238,7 @@ fn thread_local_blocks(
     let base = request.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
     let vector = read_word(memory, RunAddress(base.wrapping_add(8)))?;
     let words = loader::words(&loader::data_ranges(space, loaded), memory)?;
-    let data = LoaderData { libraries, words: &words, vector };
+    let data = LoaderData { libraries, words: &words, vector, record: record_size(loaded) };
     Ok(tls::blocks(request.old, request.new, record.tls(), &data)?)
 }
 
