@@ -269,14 +269,12 @@ fn slots<'a>(request: &Request<'a>, scope: &[LoadedLibrary<'a>], bias: u64) -> V
 /// The old program's data as the loader left it. What it took from selectors and libraries' objects is as it is now.
 fn initial_data(old: &Build, linked: &Linked, captured: &DataImage) -> Result<DataImage, Box<Blocker>> {
     let mut initial = initial_image(old)?;
+    // Before what linking found out: an address that waits for a selector is as it is now.
+    for relocation in old.elf.relocations.iter().filter(|entry| matches!(entry.kind, abi::R_IRELATIVE | abi::R_64)) {
+        captured.word(relocation.address).map(|word| initial.set_word(relocation.address, word));
+    }
     for (place, word) in &linked.words {
         initial.set_word(place.0, *word);
-    }
-    for relocation in &old.elf.relocations {
-        let known = linked.words.iter().any(|(place, _)| place.0 == relocation.address);
-        if relocation.kind == abi::R_IRELATIVE || (!known && relocation.kind == abi::R_64) {
-            captured.word(relocation.address).map(|word| initial.set_word(relocation.address, word));
-        }
     }
     Ok(initial)
 }
