@@ -11,6 +11,7 @@ use dsu_engine::update::capture::{self, Captured, Facts, Purpose};
 use dsu_engine::update::journal::Journal;
 use dsu_engine::update::timeline::Timeline;
 use dsu_engine::update::transaction::Transaction;
+use dsu_engine::vessel::files::MappedFiles;
 use dsu_formats::model::latest::{Host, ProgramId};
 
 fn facts() -> Facts {
@@ -61,7 +62,7 @@ fn go_through(pid: i32, directory: &std::path::Path) -> f64 {
         stopped_at: Instant::now(),
         start_time: 0,
     };
-    drop(transaction.run(borrowed, &mut timeline).unwrap());
+    drop(transaction.run(borrowed, MappedFiles::default(), &mut timeline).unwrap());
     eprintln!("{:?}", timeline.steps());
     timeline.pause_ms()
 }

@@ -83,6 +83,7 @@ fn a_program_goes_through_the_vessel_onto_its_own_build() {
     let directory = tempfile::tempdir().unwrap();
     let (one, _) = versions("shifty", directory.path(), &[]);
     let mut program = Program::start(&one);
+    assert_eq!(program.ask("check"), "wrong 0");
     let request = UpdateRequest {
         pid: program.pid(),
         program: one,

@@ -20,21 +20,30 @@ SEPARATE static void check_added(void) {
 #endif
 }
 
-static void *worker(void *argument) {
-    long index = (long)argument;
-    char byte;
+/* The functions that know where the variables are: they are not on a stack during the wait, so they may change with them. */
+SEPARATE static void fill(long index) {
     initialised += (int)index;
     zeroed = 1000 * index;
     text[0] = (char)('A' + index);
     own = &zeroed;
-    tids[index] = gettid();
-    expect("worker's read", 1, read(gates[index][0], &byte, 1));
+}
+
+SEPARATE static void check(long index) {
     expect("initialised", 7 + index, initialised);
     expect("zeroed", 1000 * index, zeroed);
     expect("first letter", 'A' + index, text[0]);
     expect_text("rest of the text", "hread", text + 1);
     expect_pointer("pointer to one's own", &zeroed, own);
     check_added();
+}
+
+static void *worker(void *argument) {
+    long index = (long)argument;
+    char byte;
+    fill(index);
+    tids[index] = gettid();
+    expect("worker's read", 1, read(gates[index][0], &byte, 1));
+    check(index);
     return NULL;
 }
 

@@ -1,4 +1,4 @@
-//! Static thread-local storage that grows: blocks of libraries that are in the way move into the surplus (FACTS 3.15).
+//! Static thread-local storage that grows: blocks of libraries that are in the way move into the surplus.
 
 use std::collections::HashSet;
 

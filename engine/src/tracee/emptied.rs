@@ -422,6 +422,16 @@ impl Emptied {
         }
     }
 
+    /// Makes one call in each of several threads side by side, and returns the results in order.
+    pub fn call_together(&mut self, name: &'static str, number: i64, calls: &[(i32, Vec<u64>)]) -> Result<Vec<u64>, TraceeError> {
+        let prepared = calls
+            .iter()
+            .map(|(tid, arguments)| Ok((*tid, self.call_registers(*tid, number, arguments)?)))
+            .collect::<Result<Vec<_>, TraceeError>>()?;
+        let results = call::run_together(name, &prepared)?;
+        calls.iter().zip(results).map(|((tid, _), result)| call::checked(*tid, name, result)).collect()
+    }
+
     fn call_registers(&self, tid: i32, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
         let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
         Ok(Registers {

@@ -29,7 +29,7 @@ pub fn checkpoint(request: &CheckpointRequest, observer: &mut dyn Observer) -> R
     let _lock = ProcessLock::acquire(request.pid)?;
     let running = Running::open(request.pid)?;
     let build_id = Library::from_file(&running.file, &running.path).ok().and_then(|program| program.elf.build_id);
-    let facts = prepare::facts(&target, &running, build_id)?;
+    let (facts, _) = prepare::facts(&target, &running, build_id)?;
     timeline.mark("prepare");
     observer.step("stop");
     timeline.pause();

@@ -20,6 +20,7 @@ use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::priority::Raised;
 use crate::tracee::target::Target;
+use crate::vessel::files::MappedFiles;
 
 /// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -52,7 +53,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         start_time: prepare::start_time(request.pid)?,
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
-    let mut old_memory = transaction.run(planned.borrowed, &mut subject.timeline)?;
+    let mut old_memory = transaction.run(planned.borrowed, std::mem::take(&mut subject.files), &mut subject.timeline)?;
     drop(raised);
     let untidy = old_memory.take_untidy().map(|source| Box::new(UpdateError::Untidy(Box::new(source))));
     let (image, later_failure) = match keep_image(request, &planned.captured, &old_memory, &shared) {
@@ -119,6 +120,8 @@ struct Subject {
     running: Running,
     builds: Builds,
     facts: capture::Facts,
+    /// Files below the mappings that the process had before the stop.
+    files: MappedFiles,
     planner: Planner,
     purpose: Purpose,
     timeline: Timeline,
@@ -149,10 +152,14 @@ impl Subject {
         search.directories.extend_from_slice(debug_directories);
         let builds = Builds::open(&running, program, &search)?;
         timeline.mark("read programs");
-        let facts = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
+        let (facts, mappings) = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
         let planner = Planner::new(pid, &running, &builds)?;
+        let mut files = MappedFiles::default();
+        if let Err(error) = files.open_missing(pid, &mappings) {
+            tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");
+        }
         timeline.mark("compare programs");
-        Ok(Self { running, builds, facts, planner, purpose, timeline })
+        Ok(Self { running, builds, facts, files, planner, purpose, timeline })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.

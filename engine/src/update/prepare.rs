@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use dsu_formats::model::latest::ProgramId;
+use dsu_formats::model::latest::{Mapping, ProgramId};
 
 use super::capture::Facts;
 use super::error::UpdateError;
@@ -87,13 +87,13 @@ impl Builds {
     }
 }
 
-/// What the image records of program and machine.
-pub fn facts(target: &Target, running: &Running, build_id: Option<Vec<u8>>) -> Result<Facts, UpdateError> {
+/// What the image records of program and machine, and the process's mappings as they are while it runs.
+pub fn facts(target: &Target, running: &Running, build_id: Option<Vec<u8>>) -> Result<(Facts, Vec<Mapping>), UpdateError> {
     let pid = target.pid();
     let layout = resources::memory::read_layout(pid)?;
     let mappings = resources::memory::capture_mappings(pid, &[])?.mappings;
     let host = resources::host::capture(target.memory(), &layout, &mappings, &[])?;
-    Ok(Facts { program: ProgramId { build_id, ..running.id.clone() }, host })
+    Ok((Facts { program: ProgramId { build_id, ..running.id.clone() }, host }, mappings))
 }
 
 /// Start time of a process in clock ticks since boot (field 22 of `/proc/PID/stat`).

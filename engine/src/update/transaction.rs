@@ -75,9 +75,9 @@ impl Drop for OldMemory {
 }
 
 impl Transaction<'_> {
-    /// Runs the transaction to its end. On success the new program runs, and the old memory is there until dropped.
-    pub fn run(&self, mut borrowed: Borrowed, timeline: &mut Timeline) -> Result<OldMemory, UpdateError> {
-        let prepared = self.prepare(&mut borrowed).map_err(UpdateError::given_up)?;
+    /// Runs the transaction to its end. `files` may be open from before the stop. On success the new program runs, and the old memory is there until dropped.
+    pub fn run(&self, mut borrowed: Borrowed, files: MappedFiles, timeline: &mut Timeline) -> Result<OldMemory, UpdateError> {
+        let prepared = self.prepare(&mut borrowed, files).map_err(UpdateError::given_up)?;
         let (holder, record) = match self.leave_old(&mut borrowed, &prepared) {
             Ok(both) => both,
             Err(error) => {
@@ -108,10 +108,10 @@ impl Transaction<'_> {
     }
 
     /// Opens what the vessel will need; the process is only read, but for the stub's descriptor.
-    fn prepare(&self, borrowed: &mut Borrowed) -> Result<Prepared, VesselError> {
+    fn prepare(&self, borrowed: &mut Borrowed, mut files: MappedFiles) -> Result<Prepared, VesselError> {
         let old = &self.captured.snapshot;
         let new = &self.rewrite.snapshot;
-        let mut files = MappedFiles::open_all(borrowed.memory().pid(), mappings(old))?;
+        files.open_missing(borrowed.memory().pid(), mappings(old))?;
         for mapping in mappings(new) {
             if files.get(mapping).is_none() {
                 files.add_if_same(mapping, self.new_program)?;

@@ -22,17 +22,24 @@ pub struct MappedFiles {
 }
 
 impl MappedFiles {
-    /// Opens the file below every file mapping and shared anonymous mapping of `pid`, through `/proc/PID/map_files`, which
-    /// also reaches files without a name.
+    /// Opens the file below every file mapping and shared anonymous mapping of `pid`.
     pub fn open_all(pid: i32, mappings: &[Mapping]) -> Result<Self, ResourceError> {
         let mut files = Self::default();
+        files.open_missing(pid, mappings)?;
+        Ok(files)
+    }
+
+    /// Opens what is not open yet, through `/proc/PID/map_files`, which also reaches files without a name.
+    ///
+    /// An inode that is held open is given to no other file: what was opened while the process ran is still the right file.
+    pub fn open_missing(&mut self, pid: i32, mappings: &[Mapping]) -> Result<(), ResourceError> {
         for mapping in mappings {
             let Some(key) = key(mapping) else { continue };
-            if let Entry::Vacant(vacant) = files.files.entry(key) {
+            if let Entry::Vacant(vacant) = self.files.entry(key) {
                 vacant.insert(open_mapped(pid, mapping, mapping.range, key.2)?);
             }
         }
-        Ok(files)
+        Ok(())
     }
 
     /// Takes `file` for a mapping that names its device and inode; another mapping stays without a file.

@@ -18,10 +18,12 @@ use crate::tracee::inject::Injector;
 
 /// Entries of one `process_vm_readv` (`UIO_MAXIOV`).
 const BATCH: usize = 1024;
-/// Bytes of one entry, well below what the kernel caps a whole call at (`MAX_RW_COUNT`, 2 GiB less a page).
-const PIECE: u64 = 256 << 20;
-/// Bytes of one call.
-const CALL: u64 = 1 << 30;
+/// Bytes of one entry.
+const PIECE: u64 = 16 << 20;
+/// Bytes after which a call is full: small enough that several threads have equal shares.
+const CALL: u64 = 32 << 20;
+/// Threads that copy side by side: as many tables fit into the scratch range.
+const MOST_WORKERS: usize = 4;
 /// Bytes that the engine copies at a time.
 const BUFFER: usize = 1 << 20;
 
@@ -108,34 +110,50 @@ fn split_by_access(mappings: &[Mapping], ranges: &[RunRange]) -> (Vec<RunRange>,
     (direct, forced)
 }
 
+/// Copies with as many of the vessel's threads as there are processors: what takes long is the kernel making pages.
 fn copy_direct(vessel: &mut Emptied, holder: &Holder, ranges: &[RunRange]) -> Result<(), TraceeError> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers: Vec<i32> = vessel.threads().iter().copied().take(processors.min(MOST_WORKERS)).collect();
     let mut pieces = ranges
         .iter()
-        .flat_map(|range| (range.start.0..range.end.0).step_by(PIECE as usize).map(|at| (at, PIECE.min(range.end.0 - at))));
-    let table = vessel.scratch().start;
-    loop {
-        let mut list = Vec::with_capacity(BATCH * 16);
-        let mut total = 0;
-        for (at, length) in pieces.by_ref() {
-            list.extend(at.to_le_bytes());
-            list.extend(length.to_le_bytes());
-            total += length;
-            if list.len() == BATCH * 16 || total + PIECE > CALL {
+        .flat_map(|range| (range.start.0..range.end.0).step_by(PIECE as usize).map(|at| (at, PIECE.min(range.end.0 - at))))
+        .peekable();
+    while pieces.peek().is_some() {
+        let mut calls = Vec::with_capacity(workers.len());
+        let mut totals = Vec::with_capacity(workers.len());
+        for (slot, tid) in workers.iter().enumerate() {
+            let (list, total) = next_list(&mut pieces);
+            if list.is_empty() {
                 break;
             }
+            let table = vessel.scratch().start.0 + (slot * BATCH * 16) as u64;
+            vessel.memory().write(RunAddress(table), &list)?;
+            let count = (list.len() / 16) as u64;
+            calls.push((*tid, vec![holder.pid() as u64, table, count, table, count, 0]));
+            totals.push(total);
         }
-        if list.is_empty() {
-            return Ok(());
-        }
-        vessel.memory().write(table, &list)?;
-        let count = (list.len() / 16) as u64;
-        let arguments = [holder.pid() as u64, table.0, count, table.0, count, 0];
-        let copied = vessel.leader_call("process_vm_readv", libc::SYS_process_vm_readv, &arguments)?;
-        if copied != total {
+        let copied = vessel.call_together("process_vm_readv", libc::SYS_process_vm_readv, &calls)?;
+        if copied != totals {
             let tid = vessel.pid();
             return Err(TraceeError::Call { call: "process_vm_readv", tid, source: Errno::EFAULT });
         }
     }
+    Ok(())
+}
+
+/// The table of one call: pairs of address and length, and how many bytes they are.
+fn next_list(pieces: &mut impl Iterator<Item = (u64, u64)>) -> (Vec<u8>, u64) {
+    let mut list = Vec::new();
+    let mut total = 0;
+    for (at, length) in pieces.by_ref() {
+        list.extend(at.to_le_bytes());
+        list.extend(length.to_le_bytes());
+        total += length;
+        if list.len() == BATCH * 16 || total >= CALL {
+            break;
+        }
+    }
+    (list, total)
 }
 
 fn copy_through_engine(vessel: &Emptied, holder: &Holder, ranges: &[RunRange]) -> Result<(), VesselError> {

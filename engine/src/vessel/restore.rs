@@ -75,6 +75,9 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     // `replace_mm_exe_file`), and on the way back that may be this very file.
     give_back_layout(vessel, what)?;
     mapping::map_all(vessel, &space.mappings, what.files)?;
+    // Before the pages, so that several threads can fill them.
+    step("threads", vessel)?;
+    threads::create(vessel, &snapshot.threads)?;
     step("fill", vessel)?;
     fill::fill(vessel, &space.mappings, &what.pages)?;
     fill::patch(vessel, what.patches)?;
@@ -87,8 +90,6 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     resources::memory::give_back_guards(vessel, what.guards)?;
     resources::memory::give_back_flags(vessel, &space.mappings)?;
     resources::signals::give_back(vessel, signals)?;
-    step("threads", vessel)?;
-    threads::create(vessel, &snapshot.threads)?;
     match &what.origin {
         Origin::Hot { stopped_at } => hot(vessel, snapshot, stopped_at.elapsed())?,
         Origin::Cold { descriptors } => cold(vessel, snapshot, descriptors)?,
