@@ -193,3 +193,22 @@ fn thread_local_variables_grow_into_the_loader_s_surplus() {
         assert_eq!(program.ask("check"), "1 wrong 0", "{flags:?}");
     }
 }
+
+#[test]
+fn thread_local_variables_that_do_not_fit_are_refused_with_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, _) = versions("locals", directory.path(), &[]);
+    let third = directory.path().join("3");
+    std::fs::create_dir(&third).unwrap();
+    let three = Program::compile("locals", &third, &["-DVERSION=3"]);
+    let mut program = Program::start(&one);
+    assert_eq!(program.ask("check"), "1 wrong 0");
+    let Err(UpdateError::Blocked { blockers, .. }) = move_to(program.pid(), &three) else { panic!("not refused") };
+    let numbers = blockers.iter().find_map(|blocker| match blocker {
+        Blocker::ThreadLocal { old, new, room, .. } => Some((*old, *new, *room)),
+        _ => None,
+    });
+    let (old, new, room) = numbers.expect("the reason is the size");
+    assert!(old == 16 && new > 5000 && (old..new).contains(&room), "{old} {new} {room}");
+    assert_eq!(program.ask("join"), "1 wrong 0");
+}

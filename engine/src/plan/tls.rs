@@ -49,6 +49,8 @@ pub struct LoaderData<'a> {
     pub words: &'a [(RunAddress, Vec<u64>)],
     /// `_dl_initial_dtv`, the first thread's vector (fs:8).
     pub vector: u64,
+    /// Size in bytes of the C library's thread record.
+    pub record: Option<u64>,
 }
 
 /// The two blocks, and what must move for the new one.
@@ -89,14 +91,15 @@ fn make_room(
     let wanted = after.map_or((0, 1), |after| (after.memory_size, after.align));
     let blocker =
         |what: &str, room| Box::new(Blocker::ThreadLocal { what: what.to_owned(), old: before.memory_size, new: wanted.0, room });
-    let rooms = loader.words.iter().filter_map(|(_, words)| find_room(words, used));
+    let Some(record) = loader.record else { return Err(blocker("the size of the thread record is not known", old_offset)) };
+    let rooms = loader.words.iter().filter_map(|(_, words)| find_room(words, used, record));
     let mut rooms: Vec<_> = rooms.collect();
     rooms.dedup();
     let [room] = rooms.as_slice() else { return Err(blocker("the loader's surplus is not found", old_offset)) };
     if growth.used > room.bytes {
         return Err(blocker(
             "the block and those of the libraries do not fit into the loader's surplus",
-            room.bytes - used + old_offset,
+            (room.bytes + old_offset).saturating_sub(used),
         ));
     }
     if wanted.1 > room.align {

@@ -21,8 +21,6 @@ const NO_PLACE: [u64; 2] = [0, u64::MAX];
 const RECORD_BYTES: usize = 0x600;
 /// Offset of `l_tls_offset` behind `l_tls_initimage`.
 const OFFSET_FIELD: u64 = 40;
-/// Bounds of `TLS_TCB_SIZE` (`struct pthread`) over all releases, in bytes.
-const THREAD_RECORD: std::ops::RangeInclusive<u64> = 0x400..=0x2000;
 
 /// A library's block in the static storage of each thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,16 +133,30 @@ pub struct Room {
     pub align: u64,
 }
 
+/// `sizeof (struct pthread)` as the C library tells debuggers: the thread record above the thread pointer (`TLS_TCB_SIZE`).
+pub fn record_size(loaded: &[LoadedLibrary<'_>]) -> Option<u64> {
+    let version = Some("GLIBC_PRIVATE");
+    loaded.iter().find_map(|loaded| {
+        let elf = &loaded.library.elf;
+        let symbol = loaded.library.index.lookup(elf, "_thread_db_sizeof_pthread", version)?;
+        let bytes = elf.file_bytes(symbol.address, 4)?;
+        bytes.first_chunk().map(|bytes| u64::from(u32::from_le_bytes(*bytes)))
+    })
+}
+
 /// Finds `_dl_tls_static_size`, `_dl_tls_static_align`, `_dl_tls_static_surplus` in a row in the loader's data.
 ///
-/// The size is what `used` bytes and the surplus make, rounded, plus the thread record; no other three words do.
-pub fn find_room(words: &[u64], used: u64) -> Option<Room> {
+/// The size is the surplus with what was in use at the start, which is no more than `used` today, rounded, plus the thread record of
+/// `record` bytes. `None` when no three words fit, or several that differ.
+pub fn find_room(words: &[u64], used: u64, record: u64) -> Option<Room> {
     let mut found = words.windows(3).filter_map(|window| {
         let [size, align, surplus] = *window else { return None };
-        let plausible = align.is_power_of_two() && (16..=4096).contains(&align) && (64..1 << 20).contains(&surplus);
-        let total = (used.checked_add(surplus)?).checked_next_multiple_of(if plausible { align } else { return None })?;
-        let record = size.checked_sub(total)?;
-        (THREAD_RECORD.contains(&record) && record % 64 == 0).then_some(Room { bytes: total, align })
+        if !align.is_power_of_two() || !(16..=4096).contains(&align) || !(64..1 << 20).contains(&surplus) {
+            return None;
+        }
+        let bytes = size.checked_sub(record).filter(|bytes| bytes % align == 0)?;
+        let most = used.checked_add(surplus)?.checked_next_multiple_of(align)?;
+        (surplus < bytes && bytes <= most).then_some(Room { bytes, align })
     });
     let first = found.next()?;
     found.all(|other| other == first).then_some(first)
@@ -304,10 +316,12 @@ mod tests {
 
     #[test]
     fn the_loader_s_numbers_are_found_by_what_they_make() {
-        // 0x98 bytes in use and a surplus of 1664 are 0x740 in steps of 64; with a record of 2304 bytes 4160.
+        // 0x98 bytes in use and a surplus of 1664 are 0x740 in steps of 64; with a record of 2304 bytes that is 4160.
         let words = [7, 4160, 64, 1664, 0, 99];
-        assert_eq!(find_room(&words, 0x98), Some(Room { bytes: 0x740, align: 64 }));
-        assert_eq!(find_room(&words, 0x500), None);
+        assert_eq!(find_room(&words, 0x98, 2304), Some(Room { bytes: 0x740, align: 64 }));
+        assert_eq!(find_room(&words, 0x500, 2304), Some(Room { bytes: 0x740, align: 64 }), "more is in use than at the start");
+        assert_eq!(find_room(&words, 8, 2304), None);
+        assert_eq!(find_room(&words, 0x98, 2300), None);
         assert_eq!(find_count(&[1, 2, 0x98, 512, 0x7000, 0], 0x98, 2, 0x7000), Some(2));
         assert_eq!(find_count(&[2, 0x98, 512, 0x7000, 2, 0x98, 512, 0x7000], 0x98, 2, 0x7000), None);
     }

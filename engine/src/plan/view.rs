@@ -20,6 +20,8 @@ pub struct View<'a> {
     pub sides: &'a Sides,
     /// What the code of the two builds says.
     pub code: &'a CodeFacts,
+    /// For each variable of the old build whether its partner is initialised alike; empty as long as that is not known.
+    pub same_initialiser: &'a [bool],
 }
 
 /// What comparing machine code says.
@@ -44,6 +46,15 @@ impl<'a> View<'a> {
     /// Comparison of initial content.
     pub fn content(&self) -> Content<'a> {
         Content { old: &self.old.elf, new: &self.new.elf, sides: self.sides }
+    }
+
+    /// Whether a variable of the old build and its partner have one size and are initialised alike.
+    pub fn is_same_initialiser(&self, old: usize, new: usize) -> bool {
+        if let Some(same) = self.same_initialiser.get(old) {
+            return *same;
+        }
+        let (from, to) = (&self.sides.old.objects.list()[old], &self.sides.new.objects.list()[new]);
+        from.size == to.size && self.content().same(from.start, to.start, from.size)
     }
 
     /// Whether the function with this index in the old build is unchanged.

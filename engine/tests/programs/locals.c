@@ -12,6 +12,9 @@ static __thread int first = 11;
 static __thread long wide[20] = {1, 2, 3};
 static __thread char name[100] = "by default";
 #endif
+#if VERSION >= 3
+__thread char huge[5000];
+#endif
 static __thread long last;
 
 struct one {

@@ -55,10 +55,11 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let code = code::compare(old, new, &mut sides);
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
-        let same_initialiser = same_initialisers(&View { old, new, sides: &sides, code: &code });
+        let unknown = View { old, new, sides: &sides, code: &code, same_initialiser: &[] };
+        let same_initialiser = same_initialisers(&unknown);
         let mut blockers = kinds::unsupported(old, new);
         blockers.extend(layout::changed_types(old, new));
-        blockers.extend(constructors::changed(&View { old, new, sides: &sides, code: &code }));
+        blockers.extend(constructors::changed(&unknown));
         blockers.extend(numbers::computed_addresses(old, &sides.old));
         Self {
             old_index: DynamicIndex::new(&old.elf),
@@ -75,7 +76,7 @@ impl Comparison {
 
     /// Both builds with what is known of them.
     pub fn view<'a>(&'a self, old: &'a Build, new: &'a Build) -> View<'a> {
-        View { old, new, sides: &self.sides, code: &self.code }
+        View { old, new, sides: &self.sides, code: &self.code, same_initialiser: &self.same_initialiser }
     }
 
     /// Fills in which functions are changed, new and gone.
@@ -104,11 +105,6 @@ impl Comparison {
 }
 
 fn same_initialisers(view: &View<'_>) -> Vec<bool> {
-    let (old, new) = (view.sides.old.objects.list(), view.sides.new.objects.list());
-    let content = view.content();
-    let same = |(from, partner): (&objects::Object, &Partner)| {
-        let to = partner.one().and_then(|partner| new.get(partner));
-        to.is_some_and(|to| from.size == to.size && content.same(from.start, to.start, from.size))
-    };
-    old.iter().zip(&view.sides.objects).map(same).collect()
+    let partners = view.sides.objects.iter().enumerate();
+    partners.map(|(old, partner)| partner.one().is_some_and(|new| view.is_same_initialiser(old, new))).collect()
 }

@@ -20,7 +20,7 @@ use crate::plan::pointers::{Pointers, Site};
 use crate::plan::request::Request;
 use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
 use crate::plan::tls::{self, Blocks, LoaderData};
-use crate::plan::tls_growth::{LibraryBlock, library_blocks};
+use crate::plan::tls_growth::{LibraryBlock, library_blocks, record_size};
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
@@ -238,7 +238,7 @@ fn thread_local_blocks(
     let base = request.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
     let vector = read_word(memory, RunAddress(base.wrapping_add(8)))?;
     let words = loader::words(&loader::data_ranges(space, loaded), memory)?;
-    let data = LoaderData { libraries, words: &words, vector };
+    let data = LoaderData { libraries, words: &words, vector, record: record_size(loaded) };
     Ok(tls::blocks(request.old, request.new, record.tls(), &data)?)
 }
 
@@ -269,14 +269,12 @@ fn slots<'a>(request: &Request<'a>, scope: &[LoadedLibrary<'a>], bias: u64) -> V
 /// The old program's data as the loader left it. What it took from selectors and libraries' objects is as it is now.
 fn initial_data(old: &Build, linked: &Linked, captured: &DataImage) -> Result<DataImage, Box<Blocker>> {
     let mut initial = initial_image(old)?;
+    // Before what linking found out: an address that waits for a selector is as it is now.
+    for relocation in old.elf.relocations.iter().filter(|entry| matches!(entry.kind, abi::R_IRELATIVE | abi::R_64)) {
+        captured.word(relocation.address).map(|word| initial.set_word(relocation.address, word));
+    }
     for (place, word) in &linked.words {
         initial.set_word(place.0, *word);
-    }
-    for relocation in &old.elf.relocations {
-        let known = linked.words.iter().any(|(place, _)| place.0 == relocation.address);
-        if relocation.kind == abi::R_IRELATIVE || (!known && relocation.kind == abi::R_64) {
-            captured.word(relocation.address).map(|word| initial.set_word(relocation.address, word));
-        }
     }
     Ok(initial)
 }

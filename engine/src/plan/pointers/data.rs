@@ -30,7 +30,7 @@ impl Pointers<'_> {
         let sides = self.view.sides;
         let old = &sides.old.objects.list()[index];
         match &sides.objects[index] {
-            Partner::One(partner) => self.paired(index, old, &sides.new.objects.list()[*partner], offset, site),
+            Partner::One(partner) => self.paired(index, *partner, offset, site),
             Partner::Many(candidates) => Decision::Blocked(PointerReason::Ambiguous {
                 symbol: old.identity.name.clone(),
                 candidates: candidates.iter().map(|index| place_name(&sides.new.objects.list()[*index])).collect(),
@@ -54,10 +54,12 @@ impl Pointers<'_> {
         })
     }
 
-    fn paired(&self, index: usize, old: &Object, new: &Object, offset: u64, site: Site) -> Decision {
+    fn paired(&self, index: usize, partner: usize, offset: u64, site: Site) -> Decision {
+        let sides = self.view.sides;
+        let (old, new) = (&sides.old.objects.list()[index], &sides.new.objects.list()[partner]);
         let carried = self.fates.carried.get(index).copied().unwrap_or(false);
         let moved = Decision::Move(NewLink(new.start.offset(offset)));
-        if carried || (old.size == new.size && self.view.content().same(old.start, new.start, old.size)) {
+        if carried || self.view.is_same_initialiser(index, partner) {
             return moved;
         }
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
