@@ -312,7 +312,9 @@ fn what_cannot_be_made_anew_is_named_with_its_number_and_peer() {
             CHECK(pipe2(packets, O_DIRECT));
             CHECK(dup2(packets[0], 28));
             CHECK(close(packets[0]));
-            CHECK(write(packets[1], "packet", 6) - 6);
+            CHECK(dup2(packets[1], 29));
+            CHECK(close(packets[1]));
+            CHECK(write(29, "packet", 6) - 6);
             say("ready");
             wait_for_end();
         }"#,
