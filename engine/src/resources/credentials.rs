@@ -201,8 +201,12 @@ mod tests {
     #[test]
     fn a_plain_user_may_keep_its_own_ids_only() {
         let mut saved = Credentials { uids: [1000; 4], gids: [1000; 4], ..Credentials::default() };
-        assert_eq!(blockers(&saved), []);
+        let about_ids = |saved: &Credentials| {
+            let texts: Vec<_> = blockers(saved).iter().map(ToString::to_string).collect();
+            texts.iter().filter(|text| text.contains("no right to set them")).count()
+        };
+        assert_eq!(about_ids(&saved), 0);
         saved.uids[2] = 0;
-        assert!(blockers(&saved)[0].to_string().contains("no right to set them"));
+        assert_eq!(about_ids(&saved), 1);
     }
 }
