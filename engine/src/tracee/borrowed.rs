@@ -1,7 +1,7 @@
 //! A stopped process whose threads run system calls for the engine, with the way back laid at every instant.
 //!
 //! Each thread has a chain of signal frames in a scratch mapping that ends in its own registers, mask and extended state
-//! (see [`super::sigframe`]). An injected call runs through the target's own `syscall; ret` with `rsp` at the head of its
+//! (see `sigframe.rs`). An injected call runs through the target's own `syscall; ret` with `rsp` at the head of its
 //! chain. If the engine dies, the call ends, `ret` enters the chain, the calls that undo what was done run, and the thread
 //! goes on as if nothing had been. The order of writes keeps this true: memory first, then registers, then the mask.
 

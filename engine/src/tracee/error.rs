@@ -132,7 +132,7 @@ pub enum Refusal {
         tracer: i32,
     },
     /// Not a 64-bit x86 program.
-    #[error("it is a 32-bit program or one for another machine")]
+    #[error("it is a 32-bit program or one for another machine, not x86-64")]
     WrongArchitecture,
     /// The address space is shared with another process.
     #[error("its memory is shared with process {other}")]

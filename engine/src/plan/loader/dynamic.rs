@@ -26,7 +26,7 @@ pub struct OldDynamic {
     kept: Vec<u64>,
     /// DT_DEBUG: `struct r_debug`.
     pub debug: Option<RunAddress>,
-    /// GOT[1] and GOT[2], the loader's record and its lazy binder; zero when bound at the start.
+    /// The second and third word of the GOT, the loader's record and its lazy binder; zero when bound at the start.
     pub got: Option<(u64, u64)>,
 }
 
