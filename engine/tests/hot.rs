@@ -5,9 +5,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::Program;
-use dsu_engine::plan::rewrite::{Report, Rewrite};
+use dsu_engine::plan;
 use dsu_engine::tracee::target::Target;
-use dsu_engine::update::capture::{self, Captured, Facts, Purpose};
+use dsu_engine::update::capture::{self, Facts, Purpose};
 use dsu_engine::update::journal::Journal;
 use dsu_engine::update::timeline::Timeline;
 use dsu_engine::update::transaction::Transaction;
@@ -28,19 +28,6 @@ fn facts() -> Facts {
     Facts { program, host }
 }
 
-fn identity(captured: &Captured) -> Rewrite {
-    Rewrite {
-        snapshot: captured.snapshot.clone(),
-        patches: Vec::new(),
-        shared: Vec::new(),
-        contents: Vec::new(),
-        dropped: Vec::new(),
-        resolvers: Vec::new(),
-        protect_after: Vec::new(),
-        report: Report::default(),
-    }
-}
-
 fn go_through(pid: i32, directory: &std::path::Path) -> f64 {
     let exe = std::fs::File::open(format!("/proc/{pid}/exe")).unwrap();
     let target = Target::open(pid).unwrap();
@@ -51,7 +38,7 @@ fn go_through(pid: i32, directory: &std::path::Path) -> f64 {
     let captured = capture::capture(&mut borrowed, &facts(), Purpose::Update).unwrap();
     timeline.mark("capture");
     assert_eq!(captured.obstacles, []);
-    let rewrite = identity(&captured);
+    let rewrite = plan::identity(&captured.snapshot);
     let journal = Journal::in_directory(directory);
     let transaction = Transaction {
         captured: &captured,

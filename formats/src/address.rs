@@ -76,6 +76,24 @@ impl RunRange {
         self.start < other.end && other.start < self.end
     }
 
+    /// The parts that none of `holes`, in any order, covers; ascending.
+    pub fn without(&self, holes: &[RunRange]) -> Vec<RunRange> {
+        let mut holes: Vec<RunRange> = holes.iter().filter_map(|hole| hole.intersection(self)).collect();
+        holes.sort_unstable();
+        let mut parts = Vec::new();
+        let mut start = self.start;
+        for hole in holes {
+            if start < hole.start {
+                parts.push(RunRange { start, end: hole.start });
+            }
+            start = start.max(hole.end);
+        }
+        if start < self.end {
+            parts.push(RunRange { start, end: self.end });
+        }
+        parts
+    }
+
     /// The part that both ranges share, if any.
     pub fn intersection(&self, other: &RunRange) -> Option<RunRange> {
         let start = self.start.max(other.start);

@@ -16,29 +16,11 @@ pub const READ: Protection = Protection { read: true, write: false, execute: fal
 pub fn without(mappings: &[Mapping], gone: &[RunRange]) -> Vec<Mapping> {
     let mut kept = Vec::new();
     for mapping in mappings {
-        for range in subtract(mapping.range, gone) {
+        for range in mapping.range.without(gone) {
             kept.push(part(mapping, range));
         }
     }
     kept
-}
-
-/// The parts of `range` that none of `gone` covers, ascending.
-pub fn subtract(range: RunRange, gone: &[RunRange]) -> Vec<RunRange> {
-    let mut gone: Vec<RunRange> = gone.iter().filter_map(|other| other.intersection(&range)).collect();
-    gone.sort_unstable();
-    let mut parts = Vec::new();
-    let mut start = range.start;
-    for other in gone {
-        if start < other.start {
-            parts.push(RunRange { start, end: other.start });
-        }
-        start = start.max(other.end);
-    }
-    if start < range.end {
-        parts.push(RunRange { start, end: range.end });
-    }
-    parts
 }
 
 fn part(mapping: &Mapping, range: RunRange) -> Mapping {
@@ -75,7 +57,7 @@ pub fn segments(elf: &Elf, bias: u64, file: &ProgramId) -> Vec<Mapping> {
     let Some(protected) = protected else { return mapped };
     let mut mappings = Vec::new();
     for mapping in mapped {
-        mappings.extend(subtract(mapping.range, &[protected]).into_iter().map(|range| part(&mapping, range)));
+        mappings.extend(mapping.range.without(&[protected]).into_iter().map(|range| part(&mapping, range)));
         if let Some(range) = mapping.range.intersection(&protected) {
             mappings.push(Mapping { protection: READ, ..part(&mapping, range) });
         }

@@ -1,6 +1,6 @@
 //! Where the bytes of private pages come from.
 
-use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::address::RunRange;
 use dsu_formats::image::ImageReader;
 
 use crate::tracee::holder::Holder;
@@ -23,22 +23,9 @@ pub enum PageProvider<'a> {
     },
 }
 
-/// The parts of `ranges` outside all of `holes`; both ascending.
+/// The parts of `ranges` outside all of `holes`.
 pub fn subtract(ranges: &[RunRange], holes: &[RunRange]) -> Vec<RunRange> {
-    let mut left = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        let mut start = range.start;
-        for hole in holes.iter().filter(|hole| hole.overlaps(range)) {
-            if start < hole.start {
-                left.push(RunRange { start, end: hole.start });
-            }
-            start = start.max(RunAddress(hole.end.0));
-        }
-        if start < range.end {
-            left.push(RunRange { start, end: range.end });
-        }
-    }
-    left
+    ranges.iter().flat_map(|range| range.without(holes)).collect()
 }
 
 #[cfg(test)]

@@ -121,6 +121,6 @@ impl Ground<'_> {
     fn reservations(&self, kept: &[RunRange]) -> Vec<RunRange> {
         let old = self.placement.old_range();
         let whole = RunRange { start: old.start, end: old.end.max(self.annex.end) };
-        mappings::subtract(whole, kept)
+        whole.without(kept)
     }
 }

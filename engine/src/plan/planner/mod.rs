@@ -351,5 +351,5 @@ impl<'a> Planner<'a> {
 
 /// The process's own pages outside `gone`.
 fn scan_ranges(request: &Request<'_>, gone: &[RunRange]) -> Vec<RunRange> {
-    request.memory.own_pages().iter().flat_map(|range| mappings::subtract(*range, gone)).collect()
+    request.memory.own_pages().iter().flat_map(|range| range.without(gone)).collect()
 }

@@ -44,7 +44,7 @@ pub fn capture_mappings(pid: i32, engine: &[RunRange]) -> Result<MemoryCapture, 
     let mut capture = MemoryCapture::default();
     let mut sizes = HashMap::new();
     for entry in parse_entries(&path, &text)? {
-        let pieces = without(entry.line.range, engine);
+        let pieces = entry.line.range.without(engine);
         capture.lock_future |= entry.flags.locked && pieces.as_slice() != [entry.line.range];
         for range in pieces {
             let backing = resolve(pid, &entry.line, range, &mut sizes)?;
@@ -60,24 +60,6 @@ pub fn capture_mappings(pid: i32, engine: &[RunRange]) -> Result<MemoryCapture, 
         }
     }
     Ok(capture)
-}
-
-/// The parts of `range` that none of `holes` covers.
-fn without(range: RunRange, holes: &[RunRange]) -> Vec<RunRange> {
-    let mut holes: Vec<_> = holes.iter().filter_map(|hole| range.intersection(hole)).collect();
-    holes.sort_unstable();
-    let mut pieces = Vec::new();
-    let mut start = range.start.0;
-    for hole in holes {
-        if start < hole.start.0 {
-            pieces.push(RunRange::new(start, hole.start.0));
-        }
-        start = start.max(hole.end.0);
-    }
-    if start < range.end.0 {
-        pieces.push(RunRange::new(start, range.end.0));
-    }
-    pieces
 }
 
 /// One line of `maps`, undigested: range, protection, offset, device, inode, path.
