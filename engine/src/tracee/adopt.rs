@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use dsu_formats::address::{RunAddress, RunRange};
 
-use super::emptied::{Emptied, Layout, PARK};
+use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::holder::Holder;
 use super::inject::Injector;
@@ -13,6 +13,7 @@ use super::memory::RemoteMemory;
 use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
+use super::site::{Layout, PARK};
 use super::stopped::StoppedThread;
 use super::target::{self, Target};
 use super::ticker::Ticker;

@@ -10,34 +10,19 @@ use std::time::{Duration, Instant};
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::model::latest::{Pending, Registers};
 
-use super::borrowed::Borrowed;
 use super::call;
 use super::error::TraceeError;
 use super::holder;
 use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::ptrace::{self, Event};
+use super::site::{ARGUMENTS, LANDING, Layout, PARK, SYSCALL};
 use super::target;
 use super::ticker::Ticker;
 use super::transfer::{self, Channel};
 
-/// `mov %rax,%rdi` (where a called function returns to), then `park: mov $34,%eax; syscall; jmp park` (`pause`).
-pub(super) const PARK: [u8; 12] = [0x48, 0x89, 0xc7, 0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
-/// Length of the stub's ELF and program headers, before its code.
-const HEADERS: u64 = 64 + 2 * 56;
-const LANDING: u64 = 0;
-const PARK_ENTRY: u64 = 3;
-const SYSCALL: u64 = 8;
-/// Room for the arguments of calls.
-const ARGUMENTS: u64 = 64 * 1024;
-/// Room for the last frames of one thread, tiles included.
-pub(super) const FINAL_ROOM: u64 = 16 * 1024;
 /// End of user addresses with four-level page tables (`TASK_SIZE_MAX`).
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
-/// Room for the stub's own mapping at the start of the site; the trampoline follows.
-const STUB_ROOM: u64 = 64 * 1024;
-/// An exec tears down nothing while a holder lives.
-const EXEC_LIMIT: Duration = Duration::from_secs(20);
 
 /// An emptied process. Dropping it leaves it parked.
 #[derive(Debug)]
@@ -52,153 +37,6 @@ pub struct Emptied {
     pub(super) held_back: Vec<i32>,
     /// Held for its effect: waits end at their deadlines as long as it lives.
     _ticker: Ticker,
-}
-
-/// Bytes that stub, trampoline and scratch of a process with `threads` threads take; no mapping of the image may lie there.
-pub fn site_length(threads: usize) -> u64 {
-    STUB_ROOM + PAGE_SIZE + ARGUMENTS + (threads as u64 + 1) * FINAL_ROOM
-}
-
-/// The stub as an ELF file, linked at `site`.
-pub fn stub(site: RunAddress) -> Vec<u8> {
-    let mut file = Vec::with_capacity(HEADERS as usize + PARK.len());
-    let mut put = |bytes: &[u8]| file.extend_from_slice(bytes);
-    put(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    put(&2u16.to_le_bytes()); // ET_EXEC
-    put(&62u16.to_le_bytes()); // EM_X86_64
-    put(&1u32.to_le_bytes());
-    put(&(site.0 + HEADERS + PARK_ENTRY).to_le_bytes());
-    put(&64u64.to_le_bytes()); // e_phoff
-    put(&[0; 12]); // e_shoff, e_flags
-    for half in [64u16, 56, 2, 0, 0, 0] {
-        put(&half.to_le_bytes());
-    }
-    let length = HEADERS + PARK.len() as u64;
-    let load = (1u32, 5u32, [0, site.0, site.0, length, length, PAGE_SIZE]);
-    let stack = (0x6474_e551u32, 6u32, [0, 0, 0, 0, 0, 16]);
-    for (kind, flags, words) in [load, stack] {
-        put(&kind.to_le_bytes());
-        put(&flags.to_le_bytes());
-        for word in words {
-            put(&word.to_le_bytes());
-        }
-    }
-    put(&PARK);
-    file
-}
-
-/// Where everything lies in a site.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    /// The parking code within the stub's mapping.
-    pub(super) stub_code: RunAddress,
-    /// Its copy, the trampoline.
-    pub(super) code: RunAddress,
-    /// The word that threads wait for before the commit.
-    pub(super) gate: RunAddress,
-    /// Room for arguments, then for final frames.
-    pub(super) scratch: RunRange,
-}
-
-impl Layout {
-    pub(super) fn at(site: RunRange) -> Self {
-        let code = RunAddress(site.start.0 + STUB_ROOM);
-        let scratch = RunRange { start: RunAddress(code.0 + PAGE_SIZE), end: site.end };
-        Self { stub_code: RunAddress(site.start.0 + HEADERS), code, gate: scratch.start, scratch }
-    }
-}
-
-impl Borrowed {
-    /// Replaces the address space by the stub's, which `stub_descriptor` (a number in the target) holds, linked at the start of `site`.
-    ///
-    /// On failure before the point of no return the process can still be given back.
-    pub fn exec(mut self, stub_descriptor: RawFd, site: RunRange) -> Result<Emptied, (Option<Box<Borrowed>>, TraceeError)> {
-        if let Err(error) = self.start_exec(stub_descriptor) {
-            return Err((Some(Box::new(self)), error));
-        }
-        match self.finish_exec() {
-            Ok(true) => {}
-            Ok(false) => {
-                let tid = self.tids[0];
-                let error = ptrace::registers(tid)
-                    .and_then(|registers| call::checked(tid, "execveat", registers.rax as i64))
-                    .err()
-                    .unwrap_or(TraceeError::UnexpectedStop { tid, status: 0, operation: "the exec" });
-                return Err((Some(Box::new(self)), error));
-            }
-            Err(error) => {
-                self.stopped = None;
-                return Err((None, error));
-            }
-        }
-        self.into_emptied(site).map_err(|error| (None, error))
-    }
-
-    fn start_exec(&mut self, stub_descriptor: RawFd) -> Result<(), TraceeError> {
-        let leader = self.tids[0];
-        ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
-        let scratch = self.scratch().start;
-        // An empty path, and an empty vector for arguments and environment.
-        self.memory().write(scratch, &[0; 16])?;
-        let arguments = [stub_descriptor as u64, scratch.0, scratch.0 + 8, scratch.0 + 8, libc::AT_EMPTY_PATH as u64];
-        let registers = self.leader_registers(libc::SYS_execveat, &arguments)?;
-        ptrace::set_registers(leader, &registers)?;
-        ptrace::resume_to_syscall(leader)
-    }
-
-    /// Reaps the other threads until the exec event, `true`, or until the leader comes back from a failed call, `false`.
-    fn finish_exec(&mut self) -> Result<bool, TraceeError> {
-        let leader = self.tids[0];
-        let deadline = Instant::now() + EXEC_LIMIT;
-        let mut entered = false;
-        loop {
-            let Some((tid, event)) = ptrace::wait_any(deadline)? else {
-                return Err(TraceeError::Deadline {
-                    tid: leader,
-                    awaited: "exec",
-                    limit_ms: EXEC_LIMIT.as_millis() as u64,
-                    state: super::procfs::describe_state(leader),
-                });
-            };
-            match event {
-                Event::Exec if tid == leader => return Ok(true),
-                Event::Ended if tid == leader => return Err(TraceeError::Gone { tid, operation: "the exec" }),
-                Event::Syscall if tid == leader && entered => return Ok(false),
-                Event::Syscall if tid == leader => {
-                    entered = true;
-                    ptrace::resume_to_syscall(leader)?;
-                }
-                // Threads that die in the exec; a thread that is on its way out may stop once more.
-                Event::Ended => {}
-                _ => ptrace::resume(tid, 0)?,
-            }
-        }
-    }
-
-    fn into_emptied(mut self, site: RunRange) -> Result<Emptied, TraceeError> {
-        let pid = self.tids[0];
-        let held_back = std::mem::take(&mut self.held_back);
-        let stopped = self.stopped.take();
-        let Some((target, ticker)) = stopped.and_then(super::stopped::Stopped::into_parts) else {
-            return Err(TraceeError::Gone { tid: pid, operation: "the exec" });
-        };
-        // From the exec event to the exit stop of the call; then the stub's first instruction is next.
-        ptrace::resume_to_syscall(pid)?;
-        let deadline = Instant::now() + EXEC_LIMIT;
-        while ptrace::wait(pid, deadline, "leave the exec")? != Event::Syscall {
-            ptrace::resume_to_syscall(pid)?;
-        }
-        let memory = RemoteMemory::open(pid)?;
-        let mut emptied = Emptied::from_parts(vec![pid], memory, target.pidfd, Layout::at(site).stub_code, ticker);
-        emptied.held_back = held_back;
-        Ok(emptied)
-    }
-
-    pub(super) fn seccomp_option(&self, tid: i32) -> i32 {
-        let filtered = super::procfs::read_text(tid, "status")
-            .is_ok_and(|status| super::procfs::status_field(&status, "Seccomp").is_some_and(|mode| mode != "0"));
-        if filtered { ptrace::SUSPEND_SECCOMP } else { 0 }
-    }
 }
 
 impl Emptied {

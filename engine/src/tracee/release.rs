@@ -9,12 +9,13 @@ use dsu_formats::model::latest::Registers;
 
 use super::borrowed;
 use super::call;
-use super::emptied::{Emptied, FINAL_ROOM};
+use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::gadget::Gadgets;
 use super::inject::Injector;
 use super::ptrace;
 use super::sigframe;
+use super::site::FINAL_ROOM;
 
 /// What opens the gate.
 pub(super) const GATE_OPEN: u64 = 1;

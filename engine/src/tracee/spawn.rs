@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use dsu_formats::address::RunRange;
 use nix::errno::Errno;
 
-use super::emptied::{Emptied, Layout};
+use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::memory::RemoteMemory;
 use super::ptrace::{self, Event};
+use super::site::Layout;
 use super::target;
 use super::ticker::Ticker;
 

@@ -14,10 +14,10 @@ use super::operation::{Observer, RestoreRequest, Restored};
 use super::timeline::Timeline;
 use crate::resources::memory::{capture_mappings, read_layout};
 use crate::resources::{self, Obstacle, ResourceError};
-use crate::tracee::emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::last_pid;
 use crate::tracee::memory::RemoteMemory;
+use crate::tracee::site::site_length;
 use crate::tracee::spawn::{Parentage, spawn};
 use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
@@ -108,7 +108,7 @@ fn reopen(snapshot: &Snapshot) -> Result<MappedFiles, Vec<Obstacle>> {
 fn fill(reader: &ImageReader, mut files: MappedFiles, pid: i32) -> Result<(), VesselError> {
     let snapshot = reader.snapshot();
     let taken = snapshot.address_spaces.iter().flat_map(|space| &space.mappings).map(|mapping| mapping.range);
-    let site: RunRange = site::choose(emptied::site_length(snapshot.threads.len()), taken)?;
+    let site: RunRange = site::choose(site_length(snapshot.threads.len()), taken)?;
     let stub = stub::make(site.start)?;
     let executable = executable(snapshot)?;
     last_pid::move_past(snapshot.threads.iter().map(|thread| thread.tid))?;

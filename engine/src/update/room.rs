@@ -6,7 +6,7 @@ use super::capture::Captured;
 use crate::plan::rewrite::Rewrite;
 use crate::resources::Obstacle;
 use crate::resources::memory::{Needs, Room, check_room};
-use crate::tracee::emptied::site_length;
+use crate::tracee::site::site_length;
 
 /// The limits that the move of `captured` to `rewrite` would exceed. `room` was measured while the process had its old memory.
 pub(super) fn obstacles(room: &Room, captured: &Captured, rewrite: &Rewrite) -> Vec<Obstacle> {

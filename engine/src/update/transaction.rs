@@ -16,13 +16,14 @@ use super::timeline::Timeline;
 use crate::plan::rewrite::{Patch, Rewrite};
 use crate::resources::descriptors::close_on_exec_numbers;
 use crate::tracee::borrowed::{Borrowed, Undo};
-use crate::tracee::emptied::{self, Emptied};
+use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::holder::Holder;
 use crate::tracee::inject::Injector;
 use crate::tracee::last_pid;
 use crate::tracee::procfs;
 use crate::tracee::release::FinalState;
+use crate::tracee::site::site_length;
 use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
@@ -117,7 +118,7 @@ impl Transaction<'_> {
                 files.add_if_same(mapping, self.new_program)?;
             }
         }
-        let length = emptied::site_length(old.threads.len());
+        let length = site_length(old.threads.len());
         let taken = mappings(old).iter().chain(mappings(new)).map(|mapping| mapping.range);
         let scratch = borrowed.scratch_mapping();
         let site = site::choose(length, taken.chain([scratch]))?;

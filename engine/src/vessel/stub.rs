@@ -9,13 +9,13 @@ use dsu_formats::address::RunAddress;
 use nix::errno::Errno;
 
 use super::error::VesselError;
-use crate::tracee::emptied;
 use crate::tracee::error::TraceeError;
+use crate::tracee::site;
 
 /// A descriptor of a stub that is linked at `site`: a memory file, or where those may not be executed
 /// (`vm.memfd_noexec=2`) an unlinked file.
 pub fn make(site: RunAddress) -> Result<OwnedFd, VesselError> {
-    let program = emptied::stub(site);
+    let program = site::stub(site);
     let made = in_memory(&program).or_else(|_| on_disk(&program));
     made.map_err(|error| {
         let source = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
