@@ -40,8 +40,9 @@ impl Planner<'_> {
         patches.dedup_by_key(|patch| patch.address);
         let resolvers: Vec<Resolver> = std::mem::take(&mut self.ground.linked.resolvers);
         let protect_after = mappings::relro(&self.request.new.elf, placement.new_bias()).into_iter().collect();
-        let shared = self.shared;
-        Ok(Rewrite { snapshot: self.snapshot, patches, shared, contents, dropped, resolvers, protect_after, report: self.report })
+        let (shared, allocations) = (self.shared, self.allocations);
+        let (snapshot, report) = (self.snapshot, self.report);
+        Ok(Rewrite { snapshot, patches, shared, contents, dropped, resolvers, allocations, protect_after, report })
     }
 
     /// Lays out the new address space; gives the ranges of the old one that go.
