@@ -18,6 +18,7 @@ pub struct Target {
     pub(super) memory: RemoteMemory,
     pub(super) gadgets: Gadgets,
     pub(super) pidfd: OwnedFd,
+    pub(super) strangers: seize::Strangers,
 }
 
 impl Target {
@@ -32,7 +33,7 @@ impl Target {
             other => other,
         })?;
         let gadgets = Gadgets::find(&memory)?;
-        Ok(Self { pid, memory, gadgets, pidfd })
+        Ok(Self { pid, memory, gadgets, pidfd, strangers: seize::Strangers::look(pid) })
     }
 
     /// The process.

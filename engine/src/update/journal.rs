@@ -1,7 +1,8 @@
 //! What a later engine needs to finish or take back a transaction whose engine died.
 //!
-//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, where
-//! the transaction is. They need not survive the machine, only the engine, so nothing is synced.
+//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, what
+//! the transaction made. They need not survive the machine, only the engine, so nothing is synced. How far the transaction
+//! came is not in them: the process itself shows it (`tracee::adopt`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,17 +13,14 @@ use dsu_formats::model::latest::{Extent, PageSource, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::error::UpdateError;
-use super::phase::Phase;
 
-/// Where a transaction is, and what it made.
+/// What a transaction made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalV1 {
     /// The process.
     pub pid: i32,
     /// Its start time in clock ticks since boot: tells it from a later process with its PID.
     pub start_time: u64,
-    /// Phase that was reached.
-    pub phase: Phase,
     /// The holder.
     pub holder: i32,
     /// Start time of the holder.
@@ -63,7 +61,7 @@ impl Journal {
         writer.finish(snapshot).map(drop).map_err(|error| failed(Box::new(error)))
     }
 
-    /// Notes where the transaction is; atomically, since the engine may die at any instant.
+    /// Notes what the transaction made; atomically, since the engine may die at any instant.
     pub fn write(&self, record: &JournalV1) -> Result<(), UpdateError> {
         let failed = |source| self.failed("write", &self.path, source);
         let bytes = postcard::to_stdvec(record).map_err(|error| failed(Box::new(error)))?;
