@@ -329,9 +329,12 @@ impl Borrowed {
         call::checked(tid, name, outcome.result)
     }
 
+    /// A descriptor that the leader has from here on goes with the engine.
     fn undo_by_closing(&mut self, number: RawFd) -> Result<(), TraceeError> {
         let leader = self.tids[0];
-        self.push_undo(leader, &Undo { number: libc::SYS_close, arguments: vec![number as u64] }).map(drop)
+        self.push_undo(leader, &Undo { number: libc::SYS_close, arguments: vec![number as u64] })?;
+        // The call that made it returns past the new frame: the leader must not wait for its next one to go through it.
+        ptrace::set_registers(leader, &self.idle_registers(0))
     }
 
     /// Runs every undoing call, the newest first, as the chains would.

@@ -82,11 +82,12 @@ impl Borrowed {
         let parent = clone(leader, &registers)?;
         self.set_undo_target(0, parent_undo, parent)?;
         self.set_undo_target(1, reap_undo, parent)?;
-        let born = self.clone_holder(parent, &way, seccomp);
+        let born = self.clone_holder(parent, &way, sharing != 0, seccomp);
         end_task(parent);
         let born = born?;
         let known = self.set_undo_target(2, holder_undo, born).and_then(|()| self.forget_parent(leader, parent));
-        match known.and_then(|()| settle(born, parent, seccomp)).and_then(|()| RemoteMemory::open(born)) {
+        match known.and_then(|()| settle(born, parent, (sharing == 0).then_some(seccomp))).and_then(|()| RemoteMemory::open(born))
+        {
             Ok(memory) => Ok(Holder { pid: born, memory }),
             Err(error) => {
                 // Waited for, so that nothing shares the memory any more once the process goes on.
@@ -103,11 +104,14 @@ impl Borrowed {
         self.pop_undo(leader).map(drop)
     }
 
-    /// Sends the first task on its way to the holder, without a stop between. Both end with the engine until the chain knows
-    /// the holder.
-    fn clone_holder(&mut self, parent: i32, way: &Way, seccomp: i32) -> Result<i32, TraceeError> {
+    /// Sends the first task on its way to the holder, without a stop between.
+    ///
+    /// Where memory is shared, the kernel writes the holder's ID where the chain finds it; a copy's first task must end with
+    /// the engine until the chain was told.
+    fn clone_holder(&mut self, parent: i32, way: &Way, shares: bool, seccomp: i32) -> Result<i32, TraceeError> {
         wait_for_birth(parent)?;
-        ptrace::set_options(parent, ptrace::OPTIONS | seccomp | libc::PTRACE_O_EXITKILL)?;
+        let end_with_engine = if shares { 0 } else { libc::PTRACE_O_EXITKILL };
+        ptrace::set_options(parent, ptrace::OPTIONS | seccomp | end_with_engine)?;
         for name in ["close_range", "setsid", "clone"] {
             call::pass(parent, name)?;
         }
@@ -116,9 +120,7 @@ impl Borrowed {
         let registers = sigframe::call_registers(self.gadgets(), &base, libc::SYS_close_range, &all, way.onward);
         ptrace::set_registers(parent, &registers)?;
         ptrace::resume(parent, 0)?;
-        let born = wait_for_clone(parent)?;
-        wait_for_birth(born)?;
-        Ok(born)
+        wait_for_clone(parent)
     }
 
     /// Lays the frames that the first task goes through once its descriptors are closed: out of its session, the clone of the
@@ -189,8 +191,11 @@ fn wait_for_clone(tid: i32) -> Result<i32, TraceeError> {
     }
 }
 
-/// Checks what nobody saw the holder's maker do, and lets the holder outlive the engine.
-fn settle(holder: i32, parent: i32, seccomp: i32) -> Result<(), TraceeError> {
+/// Checks what nobody saw the holder's maker do, and lets a copy outlive the engine.
+///
+/// A holder that shares memory is not waited for: it exists, and that is all it is for. It is in a session of its own, which on
+/// a busy machine may not get a processor for a while.
+fn settle(holder: i32, parent: i32, copy: Option<i32>) -> Result<(), TraceeError> {
     let refused = |call| TraceeError::Call { call, tid: holder, source: Errno::EPERM };
     let stat = procfs::read_text(holder, "stat")?;
     let session = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)?.parse::<i32>().ok());
@@ -200,7 +205,11 @@ fn settle(holder: i32, parent: i32, seccomp: i32) -> Result<(), TraceeError> {
     if !procfs::descriptor_numbers(holder)?.is_empty() {
         return Err(refused("close_range"));
     }
-    ptrace::set_options(holder, ptrace::OPTIONS | seccomp)
+    if let Some(seccomp) = copy {
+        wait_for_birth(holder)?;
+        ptrace::set_options(holder, ptrace::OPTIONS | seccomp)?;
+    }
+    Ok(())
 }
 
 fn reap(pid: i32) -> Undo {

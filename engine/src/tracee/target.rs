@@ -9,6 +9,7 @@ use super::error::{Refusal, TraceeError};
 use super::gadget::Gadgets;
 use super::memory::RemoteMemory;
 use super::seize;
+use super::sigframe;
 use super::stopped::Stopped;
 
 /// A process that runs, untouched. [`Target::stop`] consumes it.
@@ -33,6 +34,7 @@ impl Target {
             other => other,
         })?;
         let gadgets = Gadgets::find(&memory)?;
+        sigframe::learn();
         Ok(Self { pid, memory, gadgets, pidfd, strangers: seize::Strangers::look(pid) })
     }
 
