@@ -11,6 +11,7 @@ use dsu_formats::model::latest::{Pending, Registers};
 
 use super::call;
 use super::error::TraceeError;
+use super::gadget::Gadgets;
 use super::holder;
 use super::inject::Injector;
 use super::memory::RemoteMemory;
@@ -34,6 +35,8 @@ pub struct Emptied {
     pub(super) scratch: RunRange,
     channel: Option<Channel>,
     pub(super) held_back: Vec<i32>,
+    /// Where the program had the code that calls run through, before it was emptied.
+    pub(super) gadgets: Option<Gadgets>,
     /// Held for its effect: waits end at their deadlines as long as it lives.
     _ticker: Ticker,
 }
@@ -50,6 +53,7 @@ impl Emptied {
             scratch: RunRange::default(),
             channel: None,
             held_back: Vec::new(),
+            gadgets: None,
             _ticker: ticker,
         }
     }
@@ -204,8 +208,9 @@ impl Emptied {
             .iter()
             .map(|(tid, arguments)| Ok((*tid, self.call_registers(*tid, number, arguments)?)))
             .collect::<Result<Vec<_>, TraceeError>>()?;
-        let results = call::run_together(name, &prepared)?;
-        calls.iter().zip(results).map(|((tid, _), result)| call::checked(*tid, name, result)).collect()
+        let outcomes = call::run_together(name, &prepared)?;
+        self.held_back.extend(outcomes.iter().flat_map(|outcome| &outcome.held_back));
+        calls.iter().zip(outcomes).map(|((tid, _), outcome)| call::checked(*tid, name, outcome.result)).collect()
     }
 
     fn call_registers(&self, tid: i32, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {

@@ -3,14 +3,36 @@
 use std::os::fd::{BorrowedFd, RawFd};
 
 use dsu_formats::address::RunRange;
+use nix::errno::Errno;
 
 use super::error::TraceeError;
 use super::memory::RemoteMemory;
 
+/// One of several calls that are made together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The thread that makes it.
+    pub tid: i32,
+    /// Its name for messages.
+    pub name: &'static str,
+    /// `libc::SYS_…`.
+    pub number: i64,
+    /// Its arguments.
+    pub arguments: Vec<u64>,
+}
+
+impl Call {
+    /// The error for a call that the kernel refused.
+    pub fn refused(&self, source: Errno) -> TraceeError {
+        TraceeError::Call { call: self.name, tid: self.tid, source }
+    }
+}
+
 /// A process in whose threads system calls can be made: the stopped target before the exec, the vessel after it.
 ///
 /// Signals are blocked in every thread while an injector exists. The scratch range is mapped read-write in the tracee, at
-/// least 32 KiB, and free for the arguments of one call at a time; nothing in it survives the next user of it.
+/// least 32 KiB, and free for the arguments of one call, or one group of calls, at a time; nothing in it survives the next
+/// user of it.
 pub trait Injector {
     /// Thread IDs that calls can be made in, the leader first.
     fn threads(&self) -> &[i32];
@@ -19,6 +41,23 @@ pub trait Injector {
     ///
     /// `name` is the call's name for messages, `number` a `libc::SYS_…`. A kernel error is `TraceeError::Call`.
     fn call(&mut self, tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError>;
+
+    /// Makes several calls: those of one thread in their order, those of different threads side by side where the injector
+    /// can. Returns the answer of each; when a call cannot be made at all, none is to be relied on.
+    fn call_each(&mut self, calls: &[Call]) -> Result<Vec<Result<u64, Errno>>, TraceeError> {
+        let one = |call: &Call| match self.call(call.tid, call.name, call.number, &call.arguments) {
+            Ok(value) => Ok(Ok(value)),
+            Err(TraceeError::Call { source, .. }) => Ok(Err(source)),
+            Err(other) => Err(other),
+        };
+        calls.iter().map(one).collect()
+    }
+
+    /// As [`Injector::call_each`], for calls none of which may be refused.
+    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, TraceeError> {
+        let answers = self.call_each(calls)?;
+        calls.iter().zip(answers).map(|(call, answer)| answer.map_err(|source| call.refused(source))).collect()
+    }
 
     /// Memory of the tracee.
     fn memory(&self) -> &RemoteMemory;
