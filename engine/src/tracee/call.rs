@@ -48,44 +48,6 @@ pub(super) fn run(tid: i32, name: &'static str, registers: &Registers) -> Result
     Ok(outcome)
 }
 
-/// Runs one call in each of several threads at the same time; `calls` are threads with registers before a `syscall`
-/// instruction. All have come to their exit stops, or the first error is returned once all are waited for.
-pub(super) fn run_together(name: &'static str, calls: &[(i32, Registers)]) -> Result<Vec<i64>, TraceeError> {
-    let deadline = Instant::now() + LIMIT;
-    // A fault must strike before the first thread is under way: all end at exit stops, or none has left its own.
-    for (tid, _) in calls {
-        super::fault::pass("call").map_err(|source| TraceeError::Call { call: name, tid: *tid, source })?;
-    }
-    for (tid, registers) in calls {
-        ptrace::set_registers(*tid, registers)?;
-        ptrace::resume_to_syscall(*tid)?;
-        to_syscall_stop(*tid, name, deadline)?;
-    }
-    // Every thread stands at the entry of its call: from here on they work side by side.
-    let started: Vec<_> = calls.iter().map(|(tid, _)| ptrace::resume_to_syscall(*tid)).collect();
-    let ended: Vec<_> = calls
-        .iter()
-        .zip(started)
-        .map(|((tid, _), started)| {
-            started?;
-            to_syscall_stop(*tid, name, deadline)?;
-            Ok(ptrace::registers(*tid)?.rax as i64)
-        })
-        .collect();
-    ended.into_iter().collect()
-}
-
-fn to_syscall_stop(tid: i32, name: &'static str, deadline: Instant) -> Result<(), TraceeError> {
-    loop {
-        match ptrace::wait(tid, deadline, name)? {
-            Event::Syscall => return Ok(()),
-            Event::Ended => return Err(TraceeError::Gone { tid, operation: name }),
-            Event::Stop => ptrace::resume_to_syscall(tid)?,
-            _ => return Err(TraceeError::UnexpectedStop { tid, status: 0, operation: name }),
-        }
-    }
-}
-
 /// Turns a raw result into a value or the kernel's error.
 pub(super) fn checked(tid: i32, call: &'static str, result: i64) -> Result<u64, TraceeError> {
     if (-4095..0).contains(&result) {

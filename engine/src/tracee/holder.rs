@@ -66,7 +66,7 @@ impl Borrowed {
     fn start_keeper(&mut self, sharing: i32) -> Result<Holder, TraceeError> {
         let leader = self.tids[0];
         let parked = self.lay_parking_frame(leader)?;
-        ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
+        ptrace::set_options(leader, ptrace::OPTIONS | ptrace::REPORT_CLONES | self.seccomp_option(leader))?;
         // The kernel itself writes the new task's ID into the frame that would end it, as part of the clone: there is no
         // instant at which the task exists and the chain does not know it.
         let holder_undo = self.push_undo(leader, &kill(NOBODY))?;
@@ -111,7 +111,7 @@ impl Borrowed {
         };
         in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
         in_parent("setsid", libc::SYS_setsid, &[])?;
-        ptrace::set_options(parent, ptrace::OPTIONS)?;
+        ptrace::set_options(parent, ptrace::OPTIONS | ptrace::REPORT_CLONES)?;
         let arguments = clone_arguments(libc::CLONE_VM, parked, undo, undo);
         let born = clone(parent, &registers(libc::SYS_clone, &arguments))?;
         wait_for_birth(born)?;

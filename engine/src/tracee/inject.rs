@@ -4,6 +4,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 
 use dsu_formats::address::RunRange;
 
+use super::batch::{Call, Failed};
 use super::error::TraceeError;
 use super::memory::RemoteMemory;
 
@@ -19,6 +20,16 @@ pub trait Injector {
     ///
     /// `name` is the call's name for messages, `number` a `libc::SYS_…`. A kernel error is `TraceeError::Call`.
     fn call(&mut self, tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError>;
+
+    /// Makes all of `calls`, at most as many as a [`super::batch::Batch`] holds: those of one thread in their order up to the
+    /// first that fails, those of different threads perhaps side by side. Returns the results in the order of `calls`.
+    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
+        let made = calls.iter().enumerate().map(|(index, call)| {
+            let made = self.call(call.tid, call.name, call.number, &call.arguments);
+            made.map_err(|source| Failed { index, call: *call, source })
+        });
+        made.collect()
+    }
 
     /// Memory of the tracee.
     fn memory(&self) -> &RemoteMemory;

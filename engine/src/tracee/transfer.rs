@@ -4,13 +4,18 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use dsu_formats::address::RunAddress;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg, setsockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::error::TraceeError;
 use super::inject::Injector;
 
 /// Descriptors that one message may carry (`SCM_MAX_FD`, `include/net/scm.h`).
 pub const BATCH: usize = 250;
+/// How long [`Channel::has_notice`] waits, in microseconds.
+const NOTICE_WAIT_US: i64 = 10_000;
 
 /// A socket pair with one end in the tracee.
 #[derive(Debug)]
@@ -30,7 +35,11 @@ impl Channel {
         let ours = injector.export(other);
         let closed = injector.leader_call("close", libc::SYS_close, &[other as u64]);
         match (ours, closed) {
-            (Ok(ours), Ok(_)) => Ok(Self { ours, theirs }),
+            (Ok(ours), Ok(_)) => {
+                setsockopt(&ours, ReceiveTimeout, &TimeVal::microseconds(NOTICE_WAIT_US))
+                    .map_err(|source| TraceeError::Call { call: "setsockopt", tid: injector.threads()[0], source })?;
+                Ok(Self { ours, theirs })
+            }
             (ours, closed) => {
                 if closed.is_err() {
                     injector.leader_call("close", libc::SYS_close, &[other as u64])?;
@@ -74,9 +83,23 @@ impl Channel {
         if received != control_length {
             let tid = injector.threads()[0];
             // The kernel cut the list: the tracee has no numbers left.
-            return Err(TraceeError::Call { call: "recvmsg", tid, source: nix::errno::Errno::EMFILE });
+            return Err(TraceeError::Call { call: "recvmsg", tid, source: Errno::EMFILE });
         }
         Ok(control[16..].chunks_exact(4).map(|n| i32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect())
+    }
+
+    /// Waits a moment for a byte that the tracee sent ([`super::table`]); `false` when none came.
+    pub(super) fn has_notice(&self) -> Result<bool, TraceeError> {
+        match recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::empty()) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
+            Err(source) => Err(TraceeError::Call { call: "recv", tid: 0, source }),
+        }
+    }
+
+    /// Takes what an earlier wait that was given up has left.
+    pub(super) fn forget_notices(&self) {
+        while recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok() {}
     }
 
     /// Number of the tracee's end.
