@@ -31,13 +31,17 @@ pub struct Failed {
     /// Its place among all calls of the batch, from 0.
     pub index: usize,
     /// The call.
-    pub call: Call,
+    pub call: Box<Call>,
     /// Cause.
     #[source]
     pub source: TraceeError,
 }
 
 impl Failed {
+    pub(super) fn new(index: usize, call: Call, source: TraceeError) -> Self {
+        Self { index, call: Box::new(call), source }
+    }
+
     /// The kernel's answer, if it was that which failed.
     pub fn errno(&self) -> Option<Errno> {
         match self.source {
@@ -112,7 +116,7 @@ impl Batch<'_> {
         let index = self.results.len() + self.calls.len();
         if full(self, bytes.len()) {
             let source = TraceeError::Call { call: name, tid, source: Errno::E2BIG };
-            return Err(Failed { index, call, source });
+            return Err(Failed::new(index, call, source));
         }
         self.calls.push(call);
         self.data.extend(bytes);
@@ -141,7 +145,7 @@ impl Batch<'_> {
         let data = std::mem::take(&mut self.data);
         let before = self.results.len();
         if let Some(first) = calls.first() {
-            let failed = |source| Failed { index: before, call: *first, source };
+            let failed = |source| Failed::new(before, *first, source);
             if !data.is_empty() {
                 self.injector.memory().write(self.injector.scratch().start, &data).map_err(failed)?;
             }

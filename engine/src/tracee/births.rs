@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use nix::errno::Errno;
 
-use super::batch::{Failed, together};
+use super::batch::{Call, Failed, together};
 use super::call;
 use super::emptied::Emptied;
 use super::error::TraceeError;
@@ -69,8 +69,7 @@ impl Emptied {
         let welcomed = self.welcome();
         made?;
         welcomed.map_err(|source| {
-            let call = super::batch::Call { tid: leader, name: "clone3", number: libc::SYS_clone3, arguments: [0; 6] };
-            Failed { index: 0, call, source }
+            Failed::new(0, Call { tid: leader, name: "clone3", number: libc::SYS_clone3, arguments: [0; 6] }, source)
         })
     }
 

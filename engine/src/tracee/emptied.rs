@@ -91,7 +91,18 @@ impl Emptied {
         let rseqs: Vec<_> =
             self.tids.iter().map(|tid| Ok(ptrace::rseq(*tid)?.map(|rseq| (*tid, rseq)))).collect::<Result<_, TraceeError>>()?;
         let (start, end) = (self.code.0, self.scratch.end.0);
+        let spare = match self.channel {
+            Some(_) => None,
+            None => {
+                let (channel, spare) = Channel::make(self)?;
+                self.channel = Some(channel);
+                Some(spare)
+            }
+        };
         let unmapped: Result<(), Failed> = together(self, |batch| {
+            if let Some(spare) = spare {
+                batch.leader("close", libc::SYS_close, [spare as u64])?;
+            }
             for (tid, rseq) in rseqs.into_iter().flatten() {
                 let arguments = [rseq.address.0, u64::from(rseq.length), UNREGISTER, u64::from(rseq.signature)];
                 batch.add(tid, "rseq", libc::SYS_rseq, arguments)?;
@@ -141,7 +152,7 @@ impl Emptied {
     }
 
     /// The channel to the process, made if need be.
-    pub(super) fn open_channel(&mut self) -> Result<&Channel, TraceeError> {
+    pub fn open_channel(&mut self) -> Result<&Channel, TraceeError> {
         let channel = match self.channel.take() {
             Some(channel) => channel,
             None => Channel::open(self)?,
@@ -152,6 +163,11 @@ impl Emptied {
     /// The number of the process's end of the channel, while there is one.
     pub fn channel_number(&self) -> Option<RawFd> {
         self.channel.as_ref().map(Channel::theirs)
+    }
+
+    /// Forgets the channel, whose end in the process a call of a batch has closed.
+    pub fn forget_channel(&mut self) {
+        self.channel = None;
     }
 
     /// Closes the channel that descriptors came through, so that the process has its own descriptors only.

@@ -26,7 +26,7 @@ pub trait Injector {
     fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
         let made = calls.iter().enumerate().map(|(index, call)| {
             let made = self.call(call.tid, call.name, call.number, &call.arguments);
-            made.map_err(|source| Failed { index, call: *call, source })
+            made.map_err(|source| Failed::new(index, *call, source))
         });
         made.collect()
     }

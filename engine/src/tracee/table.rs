@@ -84,16 +84,13 @@ impl Tables {
     fn results(&self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
         let checked = |index: usize, call: &Call| match self.result(index) {
             NOT_MADE => Ok(None),
-            result => {
-                call::checked(call.tid, call.name, result).map(Some).map_err(|source| Failed { index, call: *call, source })
-            }
+            result => call::checked(call.tid, call.name, result).map(Some).map_err(|source| Failed::new(index, *call, source)),
         };
         let results: Vec<Option<u64>> =
             calls.iter().enumerate().map(|(index, call)| checked(index, call)).collect::<Result<_, _>>()?;
-        let ended_early = results.iter().position(Option::is_none).map(|index| Failed {
-            index,
-            call: calls[index],
-            source: TraceeError::UnexpectedStop { tid: calls[index].tid, status: 0, operation: OPERATION },
+        let ended_early = results.iter().position(Option::is_none).map(|index| {
+            let source = TraceeError::UnexpectedStop { tid: calls[index].tid, status: 0, operation: OPERATION };
+            Failed::new(index, calls[index], source)
         });
         match ended_early {
             Some(failed) => Err(failed),
@@ -125,14 +122,14 @@ impl Emptied {
             Some(strike) => {
                 let call = calls[made];
                 let source = TraceeError::Call { call: call.name, tid: call.tid, source: strike.land() };
-                Err(Failed { index: made, call, source })
+                Err(Failed::new(made, call, source))
             }
         }
     }
 
     fn work_off(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
         let Some(first) = calls.first() else { return Ok(Vec::new()) };
-        let whole = |source| Failed { index: 0, call: *first, source };
+        let whole = |source| Failed::new(0, *first, source);
         if calls.len() > MOST_CALLS {
             return Err(whole(TraceeError::Call { call: first.name, tid: first.tid, source: Errno::E2BIG }));
         }

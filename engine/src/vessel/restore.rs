@@ -92,7 +92,6 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
         Origin::Hot { stopped_at } => given.hot(vessel, *stopped_at)?,
         Origin::Cold { descriptors } => given.cold(vessel, descriptors)?,
     }
-    vessel.close_channel()?;
     step("verify", vessel)?;
     verify::mappings(vessel, &space.mappings)?;
     if let Some(timers) = snapshot.timers.first().filter(|timers| !timers.posix.is_empty()) {
@@ -145,14 +144,14 @@ impl Given<'_> {
             }
         })?;
         pending::settle(vessel, &self.signals.pending, &snapshot.threads)?;
-        together(vessel, |batch| {
+        self.last(vessel, |batch| {
             if let Some(timers) = snapshot.timers.first() {
                 resources::timers::give_back(batch, timers, stopped_at.elapsed())?;
             }
-            if let Some(process) = snapshot.tree.processes.first() {
-                resources::process::give_back(batch, process)?;
+            match snapshot.tree.processes.first() {
+                Some(process) => Ok(resources::process::give_back(batch, process)?),
+                None => Ok(()),
             }
-            self.lock_future(batch)
         })
     }
 
@@ -175,13 +174,12 @@ impl Given<'_> {
             resources::descriptors::give_back_owners(batch, &snapshot.descriptors, Path::Cold)?;
             Ok::<_, VesselError>(())
         })?;
-        together(vessel, |batch| {
+        self.last(vessel, |batch| {
             if let Some(timers) = snapshot.timers.first() {
                 resources::timers::give_back(batch, timers, Duration::ZERO)?;
                 resources::timers::restore_interval(batch, timers)?;
             }
-            resources::process::restore(batch, process)?;
-            self.lock_future(batch)
+            Ok(resources::process::restore(batch, process)?)
         })
     }
 
@@ -194,10 +192,22 @@ impl Given<'_> {
         Ok(resources::signals::give_back(batch, self.signals, self.statuses.leader().ignored)?)
     }
 
-    fn lock_future(&self, batch: &mut Batch<'_>) -> Result<(), VesselError> {
-        if self.space.lock_future {
-            resources::memory::give_back_lock_future(batch)?;
-        }
+    /// The last calls of a restore: what `collect` adds, locks on what will be mapped, and the end of the channel.
+    fn last(
+        &self,
+        vessel: &mut Emptied,
+        collect: impl FnOnce(&mut Batch<'_>) -> Result<(), VesselError>,
+    ) -> Result<(), VesselError> {
+        let channel = vessel.open_channel()?.theirs();
+        together(vessel, |batch| {
+            collect(batch)?;
+            if self.space.lock_future {
+                resources::memory::give_back_lock_future(batch)?;
+            }
+            batch.leader("close", libc::SYS_close, [channel as u64])?;
+            Ok::<_, VesselError>(())
+        })?;
+        vessel.forget_channel();
         Ok(())
     }
 }
