@@ -5,8 +5,9 @@ use nix::errno::Errno;
 
 use super::error::ResourceError;
 use super::scratch;
+use crate::tracee::batch::Call;
 use crate::tracee::error::TraceeError;
-use crate::tracee::inject::{Call, Injector};
+use crate::tracee::inject::Injector;
 
 /// Room for what one call writes, in bytes.
 const PLACE: u64 = 32;
@@ -50,7 +51,7 @@ impl Questions {
         let position = self.calls.len();
         // Beyond the last place calls are made in turns, which use the same places again.
         let place = self.start + (position % self.places.max(1)) as u64 * PLACE;
-        self.calls.push(Call { tid, name, number, arguments: arguments(place).to_vec() });
+        self.calls.push(Call::new(tid, name, number, &arguments(place)));
         Ticket(position)
     }
 

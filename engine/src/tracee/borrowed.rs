@@ -11,10 +11,11 @@ use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::Registers;
 use nix::errno::Errno;
 
+use super::batch::Call;
 use super::call;
 use super::error::TraceeError;
 use super::gadget::Gadgets;
-use super::inject::{Call, Injector};
+use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::sigframe;
@@ -134,8 +135,9 @@ impl Borrowed {
     pub fn call_all_undoable(&mut self, calls: &[(Call, Undo)]) -> Result<Vec<u64>, TraceeError> {
         let undos: Vec<(i32, &Undo)> = calls.iter().map(|(call, undo)| (call.tid, undo)).collect();
         self.push_undos(&undos)?;
-        let calls: Vec<Call> = calls.iter().map(|(call, _)| call.clone()).collect();
-        self.call_all(&calls)
+        let calls: Vec<Call> = calls.iter().map(|(call, _)| *call).collect();
+        let answers = self.call_each(&calls)?;
+        calls.iter().zip(answers).map(|(call, answer)| answer.map_err(|source| call.refused(source))).collect()
     }
 
     /// Puts everything back; the process is stopped and untouched again.

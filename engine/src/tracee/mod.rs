@@ -6,6 +6,8 @@
 #![allow(unsafe_code, reason = "ptrace requests and raw system calls that nix does not wrap")]
 
 pub mod adopt;
+pub mod batch;
+mod births;
 pub mod borrowed;
 mod call;
 pub mod calls;
@@ -33,6 +35,7 @@ pub mod sockets;
 pub mod spawn;
 pub mod stopped;
 pub mod syscall;
+mod table;
 pub mod target;
 mod ticker;
 pub mod transfer;
