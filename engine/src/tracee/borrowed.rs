@@ -134,8 +134,9 @@ impl Borrowed {
     pub fn call_all_undoable(&mut self, calls: &[(Call, Undo)]) -> Result<Vec<u64>, TraceeError> {
         let undos: Vec<(i32, &Undo)> = calls.iter().map(|(call, undo)| (call.tid, undo)).collect();
         self.push_undos(&undos)?;
-        let calls: Vec<Call> = calls.iter().map(|(call, _)| call.clone()).collect();
-        self.call_all(&calls)
+        let calls: Vec<Call> = calls.iter().map(|(call, _)| *call).collect();
+        let answers = self.call_each(&calls)?;
+        calls.iter().zip(answers).map(|(call, answer)| answer.map_err(|source| call.refused(source))).collect()
     }
 
     /// Puts everything back; the process is stopped and untouched again.
@@ -519,7 +520,7 @@ fn restore_threads(threads: &[StoppedThread]) -> Result<(), TraceeError> {
         ptrace::set_signal_mask(thread.tid, thread.signal_mask)?;
         ptrace::set_registers(thread.tid, &thread.resumed_registers())
     };
-    threads.iter().zip(call::to_event_stops(&tids)).map(restore).collect()
+    threads.iter().zip(call::to_event_stops(&tids)).try_for_each(restore)
 }
 
 fn scratch_length(stopped: &Stopped) -> Result<u64, TraceeError> {

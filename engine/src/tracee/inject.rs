@@ -9,7 +9,7 @@ use super::error::TraceeError;
 use super::memory::RemoteMemory;
 
 /// One of several calls that are made together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// The thread that makes it.
     pub tid: i32,
@@ -17,11 +17,17 @@ pub struct Call {
     pub name: &'static str,
     /// `libc::SYS_…`.
     pub number: i64,
-    /// Its arguments.
-    pub arguments: Vec<u64>,
+    /// Raw arguments.
+    pub arguments: [u64; 6],
 }
 
 impl Call {
+    /// A call with fewer arguments than six; the rest is zero.
+    pub fn new<const N: usize>(tid: i32, name: &'static str, number: i64, arguments: [u64; N]) -> Self {
+        const { assert!(N <= 6, "a system call has six arguments") };
+        Self { tid, name, number, arguments: std::array::from_fn(|i| arguments.get(i).copied().unwrap_or(0)) }
+    }
+
     /// The error for a call that the kernel refused.
     pub fn refused(&self, source: Errno) -> TraceeError {
         TraceeError::Call { call: self.name, tid: self.tid, source }
@@ -51,12 +57,6 @@ pub trait Injector {
             Err(other) => Err(other),
         };
         calls.iter().map(one).collect()
-    }
-
-    /// As [`Injector::call_each`], for calls none of which may be refused.
-    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, TraceeError> {
-        let answers = self.call_each(calls)?;
-        calls.iter().zip(answers).map(|(call, answer)| answer.map_err(|source| call.refused(source))).collect()
     }
 
     /// Memory of the tracee.
