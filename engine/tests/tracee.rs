@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Program;
+use dsu_engine::tracee::batch::Call;
 use dsu_engine::tracee::borrowed::Undo;
 use dsu_engine::tracee::calls::{self, Compared};
 use dsu_engine::tracee::error::TraceeError;
-use dsu_engine::tracee::inject::{Call, Injector};
+use dsu_engine::tracee::inject::Injector;
 use dsu_engine::tracee::procfs;
 use dsu_engine::tracee::target::Target;
 
@@ -75,14 +76,13 @@ fn descriptors_travel_both_ways() {
 
 /// Calls in every thread, two in each, that take off what an exec would act upon.
 fn farewell(tids: &[i32]) -> Vec<(Call, Undo)> {
-    let call = |tid, name, number, arguments: &[u64]| Call { tid, name, number, arguments: arguments.to_vec() };
     let lists = tids.iter().map(|tid| {
         let (head, length) = calls::get_robust_list(*tid).unwrap();
         let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![head, length] };
-        (call(*tid, "set_robust_list", libc::SYS_set_robust_list, &[0, length]), undo)
+        (Call::new(*tid, "set_robust_list", libc::SYS_set_robust_list, [0, length]), undo)
     });
     let nothing = Undo { number: libc::SYS_gettid, arguments: Vec::new() };
-    lists.chain(tids.iter().map(|tid| (call(*tid, "gettid", libc::SYS_gettid, &[]), nothing.clone()))).collect()
+    lists.chain(tids.iter().map(|tid| (Call::new(*tid, "gettid", libc::SYS_gettid, []), nothing.clone()))).collect()
 }
 
 fn robust_lists(pid: i32) -> Vec<(u64, u64)> {
@@ -100,8 +100,8 @@ fn calls_run_side_by_side_and_are_undone() {
     let expected: Vec<u64> = tids.iter().map(|_| 0).chain(tids.iter().map(|tid| *tid as u64)).collect();
     assert_eq!(answers, expected);
     assert!(robust_lists(program.pid()).iter().all(|(head, _)| *head == 0));
-    let refused = Call { tid: tids[1], name: "close", number: libc::SYS_close, arguments: vec![999_999] };
-    let fine = Call { tid: tids[1], name: "gettid", number: libc::SYS_gettid, arguments: Vec::new() };
+    let refused = Call::new(tids[1], "close", libc::SYS_close, [999_999]);
+    let fine = Call::new(tids[1], "gettid", libc::SYS_gettid, []);
     let mixed = borrowed.call_each(&[refused, fine]).unwrap();
     assert_eq!(mixed, [Err(nix::errno::Errno::EBADF), Ok(tids[1] as u64)]);
     drop(borrowed.give_back().unwrap());

@@ -51,7 +51,7 @@ impl Questions {
         let position = self.calls.len();
         // Beyond the last place calls are made in turns, which use the same places again.
         let place = self.start + (position % self.places.max(1)) as u64 * PLACE;
-        self.calls.push(Call::new(tid, name, number, &arguments(place)));
+        self.calls.push(Call::new(tid, name, number, arguments(place)));
         Ticket(position)
     }
 

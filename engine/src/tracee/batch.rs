@@ -25,8 +25,14 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of thread `tid` with up to six arguments.
-    pub fn new(tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Self {
+    /// A call with fewer arguments than six; the rest is zero.
+    pub fn new<const N: usize>(tid: i32, name: &'static str, number: i64, arguments: [u64; N]) -> Self {
+        const { assert!(N <= 6, "a system call has six arguments") };
+        Self::of(tid, name, number, &arguments)
+    }
+
+    /// The same for a list whose length only run time knows; what is beyond the sixth is left out.
+    pub fn of(tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Self {
         Self { tid, name, number, arguments: std::array::from_fn(|i| arguments.get(i).copied().unwrap_or(0)) }
     }
 
@@ -124,7 +130,7 @@ impl Batch<'_> {
             made = make(room.start.0);
         }
         let (bytes, given) = made;
-        let call = Call::new(tid, name, number, &given);
+        let call = Call::new(tid, name, number, given);
         let index = self.results.len() + self.calls.len();
         if full(self, bytes.len()) {
             let source = TraceeError::Call { call: name, tid, source: Errno::E2BIG };

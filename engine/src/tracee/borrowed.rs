@@ -521,7 +521,7 @@ fn restore_threads(threads: &[StoppedThread]) -> Result<(), TraceeError> {
         ptrace::set_signal_mask(thread.tid, thread.signal_mask)?;
         ptrace::set_registers(thread.tid, &thread.resumed_registers())
     };
-    threads.iter().zip(call::to_event_stops(&tids)).map(restore).collect()
+    threads.iter().zip(call::to_event_stops(&tids)).try_for_each(restore)
 }
 
 fn scratch_length(stopped: &Stopped) -> Result<u64, TraceeError> {

@@ -184,7 +184,7 @@ impl Emptied {
 
     /// Makes one call in each of several threads side by side, and returns the results in order.
     pub fn call_together(&mut self, name: &'static str, number: i64, calls: &[(i32, Vec<u64>)]) -> Result<Vec<u64>, TraceeError> {
-        let calls: Vec<Call> = calls.iter().map(|(tid, given)| Call::new(*tid, name, number, given)).collect();
+        let calls: Vec<Call> = calls.iter().map(|(tid, given)| Call::of(*tid, name, number, given)).collect();
         Ok(self.call_all(&calls)?)
     }
 

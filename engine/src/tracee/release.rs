@@ -154,5 +154,5 @@ fn settle(finals: &[FinalState]) -> Result<(), TraceeError> {
         ptrace::set_signal_mask(last.tid, last.signal_mask)?;
         ptrace::set_registers(last.tid, &last.registers)
     };
-    finals.iter().zip(call::to_event_stops(&tids)).map(give).collect()
+    finals.iter().zip(call::to_event_stops(&tids)).try_for_each(give)
 }

@@ -164,16 +164,16 @@ impl Transaction<'_> {
         let mut calls = Vec::new();
         // The threads share the descriptor table: any of them can change it.
         for (number, tid) in close_on_exec_numbers(&self.captured.snapshot.descriptors).into_iter().zip(tids.iter().cycle()) {
-            let flags = |flags: i32| vec![number as u64, libc::F_SETFD as u64, flags as u64];
-            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC) };
-            calls.push((Call::new(*tid, "fcntl", libc::SYS_fcntl, &flags(0)), undo));
+            let flags = |flags: i32| [number as u64, libc::F_SETFD as u64, flags as u64];
+            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC).to_vec() };
+            calls.push((Call::new(*tid, "fcntl", libc::SYS_fcntl, flags(0)), undo));
         }
         for thread in &self.captured.snapshot.threads {
             let (tid, list, word) = (thread.tid, thread.robust_list, thread.clear_tid);
             let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![list.head.0, 24] };
-            calls.push((Call::new(tid, "set_robust_list", libc::SYS_set_robust_list, &[0, 24]), undo));
+            calls.push((Call::new(tid, "set_robust_list", libc::SYS_set_robust_list, [0, 24]), undo));
             let undo = Undo { number: libc::SYS_set_tid_address, arguments: vec![word.0] };
-            calls.push((Call::new(tid, "set_tid_address", libc::SYS_set_tid_address, &[0]), undo));
+            calls.push((Call::new(tid, "set_tid_address", libc::SYS_set_tid_address, [0]), undo));
         }
         calls
     }

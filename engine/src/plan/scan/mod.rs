@@ -86,6 +86,11 @@ fn chunks(ranges: &[RunRange]) -> Vec<RunRange> {
     chunks
 }
 
+/// Room for any of `chunks`: those of a small program are short, and fresh memory is not for nothing.
+fn longest(chunks: &[RunRange]) -> usize {
+    chunks.iter().map(RunRange::len).max().unwrap_or(0) as usize
+}
+
 fn work(
     chunks: &[RunRange],
     next: &AtomicUsize,
@@ -94,7 +99,7 @@ fn work(
     words: &mut Words<'_>,
 ) -> Result<Scanned, SourceError> {
     let mut scanned = Scanned::default();
-    let mut buffer = vec![0; CHUNK as usize];
+    let mut buffer = vec![0; longest(chunks)];
     let mut hits = Vec::new();
     while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
         let bytes = &mut buffer[..chunk.len() as usize];
@@ -115,10 +120,11 @@ fn work(
 /// Looks for pointers into the old program in memory that other processes may share; each is a blocker.
 /// Gives the number of words looked at.
 pub fn scan_shared(ranges: &[RunRange], filter: &Filter, words: &mut Words<'_>) -> u64 {
-    let mut buffer = vec![0; CHUNK as usize];
+    let chunks = chunks(ranges);
+    let mut buffer = vec![0; longest(&chunks)];
     let mut hits = Vec::new();
     let mut count = 0;
-    for chunk in chunks(ranges) {
+    for chunk in chunks {
         let bytes = &mut buffer[..chunk.len() as usize];
         if words.memory.read(chunk.start, bytes).is_err() {
             read_pages(words.memory, chunk.start, bytes);
