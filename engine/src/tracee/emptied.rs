@@ -23,6 +23,10 @@ use super::transfer::{self, Channel};
 /// End of user addresses with four-level page tables (`TASK_SIZE_MAX`).
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
+/// What a thread shares with its process (`clone3`).
+pub(super) const THREAD: i32 =
+    libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
+
 /// An emptied process. Dropping it leaves it parked.
 #[derive(Debug)]
 pub struct Emptied {
@@ -116,16 +120,14 @@ impl Emptied {
     ///
     /// Without the privilege for that the next free ID is steered through `ns_last_pid`, and a wrong one is an error.
     pub fn create_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
-        const SHARED: i32 =
-            libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
         if self.tids.contains(&tid) {
             return Ok(());
         }
-        let born = match self.clone3(SHARED, Some(tid)) {
+        let born = match self.clone3(THREAD, Some(tid)) {
             Err(TraceeError::Call { source: nix::errno::Errno::EPERM, .. }) => {
                 let path = "/proc/sys/kernel/ns_last_pid".to_owned();
                 std::fs::write(&path, (tid - 1).to_string()).map_err(|source| TraceeError::Proc { path, source })?;
-                self.clone3(SHARED, None)?
+                self.clone3(THREAD, None)?
             }
             other => other?,
         };
@@ -138,7 +140,7 @@ impl Emptied {
         Err(TraceeError::Call { call: "clone3 (thread ID taken)", tid, source: nix::errno::Errno::EEXIST })
     }
 
-    fn clone3(&mut self, flags: i32, tid: Option<i32>) -> Result<i32, TraceeError> {
+    pub(super) fn clone3(&mut self, flags: i32, tid: Option<i32>) -> Result<i32, TraceeError> {
         // struct clone_args up to cgroup; set_tid and set_tid_size are its ninth and tenth words.
         let at = self.scratch.start;
         let list = RunAddress(at.0 + 128);
@@ -159,7 +161,7 @@ impl Emptied {
     }
 
     /// Ends a thread that must not be there.
-    fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
+    pub(super) fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
         let registers = self.call_registers(tid, libc::SYS_exit, &[0])?;
         self.tids.retain(|known| *known != tid);
         match call::run(tid, "exit", &registers) {

@@ -36,3 +36,4 @@ pub mod syscall;
 pub mod target;
 mod ticker;
 pub mod transfer;
+mod workers;

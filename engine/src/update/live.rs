@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::aside;
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
 use super::image::{self, Pieces};
@@ -39,6 +40,10 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
         return Ok(UpdateOutcome::UpToDate { build_id });
     }
+    let stock = aside::set_aside(request.pid, observer);
+    if stock.bytes() > 0 {
+        subject.timeline.mark("set memory aside");
+    }
     let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     observer.step("update");
@@ -49,6 +54,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         new_program: if same { &subject.running.file } else { &subject.builds.new_file },
         old_program: &subject.running.file,
         journal: &journal,
+        stock: &stock,
         stopped_at: planned.stopped_at,
         start_time: prepare::start_time(request.pid)?,
     };

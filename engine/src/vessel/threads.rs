@@ -8,8 +8,10 @@ use crate::tracee::emptied::Emptied;
 use crate::tracee::release::FinalState;
 use crate::tracee::syscall;
 
-/// Makes the threads that are not there yet; all park.
+/// Makes the threads that are not there yet; all park. Others, left from a try that failed, end.
 pub(super) fn create(vessel: &mut Emptied, threads: &[Thread]) -> Result<(), VesselError> {
+    let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
+    vessel.keep_only(&tids)?;
     for thread in threads {
         vessel.create_thread(thread.tid)?;
     }
