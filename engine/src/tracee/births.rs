@@ -86,11 +86,7 @@ impl Emptied {
     fn create_by_counter(&mut self, tid: i32) -> Result<(), TraceeError> {
         let path = "/proc/sys/kernel/ns_last_pid".to_owned();
         std::fs::write(&path, (tid - 1).to_string()).map_err(|source| TraceeError::Proc { path, source })?;
-        let at = self.scratch.start;
-        self.memory.write(at, &clone_arguments(self.birth_table(), None))?;
-        let born = self.leader_call("clone3", libc::SYS_clone3, &[at.0, ARGUMENTS])? as i32;
-        holder::wait_for_birth(born)?;
-        self.tids.push(born);
+        let born = self.create_any()?;
         if born == tid {
             return Ok(());
         }
@@ -98,8 +94,18 @@ impl Emptied {
         Err(TraceeError::Call { call: "clone3 (thread ID taken)", tid, source: Errno::EEXIST })
     }
 
+    /// Makes a thread with the next free ID; it parks.
+    pub(super) fn create_any(&mut self) -> Result<i32, TraceeError> {
+        let at = self.scratch.start;
+        self.memory.write(at, &clone_arguments(self.birth_table(), None))?;
+        let born = self.leader_call("clone3", libc::SYS_clone3, &[at.0, ARGUMENTS])? as i32;
+        holder::wait_for_birth(born)?;
+        self.tids.push(born);
+        Ok(born)
+    }
+
     /// Ends a thread that must not be there.
-    fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
+    pub(super) fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
         let registers = self.call_registers(libc::SYS_exit, &[0])?;
         self.tids.retain(|known| *known != tid);
         match call::run(tid, "exit", &registers) {

@@ -39,3 +39,4 @@ mod table;
 pub mod target;
 mod ticker;
 pub mod transfer;
+mod workers;

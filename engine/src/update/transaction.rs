@@ -29,6 +29,7 @@ use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
 use crate::vessel::restore::{Origin, Restore, restore};
+use crate::vessel::stock::Stock;
 use crate::vessel::{site, stub};
 
 /// A stopped process, its image, and what to make of it.
@@ -43,6 +44,8 @@ pub struct Transaction<'a> {
     pub old_program: &'a File,
     /// Where the journal goes.
     pub journal: &'a Journal,
+    /// Huge pages that were set aside for the new memory.
+    pub stock: &'a Stock,
     /// When the process was stopped.
     pub stopped_at: Instant,
     /// Start time of the process.
@@ -256,7 +259,7 @@ impl Transaction<'_> {
             &Restore {
                 snapshot: &self.captured.snapshot,
                 files,
-                pages: PageProvider::Holder { holder, ranges: own.runs.clone() },
+                pages: PageProvider::Holder { holder, ranges: own.runs.clone(), stock: self.stock },
                 guards: &own.guards,
                 patches: &patches,
                 contents: &[],
@@ -277,7 +280,11 @@ impl Transaction<'_> {
             &Restore {
                 snapshot: &rewrite.snapshot,
                 files,
-                pages: PageProvider::Holder { holder, ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped) },
+                pages: PageProvider::Holder {
+                    holder,
+                    ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped),
+                    stock: self.stock,
+                },
                 guards: &capture::carried(&self.captured.own_pages.guards, &rewrite.dropped),
                 patches: &patches,
                 contents: &rewrite.contents,

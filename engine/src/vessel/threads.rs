@@ -12,9 +12,10 @@ use crate::tracee::error::TraceeError;
 use crate::tracee::release::FinalState;
 use crate::tracee::syscall;
 
-/// Makes the threads that are not there yet, and returns them; all park.
+/// Makes the threads that are not there yet, and returns them; all park. Others, left from a try that failed, end.
 pub(super) fn create(vessel: &mut Emptied, threads: &[Thread]) -> Result<Vec<i32>, VesselError> {
     let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
+    vessel.keep_only(&tids)?;
     Ok(vessel.create_threads(&tids)?)
 }
 
