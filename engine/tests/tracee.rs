@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Program;
+use dsu_engine::tracee::adopt;
 use dsu_engine::tracee::error::TraceeError;
 use dsu_engine::tracee::inject::Injector;
 use dsu_engine::tracee::target::Target;
@@ -20,6 +21,10 @@ fn steady() -> (tempfile::TempDir, Program) {
     let mut program = Program::start(&binary);
     assert_eq!(program.ask("check"), "right 0");
     (directory, program)
+}
+
+fn maps(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap()
 }
 
 #[test]
@@ -37,7 +42,7 @@ fn a_process_that_was_stopped_goes_on_unchanged() {
 #[test]
 fn calls_run_in_every_thread_and_leave_no_trace() {
     let (_directory, mut program) = steady();
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", program.pid())).unwrap();
+    let before = maps(program.pid());
     let mut target = Target::open(program.pid()).unwrap();
     for _ in 0..20 {
         let mut borrowed = target.stop(deadline()).unwrap().borrow().unwrap();
@@ -49,7 +54,7 @@ fn calls_run_in_every_thread_and_leave_no_trace() {
         target = borrowed.give_back().unwrap().resume();
     }
     assert_eq!(program.ask("check"), "right 0");
-    assert_eq!(std::fs::read_to_string(format!("/proc/{}/maps", program.pid())).unwrap(), maps);
+    assert_eq!(maps(program.pid()), before);
 }
 
 #[test]
@@ -89,6 +94,7 @@ fn engine_that_will_be_killed() {
 #[test]
 fn a_process_outlives_an_engine_that_is_killed_in_mid_injection() {
     let (_directory, mut program) = steady();
+    let before = maps(program.pid());
     let rounds = std::env::var("DSU_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
     for round in 0..rounds {
         let mut engine = Command::new(std::env::current_exe().unwrap())
@@ -115,4 +121,7 @@ fn a_process_outlives_an_engine_that_is_killed_in_mid_injection() {
         }
     }
     assert_eq!(program.ask("check"), "right 0");
+    // What the last one left is removed; what those before it left, by the next one each.
+    adopt::clear(program.pid(), deadline()).unwrap();
+    assert_eq!(maps(program.pid()), before);
 }

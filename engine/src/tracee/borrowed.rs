@@ -14,6 +14,7 @@ use super::call;
 use super::error::TraceeError;
 use super::gadget::Gadgets;
 use super::inject::Injector;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::sigframe;
@@ -54,7 +55,7 @@ pub struct Borrowed {
     pub(super) stopped: Option<Stopped>,
     pub(super) tids: Vec<i32>,
     chains: Vec<Chain>,
-    scratch: RunRange,
+    pub(super) scratch: RunRange,
     next_frame: u64,
     channel: Option<Channel>,
     pub(super) held_back: Vec<i32>,
@@ -73,12 +74,14 @@ impl Borrowed {
             held_back: Vec::new(),
         };
         borrowed.suspend_seccomp()?;
-        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
-        let start = borrowed.call_over_stack("mmap", libc::SYS_mmap, &[0, length, protection, flags, u64::MAX, 0])?;
-        borrowed.scratch = RunRange::new(start, start + length);
-        borrowed.next_frame = start + ARGUMENTS;
+        borrowed.map_scratch(length)?;
+        borrowed.next_frame = borrowed.scratch().end.0;
         borrowed.lay_chains()?;
+        if !borrowed.stopped().target().leftovers.is_empty()
+            && let Err(error) = borrowed.remove_leftovers()
+        {
+            tracing::warn!(%error, "what an earlier dsu left in the process stays there");
+        }
         Ok(borrowed)
     }
 
@@ -245,7 +248,7 @@ impl Borrowed {
 
     /// Makes a call in the leader while there is no scratch mapping: the way back lies below the leader's red zone, where
     /// the kernel would put a signal frame too. What was there is put back afterwards.
-    fn call_over_stack(&mut self, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError> {
+    pub(super) fn call_over_stack(&mut self, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError> {
         let leader = &self.stopped().threads()[0];
         let length = sigframe::full_frame_length(&leader.xstate);
         let at = RunAddress((leader.registers.rsp - RED_ZONE - length) & !63);
@@ -327,7 +330,8 @@ impl Injector for Borrowed {
     }
 
     fn scratch(&self) -> RunRange {
-        RunRange::new(self.scratch.start.0, self.scratch.start.0 + ARGUMENTS)
+        let start = self.scratch.start.0 + mark::HEADER_ROOM;
+        RunRange::new(start, start + ARGUMENTS)
     }
 
     fn import(&mut self, descriptor: BorrowedFd<'_>) -> Result<RawFd, TraceeError> {
@@ -406,5 +410,5 @@ fn scratch_length(stopped: &Stopped) -> Result<u64, TraceeError> {
     let descriptors = std::fs::read_dir(&path).map_err(|source| TraceeError::Proc { path, source })?.count() as u64;
     let finals: u64 = stopped.threads().iter().map(|thread| sigframe::full_frame_length(&thread.xstate)).sum();
     let undo = (descriptors + stopped.threads().len() as u64 * 4 + SPARE_FRAMES) * sigframe::SMALL_FRAME;
-    Ok((ARGUMENTS + finals + undo).next_multiple_of(dsu_formats::address::PAGE_SIZE))
+    Ok((mark::HEADER_ROOM + ARGUMENTS + finals + undo).next_multiple_of(dsu_formats::address::PAGE_SIZE))
 }

@@ -17,6 +17,7 @@ mod gadget;
 pub mod holder;
 pub mod inject;
 pub mod last_pid;
+pub mod mark;
 pub mod memory;
 pub mod objects;
 pub mod pagemap;

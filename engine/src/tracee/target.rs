@@ -3,10 +3,12 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Instant;
 
+use dsu_formats::address::RunRange;
 use nix::errno::Errno;
 
 use super::error::{Refusal, TraceeError};
 use super::gadget::Gadgets;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::seize;
 use super::stopped::Stopped;
@@ -18,6 +20,8 @@ pub struct Target {
     pub(super) memory: RemoteMemory,
     pub(super) gadgets: Gadgets,
     pub(super) pidfd: OwnedFd,
+    /// Scratch mappings that engines seem to have left in it; looked at again when it is stopped.
+    pub(super) leftovers: Vec<RunRange>,
 }
 
 impl Target {
@@ -32,7 +36,7 @@ impl Target {
             other => other,
         })?;
         let gadgets = Gadgets::find(&memory)?;
-        Ok(Self { pid, memory, gadgets, pidfd })
+        Ok(Self { pid, memory, gadgets, pidfd, leftovers: mark::leftovers(pid) })
     }
 
     /// The process.

@@ -19,6 +19,7 @@ use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::priority::Raised;
+use crate::tracee::procfs;
 use crate::tracee::target::Target;
 use crate::vessel::files::MappedFiles;
 
@@ -50,7 +51,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         old_program: &subject.running.file,
         journal: &journal,
         stopped_at: planned.stopped_at,
-        start_time: prepare::start_time(request.pid)?,
+        start_time: procfs::start_time(request.pid)?,
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
     let mut old_memory = transaction.run(planned.borrowed, std::mem::take(&mut subject.files), &mut subject.timeline)?;

@@ -154,7 +154,7 @@ impl Transaction<'_> {
             start_time: self.start_time,
             phase: Phase::Executed,
             holder: holder.pid(),
-            holder_start_time: super::prepare::start_time(holder.pid())?,
+            holder_start_time: procfs::start_time(holder.pid())?,
             site: prepared.site,
             own_pages: self.captured.own_pages.runs.clone(),
             guards: self.captured.own_pages.guards.clone(),
