@@ -1,8 +1,9 @@
-//! What dsu keeps on disk: the image container, and the versioned meaning of each of its sections.
+//! What dsu keeps on disk: the image container, the versioned meaning of each of its sections, and the journal of a transaction.
 //!
 //! This crate knows no process and needs no privilege; `unsafe` is allowed only where a file is mapped.
 #![deny(unsafe_code)]
 
 pub mod address;
 pub mod image;
+pub mod journal;
 pub mod model;

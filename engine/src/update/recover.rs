@@ -4,8 +4,10 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use dsu_formats::model::latest::JournalRecord;
+
 use super::error::UpdateError;
-use super::journal::{Journal, JournalV1};
+use super::journal::Journal;
 use super::lock::ProcessLock;
 use super::operation::{Observer, Recovered, RecoveredTo};
 use crate::plan::rewrite::Patch;
@@ -61,7 +63,7 @@ fn clear(pid: i32) -> Result<RecoveredTo, UpdateError> {
 }
 
 /// Fills the parked vessel with the old image, from the holder's memory.
-fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError> {
+fn restore_old(record: &JournalRecord, journal: &Journal) -> Result<(), UpdateError> {
     let image = journal.read_image()?;
     let snapshot = image.snapshot();
     let holder = Holder::adopt(record.holder)?;
@@ -98,7 +100,7 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
 }
 
 /// Ends the holder of a journal, if it is still the task that the journal means.
-fn end_holder(record: &JournalV1) {
+fn end_holder(record: &JournalRecord) {
     let same = procfs::start_time(record.holder).ok() == Some(record.holder_start_time);
     if let (true, Ok(holder)) = (same, Holder::adopt(record.holder)) {
         holder.end();

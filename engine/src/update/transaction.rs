@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::Snapshot;
+use dsu_formats::model::latest::{JournalPhase, JournalRecord, Snapshot};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
-use super::journal::{Journal, JournalV1};
+use super::journal::Journal;
 use super::phase::Phase;
 use super::shared;
 use super::timeline::Timeline;
@@ -128,7 +128,7 @@ impl Transaction<'_> {
     }
 
     /// Takes off the process what the exec would act upon, starts the holder, writes the journal.
-    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
+    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalRecord), UpdateError> {
         let leader = borrowed.threads()[0];
         pass(Phase::Planned, leader)?;
         for number in close_on_exec_numbers(&self.captured.snapshot.descriptors) {
@@ -149,10 +149,10 @@ impl Transaction<'_> {
         }
         last_pid::move_past(borrowed.threads().iter().copied()).map_err(UpdateError::given_up)?;
         let holder = borrowed.start_holder().map_err(UpdateError::given_up)?;
-        let record = JournalV1 {
+        let record = JournalRecord {
             pid: leader,
             start_time: self.start_time,
-            phase: Phase::Executed,
+            phase: JournalPhase::Executed,
             holder: holder.pid(),
             holder_start_time: procfs::start_time(holder.pid())?,
             site: prepared.site,
@@ -179,7 +179,7 @@ impl Transaction<'_> {
         &self,
         mut emptied: Emptied,
         holder: Holder,
-        record: JournalV1,
+        record: JournalRecord,
         files: &MappedFiles,
         timeline: &mut Timeline,
     ) -> Result<OldMemory, UpdateError> {
@@ -207,10 +207,10 @@ impl Transaction<'_> {
         &self,
         emptied: Emptied,
         finals: Vec<FinalState>,
-        record: &JournalV1,
+        record: &JournalRecord,
     ) -> Result<Option<TraceeError>, (Box<Emptied>, VesselError)> {
         let gated = emptied.gate(finals).map_err(|(emptied, error)| (emptied, error.into()))?;
-        let noted = self.journal.write(&JournalV1 { phase: Phase::Filled, ..record.clone() });
+        let noted = self.journal.write(&JournalRecord { phase: JournalPhase::Filled, ..record.clone() });
         if let Err(error) = noted.and_then(|()| pass(Phase::Filled, record.pid)) {
             tracing::warn!(%error, "the commit was given up");
             let failure = TraceeError::Call { call: "the commit", tid: record.pid, source: nix::errno::Errno::EIO };
@@ -229,7 +229,7 @@ impl Transaction<'_> {
         mut emptied: Emptied,
         failure: VesselError,
         holder: Holder,
-        record: &JournalV1,
+        record: &JournalRecord,
         files: &MappedFiles,
     ) -> Result<OldMemory, UpdateError> {
         let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
