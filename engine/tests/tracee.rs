@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::Program;
 use dsu_engine::tracee::adopt;
-use dsu_engine::tracee::error::TraceeError;
+use dsu_engine::tracee::error::{Refusal, TraceeError};
 use dsu_engine::tracee::inject::Injector;
 use dsu_engine::tracee::target::Target;
 
@@ -81,7 +81,11 @@ fn engine_that_will_be_killed() {
     let Ok(pid) = std::env::var("DSU_TEST_INJECT_INTO") else { return };
     let pid: i32 = pid.parse().unwrap();
     loop {
-        let Ok(target) = Target::open(pid) else { continue };
+        let target = match Target::open(pid) {
+            Ok(target) => target,
+            Err(TraceeError::Refused { reason: Refusal::Traced { .. }, .. }) => continue,
+            Err(error) => panic!("the program is lost: {error}"),
+        };
         let Ok(mut borrowed) = target.stop(deadline()).unwrap().borrow() else { continue };
         println!("injecting");
         for tid in borrowed.threads().to_vec() {

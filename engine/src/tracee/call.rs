@@ -24,6 +24,8 @@ pub(super) struct Outcome {
 /// Runs `tid` from `registers`, which stand before a `syscall` instruction, to the exit stop of that call.
 pub(super) fn run(tid: i32, name: &'static str, registers: &Registers) -> Result<Outcome, TraceeError> {
     super::fault::pass("call").map_err(|source| TraceeError::Call { call: name, tid, source })?;
+    #[cfg(debug_assertions)]
+    assert!(super::seccomp::is_listed(registers.rax as i64), "{name} is missing in the list of `seccomp.rs`");
     ptrace::set_registers(tid, registers)?;
     let deadline = Instant::now() + LIMIT;
     let mut outcome = Outcome { result: 0, born: None, held_back: Vec::new() };

@@ -7,6 +7,7 @@
 
 pub mod adopt;
 pub mod borrowed;
+mod bpf;
 mod call;
 pub mod calls;
 pub mod emptied;
@@ -26,6 +27,7 @@ pub mod probe;
 pub mod procfs;
 mod ptrace;
 pub mod release;
+pub mod seccomp;
 mod seize;
 mod sigframe;
 pub mod site;
