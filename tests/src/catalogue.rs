@@ -199,6 +199,7 @@ macro_rules! for_each_program {
             block_recv: ("block_recv.c");
             block_accept: ("block_accept.c");
             block_poll: ("block_poll.c");
+            block_select: ("block_select.c");
             block_epoll: ("block_epoll.c");
             block_nanosleep: ("block_nanosleep.c");
             block_futex: ("block_futex.c");
