@@ -251,6 +251,7 @@ macro_rules! for_each_program {
             exit_handlers: ("exit_handlers.c") .one_way(&["both the end of"]);
             loader_phdr: ("loader_phdr.c") .flags(&["-rdynamic"]);
             loader_dlsym: ("loader_dlsym.c") .flags(&["-rdynamic"]);
+            loader_dlsym_sysv: ("loader_dlsym.c") .flags(&["-rdynamic", "-Wl,--hash-style=sysv"]);
             dlopen_lazy: ("dlopen_lazy.c") .flags(&["-rdynamic"]).library(Library::Loaded("lib_dlopen_lazy.c"));
             library_linked: ("library_linked.c") .library(Library::Linked("lib_library_linked.c"));
             backtrace: ("backtrace.c");
