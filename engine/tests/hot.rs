@@ -82,7 +82,7 @@ fn entries(pid: i32) -> Vec<(u64, Entry)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
     let mut entries: Vec<(u64, Entry)> = Vec::new();
     for line in text.lines() {
-        let (key, rest) = line.split_once(|separator: char| separator == ':' || separator == '-').unwrap();
+        let (key, rest) = line.split_once([':', '-']).unwrap();
         let number = || rest.trim().trim_end_matches(" kB").parse().unwrap();
         if key.starts_with(char::is_uppercase) {
             let entry = &mut entries.last_mut().unwrap().1;

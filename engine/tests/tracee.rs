@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Program;
+use dsu_engine::tracee::adopt;
 use dsu_engine::tracee::batch::Call;
 use dsu_engine::tracee::borrowed::Undo;
 use dsu_engine::tracee::calls::{self, Compared};
-use dsu_engine::tracee::error::TraceeError;
+use dsu_engine::tracee::error::{Refusal, TraceeError};
 use dsu_engine::tracee::inject::Injector;
 use dsu_engine::tracee::procfs;
 use dsu_engine::tracee::target::Target;
@@ -24,6 +25,10 @@ fn steady() -> (tempfile::TempDir, Program) {
     let mut program = Program::start(&binary);
     assert_eq!(program.ask("check"), "right 0");
     (directory, program)
+}
+
+fn maps(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap()
 }
 
 #[test]
@@ -41,7 +46,7 @@ fn a_process_that_was_stopped_goes_on_unchanged() {
 #[test]
 fn calls_run_in_every_thread_and_leave_no_trace() {
     let (_directory, mut program) = steady();
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", program.pid())).unwrap();
+    let before = maps(program.pid());
     let mut target = Target::open(program.pid()).unwrap();
     for _ in 0..20 {
         let mut borrowed = target.stop(deadline()).unwrap().borrow().unwrap();
@@ -53,7 +58,7 @@ fn calls_run_in_every_thread_and_leave_no_trace() {
         target = borrowed.give_back().unwrap().resume();
     }
     assert_eq!(program.ask("check"), "right 0");
-    assert_eq!(std::fs::read_to_string(format!("/proc/{}/maps", program.pid())).unwrap(), maps);
+    assert_eq!(maps(program.pid()), before);
 }
 
 #[test]
@@ -141,7 +146,11 @@ fn engine_that_will_be_killed() {
     let Ok(pid) = std::env::var("DSU_TEST_INJECT_INTO") else { return };
     let pid: i32 = pid.parse().unwrap();
     loop {
-        let Ok(target) = Target::open(pid) else { continue };
+        let target = match Target::open(pid) {
+            Ok(target) => target,
+            Err(TraceeError::Refused { reason: Refusal::Traced { .. }, .. }) => continue,
+            Err(error) => panic!("the program is lost: {error}"),
+        };
         let Ok(mut borrowed) = target.stop(deadline()).unwrap().borrow() else { continue };
         println!("injecting");
         for tid in borrowed.threads().to_vec() {
@@ -157,7 +166,7 @@ fn engine_that_will_be_killed() {
 #[test]
 fn a_process_outlives_an_engine_that_is_killed_in_mid_injection() {
     let (_directory, mut program) = steady();
-    let before = robust_lists(program.pid());
+    let (lists, before) = (robust_lists(program.pid()), maps(program.pid()));
     let rounds = std::env::var("DSU_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
     for round in 0..rounds {
         let mut engine = Command::new(std::env::current_exe().unwrap())
@@ -180,9 +189,12 @@ fn a_process_outlives_an_engine_that_is_killed_in_mid_injection() {
         engine.kill().unwrap();
         engine.wait().unwrap();
         if round % 10 == 9 {
-            heal(&before, program.pid());
+            heal(&lists, program.pid());
             assert_eq!(program.ask("check"), "right 0", "after {} kills", round + 1);
         }
     }
     assert_eq!(program.ask("check"), "right 0");
+    // What the last one left is removed; what those before it left, by the next one each.
+    adopt::clear(program.pid(), deadline()).unwrap();
+    assert_eq!(maps(program.pid()), before);
 }

@@ -6,11 +6,10 @@ use super::error::{Obstacle, ResourceError};
 use super::{proc, status::Status};
 use crate::tracee::calls::{self, Compared};
 use crate::tracee::error::TraceeError;
+use crate::tracee::seccomp::MOST_FILTERS;
 
 /// Namespaces that a thread can enter alone; the others need a process with one thread.
 const NAMESPACES: [&str; 4] = ["net", "uts", "ipc", "pid_for_children"];
-/// More filters than the kernel lets a thread have (32,768 instructions in all).
-const MOST_FILTERS: u32 = 4096;
 
 /// Compares every thread with the first, `statuses` in the order of `tids`. All threads must be in a ptrace stop of the caller.
 pub fn disagreements(pid: i32, tids: &[i32], statuses: &[Status]) -> Result<Vec<Obstacle>, ResourceError> {

@@ -148,6 +148,16 @@ pub enum Obstacle {
         /// Why not.
         reason: String,
     },
+    /// A seccomp filter would end the process, or keep it from its way back, were the engine killed in the middle.
+    #[error("thread {tid}: {reason}")]
+    SeccompRisk {
+        /// A thread with the filter.
+        tid: i32,
+        /// The calls that are in the way; empty when the filter cannot be read.
+        calls: Vec<&'static str>,
+        /// What the filter does.
+        reason: String,
+    },
     /// The machine or a limit has less room than is needed.
     #[error("{limit} allows {available} bytes more, {needed} are needed")]
     Room {

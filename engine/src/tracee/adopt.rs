@@ -5,19 +5,23 @@ use std::time::{Duration, Instant};
 
 use dsu_formats::address::{RunAddress, RunRange};
 
+use super::borrowed::Borrowed;
 use super::emptied::Emptied;
-use super::error::TraceeError;
+use super::error::{Refusal, TraceeError};
 use super::holder::Holder;
 use super::inject::Injector;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::procfs;
 use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
 use super::site::{Layout, PARK};
-use super::stopped::StoppedThread;
 use super::target::{self, Target};
 use super::ticker::Ticker;
+
+/// How long a process goes on between two looks at where its threads are.
+const BETWEEN_STOPS: Duration = Duration::from_millis(1);
 
 /// What stands at the site that a dead engine chose for its vessel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +51,49 @@ pub fn look(pid: i32, site: RunRange) -> Result<Left, TraceeError> {
 /// Unmaps trampoline and scratch of a vessel at `site` whose gate is open, once no thread is on its way out of them.
 pub fn tidy(pid: i32, site: RunRange, deadline: Instant) -> Result<(), TraceeError> {
     let own = RunRange { start: Layout::at(site).code, end: site.end };
-    loop {
-        let mut borrowed = Target::open(pid)?.stop(deadline)?.borrow()?;
-        let inside = |thread: &StoppedThread| {
-            [thread.registers.rip, thread.registers.rsp].into_iter().any(|address| own.contains(RunAddress(address)))
-        };
-        if !borrowed.stopped_threads().iter().any(inside) {
-            borrowed.leader_call("munmap", libc::SYS_munmap, &[own.start.0, own.len()])?;
-            return borrowed.give_back().map(drop);
+    until_done(pid, deadline, "leave the vessel", |borrowed| {
+        if borrowed.stopped().may_need(own) {
+            return Ok(false);
         }
-        if Instant::now() >= deadline {
-            let awaited = "leave the vessel";
+        borrowed.leader_call("munmap", libc::SYS_munmap, &[own.start.0, own.len()]).map(|_| true)
+    })
+}
+
+/// Unmaps the scratch mapping of an engine that died before the exec, once no thread is on its way out of it. `false` when there
+/// is none.
+pub fn clear(pid: i32, deadline: Instant) -> Result<bool, TraceeError> {
+    if mark::leftovers(pid).is_empty() {
+        return Ok(false);
+    }
+    until_done(pid, deadline, "leave the mapping of a dsu that was killed", Borrowed::remove_leftovers).map(|()| true)
+}
+
+/// Stops the process again and again, the threads going on in between, until `step` says that it is done.
+fn until_done(
+    pid: i32,
+    deadline: Instant,
+    awaited: &'static str,
+    mut step: impl FnMut(&mut Borrowed) -> Result<bool, TraceeError>,
+) -> Result<(), TraceeError> {
+    loop {
+        let late = Instant::now() >= deadline;
+        match Target::open(pid)?.stop(deadline) {
+            Ok(stopped) => {
+                let mut borrowed = stopped.borrow()?;
+                if step(&mut borrowed)? {
+                    return borrowed.give_back().map(drop);
+                }
+                drop(borrowed.give_back()?.resume());
+            }
+            // A holder that the process is about to end.
+            Err(TraceeError::Refused { reason: Refusal::SharedMemory { .. }, .. }) if !late => {}
+            Err(error) => return Err(error),
+        }
+        if late {
             return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: procfs::describe_state(pid) });
         }
-        drop(borrowed.give_back()?.resume());
+        // A process that is stopped without a break never gets to leave.
+        std::thread::sleep(BETWEEN_STOPS);
     }
 }
 

@@ -16,6 +16,7 @@ use super::call;
 use super::error::TraceeError;
 use super::gadget::Gadgets;
 use super::inject::Injector;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::sigframe;
@@ -56,8 +57,8 @@ pub struct Borrowed {
     pub(super) stopped: Option<Stopped>,
     pub(super) tids: Vec<i32>,
     chains: Vec<Chain>,
-    scratch: RunRange,
-    next_frame: u64,
+    pub(super) scratch: RunRange,
+    pub(super) next_frame: u64,
     channel: Option<Channel>,
     /// Text of each thread's `status`, in the order of the threads.
     statuses: Vec<String>,
@@ -80,14 +81,12 @@ impl Borrowed {
             held_back: Vec::new(),
         };
         borrowed.suspend_seccomp()?;
-        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
-        let arguments = [0, length, protection, flags, u64::MAX, 0];
-        borrowed.call_over_stack("mmap", libc::SYS_mmap, &arguments, |borrowed, start| {
-            borrowed.scratch = RunRange::new(start, start + length);
-            borrowed.next_frame = start + ARGUMENTS;
-            borrowed.lay_chains()
-        })?;
+        borrowed.map_scratch(length)?;
+        if !borrowed.stopped().target().leftovers.is_empty()
+            && let Err(error) = borrowed.remove_leftovers()
+        {
+            tracing::warn!(%error, "what an earlier dsu left in the process stays there");
+        }
         Ok(borrowed)
     }
 
@@ -252,7 +251,7 @@ impl Borrowed {
         if mode.is_some_and(|mode| mode != "0") { ptrace::SUSPEND_SECCOMP } else { 0 }
     }
 
-    fn lay_chains(&mut self) -> Result<(), TraceeError> {
+    pub(super) fn lay_chains(&mut self) -> Result<(), TraceeError> {
         let gadgets = self.gadgets();
         let start = self.next_frame;
         let mut frames = Vec::new();
@@ -295,7 +294,7 @@ impl Borrowed {
     /// the kernel would put a signal frame too. What was there is put back afterwards.
     ///
     /// When `lay` has laid chains in what the call made, the leader goes on in its own; else it is back where it was.
-    fn call_over_stack(
+    pub(super) fn call_over_stack(
         &mut self,
         name: &'static str,
         number: i64,
@@ -447,7 +446,8 @@ impl Injector for Borrowed {
     }
 
     fn scratch(&self) -> RunRange {
-        RunRange::new(self.scratch.start.0, self.scratch.start.0 + ARGUMENTS)
+        let start = self.scratch.start.0 + mark::HEADER_ROOM;
+        RunRange::new(start, start + ARGUMENTS)
     }
 
     fn import(&mut self, descriptor: BorrowedFd<'_>) -> Result<RawFd, TraceeError> {
@@ -530,5 +530,5 @@ fn scratch_length(stopped: &Stopped) -> Result<u64, TraceeError> {
     let descriptors = std::fs::read_dir(&path).map_err(|source| TraceeError::Proc { path, source })?.count() as u64;
     let finals: u64 = stopped.threads().iter().map(|thread| sigframe::full_frame_length(&thread.xstate)).sum();
     let undo = (descriptors + stopped.threads().len() as u64 * 4 + SPARE_FRAMES) * sigframe::SMALL_FRAME;
-    Ok((ARGUMENTS + finals + undo).next_multiple_of(dsu_formats::address::PAGE_SIZE))
+    Ok((mark::HEADER_ROOM + ARGUMENTS + finals + undo).next_multiple_of(dsu_formats::address::PAGE_SIZE))
 }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::error::TraceeError;
 use super::ptrace::{self, Event};
+use super::seccomp::expect_listed;
 
 /// No call that the engine injects takes long; unmapping the largest process takes a second or two.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +31,7 @@ pub(super) fn run(tid: i32, name: &'static str, registers: &Registers) -> Result
     pass(tid, name)?;
     let deadline = Instant::now() + LIMIT;
     let mut outcome = Outcome::UNDER_WAY;
+    expect_listed(registers.rax as i64, name);
     ptrace::set_registers(tid, registers)?;
     for _ in ["entry", "exit"] {
         ptrace::resume_to_syscall(tid)?;
@@ -48,7 +50,8 @@ pub(super) type Prepared = (i32, &'static str, Registers);
 /// Passes no fault: one must strike before the first thread is under way, so the caller has [`pass`]ed for all calls.
 pub(super) fn run_each(calls: &[Prepared]) -> Vec<Result<Outcome, TraceeError>> {
     let deadline = Instant::now() + LIMIT;
-    let start = |(tid, _, registers): &Prepared| {
+    let start = |(tid, name, registers): &Prepared| {
+        expect_listed(registers.rax as i64, name);
         ptrace::set_registers(*tid, registers)?;
         ptrace::resume_to_syscall(*tid)?;
         Ok(Outcome::UNDER_WAY)

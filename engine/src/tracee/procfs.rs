@@ -71,6 +71,17 @@ pub fn state(tid: i32) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
+/// Start time of a process in clock ticks since boot (field 22 of `/proc/PID/stat`): tells it from a later one with its ID.
+pub fn start_time(pid: i32) -> Result<u64, TraceeError> {
+    let text = read_text(pid, "stat")?;
+    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
+    field.and_then(|word| word.parse().ok()).ok_or_else(|| TraceeError::ProcText {
+        path: format!("/proc/{pid}/stat"),
+        expected: "a start time in field 22",
+        found: text.clone(),
+    })
+}
+
 /// Whether a task is gone or waits to be reaped.
 pub fn has_ended(tid: i32) -> bool {
     matches!(state(tid), None | Some('Z' | 'X'))

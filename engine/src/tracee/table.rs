@@ -19,6 +19,7 @@ use super::error::TraceeError;
 use super::fault;
 use super::procfs;
 use super::ptrace::{self, Event};
+use super::seccomp::expect_listed;
 use super::site::{self, ENTRY, TABLES};
 
 /// The longest that the calls of one table may take together; unmapping the largest process takes a second or two.
@@ -133,6 +134,7 @@ impl Emptied {
         if calls.len() > MOST_CALLS {
             return Err(whole(TraceeError::Call { call: first.name, tid: first.tid, source: Errno::E2BIG }));
         }
+        calls.iter().for_each(|call| expect_listed(call.number, call.name));
         let mut tables = Tables::lay_out(calls, self.tables.start);
         self.run_tables(&tables).map_err(whole)?;
         self.memory.read(self.tables.start, &mut tables.bytes).map_err(whole)?;

@@ -3,10 +3,12 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Instant;
 
+use dsu_formats::address::RunRange;
 use nix::errno::Errno;
 
 use super::error::{Refusal, TraceeError};
 use super::gadget::Gadgets;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::seize;
 use super::sigframe;
@@ -20,6 +22,8 @@ pub struct Target {
     pub(super) gadgets: Gadgets,
     pub(super) pidfd: OwnedFd,
     pub(super) strangers: seize::Strangers,
+    /// Scratch mappings that engines seem to have left in it; looked at again when it is stopped.
+    pub(super) leftovers: Vec<RunRange>,
 }
 
 impl Target {
@@ -35,7 +39,8 @@ impl Target {
         })?;
         let gadgets = Gadgets::find(&memory)?;
         sigframe::learn();
-        Ok(Self { pid, memory, gadgets, pidfd, strangers: seize::Strangers::look(pid) })
+        let (strangers, leftovers) = (seize::Strangers::look(pid), mark::leftovers(pid));
+        Ok(Self { pid, memory, gadgets, pidfd, strangers, leftovers })
     }
 
     /// The process.

@@ -12,6 +12,7 @@ use super::image::{self, Pieces};
 use super::lock::ProcessLock;
 use super::operation::{CheckpointRequest, Checkpointed, ImageSummary, Observer, Then};
 use super::prepare::{self, Running};
+use super::seccomp;
 use super::timeline::Timeline;
 use crate::program::build::Library;
 use crate::resources::ResourceError;
@@ -33,7 +34,9 @@ pub fn checkpoint(request: &CheckpointRequest, observer: &mut dyn Observer) -> R
     timeline.mark("prepare");
     observer.step("stop");
     timeline.pause();
-    let mut borrowed = target.stop(Instant::now() + STOP_LIMIT)?.borrow()?;
+    let stopped = target.stop(Instant::now() + STOP_LIMIT)?;
+    seccomp::check(&stopped, request.accept_seccomp_risk)?;
+    let mut borrowed = stopped.borrow()?;
     timeline.mark("stop");
     let captured = capture::capture(&mut borrowed, &facts, Purpose::Durable)?;
     timeline.mark("capture");

@@ -7,33 +7,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
+use dsu_formats::address::{PAGE_SIZE, RunRange};
 use dsu_formats::image::{ImageReader, ImageWriter};
-use dsu_formats::model::latest::{Extent, PageSource, Snapshot};
-use serde::{Deserialize, Serialize};
+use dsu_formats::journal;
+use dsu_formats::model::latest::{Extent, JournalRecord, PageSource, Snapshot};
 
 use super::error::UpdateError;
-
-/// What a transaction made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalV1 {
-    /// The process.
-    pub pid: i32,
-    /// Its start time in clock ticks since boot: tells it from a later process with its PID.
-    pub start_time: u64,
-    /// The holder.
-    pub holder: i32,
-    /// Start time of the holder.
-    pub holder_start_time: u64,
-    /// Stub, trampoline and scratch of the vessel.
-    pub site: RunRange,
-    /// Private pages that the holder has.
-    pub own_pages: Vec<RunRange>,
-    /// Guards inside mappings.
-    pub guards: Vec<RunRange>,
-    /// Words in shared memory that the new image may have changed, as they were.
-    pub shared_words: Vec<(RunAddress, u64)>,
-}
 
 /// The journal of one process.
 #[derive(Debug)]
@@ -85,9 +64,9 @@ impl Journal {
     }
 
     /// Notes what the transaction made; atomically, since the engine may die at any instant.
-    pub fn write(&self, record: &JournalV1) -> Result<(), UpdateError> {
+    pub fn write(&self, record: &JournalRecord) -> Result<(), UpdateError> {
         let failed = |source| self.failed("write", &self.path, source);
-        let bytes = postcard::to_stdvec(record).map_err(|error| failed(Box::new(error)))?;
+        let bytes = journal::encode(record).map_err(|error| failed(Box::new(error)))?;
         let file = match &self.made {
             Some((_, record)) => record.try_clone(),
             None => create_private(&self.unfinished()),
@@ -98,12 +77,12 @@ impl Journal {
     }
 
     /// Reads the journal; `None` when there is none.
-    pub fn read(&self) -> Result<Option<JournalV1>, UpdateError> {
+    pub fn read(&self) -> Result<Option<JournalRecord>, UpdateError> {
         let failed = |source| self.failed("read", &self.path, source);
         match fs::read(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(Box::new(error))),
-            Ok(bytes) => postcard::from_bytes(&bytes).map(Some).map_err(|error| failed(Box::new(error))),
+            Ok(bytes) => journal::decode(&bytes).map(Some).map_err(|error| failed(Box::new(error))),
         }
     }
 
@@ -131,4 +110,51 @@ impl Journal {
 fn create_private(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use dsu_formats::address::RunAddress;
+
+    use super::*;
+
+    fn record() -> JournalRecord {
+        JournalRecord {
+            pid: 4711,
+            start_time: 99,
+            holder: 4712,
+            holder_start_time: 100,
+            site: RunRange::new(0x1000_0000, 0x1004_0000),
+            own_pages: vec![RunRange::new(0x5000, 0x7000)],
+            guards: Vec::new(),
+            shared_words: vec![(RunAddress(0x9000), 7)],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_until_it_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::in_directory(directory.path());
+        assert_eq!(journal.read().unwrap(), None);
+        journal.write(&record()).unwrap();
+        assert_eq!(journal.read().unwrap(), Some(record()));
+        journal.remove();
+        assert_eq!(journal.read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_dsu_is_refused_with_both_versions() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::in_directory(directory.path());
+        let mut bytes = journal::encode(&record()).unwrap();
+        bytes[8] = 9;
+        bytes[12] = 9;
+        let end = bytes.len() - 4;
+        let sum = crc32fast::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(&sum.to_le_bytes());
+        fs::write(directory.path().join("journal"), bytes).unwrap();
+        let error = journal.read().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("format version 9") && cause.contains("knows version 1"), "{cause}");
+    }
 }

@@ -12,6 +12,7 @@ use super::operation::{ImageSummary, Observer, PlanRequest, Planned, UpdateOutco
 use super::phase::Phase;
 use super::planner::Planner;
 use super::prepare::{self, Builds, Running};
+use super::seccomp;
 use super::timeline::Timeline;
 use super::transaction::{self, OldMemory, Transaction};
 use crate::plan::blocker::Blocker;
@@ -20,6 +21,7 @@ use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::priority::Raised;
+use crate::tracee::procfs;
 use crate::tracee::target::Target;
 use crate::vessel::files::MappedFiles;
 
@@ -35,6 +37,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let lock = ProcessLock::acquire(request.pid)?;
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
     let mut subject = Subject::open(&target, &request.program, &request.debug_directories, purpose, observer)?;
+    subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let same = subject.builds.are_same();
     if same && !request.force {
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
@@ -42,7 +45,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     }
     let mut journal = Journal::in_directory(lock.directory());
     journal.make_files()?;
-    let start_time = prepare::start_time(request.pid)?;
+    let start_time = procfs::start_time(request.pid)?;
     let stock = aside::set_aside(request.pid, observer);
     if stock.bytes() > 0 {
         subject.timeline.mark("set memory aside");
@@ -103,6 +106,7 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
     let mut subject = Subject::open(&target, &request.program, &request.debug_directories, Purpose::Update, observer)?;
+    subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     drop(planned.borrowed.give_back()?.resume());
@@ -132,6 +136,7 @@ struct Subject {
     files: MappedFiles,
     planner: Planner,
     purpose: Purpose,
+    accept_seccomp_risk: bool,
     timeline: Timeline,
 }
 
@@ -167,7 +172,7 @@ impl Subject {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");
         }
         timeline.mark("compare programs");
-        Ok(Self { running, builds, facts, files, planner, purpose, timeline })
+        Ok(Self { running, builds, facts, files, planner, purpose, accept_seccomp_risk: false, timeline })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.
@@ -188,6 +193,7 @@ impl Subject {
                 wait_between(attempts);
                 continue;
             }
+            seccomp::check(&stopped, self.accept_seccomp_risk)?;
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
             transaction::pass(Phase::Stopped, borrowed.memory().pid())?;

@@ -21,6 +21,7 @@ pub mod prepare;
 pub mod recover;
 pub mod restore;
 mod room;
+mod seccomp;
 mod shared;
 pub mod timeline;
 pub mod transaction;

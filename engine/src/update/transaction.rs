@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::Snapshot;
+use dsu_formats::model::latest::{JournalRecord, Snapshot};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
-use super::journal::{Journal, JournalV1};
+use super::journal::Journal;
 use super::phase::Phase;
 use super::shared;
 use super::timeline::Timeline;
@@ -132,17 +132,17 @@ impl Transaction<'_> {
     }
 
     /// Takes off the process what the exec would act upon, starts the holder, writes the journal.
-    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
+    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalRecord), UpdateError> {
         let leader = borrowed.threads()[0];
         pass(Phase::Planned, leader)?;
         borrowed.call_all_undoable(&self.farewell(borrowed.threads())).map_err(UpdateError::given_up)?;
         last_pid::move_past(borrowed.threads().iter().copied()).map_err(UpdateError::given_up)?;
         let holder = borrowed.start_holder().map_err(UpdateError::given_up)?;
-        let record = JournalV1 {
+        let record = JournalRecord {
             pid: leader,
             start_time: self.start_time,
             holder: holder.pid(),
-            holder_start_time: super::prepare::start_time(holder.pid())?,
+            holder_start_time: procfs::start_time(holder.pid())?,
             site: prepared.site,
             own_pages: self.captured.own_pages.runs.clone(),
             guards: self.captured.own_pages.guards.clone(),
@@ -186,7 +186,7 @@ impl Transaction<'_> {
         &self,
         mut emptied: Emptied,
         holder: Holder,
-        record: JournalV1,
+        record: JournalRecord,
         files: &MappedFiles,
         timeline: &mut Timeline,
     ) -> Result<OldMemory, UpdateError> {
@@ -231,7 +231,7 @@ impl Transaction<'_> {
         mut emptied: Emptied,
         failure: VesselError,
         holder: Holder,
-        record: &JournalV1,
+        record: &JournalRecord,
         files: &MappedFiles,
     ) -> Result<OldMemory, UpdateError> {
         let moved_in = emptied.move_in(record.site).map_err(VesselError::from);

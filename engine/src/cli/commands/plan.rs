@@ -19,6 +19,7 @@ pub fn run(arguments: &PlanArguments, mut progress: Progress) -> Ending {
         pid: pair.pid,
         program: pair.program.clone(),
         wait: pair.wait,
+        accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),
     };
     let result = live::plan(&request, &mut progress);
