@@ -21,9 +21,6 @@ pub struct Filter {
 /// Addresses from here on have bits in both halves: two small numbers beside each other cannot look like one.
 pub const FOUR_GIB: u64 = 1 << 32;
 
-/// Bytes that are looked at without a branch.
-const BLOCK: usize = 128;
-
 /// First address, and distance to the last that counts.
 #[derive(Clone, Copy, Debug)]
 struct Envelope {
@@ -77,28 +74,40 @@ impl Filter {
     pub fn find(&self, bytes: &[u8], hits: &mut Vec<(u64, u64)>) {
         let (near, far, program, guard) = (self.near, self.far, self.program, self.guard);
         let passes = |word: u64| near.holds(word) | far.holds(word) | program.holds(word.rotate_right(17) ^ guard);
+        // The upper half of a word halfway is the lower half of the aligned one that it ends in.
+        let (upper, uppers) = self.upper_halves();
+        let may_end = |word: u64| (word as u32).wrapping_sub(upper) < uppers;
+        let wanted = |word: u64| passes(word) && self.is_wanted(word);
         // Sixteen words at a time without a branch: hits are rare.
-        for (block, part) in (0u64..).zip(bytes.chunks(BLOCK)) {
-            let start = block as usize * BLOCK;
-            let between = bytes.get(start + 4..bytes.len().min(start + 4 + BLOCK)).filter(|_| self.halfway).unwrap_or_default();
-            let aligned = part.chunks_exact(8).fold(false, |any, word| any | passes(to_word(word)));
-            if !between.chunks_exact(8).fold(aligned, |any, word| any | near.holds(to_word(word))) {
+        for (block, part) in (0u64..).zip(bytes.chunks(128)) {
+            if !part.chunks_exact(8).map(to_word).fold(false, |any, word| any | passes(word) | may_end(word)) {
                 continue;
             }
-            let wanted = |word: u64| passes(word) && self.is_wanted(word);
-            for (offset, word) in (start as u64..).step_by(8).zip(part.chunks_exact(8).map(to_word)) {
+            for (offset, word) in (block * 128..).step_by(8).zip(part.chunks_exact(8).map(to_word)) {
                 if wanted(word) {
                     hits.push((offset, word));
-                }
-            }
-            for (offset, word) in (start as u64 + 4..).step_by(8).zip(between.chunks_exact(8).map(to_word)) {
-                let at = |offset: u64| bytes.get(offset as usize..).map_or(0, to_word);
-                // Half of a word that is a pointer itself is no half of another.
-                if near.holds(word) && !wanted(at(offset - 4)) && !wanted(at(offset + 4)) {
-                    hits.push((offset, word));
+                } else if may_end(word)
+                    && let Some(found) = self.halfway_before(bytes, offset, wanted)
+                {
+                    hits.push(found);
                 }
             }
         }
+    }
+
+    /// The first upper half of an address that is looked for halfway between words, and how many there are.
+    fn upper_halves(&self) -> (u32, u32) {
+        let (start, end) = (self.near.start >> 32, self.near.start.saturating_add(self.near.span) >> 32);
+        if self.halfway { (start as u32, (end - start + 1) as u32) } else { (0, 0) }
+    }
+
+    /// The word that ends in the middle of the aligned one at `offset`, if it is a pointer. Half of a word that is a pointer
+    /// itself is no half of another.
+    fn halfway_before(&self, bytes: &[u8], offset: u64, wanted: impl Fn(u64) -> bool) -> Option<(u64, u64)> {
+        let start = offset.checked_sub(4)?;
+        let word = to_word(bytes.get(start as usize..)?);
+        let before = offset.checked_sub(8).and_then(|before| bytes.get(before as usize..)).map_or(0, to_word);
+        (self.near.holds(word) && !wanted(before)).then_some((start, word))
     }
 
     /// The second envelope is wide: most words in it point between the ranges.
