@@ -132,14 +132,14 @@ fn an_engine_that_dies_at_a_call_leaves_the_process_running_or_recoverable() {
 
 #[test]
 fn a_failed_step_leaves_the_process_as_it_was() {
-    for step in ["planned", "executed", "map", "fill", "give-back", "threads", "verify", "filled"] {
+    for step in ["planned", "executed", "map", "fill", "give-back", "threads", "verify", "filled", "table"] {
         at_every_passage(step, false);
     }
 }
 
 #[test]
 fn an_engine_that_dies_at_a_step_leaves_the_process_running_or_recoverable() {
-    for step in ["planned", "executed", "map", "fill", "give-back", "threads", "verify", "filled"] {
+    for step in ["planned", "executed", "map", "fill", "give-back", "threads", "verify", "filled", "table"] {
         at_every_passage(step, true);
     }
 }

@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::Program;
+use dsu_engine::tracee::batch::Call;
 use dsu_engine::tracee::borrowed::Undo;
 use dsu_engine::tracee::calls::{self, Compared};
 use dsu_engine::tracee::error::TraceeError;
-use dsu_engine::tracee::inject::{Call, Injector};
+use dsu_engine::tracee::inject::Injector;
 use dsu_engine::tracee::procfs;
 use dsu_engine::tracee::target::Target;
 

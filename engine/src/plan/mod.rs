@@ -7,6 +7,7 @@ pub mod address;
 pub mod base;
 pub mod blocker;
 pub mod compare;
+pub mod data;
 pub mod generations;
 pub mod globals;
 pub mod image;
@@ -35,7 +36,7 @@ pub use planner::plan;
 pub use request::Request;
 
 use dsu_formats::model::latest::Snapshot;
-use rewrite::{Report, Rewrite};
+use rewrite::{Allocations, Report, Rewrite};
 
 /// What no engine can check and every plan assumes (PROOF, axioms).
 pub fn assumptions() -> Vec<String> {
@@ -62,6 +63,7 @@ pub fn identity(snapshot: &Snapshot) -> Rewrite {
         contents: Vec::new(),
         dropped: Vec::new(),
         resolvers: Vec::new(),
+        allocations: Allocations::default(),
         protect_after: Vec::new(),
         report: Report::default(),
     }

@@ -7,6 +7,7 @@ use super::error::{Obstacle, ResourceError};
 use super::questions::{Answers, Questions, Ticket};
 use super::scratch::half;
 use super::{proc, status::Status};
+use crate::tracee::batch::Batch;
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 
@@ -71,10 +72,6 @@ pub(crate) fn from_answers(answers: &Answers, asked: &Asked, pid: i32, status: &
     })
 }
 
-fn ask(injector: &mut dyn Injector, name: &'static str, operation: u64) -> Result<u64, TraceeError> {
-    injector.leader_call(name, libc::SYS_prctl, &[operation, 0, 0, 0, 0])
-}
-
 /// What the process has registered for. Kernels before 6.3 do not tell: then everything they know is taken as registered,
 /// which no program can tell from less.
 fn membarrier_registrations(answers: &Answers, asked: &Asked) -> Result<u32, TraceeError> {
@@ -135,36 +132,30 @@ pub fn blockers(saved: &Process) -> Vec<Obstacle> {
 
 /// Gives the vessel what the exec took: personality, membarrier registrations, and `dumpable` last, which a change of
 /// credentials resets.
-pub fn give_back(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
-    let pid = injector.memory().pid();
-    if read_personality(pid)? != saved.personality {
-        injector.leader_call("personality", libc::SYS_personality, &[u64::from(saved.personality)])?;
-    }
+pub fn give_back(batch: &mut Batch<'_>, saved: &Process) -> Result<(), ResourceError> {
+    batch.leader("personality", libc::SYS_personality, [u64::from(saved.personality)])?;
     for command in (0..32).map(|bit| 1u32 << bit).filter(|command| saved.membarrier_registrations & command != 0) {
-        injector.leader_call("membarrier", libc::SYS_membarrier, &[u64::from(command), 0, 0])?;
+        batch.leader("membarrier", libc::SYS_membarrier, [u64::from(command), 0, 0])?;
     }
-    if ask(injector, "prctl(PR_GET_DUMPABLE)", PR_GET_DUMPABLE)? as u8 != saved.dumpable {
-        let arguments = [PR_SET_DUMPABLE, u64::from(saved.dumpable), 0, 0, 0];
-        injector.leader_call("prctl(PR_SET_DUMPABLE)", libc::SYS_prctl, &arguments)?;
-    }
+    batch.leader("prctl(PR_SET_DUMPABLE)", libc::SYS_prctl, [PR_SET_DUMPABLE, u64::from(saved.dumpable), 0, 0, 0])?;
     Ok(())
 }
 
 /// Gives a fresh process these attributes: what an exec would have kept, then the rest. Session, group and directories are
 /// `filesystem`'s and the vessel's.
-pub fn restore(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
-    let pid = injector.memory().pid();
+pub fn restore(batch: &mut Batch<'_>, saved: &Process) -> Result<(), ResourceError> {
+    let pid = batch.pid();
     for (name, operation, value) in [
         ("prctl(PR_SET_CHILD_SUBREAPER)", PR_SET_CHILD_SUBREAPER, saved.child_subreaper),
         ("prctl(PR_SET_THP_DISABLE)", PR_SET_THP_DISABLE, saved.thp_disable),
     ] {
-        injector.leader_call(name, libc::SYS_prctl, &[operation, u64::from(value), 0, 0, 0])?;
+        batch.leader(name, libc::SYS_prctl, [operation, u64::from(value), 0, 0, 0])?;
     }
     if read_oom_score_adj(pid)? != saved.oom_score_adj {
         let path = format!("/proc/{pid}/oom_score_adj");
         std::fs::write(&path, saved.oom_score_adj.to_string()).map_err(|e| ResourceError::file("write", path, e))?;
     }
-    give_back(injector, saved)
+    give_back(batch, saved)
 }
 
 /// Compares the attributes that an exec could have changed.

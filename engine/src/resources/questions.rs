@@ -5,8 +5,9 @@ use nix::errno::Errno;
 
 use super::error::ResourceError;
 use super::scratch;
+use crate::tracee::batch::Call;
 use crate::tracee::error::TraceeError;
-use crate::tracee::inject::{Call, Injector};
+use crate::tracee::inject::Injector;
 
 /// Room for what one call writes, in bytes.
 const PLACE: u64 = 32;

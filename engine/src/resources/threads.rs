@@ -7,8 +7,9 @@ use dsu_formats::model::latest::{AltStack, RobustList, Scheduling, Thread};
 
 use super::error::{Obstacle, ResourceError};
 use super::questions::{Answers, Questions, Ticket};
-use super::scratch::{half, put, put_string, word};
+use super::scratch::{half, string, word};
 use super::{proc, status::Status};
+use crate::tracee::batch::Batch;
 use crate::tracee::calls::{self, SchedAttributes};
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
@@ -146,16 +147,6 @@ fn read_timer_slack(tid: i32) -> Result<Option<u64>, TraceeError> {
     }
 }
 
-fn timer_slack(injector: &mut dyn Injector, tid: i32) -> Result<u64, ResourceError> {
-    match read_timer_slack(tid)? {
-        Some(slack) => Ok(slack),
-        None => {
-            let arguments = [PR_GET_TIMERSLACK, 0, 0, 0, 0];
-            Ok(injector.call(tid, "prctl(PR_GET_TIMERSLACK)", libc::SYS_prctl, &arguments)?)
-        }
-    }
-}
-
 fn scheduling(tid: i32) -> Result<Scheduling, ResourceError> {
     let failed = |call| move |source| ResourceError::call(call, format_args!("thread {tid}"), source);
     let attributes = calls::sched_getattr(tid).map_err(failed("sched_getattr"))?;
@@ -172,43 +163,40 @@ fn scheduling(tid: i32) -> Result<Scheduling, ResourceError> {
 }
 
 /// Gives thread `tid` of the vessel what `saved` had: call it in every thread, after its credentials. At most seven injected
-/// calls, five for a usual thread.
-pub fn give_back(injector: &mut dyn Injector, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
+/// calls, five for a usual thread. A call that may set what is there already costs less than a look.
+pub fn give_back(batch: &mut Batch<'_>, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
     give_back_scheduling(tid, saved)?;
-    if name(injector.memory().pid(), tid)? != saved.name {
-        let address = put_string(injector, 0, &saved.name)?;
-        injector.call(tid, "prctl(PR_SET_NAME)", libc::SYS_prctl, &[PR_SET_NAME, address, 0, 0, 0])?;
-    }
-    if timer_slack(injector, tid)? != saved.timer_slack_ns {
+    batch.add_with(tid, "prctl(PR_SET_NAME)", libc::SYS_prctl, |at| (string(&saved.name), [PR_SET_NAME, at, 0, 0, 0]))?;
+    // To set zero means the default, which is zero for few: those that have it are left alone.
+    if saved.timer_slack_ns != 0 || proc::text(tid, "timerslack_ns").is_ok_and(|text| text.trim() != "0") {
         let arguments = [PR_SET_TIMERSLACK, saved.timer_slack_ns, 0, 0, 0];
-        injector.call(tid, "prctl(PR_SET_TIMERSLACK)", libc::SYS_prctl, &arguments)?;
+        batch.add(tid, "prctl(PR_SET_TIMERSLACK)", libc::SYS_prctl, arguments)?;
     }
     if saved.parent_death_signal != 0 {
         let arguments = [PR_SET_PDEATHSIG, saved.parent_death_signal as u64, 0, 0, 0];
-        injector.call(tid, "prctl(PR_SET_PDEATHSIG)", libc::SYS_prctl, &arguments)?;
+        batch.add(tid, "prctl(PR_SET_PDEATHSIG)", libc::SYS_prctl, arguments)?;
     }
-    give_back_addresses(injector, tid, saved)
+    give_back_addresses(batch, tid, saved)
 }
 
 /// What the kernel holds of the thread's memory: alternate stack, robust list, tid word, restartable sequence.
-fn give_back_addresses(injector: &mut dyn Injector, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
+fn give_back_addresses(batch: &mut Batch<'_>, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
     if saved.alt_stack.flags & SS_DISABLE == 0 {
-        let mut stack = Vec::with_capacity(24);
-        stack.extend(saved.alt_stack.base.0.to_le_bytes());
         // That the thread runs on it follows from its stack pointer; the kernel does not take the bit.
-        stack.extend(u64::from((saved.alt_stack.flags & !SS_ONSTACK) as u32).to_le_bytes());
-        stack.extend(saved.alt_stack.size.to_le_bytes());
-        let address = put(injector, 0, &stack)?;
-        injector.call(tid, "sigaltstack", libc::SYS_sigaltstack, &[address, 0])?;
+        let flags = u64::from((saved.alt_stack.flags & !SS_ONSTACK) as u32);
+        let stack = [saved.alt_stack.base.0, flags, saved.alt_stack.size];
+        batch.add_with(tid, "sigaltstack", libc::SYS_sigaltstack, |at| {
+            (stack.into_iter().flat_map(u64::to_le_bytes).collect(), [at, 0])
+        })?;
     }
     if saved.robust_list.head.0 != 0 {
         let arguments = [saved.robust_list.head.0, saved.robust_list.length];
-        injector.call(tid, "set_robust_list", libc::SYS_set_robust_list, &arguments)?;
+        batch.add(tid, "set_robust_list", libc::SYS_set_robust_list, arguments)?;
     }
-    injector.call(tid, "set_tid_address", libc::SYS_set_tid_address, &[saved.clear_tid.0])?;
+    batch.add(tid, "set_tid_address", libc::SYS_set_tid_address, [saved.clear_tid.0])?;
     if let Some(rseq) = saved.rseq {
         let arguments = [rseq.address.0, u64::from(rseq.length), u64::from(rseq.flags), u64::from(rseq.signature)];
-        injector.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
+        batch.add(tid, "rseq", libc::SYS_rseq, arguments)?;
     }
     Ok(())
 }

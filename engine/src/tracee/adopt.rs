@@ -1,7 +1,7 @@
 //! Taking over what another engine left behind: a parked vessel, and the holder of its old memory.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dsu_formats::address::{RunAddress, RunRange};
 
@@ -10,6 +10,7 @@ use super::error::TraceeError;
 use super::holder::Holder;
 use super::inject::Injector;
 use super::memory::RemoteMemory;
+use super::procfs;
 use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
@@ -57,7 +58,7 @@ pub fn tidy(pid: i32, site: RunRange, deadline: Instant) -> Result<(), TraceeErr
         }
         if Instant::now() >= deadline {
             let awaited = "leave the vessel";
-            return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: super::procfs::describe_state(pid) });
+            return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: procfs::describe_state(pid) });
         }
         drop(borrowed.give_back()?.resume());
     }
@@ -68,6 +69,7 @@ impl Emptied {
     pub fn adopt(pid: i32, site: RunRange, deadline: Instant) -> Result<Self, TraceeError> {
         let ticker = Ticker::start().map_err(|source| TraceeError::Call { call: "timer_create", tid: pid, source })?;
         let pidfd: OwnedFd = target::open_pidfd(pid)?;
+        wait_until_parked(pid, deadline)?;
         let tids = seize::stop_all(pid, deadline)?;
         for tid in &tids {
             ptrace::set_options(*tid, ptrace::OPTIONS)?;
@@ -87,6 +89,16 @@ impl Holder {
     pub fn adopt(pid: i32) -> Result<Self, TraceeError> {
         Ok(Self { pid, memory: RemoteMemory::open(pid)? })
     }
+}
+
+/// Lets threads come to the end of the tables of calls that their engine had started ([`super::table`]).
+fn wait_until_parked(pid: i32, deadline: Instant) -> Result<(), TraceeError> {
+    const BETWEEN: Duration = Duration::from_millis(1);
+    let works = |tid: i32| matches!(procfs::state(tid), Some('R' | 'D'));
+    while procfs::thread_ids(pid)?.into_iter().any(works) && Instant::now() + BETWEEN < deadline {
+        std::thread::sleep(BETWEEN);
+    }
+    Ok(())
 }
 
 fn has_park_code(memory: &RemoteMemory, at: RunAddress) -> bool {

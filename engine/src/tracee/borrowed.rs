@@ -11,10 +11,11 @@ use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::Registers;
 use nix::errno::Errno;
 
+use super::batch::Call;
 use super::call;
 use super::error::TraceeError;
 use super::gadget::Gadgets;
-use super::inject::{Call, Injector};
+use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::sigframe;

@@ -75,17 +75,6 @@ pub(super) fn run_each(calls: &[Prepared]) -> Vec<Result<Outcome, TraceeError>> 
     outcomes
 }
 
-/// Runs one call in each of several threads at the same time; `calls` are threads with registers before a `syscall`
-/// instruction. All have come to their exit stops, or the first error is returned once all are waited for.
-pub(super) fn run_together(name: &'static str, calls: &[(i32, Registers)]) -> Result<Vec<Outcome>, TraceeError> {
-    // A fault must strike before the first thread is under way: all end at exit stops, or none has left its own.
-    for (tid, _) in calls {
-        pass(*tid, name)?;
-    }
-    let prepared: Vec<Prepared> = calls.iter().map(|(tid, registers)| (*tid, name, *registers)).collect();
-    run_each(&prepared).into_iter().collect()
-}
-
 /// Passes the step of one injected call.
 pub(super) fn pass(tid: i32, name: &'static str) -> Result<(), TraceeError> {
     super::fault::pass("call").map_err(|source| TraceeError::Call { call: name, tid, source })

@@ -70,7 +70,7 @@ impl Borrowed {
     fn start_keeper(&mut self, sharing: i32) -> Result<Holder, TraceeError> {
         let leader = self.tids[0];
         let seccomp = self.seccomp_option(leader);
-        ptrace::set_options(leader, ptrace::OPTIONS | seccomp)?;
+        ptrace::set_options(leader, ptrace::OPTIONS | ptrace::REPORT_CLONES | seccomp)?;
         // The kernel itself writes the new task's ID into the frame that would end it, as part of the clone: there is no
         // instant at which the task exists and the chain does not know it.
         let undo = [kill(NOBODY), reap(NOBODY), kill(NOBODY)];

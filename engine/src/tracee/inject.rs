@@ -5,34 +5,9 @@ use std::os::fd::{BorrowedFd, RawFd};
 use dsu_formats::address::RunRange;
 use nix::errno::Errno;
 
+use super::batch::{Call, Failed};
 use super::error::TraceeError;
 use super::memory::RemoteMemory;
-
-/// One of several calls that are made together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The thread that makes it.
-    pub tid: i32,
-    /// Its name for messages.
-    pub name: &'static str,
-    /// `libc::SYS_…`.
-    pub number: i64,
-    /// Raw arguments.
-    pub arguments: [u64; 6],
-}
-
-impl Call {
-    /// A call with fewer arguments than six; the rest is zero.
-    pub fn new<const N: usize>(tid: i32, name: &'static str, number: i64, arguments: [u64; N]) -> Self {
-        const { assert!(N <= 6, "a system call has six arguments") };
-        Self { tid, name, number, arguments: std::array::from_fn(|i| arguments.get(i).copied().unwrap_or(0)) }
-    }
-
-    /// The error for a call that the kernel refused.
-    pub fn refused(&self, source: Errno) -> TraceeError {
-        TraceeError::Call { call: self.name, tid: self.tid, source }
-    }
-}
 
 /// A process in whose threads system calls can be made: the stopped target before the exec, the vessel after it.
 ///
@@ -57,6 +32,17 @@ pub trait Injector {
             Err(other) => Err(other),
         };
         calls.iter().map(one).collect()
+    }
+
+    /// Makes all of `calls`, none of which may be refused, at most as many as a [`super::batch::Batch`] holds: those of one thread
+    /// in their order, perhaps only up to the first that fails, those of different threads perhaps side by side. Returns the
+    /// results in the order of `calls`.
+    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
+        let made = calls.iter().enumerate().map(|(index, call)| {
+            let made = self.call(call.tid, call.name, call.number, &call.arguments);
+            made.map_err(|source| Failed::new(index, *call, source))
+        });
+        made.collect()
     }
 
     /// Memory of the tracee.

@@ -6,6 +6,8 @@
 #![allow(unsafe_code, reason = "ptrace requests and raw system calls that nix does not wrap")]
 
 pub mod adopt;
+pub mod batch;
+mod births;
 pub mod borrowed;
 mod call;
 pub mod calls;
@@ -13,6 +15,7 @@ pub mod emptied;
 pub mod error;
 mod exec;
 pub mod fault;
+mod functions;
 mod gadget;
 pub mod holder;
 pub mod inject;
@@ -32,6 +35,8 @@ pub mod sockets;
 pub mod spawn;
 pub mod stopped;
 pub mod syscall;
+mod table;
 pub mod target;
 mod ticker;
 pub mod transfer;
+mod workers;

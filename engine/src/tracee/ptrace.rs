@@ -17,8 +17,10 @@ const XSTATE_ROOM: usize = 16 * 1024;
 /// `PTRACE_GET_RSEQ_CONFIGURATION` (`include/uapi/linux/ptrace.h`, since 5.13).
 const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
 
-/// Options that hold while the engine injects: syscall stops marked, exec and clone reported, new tasks attached.
-pub(super) const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC;
+/// Options that hold while the engine injects: syscall stops marked, exec reported.
+pub(super) const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC;
+/// Beside [`OPTIONS`]: `clone` reported, new tasks attached. With CLONE_PTRACE they are attached without a report.
+pub(super) const REPORT_CLONES: i32 = libc::PTRACE_O_TRACECLONE;
 /// `PTRACE_O_SUSPEND_SECCOMP`.
 pub(super) const SUSPEND_SECCOMP: i32 = 1 << 21;
 
@@ -210,6 +212,17 @@ fn comes_soon(tid: i32, started: Instant, status: &mut i32) -> bool {
             return result == tid;
         }
         std::hint::spin_loop();
+    }
+}
+
+/// What `tid` has to report at this moment, if anything.
+pub(super) fn look(tid: i32, operation: &'static str) -> Result<Option<Event>, TraceeError> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
+        0 => Ok(None),
+        reported if reported == tid => decode(tid, status, operation).map(Some),
+        _ => Err(TraceeError::Gone { tid, operation }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::aside;
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
 use super::image::{self, Pieces};
@@ -42,6 +43,10 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let mut journal = Journal::in_directory(lock.directory());
     journal.make_files()?;
     let start_time = prepare::start_time(request.pid)?;
+    let stock = aside::set_aside(request.pid, observer);
+    if stock.bytes() > 0 {
+        subject.timeline.mark("set memory aside");
+    }
     let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer).inspect_err(|_| journal.remove())?;
     observer.step("update");
@@ -51,6 +56,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         new_program: if same { &subject.running.file } else { &subject.builds.new_file },
         old_program: &subject.running.file,
         journal: &journal,
+        stock: &stock,
         stopped_at: planned.stopped_at,
         start_time,
     };

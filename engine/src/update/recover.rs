@@ -18,6 +18,7 @@ use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
 use crate::vessel::restore::{Origin, Restore, restore};
+use crate::vessel::stock::Stock;
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -67,11 +68,12 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
     let what = Restore {
         snapshot,
         files: &files,
-        pages: PageProvider::Holder { holder: &holder, ranges: record.own_pages.clone() },
+        pages: PageProvider::Holder { holder: &holder, ranges: record.own_pages.clone(), stock: &Stock::default() },
         guards: &record.guards,
         patches: &patches,
         contents: &[],
         resolvers: &[],
+        allocations: None,
         protect_after: &[],
         executable: Some(program.as_fd()),
         origin: Origin::Hot { stopped_at: Instant::now() },

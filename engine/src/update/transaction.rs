@@ -15,11 +15,12 @@ use super::shared;
 use super::timeline::Timeline;
 use crate::plan::rewrite::{Patch, Rewrite};
 use crate::resources::descriptors::close_on_exec_numbers;
+use crate::tracee::batch::Call;
 use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::holder::Holder;
-use crate::tracee::inject::{Call, Injector};
+use crate::tracee::inject::Injector;
 use crate::tracee::last_pid;
 use crate::tracee::procfs;
 use crate::tracee::release::FinalState;
@@ -28,6 +29,7 @@ use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
 use crate::vessel::restore::{Origin, Restore, restore};
+use crate::vessel::stock::Stock;
 use crate::vessel::{site, stub};
 
 /// A stopped process, its image, and what to make of it.
@@ -42,6 +44,8 @@ pub struct Transaction<'a> {
     pub old_program: &'a File,
     /// Where the journal goes.
     pub journal: &'a Journal,
+    /// Huge pages that were set aside for the new memory.
+    pub stock: &'a Stock,
     /// When the process was stopped.
     pub stopped_at: Instant,
     /// Start time of the process.
@@ -255,11 +259,12 @@ impl Transaction<'_> {
             &Restore {
                 snapshot: &self.captured.snapshot,
                 files,
-                pages: PageProvider::Holder { holder, ranges: own.runs.clone() },
+                pages: PageProvider::Holder { holder, ranges: own.runs.clone(), stock: self.stock },
                 guards: &own.guards,
                 patches: &patches,
                 contents: &[],
                 resolvers: &[],
+                allocations: None,
                 protect_after: &[],
                 executable: Some(self.old_program.as_fd()),
                 origin: Origin::Hot { stopped_at: self.stopped_at },
@@ -275,11 +280,16 @@ impl Transaction<'_> {
             &Restore {
                 snapshot: &rewrite.snapshot,
                 files,
-                pages: PageProvider::Holder { holder, ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped) },
+                pages: PageProvider::Holder {
+                    holder,
+                    ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped),
+                    stock: self.stock,
+                },
                 guards: &capture::carried(&self.captured.own_pages.guards, &rewrite.dropped),
                 patches: &patches,
                 contents: &rewrite.contents,
                 resolvers: &rewrite.resolvers,
+                allocations: rewrite.allocations.allocator.is_some().then_some(&rewrite.allocations),
                 protect_after: &rewrite.protect_after,
                 executable: Some(self.new_program.as_fd()),
                 origin: Origin::Hot { stopped_at: self.stopped_at },

@@ -3,7 +3,14 @@
 use dsu_formats::address::{RunAddress, RunRange};
 
 use crate::resources::ResourceError;
+use crate::tracee::batch::Failed;
 use crate::tracee::error::TraceeError;
+
+impl From<Failed> for VesselError {
+    fn from(failed: Failed) -> Self {
+        Self::Resource(failed.into())
+    }
+}
 
 /// A vessel could not be filled.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +58,12 @@ pub enum VesselError {
         expected: String,
         /// As `/proc` shows it.
         found: String,
+    },
+    /// The program's allocator made no block.
+    #[error("the program's allocator returned no block of {length} bytes")]
+    NoBlock {
+        /// Bytes asked for.
+        length: u64,
     },
     /// The way back was not tried, since the engine has no hold on the process.
     #[error("the way back was not tried")]

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod doctor;
 pub mod inspect;
 pub mod plan;
+pub mod plugin_sandbox;
 pub mod recover;
 pub mod restore;
 pub mod update;
