@@ -105,6 +105,7 @@ fn work(
         let bytes = &mut buffer[..chunk.len() as usize];
         words.memory.read(chunk.start, bytes)?;
         filter.find(bytes, &mut hits);
+        hits.extend(across_end(words.memory, *chunk, filter));
         scanned.words += chunk.len() / 8;
         for (offset, word) in hits.drain(..) {
             let address = RunAddress(chunk.start.0 + offset);
@@ -115,6 +116,17 @@ fn work(
         }
     }
     Ok(scanned)
+}
+
+/// A pointer of a packed structure that begins in the last four bytes of `chunk`, where memory goes on.
+fn across_end(memory: &dyn MemorySource, chunk: RunRange, filter: &Filter) -> Option<(u64, u64)> {
+    let mut bytes = [0; 8];
+    let start = RunAddress(chunk.end.0.checked_sub(4)?);
+    if !filter.looks_halfway() || memory.read(start, &mut bytes).is_err() {
+        return None;
+    }
+    let word = u64::from_le_bytes(bytes);
+    filter.passes_halfway(word).then_some((chunk.len() - 4, word))
 }
 
 /// Looks for pointers into the old program in memory that other processes may share; each is a blocker.
