@@ -82,7 +82,7 @@ fn entries(pid: i32) -> Vec<(u64, Entry)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
     let mut entries: Vec<(u64, Entry)> = Vec::new();
     for line in text.lines() {
-        let (key, rest) = line.split_once(|separator: char| separator == ':' || separator == '-').unwrap();
+        let (key, rest) = line.split_once([':', '-']).unwrap();
         let number = || rest.trim().trim_end_matches(" kB").parse().unwrap();
         if key.starts_with(char::is_uppercase) {
             let entry = &mut entries.last_mut().unwrap().1;
@@ -115,7 +115,7 @@ fn much_memory_comes_out_as_large_as_it_was_and_no_larger() {
     let may_be_huge = modes.contains("[always]") || modes.contains("[madvise]");
     let before = entries(program.pid());
     for round in 0..3 {
-        let stock = if round == 0 { Stock::of(64 << 20) } else { Stock::default() };
+        let stock = if round == 0 { Stock::of(64 << 20, Duration::from_secs(60)) } else { Stock::default() };
         let pause = go_through(program.pid(), directory.path(), &stock);
         eprintln!("pause {pause:.2} ms");
         assert_eq!(stock.bytes(), 0, "what was set aside is free again");
