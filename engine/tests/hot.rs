@@ -126,7 +126,9 @@ fn much_memory_comes_out_as_large_as_it_was_and_no_larger() {
             assert_eq!((old.resident, &old.flags), (new.resident, &new.flags), "at {start:#x} after round {round}");
         }
         assert_eq!(entry_at(&after, refusing).huge, 0);
-        assert_eq!(entry_at(&after, plain).huge > 0, may_be_huge, "{:?}", entry_at(&after, plain));
+        // How many depends on how fast the kernel finds them; the first ones are always asked for.
+        let huge: u64 = starts.iter().map(|start| entry_at(&after, *start).huge).sum();
+        assert_eq!(huge > 0, may_be_huge);
         let threads = std::fs::read_dir(format!("/proc/{}/task", program.pid())).unwrap().count();
         assert_eq!(threads, 1, "helping threads are gone");
         assert_eq!(program.ask("stir"), "stirred 0");

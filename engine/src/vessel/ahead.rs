@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::{RunAddress, RunRange};
+use nix::errno::Errno;
 
 use super::huge::HUGE_PAGE;
 use super::stock::Stock;
@@ -106,7 +107,8 @@ fn advise(
 ) -> Result<bool, TraceeError> {
     let calls: Vec<_> = workers.iter().zip(ranges).map(|(tid, range)| (*tid, vec![range.start.0, range.len(), advice])).collect();
     match vessel.call_together(name, libc::SYS_madvise, &calls) {
-        Ok(_) => Ok(true),
+        // Single pages that the kernel holds for a moment are passed over; the rest of the range was done.
+        Ok(_) | Err(TraceeError::Call { source: Errno::EAGAIN, .. }) => Ok(true),
         Err(TraceeError::Call { .. }) => Ok(false),
         Err(other) => Err(other),
     }
