@@ -115,7 +115,7 @@ fn much_memory_comes_out_as_large_as_it_was_and_no_larger() {
     let may_be_huge = modes.contains("[always]") || modes.contains("[madvise]");
     let before = entries(program.pid());
     for round in 0..3 {
-        let stock = if round == 0 { Stock::of(64 << 20) } else { Stock::default() };
+        let stock = if round == 0 { Stock::of(64 << 20, Duration::from_secs(60)) } else { Stock::default() };
         let pause = go_through(program.pid(), directory.path(), &stock);
         eprintln!("pause {pause:.2} ms");
         assert_eq!(stock.bytes(), 0, "what was set aside is free again");
@@ -126,7 +126,9 @@ fn much_memory_comes_out_as_large_as_it_was_and_no_larger() {
             assert_eq!((old.resident, &old.flags), (new.resident, &new.flags), "at {start:#x} after round {round}");
         }
         assert_eq!(entry_at(&after, refusing).huge, 0);
-        assert_eq!(entry_at(&after, plain).huge > 0, may_be_huge, "{:?}", entry_at(&after, plain));
+        // How many depends on how fast the kernel finds them; the first ones are always asked for.
+        let huge: u64 = starts.iter().map(|start| entry_at(&after, *start).huge).sum();
+        assert_eq!(huge > 0, may_be_huge);
         let threads = std::fs::read_dir(format!("/proc/{}/task", program.pid())).unwrap().count();
         assert_eq!(threads, 1, "helping threads are gone");
         assert_eq!(program.ask("stir"), "stirred 0");

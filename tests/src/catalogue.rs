@@ -244,6 +244,7 @@ macro_rules! for_each_program {
             guard_pages: ("guard_pages.c");
             stack_grows: ("stack_grows.c");
             heap_growth: ("heap_growth.c");
+            memory_large: ("memory_large.c");
             malloc_stress: ("malloc_stress.c");
 
             // The C library and the loader.

@@ -1,9 +1,14 @@
 //! Before the stop of a large process: huge pages for its new memory are set aside, where there is room for them.
 
+use std::time::Duration;
+
 use super::error::UpdateError;
 use super::operation::Observer;
 use crate::resources::memory::{Needs, Room, Scanner, capture_mappings, check_room, measure_room, scan_own_pages};
 use crate::vessel::stock::Stock;
+
+/// How long that may take: a machine short of huge pages would take as long again while the process stands still.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Sets aside what process `pid` can use. It goes on meanwhile, so the figure is one that was right a moment ago; an update
 /// without any of it is only slower, so nothing here fails.
@@ -12,7 +17,7 @@ pub(super) fn set_aside(pid: i32, observer: &mut dyn Observer) -> Stock {
         Ok(0) => Stock::default(),
         Ok(bytes) => {
             observer.step("set memory aside");
-            Stock::of(bytes)
+            Stock::of(bytes, LIMIT)
         }
         Err(error) => {
             tracing::debug!(%error, "no memory is set aside");

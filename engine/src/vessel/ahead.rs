@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::{RunAddress, RunRange};
+use nix::errno::Errno;
 
 use super::huge::HUGE_PAGE;
 use super::stock::Stock;
@@ -39,7 +40,8 @@ pub(super) fn make(
 ) -> Result<(), TraceeError> {
     let made = collapse(vessel, workers, whole, stock)?;
     stock.release(u64::MAX);
-    let small = ranges.iter().flat_map(|range| range.without(&made)).filter(|range| range.len() >= SMALLEST);
+    let long = |range: &RunRange| range.len() >= SMALLEST;
+    let small = ranges.iter().filter(|range| long(range)).flat_map(|range| range.without(&made)).filter(long);
     let batches: Vec<RunRange> = small.flat_map(|range| cut(range, MOST / 4)).collect();
     for step in batches.chunks(workers.len()) {
         if !advise(vessel, workers, "madvise(MADV_POPULATE_WRITE)", step, POPULATE)? {
@@ -49,7 +51,7 @@ pub(super) fn make(
     Ok(())
 }
 
-/// Makes huge pages until one is refused or they come too slowly; gives the ranges that have them, or may.
+/// Makes huge pages until one is refused, or those that were not set aside come too slowly; gives the ranges that have them, or may.
 fn collapse(vessel: &mut Emptied, workers: &[i32], whole: &[RunRange], stock: &Stock) -> Result<Vec<RunRange>, TraceeError> {
     let mut made = Vec::new();
     let mut size = FIRST;
@@ -60,7 +62,7 @@ fn collapse(vessel: &mut Emptied, workers: &[i32], whole: &[RunRange], stock: &S
         if bytes == 0 {
             return Ok(made);
         }
-        stock.release(bytes);
+        let set_aside = stock.release(bytes);
         let started = Instant::now();
         // A piece without any page has nothing to be made a huge page of.
         for piece in step.iter().flat_map(|range| (range.start.0..range.end.0).step_by(HUGE_PAGE as usize)) {
@@ -68,7 +70,7 @@ fn collapse(vessel: &mut Emptied, workers: &[i32], whole: &[RunRange], stock: &S
         }
         let given = advise(vessel, workers, "madvise(MADV_COLLAPSE)", &step, COLLAPSE)?;
         made.extend_from_slice(&step);
-        if !given || is_slow(started.elapsed(), bytes) {
+        if !given || (!set_aside && is_slow(started.elapsed(), bytes)) {
             tracing::debug!(given, took = ?started.elapsed(), bytes, "no more huge pages");
             return Ok(made);
         }
@@ -105,7 +107,8 @@ fn advise(
 ) -> Result<bool, TraceeError> {
     let calls: Vec<_> = workers.iter().zip(ranges).map(|(tid, range)| (*tid, vec![range.start.0, range.len(), advice])).collect();
     match vessel.call_together(name, libc::SYS_madvise, &calls) {
-        Ok(_) => Ok(true),
+        // Single pages that the kernel holds for a moment are passed over; the rest of the range was done.
+        Ok(_) | Err(TraceeError::Call { source: Errno::EAGAIN, .. }) => Ok(true),
         Err(TraceeError::Call { .. }) => Ok(false),
         Err(other) => Err(other),
     }

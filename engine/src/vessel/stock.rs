@@ -4,6 +4,7 @@
 //! it first: that takes milliseconds a page, so it is done before the stop.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::Mapping;
@@ -37,22 +38,19 @@ impl Stock {
         if bytes < WORTH_IT { 0 } else { bytes }
     }
 
-    /// Sets `bytes` aside, or as much as the kernel gives.
-    pub fn of(bytes: u64) -> Self {
-        let mut blocks = Vec::new();
-        for _ in 0..bytes.div_ceil(BLOCK as u64) {
-            let Ok(block) = MmapMut::map_anon(BLOCK) else { break };
-            if block.advise(Advice::HugePage).is_err() {
-                break;
-            }
-            blocks.push(block);
-        }
+    /// Sets `bytes` aside, or as much as the kernel gives within `limit`.
+    pub fn of(bytes: u64, limit: Duration) -> Self {
+        let deadline = Instant::now() + limit;
+        let count = bytes.div_ceil(BLOCK as u64) as usize;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let share = blocks.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            for part in blocks.chunks_mut(share) {
-                scope.spawn(|| part.iter_mut().for_each(touch));
-            }
+        let share = count.div_ceil(threads);
+        let blocks = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..count)
+                .step_by(share.max(1))
+                .map(|from| scope.spawn(move || make(share.min(count - from), deadline)))
+                .collect();
+            let made = makers.into_iter().map(|maker| maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            made.flatten().collect()
         });
         Self { state: RefCell::new(State { blocks, ahead: 0 }) }
     }
@@ -62,19 +60,28 @@ impl Stock {
         (self.state.borrow().blocks.len() * BLOCK) as u64
     }
 
-    /// Sets at least `bytes` free, if there are as many.
-    pub(super) fn release(&self, bytes: u64) {
+    /// Sets at least `bytes` free. `false` when there are not as many.
+    pub(super) fn release(&self, bytes: u64) -> bool {
         let mut state = self.state.borrow_mut();
         while state.ahead < bytes && state.blocks.pop().is_some() {
             state.ahead += BLOCK as u64;
         }
+        let enough = state.ahead >= bytes;
         state.ahead = state.ahead.saturating_sub(bytes);
+        enough
     }
 }
 
-/// One byte makes the whole huge page; where there is none, it makes one small page and no more.
-fn touch(block: &mut MmapMut) {
-    block.iter_mut().step_by(HUGE_PAGE as usize).for_each(|byte| *byte = 1);
+/// Up to `count` blocks, fewer when the kernel refuses or the deadline passes.
+fn make(count: usize, deadline: Instant) -> Vec<MmapMut> {
+    let blocks = (0..count).take_while(|_| Instant::now() < deadline).map_while(|_| {
+        let mut block = MmapMut::map_anon(BLOCK).ok()?;
+        block.advise(Advice::HugePage).ok()?;
+        // One byte makes the whole huge page; where there is none, it makes one small page and no more.
+        block.iter_mut().step_by(HUGE_PAGE as usize).for_each(|byte| *byte = 1);
+        Some(block)
+    });
+    blocks.collect()
 }
 
 #[cfg(test)]
@@ -84,16 +91,16 @@ mod tests {
     #[test]
     fn a_stock_is_set_free_as_it_is_asked_for() {
         let block = BLOCK as u64;
-        let stock = Stock::of(3 * block - 1);
+        let stock = Stock::of(3 * block - 1, Duration::from_secs(600));
         assert_eq!(stock.bytes(), 3 * block);
-        stock.release(block / 4);
+        assert!(stock.release(block / 4));
         assert_eq!(stock.bytes(), 2 * block);
-        stock.release(block / 2);
-        stock.release(block / 4);
+        assert!(stock.release(block / 2) && stock.release(block / 4));
         assert_eq!(stock.bytes(), 2 * block, "what was set free before counts");
-        stock.release(block + 1);
+        assert!(stock.release(block + 1));
         assert_eq!(stock.bytes(), 0);
-        stock.release(u64::MAX);
-        assert_eq!(Stock::default().bytes(), 0);
+        assert!(!stock.release(block));
+        assert_eq!(Stock::of(block, Duration::ZERO).bytes(), 0);
+        assert_eq!(Stock::of(0, Duration::from_secs(600)).bytes(), 0);
     }
 }
