@@ -71,16 +71,6 @@ fn a_traced_process() {
 }
 
 #[test]
-fn a_stopped_process() {
-    let waiting = Waiting::sleep();
-    let pid = Pid::from_raw(waiting.pid());
-    kill(pid, Signal::SIGSTOP).unwrap();
-    let stopped = waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED).unwrap();
-    assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
-    assert_refused(waiting.pid(), 3, "job-stopped", &[&waiting.pid().to_string(), "stopped by a signal"]);
-}
-
-#[test]
 fn dsu_itself() {
     let script = format!("exec '{PROGRAM}' \"$@\" --pid $$");
     let words = ["update", "--program", PROGRAM, "--json"];
