@@ -4,8 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, gettid};
 
 use crate::run::{Outcome, Waiting, assert_fails, command};
