@@ -29,7 +29,6 @@ pub fn preflight(pid: i32) -> Result<(), TraceeError> {
     match field("State").and_then(|state| state.chars().next()) {
         Some('Z' | 'X') if procfs::thread_ids(pid).is_ok_and(|ids| ids.len() > 1) => return refused(Refusal::ZombieLeader),
         Some('Z' | 'X') => return refused(Refusal::Zombie),
-        Some('T') => return refused(Refusal::JobStopped),
         _ => {}
     }
     // A kernel thread has no memory, so its status has no line of it.

@@ -18,6 +18,7 @@ use crate::program::build::Library;
 use crate::resources::ResourceError;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
+use crate::tracee::procfs;
 use crate::tracee::target::Target;
 use crate::vessel::pages::subtract;
 
@@ -32,6 +33,7 @@ pub fn checkpoint(request: &CheckpointRequest, observer: &mut dyn Observer) -> R
     let build_id = Library::from_file(&running.file, &running.path).ok().and_then(|program| program.elf.build_id);
     let (facts, _) = prepare::facts(&target, &running, build_id)?;
     timeline.mark("prepare");
+    let job_stopped = procfs::state(request.pid) == Some('T');
     observer.step("stop");
     timeline.pause();
     let stopped = target.stop(Instant::now() + STOP_LIMIT)?;
@@ -40,7 +42,10 @@ pub fn checkpoint(request: &CheckpointRequest, observer: &mut dyn Observer) -> R
     timeline.mark("stop");
     let captured = capture::capture(&mut borrowed, &facts, Purpose::Durable)?;
     timeline.mark("capture");
-    let (obstacles, warnings) = judge(&captured, request);
+    let (obstacles, mut warnings) = judge(&captured, request);
+    if job_stopped {
+        warnings.push("a restore will let it run: an image does not say that a process is stopped by a signal".to_owned());
+    }
     if !obstacles.is_empty() {
         drop(borrowed);
         return Err(UpdateError::Blocked { blockers: Vec::new(), obstacles });
