@@ -84,7 +84,7 @@ impl Borrowed {
         self.set_undo_target(1, reap_undo, parent)?;
         let born = self.clone_holder(parent, &way, sharing != 0, seccomp);
         end_task(parent);
-        let born = born?;
+        let born = born.or_else(|error| self.unseen_holder(holder_undo).and(Err(error)))?;
         let known = self.set_undo_target(2, holder_undo, born).and_then(|()| self.forget_parent(leader, parent));
         match known.and_then(|()| settle(born, parent, (sharing == 0).then_some(seccomp))).and_then(|()| RemoteMemory::open(born))
         {
@@ -95,6 +95,12 @@ impl Borrowed {
                 Err(error)
             }
         }
+    }
+
+    /// Takes over from the frame what the kernel wrote there, should the first task have made a holder that nobody saw.
+    fn unseen_holder(&mut self, frame: RunAddress) -> Result<(), TraceeError> {
+        let written = self.memory().read_u64(RunAddress(frame.0 + sigframe::FIRST_ARGUMENT))? as i32;
+        if written == NOBODY { Ok(()) } else { self.set_undo_target(2, frame, written) }
     }
 
     /// Takes the ended first task out of the chain and reaps it as its parent.
@@ -111,7 +117,7 @@ impl Borrowed {
     fn clone_holder(&mut self, parent: i32, way: &Way, shares: bool, seccomp: i32) -> Result<i32, TraceeError> {
         wait_for_birth(parent)?;
         let end_with_engine = if shares { 0 } else { libc::PTRACE_O_EXITKILL };
-        ptrace::set_options(parent, ptrace::OPTIONS | seccomp | end_with_engine)?;
+        ptrace::set_options(parent, ptrace::OPTIONS | ptrace::REPORT_CLONES | seccomp | end_with_engine)?;
         for name in ["close_range", "setsid", "clone"] {
             call::pass(parent, name)?;
         }
