@@ -156,7 +156,7 @@ impl Emptied {
     }
 
     /// The channel to the process, made if need be.
-    pub fn open_channel(&mut self) -> Result<&Channel, TraceeError> {
+    pub(super) fn open_channel(&mut self) -> Result<&Channel, TraceeError> {
         let channel = match self.channel.take() {
             Some(channel) => channel,
             None => Channel::open(self)?,
@@ -167,11 +167,6 @@ impl Emptied {
     /// The number of the process's end of the channel, while there is one.
     pub fn channel_number(&self) -> Option<RawFd> {
         self.channel.as_ref().map(Channel::theirs)
-    }
-
-    /// Forgets the channel, whose end in the process a call of a batch has closed.
-    pub fn forget_channel(&mut self) {
-        self.channel = None;
     }
 
     /// Closes the channel that descriptors came through, so that the process has its own descriptors only.

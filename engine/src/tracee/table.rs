@@ -180,6 +180,8 @@ impl Emptied {
             for at in (0..running.len()).rev() {
                 let tid = running[at];
                 match ptrace::look(tid, OPERATION)? {
+                    // The end of a main thread is reported only after that of all others.
+                    None if procfs::has_ended(tid) => return Err(unexpected(tid, Event::Ended)),
                     None => {}
                     Some(Event::Stop) => ptrace::resume(tid, 0)?,
                     Some(Event::Signal(signal @ libc::SIGSTOP)) => {

@@ -43,8 +43,7 @@ impl Channel {
     /// As [`Channel::open`], but the end that was taken out is still open in the tracee, too: it has this number there.
     pub fn make(injector: &mut dyn Injector) -> Result<(Self, RawFd), TraceeError> {
         let scratch = injector.scratch().start;
-        // Of packets, so that messages keep their borders, and an end that is closed shows at the other.
-        let kind = (libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC) as u64;
+        let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as u64;
         injector.leader_call("socketpair", libc::SYS_socketpair, &[libc::AF_UNIX as u64, kind, 0, scratch.0])?;
         let pair = injector.memory().read_u64(scratch)?;
         let (theirs, spare) = (pair as u32 as RawFd, (pair >> 32) as RawFd);
@@ -103,8 +102,7 @@ impl Channel {
         Ok(control[16..].chunks_exact(4).map(|n| i32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect())
     }
 
-    /// Waits a moment for a byte that the tracee sends, or for the closing of its end ([`super::table`]); `false` when neither
-    /// came.
+    /// Waits a moment for a byte that the tracee sends ([`super::table`]); `false` when none came.
     pub(super) fn has_notice(&self) -> Result<bool, TraceeError> {
         match recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::empty()) {
             Ok(_) => Ok(true),
@@ -115,7 +113,7 @@ impl Channel {
 
     /// Takes what an earlier wait that was given up has left.
     pub(super) fn forget_notices(&self) {
-        while recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok_and(|length| length > 0) {}
+        while recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok() {}
     }
 
     /// Number of the tracee's end.

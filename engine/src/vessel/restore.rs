@@ -198,17 +198,14 @@ impl Given<'_> {
         vessel: &mut Emptied,
         collect: impl FnOnce(&mut Batch<'_>) -> Result<(), VesselError>,
     ) -> Result<(), VesselError> {
-        let channel = vessel.open_channel()?.theirs();
         together(vessel, |batch| {
             collect(batch)?;
             if self.space.lock_future {
                 resources::memory::give_back_lock_future(batch)?;
             }
-            batch.leader("close", libc::SYS_close, [channel as u64])?;
             Ok::<_, VesselError>(())
         })?;
-        vessel.forget_channel();
-        Ok(())
+        Ok(vessel.close_channel()?)
     }
 }
 
