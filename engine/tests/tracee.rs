@@ -94,11 +94,23 @@ fn robust_lists(pid: i32) -> Vec<(u64, u64)> {
     procfs::thread_ids(pid).unwrap().into_iter().map(|tid| calls::get_robust_list(tid).unwrap()).collect()
 }
 
+/// The lists once every thread has come to register its own.
+fn settled_lists(pid: i32) -> Vec<(u64, u64)> {
+    let deadline = deadline();
+    loop {
+        let lists = robust_lists(pid);
+        if lists.iter().all(|(head, _)| *head != 0) {
+            return lists;
+        }
+        assert!(Instant::now() < deadline, "a thread without a robust list: {lists:x?}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn calls_run_side_by_side_and_are_undone() {
     let (_directory, mut program) = steady();
-    let before = robust_lists(program.pid());
-    assert!(before.iter().all(|(head, _)| *head != 0));
+    let before = settled_lists(program.pid());
     let mut borrowed = Target::open(program.pid()).unwrap().stop(deadline()).unwrap().borrow().unwrap();
     let tids = borrowed.threads().to_vec();
     let answers = borrowed.call_all_undoable(&farewell(&tids)).unwrap();
