@@ -4,8 +4,10 @@
 use dsu_formats::model::latest::{Capabilities, Credentials};
 
 use super::error::{Obstacle, ResourceError};
+use super::questions::{Answers, Questions, Ticket};
 use super::status::Status;
 use crate::tracee::batch::Batch;
+use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 
 const PR_SET_KEEPCAPS: u64 = 8;
@@ -24,7 +26,20 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The process's credentials, from the leader's `status` and one injected call.
 pub fn capture(injector: &mut dyn Injector, status: &Status) -> Result<Credentials, ResourceError> {
-    let securebits = injector.leader_call("prctl(PR_GET_SECUREBITS)", libc::SYS_prctl, &[PR_GET_SECUREBITS, 0, 0, 0, 0])? as u32;
+    let leader = injector.threads()[0];
+    let mut questions = Questions::new(injector);
+    let asked = ask_securebits(&mut questions, leader);
+    Ok(from_answers(&questions.put(injector)?, asked, status)?)
+}
+
+/// Adds the question to the leader, whose bits they are.
+pub(crate) fn ask_securebits(questions: &mut Questions, leader: i32) -> Ticket {
+    questions.ask(leader, "prctl(PR_GET_SECUREBITS)", libc::SYS_prctl, |_| [PR_GET_SECUREBITS, 0, 0, 0, 0])
+}
+
+/// What was asked for, and what the leader's status says.
+pub(crate) fn from_answers(answers: &Answers, asked: Ticket, status: &Status) -> Result<Credentials, TraceeError> {
+    let securebits = answers.value(asked)? as u32;
     Ok(Credentials {
         uids: status.uids,
         gids: status.gids,

@@ -4,7 +4,8 @@ use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{Handler, ProcessSignals};
 
 use super::error::ResourceError;
-use super::scratch::{take, word};
+use super::questions::{Answers, Questions, Ticket};
+use super::scratch::word;
 use super::status::Status;
 use crate::tracee::batch::Batch;
 use crate::tracee::inject::Injector;
@@ -15,20 +16,33 @@ const SIG_IGN: u64 = 1;
 /// Reads the handlers of the process: one injected call for each signal that is caught or ignored, and for SIGCHLD, whose
 /// flags mean something beside the default handler too.
 pub fn capture_handlers(injector: &mut dyn Injector, status: &Status) -> Result<Vec<Handler>, ResourceError> {
+    let mut questions = Questions::new(injector);
+    let asked = ask_handlers(&mut questions, status);
+    handlers(&questions.put(injector)?, &asked)
+}
+
+/// Adds the questions for the handlers.
+pub(crate) fn ask_handlers(questions: &mut Questions, status: &Status) -> Vec<(u8, Ticket)> {
     let asked = status.caught | status.ignored | bit(libc::SIGCHLD as u8);
+    let mut ask =
+        |signal: u8| questions.ask_any("rt_sigaction", libc::SYS_rt_sigaction, |place| [u64::from(signal), 0, place, 8]);
+    let signals = (1..=SIGNALS).filter(|signal| asked & bit(*signal) != 0 && is_changeable(*signal));
+    signals.map(|signal| (signal, ask(signal))).collect()
+}
+
+/// The handlers that are not the default.
+pub(crate) fn handlers(answers: &Answers, asked: &[(u8, Ticket)]) -> Result<Vec<Handler>, ResourceError> {
     let mut handlers = Vec::new();
-    for signal in (1..=SIGNALS).filter(|signal| asked & bit(*signal) != 0 && is_changeable(*signal)) {
-        let address = injector.scratch().start.0;
-        injector.leader_call("rt_sigaction", libc::SYS_rt_sigaction, &[u64::from(signal), 0, address, 8])?;
-        let bytes = take::<32>(injector, 0)?;
+    for (signal, ticket) in asked {
+        let bytes = answers.bytes::<32>(*ticket)?;
         let handler = Handler {
-            signal,
+            signal: *signal,
             handler: RunAddress(word(&bytes, 0)),
             flags: word(&bytes, 8),
             restorer: RunAddress(word(&bytes, 16)),
             mask: word(&bytes, 24),
         };
-        if handler != default(signal) {
+        if handler != default(*signal) {
             handlers.push(handler);
         }
     }

@@ -7,6 +7,7 @@ use dsu_formats::model::latest::{IntervalTimer, PosixTimer, ProcessTimers};
 
 use super::error::{Obstacle, ResourceError};
 use super::proc;
+use super::questions::{Answers, Questions, Ticket};
 use super::scratch::{half, put, take, word};
 use crate::tracee::batch::Batch;
 use crate::tracee::calls;
@@ -29,25 +30,49 @@ pub enum Path {
     Cold,
 }
 
+/// What was read of the timers, and what the process was asked.
+pub(crate) struct Asked {
+    interval: Vec<Ticket>,
+    posix: Vec<(PosixTimer, Ticket, Ticket)>,
+}
+
 /// Reads all timers. Three injected calls, and two for each POSIX timer.
 pub fn capture(injector: &mut dyn Injector) -> Result<ProcessTimers, ResourceError> {
-    let pid = injector.memory().pid();
+    let mut questions = Questions::new(injector);
+    let asked = ask_timers(&mut questions, injector.memory().pid(), true)?;
+    Ok(from_answers(&questions.put(injector)?, &asked)?)
+}
+
+/// Adds the questions for the timers, those of the interval timers where they are `wanted`: an exec keeps them.
+pub(crate) fn ask_timers(questions: &mut Questions, pid: i32, wanted: bool) -> Result<Asked, ResourceError> {
+    let count = if wanted { ProcessTimers::default().interval.len() } else { 0 };
+    let ask = |which| questions.ask_any("getitimer", libc::SYS_getitimer, |place| [which as u64, place]);
+    let interval = (0..count).map(ask).collect();
+    let listed = parse(&format!("/proc/{pid}/timers"), &proc::text(pid, "timers")?)?;
+    let ask = |timer: PosixTimer| {
+        let id = timer.id as u64;
+        let left = questions.ask_any("timer_gettime", libc::SYS_timer_gettime, |place| [id, place]);
+        (timer, left, questions.ask_any("timer_getoverrun", libc::SYS_timer_getoverrun, |_| [id]))
+    };
+    Ok(Asked { interval, posix: listed.into_iter().map(ask).collect() })
+}
+
+/// The timers as they were listed and asked for.
+pub(crate) fn from_answers(answers: &Answers, asked: &Asked) -> Result<ProcessTimers, TraceeError> {
     let mut timers = ProcessTimers::default();
-    for (which, timer) in timers.interval.iter_mut().enumerate() {
-        let address = injector.scratch().start.0;
-        injector.leader_call("getitimer", libc::SYS_getitimer, &[which as u64, address])?;
-        let bytes = take::<32>(injector, 0)?;
+    for (timer, ticket) in timers.interval.iter_mut().zip(&asked.interval) {
+        let bytes = answers.bytes::<32>(*ticket)?;
         timer.interval_us = units(&bytes, 0, MICROSECONDS);
         timer.value_us = units(&bytes, 16, MICROSECONDS);
     }
-    timers.posix = parse(&format!("/proc/{pid}/timers"), &proc::text(pid, "timers")?)?;
-    for timer in &mut timers.posix {
-        let address = injector.scratch().start.0;
-        injector.leader_call("timer_gettime", libc::SYS_timer_gettime, &[timer.id as u64, address])?;
-        let bytes = take::<32>(injector, 0)?;
-        timer.interval_ns = units(&bytes, 0, NANOSECONDS);
-        timer.value_ns = units(&bytes, 16, NANOSECONDS);
-        timer.overrun = injector.leader_call("timer_getoverrun", libc::SYS_timer_getoverrun, &[timer.id as u64])? as i32;
+    for (listed, left, overrun) in &asked.posix {
+        let bytes = answers.bytes::<32>(*left)?;
+        timers.posix.push(PosixTimer {
+            interval_ns: units(&bytes, 0, NANOSECONDS),
+            value_ns: units(&bytes, 16, NANOSECONDS),
+            overrun: answers.value(*overrun)? as i32,
+            ..*listed
+        });
     }
     Ok(timers)
 }

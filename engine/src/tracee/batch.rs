@@ -6,23 +6,10 @@
 use nix::errno::Errno;
 
 use super::error::TraceeError;
-use super::inject::Injector;
+use super::inject::{Call, Injector};
 
 /// Calls that are made in one go at most.
 pub(super) const MOST_CALLS: usize = 500;
-
-/// One system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Thread that makes it.
-    pub tid: i32,
-    /// Its name, for messages.
-    pub name: &'static str,
-    /// `libc::SYS_…`.
-    pub number: i64,
-    /// Raw arguments.
-    pub arguments: [u64; 6],
-}
 
 /// A call of a batch that failed. Calls of its thread that came after it were not made.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +90,6 @@ impl Batch<'_> {
         number: i64,
         make: impl Fn(u64) -> (Vec<u8>, [u64; N]),
     ) -> Result<usize, Failed> {
-        const { assert!(N <= 6, "a system call has six arguments") };
         let room = self.injector.scratch();
         let mut made = make(room.start.0 + self.data.len() as u64);
         let full = |batch: &Self, length: usize| (batch.data.len() + length) as u64 > room.len();
@@ -112,7 +98,7 @@ impl Batch<'_> {
             made = make(room.start.0);
         }
         let (bytes, given) = made;
-        let call = Call { tid, name, number, arguments: std::array::from_fn(|i| given.get(i).copied().unwrap_or(0)) };
+        let call = Call::new(tid, name, number, given);
         let index = self.results.len() + self.calls.len();
         if full(self, bytes.len()) {
             let source = TraceeError::Call { call: name, tid, source: Errno::E2BIG };

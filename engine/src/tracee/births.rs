@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use nix::errno::Errno;
 
-use super::batch::{Call, Failed, together};
+use super::batch::{Failed, together};
 use super::call;
 use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::holder;
-use super::inject::Injector;
+use super::inject::{Call, Injector};
 use super::procfs;
 
 /// What a thread shares with its process. CLONE_PTRACE: it is attached, and stops before its first instruction
@@ -68,9 +68,7 @@ impl Emptied {
         });
         let welcomed = self.welcome();
         made?;
-        welcomed.map_err(|source| {
-            Failed::new(0, Call { tid: leader, name: "clone3", number: libc::SYS_clone3, arguments: [0; 6] }, source)
-        })
+        welcomed.map_err(|source| Failed::new(0, Call::new(leader, "clone3", libc::SYS_clone3, []), source))
     }
 
     /// Waits for the first stop of every thread that was made.

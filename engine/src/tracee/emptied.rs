@@ -9,10 +9,11 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::model::latest::{Pending, Registers};
 
-use super::batch::{Call, Failed, together};
+use super::batch::{Failed, together};
 use super::call;
 use super::error::TraceeError;
-use super::inject::Injector;
+use super::gadget::Gadgets;
+use super::inject::{Call, Injector};
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::site::{ARGUMENTS, CODE, Layout, SYSCALL};
@@ -37,6 +38,8 @@ pub struct Emptied {
     /// Segments and flags that calls are made with.
     base: Option<Registers>,
     pub(super) held_back: Vec<i32>,
+    /// Where the program had the code that calls run through, before it was emptied.
+    pub(super) gadgets: Option<Gadgets>,
     /// Held for its effect: waits end at their deadlines as long as it lives.
     _ticker: Ticker,
 }
@@ -55,6 +58,7 @@ impl Emptied {
             channel: None,
             base: None,
             held_back: Vec::new(),
+            gadgets: None,
             _ticker: ticker,
         }
     }

@@ -30,8 +30,16 @@ const OVERLAP: usize = 16;
 impl Gadgets {
     /// Finds both sequences in the executable mappings of the process, the C library's first.
     pub(super) fn find(memory: &RemoteMemory) -> Result<Self, TraceeError> {
+        Self::find_again(memory, None)
+    }
+
+    /// The same for a process that had them at `known` before its memory was filled anew.
+    pub(super) fn find_again(memory: &RemoteMemory, known: Option<Self>) -> Result<Self, TraceeError> {
         let pid = memory.pid();
         let mut code: Vec<MapLine> = procfs::maps(pid)?.into_iter().filter(is_code).collect();
+        if let Some(known) = known.filter(|known| known.are_in(memory, &code)) {
+            return Ok(known);
+        }
         code.sort_by_key(|line| !line.name.contains("libc"));
         let mut search = Search::default();
         for line in &code {
@@ -42,6 +50,16 @@ impl Gadgets {
         }
         let sequence = if search.syscall_ret.is_none() { "syscall; ret" } else { "mov $15,%eax; syscall" };
         Err(TraceeError::NoGadget { pid, sequence })
+    }
+
+    /// Whether both sequences stand in executable memory.
+    fn are_in(self, memory: &RemoteMemory, code: &[MapLine]) -> bool {
+        let stands = |at: RunAddress, sequence: &[u8]| {
+            let mut found = vec![0; sequence.len()];
+            let inside = |line: &MapLine| line.start <= at.0 && at.0 + sequence.len() as u64 <= line.end;
+            code.iter().any(inside) && memory.read(at, &mut found).is_ok() && found == sequence
+        };
+        stands(self.syscall_ret, SYSCALL_RET) && (stands(self.sigreturn, SIGRETURN_RAX) || stands(self.sigreturn, SIGRETURN_EAX))
     }
 }
 
@@ -89,5 +107,8 @@ mod tests {
         let mut code = [0; 3];
         memory.read(found.syscall_ret, &mut code).unwrap();
         assert_eq!(code, SYSCALL_RET);
+        assert_eq!(Gadgets::find_again(&memory, Some(found)).unwrap(), found);
+        let elsewhere = Gadgets { syscall_ret: RunAddress(found.syscall_ret.0 + 1), ..found };
+        assert_eq!(Gadgets::find_again(&memory, Some(elsewhere)).unwrap(), found, "what is not there is looked for");
     }
 }

@@ -3,15 +3,43 @@
 use std::os::fd::{BorrowedFd, RawFd};
 
 use dsu_formats::address::RunRange;
+use nix::errno::Errno;
 
-use super::batch::{Call, Failed};
+use super::batch::Failed;
 use super::error::TraceeError;
 use super::memory::RemoteMemory;
+
+/// One of several calls that are made together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The thread that makes it.
+    pub tid: i32,
+    /// Its name for messages.
+    pub name: &'static str,
+    /// `libc::SYS_…`.
+    pub number: i64,
+    /// Raw arguments.
+    pub arguments: [u64; 6],
+}
+
+impl Call {
+    /// A call with fewer arguments than six; the rest is zero.
+    pub fn new<const N: usize>(tid: i32, name: &'static str, number: i64, arguments: [u64; N]) -> Self {
+        const { assert!(N <= 6, "a system call has six arguments") };
+        Self { tid, name, number, arguments: std::array::from_fn(|i| arguments.get(i).copied().unwrap_or(0)) }
+    }
+
+    /// The error for a call that the kernel refused.
+    pub fn refused(&self, source: Errno) -> TraceeError {
+        TraceeError::Call { call: self.name, tid: self.tid, source }
+    }
+}
 
 /// A process in whose threads system calls can be made: the stopped target before the exec, the vessel after it.
 ///
 /// Signals are blocked in every thread while an injector exists. The scratch range is mapped read-write in the tracee, at
-/// least 32 KiB, and free for the arguments of one call at a time; nothing in it survives the next user of it.
+/// least 32 KiB, and free for the arguments of one call, or one group of calls, at a time; nothing in it survives the next
+/// user of it.
 pub trait Injector {
     /// Thread IDs that calls can be made in, the leader first.
     fn threads(&self) -> &[i32];
@@ -29,6 +57,17 @@ pub trait Injector {
             made.map_err(|source| Failed::new(index, *call, source))
         });
         made.collect()
+    }
+
+    /// Makes several calls: those of one thread in their order, those of different threads side by side where the injector
+    /// can, whatever becomes of others. Returns the answer of each; when a call cannot be made at all, none is to be relied on.
+    fn call_each(&mut self, calls: &[Call]) -> Result<Vec<Result<u64, Errno>>, TraceeError> {
+        let one = |call: &Call| match self.call(call.tid, call.name, call.number, &call.arguments) {
+            Ok(value) => Ok(Ok(value)),
+            Err(TraceeError::Call { source, .. }) => Ok(Err(source)),
+            Err(other) => Err(other),
+        };
+        calls.iter().map(one).collect()
     }
 
     /// Memory of the tracee.

@@ -21,6 +21,7 @@ pub mod holder;
 pub mod inject;
 pub mod last_pid;
 pub mod memory;
+mod moment;
 pub mod objects;
 pub mod pagemap;
 pub mod priority;

@@ -170,6 +170,9 @@ pub(super) fn wait(tid: i32, deadline: Instant, awaited: &'static str) -> Result
     let started = Instant::now();
     loop {
         let mut status = 0;
+        if comes_soon(tid, started, &mut status) {
+            return decode(tid, status, awaited);
+        }
         // SAFETY: `status` outlives the call.
         let result = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL) };
         if result == tid {
@@ -201,6 +204,18 @@ pub(super) fn look(tid: i32, operation: &'static str) -> Result<Option<Event>, T
         reported if reported == tid => decode(tid, status, operation).map(Some),
         _ => Err(TraceeError::Gone { tid, operation }),
     }
+}
+
+/// Looks for a report for a moment.
+fn comes_soon(tid: i32, started: Instant, status: &mut i32) -> bool {
+    let mut result = 0;
+    super::moment::comes_within(started, || {
+        // SAFETY: the kernel writes one int through the pointer to a live one.
+        result = unsafe { libc::waitpid(tid, status, libc::__WALL | libc::WNOHANG) };
+        result != 0
+    });
+    // An error shows itself again to the wait that follows.
+    result == tid
 }
 
 fn decode(tid: i32, status: i32, operation: &'static str) -> Result<Event, TraceeError> {

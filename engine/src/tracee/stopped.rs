@@ -64,7 +64,7 @@ impl Stopped {
             return Err(error);
         }
         stopped.shared_pending = ptrace::pending(pid, true)?;
-        if let Some(other) = seize::sharer(pid) {
+        if let Some(other) = stopped.target().strangers.sharer(pid) {
             return Err(TraceeError::Refused { pid, reason: Refusal::SharedMemory { other } });
         }
         Ok(stopped)

@@ -12,11 +12,12 @@ use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::Registers;
 use nix::errno::Errno;
 
-use super::batch::{Call, Failed, MOST_CALLS};
+use super::batch::{Failed, MOST_CALLS};
 use super::call;
 use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::fault;
+use super::inject::Call;
 use super::procfs;
 use super::ptrace::{self, Event};
 use super::site::{self, ENTRY, TABLES};

@@ -9,6 +9,7 @@ use super::error::{Refusal, TraceeError};
 use super::gadget::Gadgets;
 use super::memory::RemoteMemory;
 use super::seize;
+use super::sigframe;
 use super::stopped::Stopped;
 
 /// A process that runs, untouched. [`Target::stop`] consumes it.
@@ -18,6 +19,7 @@ pub struct Target {
     pub(super) memory: RemoteMemory,
     pub(super) gadgets: Gadgets,
     pub(super) pidfd: OwnedFd,
+    pub(super) strangers: seize::Strangers,
 }
 
 impl Target {
@@ -32,7 +34,8 @@ impl Target {
             other => other,
         })?;
         let gadgets = Gadgets::find(&memory)?;
-        Ok(Self { pid, memory, gadgets, pidfd })
+        sigframe::learn();
+        Ok(Self { pid, memory, gadgets, pidfd, strangers: seize::Strangers::look(pid) })
     }
 
     /// The process.

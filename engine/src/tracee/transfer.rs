@@ -3,6 +3,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
 
 use dsu_formats::address::RunAddress;
 use nix::errno::Errno;
@@ -12,6 +13,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::error::TraceeError;
 use super::inject::Injector;
+use super::moment;
 
 /// Descriptors that one message may carry (`SCM_MAX_FD`, `include/net/scm.h`).
 pub const BATCH: usize = 250;
@@ -104,7 +106,11 @@ impl Channel {
 
     /// Waits a moment for a byte that the tracee sends ([`super::table`]); `false` when none came.
     pub(super) fn has_notice(&self) -> Result<bool, TraceeError> {
-        match recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::empty()) {
+        let ours = self.ours.as_raw_fd();
+        if moment::comes_within(Instant::now(), || recv(ours, &mut [0], MsgFlags::MSG_DONTWAIT).is_ok()) {
+            return Ok(true);
+        }
+        match recv(ours, &mut [0], MsgFlags::empty()) {
             Ok(_) => Ok(true),
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
             Err(source) => Err(TraceeError::Call { call: "recv", tid: 0, source }),

@@ -1,7 +1,8 @@
 //! What a later engine needs to finish or take back a transaction whose engine died.
 //!
-//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, where
-//! the transaction is. They need not survive the machine, only the engine, so nothing is synced.
+//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, what
+//! the transaction made. They need not survive the machine, only the engine, so nothing is synced. How far the transaction
+//! came is not in them: the process itself shows it (`tracee::adopt`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,17 +13,14 @@ use dsu_formats::model::latest::{Extent, PageSource, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::error::UpdateError;
-use super::phase::Phase;
 
-/// Where a transaction is, and what it made.
+/// What a transaction made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalV1 {
     /// The process.
     pub pid: i32,
     /// Its start time in clock ticks since boot: tells it from a later process with its PID.
     pub start_time: u64,
-    /// Phase that was reached.
-    pub phase: Phase,
     /// The holder.
     pub holder: i32,
     /// Start time of the holder.
@@ -42,18 +40,41 @@ pub struct JournalV1 {
 pub struct Journal {
     path: PathBuf,
     image: PathBuf,
+    /// Files for the image and for the record, made before there was anything to write.
+    made: Option<(File, File)>,
 }
 
 impl Journal {
     /// The journal in `directory`, whether it exists or not.
     pub fn in_directory(directory: &Path) -> Self {
-        Self { path: directory.join("journal"), image: directory.join("old.dsu") }
+        Self { path: directory.join("journal"), image: directory.join("old.dsu"), made: None }
+    }
+
+    /// Makes the files, so that a stopped process need not wait for the file system of a busy machine. What another engine left
+    /// is not touched: that is overwritten by a transaction only.
+    pub fn make_files(&mut self) -> Result<(), UpdateError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let image = create_private(&self.image).map_err(|error| self.failed("make", &self.image, Box::new(error)))?;
+        let record = create_private(&self.unfinished()).map_err(|error| self.failed("make", &self.path, Box::new(error)))?;
+        self.made = Some((image, record));
+        Ok(())
+    }
+
+    /// Where the record is until it is whole.
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("new")
     }
 
     /// Writes the old image, its pages left in the holder.
     pub fn write_image(&self, snapshot: &Snapshot, own_pages: &[RunRange]) -> Result<(), UpdateError> {
         let failed = |source| self.failed("write", &self.image, source);
-        let file = create_private(&self.image).map_err(|error| failed(Box::new(error)))?;
+        let file = match &self.made {
+            Some((image, _)) => image.try_clone(),
+            None => create_private(&self.image),
+        };
+        let file = file.map_err(|error| failed(Box::new(error)))?;
         let mut writer = ImageWriter::to_file(file).map_err(|error| failed(Box::new(error)))?;
         for range in own_pages {
             let extent =
@@ -63,14 +84,17 @@ impl Journal {
         writer.finish(snapshot).map(drop).map_err(|error| failed(Box::new(error)))
     }
 
-    /// Notes where the transaction is; atomically, since the engine may die at any instant.
+    /// Notes what the transaction made; atomically, since the engine may die at any instant.
     pub fn write(&self, record: &JournalV1) -> Result<(), UpdateError> {
         let failed = |source| self.failed("write", &self.path, source);
         let bytes = postcard::to_stdvec(record).map_err(|error| failed(Box::new(error)))?;
-        let temporary = self.path.with_extension("new");
-        let mut file = create_private(&temporary).map_err(|error| failed(Box::new(error)))?;
-        std::io::Write::write_all(&mut file, &bytes).map_err(|error| failed(Box::new(error)))?;
-        fs::rename(&temporary, &self.path).map_err(|error| failed(Box::new(error)))
+        let file = match &self.made {
+            Some((_, record)) => record.try_clone(),
+            None => create_private(&self.unfinished()),
+        };
+        let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, &bytes));
+        written.map_err(|error| failed(Box::new(error)))?;
+        fs::rename(self.unfinished(), &self.path).map_err(|error| failed(Box::new(error)))
     }
 
     /// Reads the journal; `None` when there is none.
@@ -88,9 +112,12 @@ impl Journal {
         ImageReader::open(&self.image).map_err(|error| self.failed("read", &self.image, Box::new(error)))
     }
 
-    /// Removes both files: the transaction is over.
+    /// Removes the files: the transaction is over.
     pub fn remove(&self) {
         // Left-overs are told from a live transaction by the process's start time.
+        if self.made.is_some() {
+            let _ = fs::remove_file(self.unfinished());
+        }
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(&self.image);
     }

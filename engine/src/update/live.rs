@@ -39,10 +39,12 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
         return Ok(UpdateOutcome::UpToDate { build_id });
     }
+    let mut journal = Journal::in_directory(lock.directory());
+    journal.make_files()?;
+    let start_time = prepare::start_time(request.pid)?;
     let raised = Raised::new();
-    let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
+    let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer).inspect_err(|_| journal.remove())?;
     observer.step("update");
-    let journal = Journal::in_directory(lock.directory());
     let transaction = Transaction {
         captured: &planned.captured,
         rewrite: &planned.rewrite,
@@ -50,7 +52,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         old_program: &subject.running.file,
         journal: &journal,
         stopped_at: planned.stopped_at,
-        start_time: prepare::start_time(request.pid)?,
+        start_time,
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
     let mut old_memory = transaction.run(planned.borrowed, std::mem::take(&mut subject.files), &mut subject.timeline)?;

@@ -19,7 +19,7 @@ use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::holder::Holder;
-use crate::tracee::inject::Injector;
+use crate::tracee::inject::{Call, Injector};
 use crate::tracee::last_pid;
 use crate::tracee::procfs;
 use crate::tracee::release::FinalState;
@@ -131,28 +131,12 @@ impl Transaction<'_> {
     fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
         let leader = borrowed.threads()[0];
         pass(Phase::Planned, leader)?;
-        for number in close_on_exec_numbers(&self.captured.snapshot.descriptors) {
-            let flags = |flags: i32| vec![number as u64, libc::F_SETFD as u64, flags as u64];
-            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC) };
-            borrowed.call_undoable(leader, "fcntl", libc::SYS_fcntl, &flags(0), &undo).map_err(UpdateError::given_up)?;
-        }
-        for thread in &self.captured.snapshot.threads {
-            let (list, word) = (thread.robust_list, thread.clear_tid);
-            let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![list.head.0, 24] };
-            borrowed
-                .call_undoable(thread.tid, "set_robust_list", libc::SYS_set_robust_list, &[0, 24], &undo)
-                .map_err(UpdateError::given_up)?;
-            let undo = Undo { number: libc::SYS_set_tid_address, arguments: vec![word.0] };
-            borrowed
-                .call_undoable(thread.tid, "set_tid_address", libc::SYS_set_tid_address, &[0], &undo)
-                .map_err(UpdateError::given_up)?;
-        }
+        borrowed.call_all_undoable(&self.farewell(borrowed.threads())).map_err(UpdateError::given_up)?;
         last_pid::move_past(borrowed.threads().iter().copied()).map_err(UpdateError::given_up)?;
         let holder = borrowed.start_holder().map_err(UpdateError::given_up)?;
         let record = JournalV1 {
             pid: leader,
             start_time: self.start_time,
-            phase: Phase::Executed,
             holder: holder.pid(),
             holder_start_time: super::prepare::start_time(holder.pid())?,
             site: prepared.site,
@@ -174,6 +158,25 @@ impl Transaction<'_> {
         }
     }
 
+    /// What an exec would act upon: descriptors that it closes, and words of the threads' memory that it writes to or follows.
+    fn farewell(&self, tids: &[i32]) -> Vec<(Call, Undo)> {
+        let mut calls = Vec::new();
+        // The threads share the descriptor table: any of them can change it.
+        for (number, tid) in close_on_exec_numbers(&self.captured.snapshot.descriptors).into_iter().zip(tids.iter().cycle()) {
+            let flags = |flags: i32| [number as u64, libc::F_SETFD as u64, flags as u64];
+            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC).to_vec() };
+            calls.push((Call::new(*tid, "fcntl", libc::SYS_fcntl, flags(0)), undo));
+        }
+        for thread in &self.captured.snapshot.threads {
+            let (tid, list, word) = (thread.tid, thread.robust_list, thread.clear_tid);
+            let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![list.head.0, 24] };
+            calls.push((Call::new(tid, "set_robust_list", libc::SYS_set_robust_list, [0, 24]), undo));
+            let undo = Undo { number: libc::SYS_set_tid_address, arguments: vec![word.0] };
+            calls.push((Call::new(tid, "set_tid_address", libc::SYS_set_tid_address, [0]), undo));
+        }
+        calls
+    }
+
     /// Fills the vessel with the new image and commits, or goes back.
     fn fill(
         &self,
@@ -189,7 +192,7 @@ impl Transaction<'_> {
             Err(failure) => return self.go_back(emptied, failure, holder, &record, files),
         };
         timeline.mark("restore");
-        match self.commit(emptied, finals, &record) {
+        match self.commit(emptied, finals) {
             Ok(untidy) => {
                 timeline.mark("commit");
                 timeline.resume();
@@ -203,17 +206,12 @@ impl Transaction<'_> {
     }
 
     /// Everything up to the opening of the gate can still fail and gives the vessel back. What fails after it is returned.
-    fn commit(
-        &self,
-        emptied: Emptied,
-        finals: Vec<FinalState>,
-        record: &JournalV1,
-    ) -> Result<Option<TraceeError>, (Box<Emptied>, VesselError)> {
+    fn commit(&self, emptied: Emptied, finals: Vec<FinalState>) -> Result<Option<TraceeError>, (Box<Emptied>, VesselError)> {
         let gated = emptied.gate(finals).map_err(|(emptied, error)| (emptied, error.into()))?;
-        let noted = self.journal.write(&JournalV1 { phase: Phase::Filled, ..record.clone() });
-        if let Err(error) = noted.and_then(|()| pass(Phase::Filled, record.pid)) {
+        let pid = gated.pid();
+        if let Err(error) = pass(Phase::Filled, pid) {
             tracing::warn!(%error, "the commit was given up");
-            let failure = TraceeError::Call { call: "the commit", tid: record.pid, source: nix::errno::Errno::EIO };
+            let failure = TraceeError::Call { call: "the commit", tid: pid, source: nix::errno::Errno::EIO };
             return Err((Box::new(gated.withdraw()), failure.into()));
         }
         match gated.commit() {
@@ -234,7 +232,7 @@ impl Transaction<'_> {
     ) -> Result<OldMemory, UpdateError> {
         let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
         match moved_in.and_then(|()| self.restore_old(&mut emptied, &holder, files)) {
-            Ok(finals) => match self.commit(emptied, finals, record) {
+            Ok(finals) => match self.commit(emptied, finals) {
                 Ok(untidy) => {
                     holder.end();
                     match untidy {
