@@ -2,5 +2,14 @@
 //!
 //! [`rules`] holds the user's answers, bound to the types of both builds; [`value`] gives them typed access to the old object.
 
+pub mod change;
+pub mod compile;
+mod fields;
+mod partners;
+pub mod question;
+pub mod recipe;
 pub mod rules;
+mod targets;
 pub mod value;
+
+pub use partners::Partner;

@@ -154,7 +154,7 @@ impl Shape {
         }
     }
 
-    pub(super) fn defined_tag(&self) -> Option<u16> {
+    pub(crate) fn defined_tag(&self) -> Option<u16> {
         match self {
             Self::Struct { .. } => Some(dw::DW_TAG_structure_type.0),
             Self::Union { .. } => Some(dw::DW_TAG_union_type.0),
