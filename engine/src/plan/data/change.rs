@@ -66,6 +66,13 @@ impl TypeChanges {
         self.partners.get(&old).unwrap_or(GONE)
     }
 
+    /// The old type that becomes `new`, if there is just one.
+    pub fn origin(&self, new: TypeId) -> Option<TypeId> {
+        let mut found = self.partners.iter().filter(|(_, partner)| **partner == Partner::One(new)).map(|(old, _)| *old);
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         !self.facts.iter().any(|fact| fact.changed)

@@ -6,8 +6,8 @@ use crate::program::types::{Member, Shape, TypeId, TypeTable};
 
 /// How deep anonymous structures may nest; more is a loop in mangled debug information.
 const DEPTH_LIMIT: usize = 16;
-/// How many fields one structure may have; more is mangled debug information.
-const FIELD_LIMIT: usize = 1 << 16;
+/// How many members one structure may have, anonymous ones included; more is mangled debug information.
+const MEMBER_LIMIT: usize = 1 << 13;
 
 /// A field of a structure or union. Fields of anonymous structures count as the outer one's, anonymous unions as one field.
 #[derive(Clone, Debug)]
@@ -24,11 +24,14 @@ pub(crate) struct Field<'t> {
     pub(crate) bits: Option<(u64, u64)>,
 }
 
-/// All fields of `kind`; empty for anything but a structure or union.
+/// All fields of `kind`; empty for anything but a structure or union, and for one with more members than any source has.
 pub(crate) fn fields(table: &TypeTable, kind: Option<TypeId>) -> Vec<Field<'_>> {
     let mut found = Vec::new();
-    collect(table, kind, (0, &[]), DEPTH_LIMIT, &mut found);
-    found
+    let mut left = MEMBER_LIMIT;
+    match collect(table, kind, (0, &[]), DEPTH_LIMIT, &mut left, &mut found) {
+        Some(()) => found,
+        None => Vec::new(),
+    }
 }
 
 fn collect<'t>(
@@ -36,22 +39,22 @@ fn collect<'t>(
     kind: Option<TypeId>,
     (base, path): (u64, &[u32]),
     depth: usize,
+    left: &mut usize,
     found: &mut Vec<Field<'t>>,
-) {
-    let Some(members) = table.normal(kind).and_then(|id| table.get(id).shape.members()) else { return };
+) -> Option<()> {
+    let Some(members) = table.normal(kind).and_then(|id| table.get(id).shape.members()) else { return Some(()) };
     for (position, member) in (0u32..).zip(members) {
+        *left = left.checked_sub(1)?;
         let path: Vec<u32> = path.iter().copied().chain([position]).collect();
         let offset = base.saturating_add(member.offset);
-        if found.len() >= FIELD_LIMIT {
-            return;
-        }
-        if depth > 0 && is_anonymous_structure(table, member) {
-            collect(table, member.kind, (offset, &path), depth - 1, found);
+        if is_anonymous_structure(table, member) {
+            collect(table, member.kind, (offset, &path), depth.checked_sub(1)?, left, found)?;
             continue;
         }
         let bits = member.bits.map(|(start, width)| (base.saturating_mul(8).saturating_add(start), width));
         found.push(Field { name: &member.name, path, kind: member.kind, offset, bits });
     }
+    Some(())
 }
 
 fn is_anonymous_structure(table: &TypeTable, member: &Member) -> bool {

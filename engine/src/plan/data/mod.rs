@@ -8,8 +8,11 @@ mod fields;
 mod partners;
 pub mod question;
 pub mod recipe;
+pub mod rewrite;
 pub mod rules;
 mod targets;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod value;
 
 pub use partners::Partner;

@@ -64,6 +64,15 @@ impl Job<'_, '_> {
             return self.retyped(old, new);
         }
         let is_flexible = flat.0.is_flexible();
+        // Elements that take no bytes, or more than their array, are no compiler's.
+        let fits = |flat: &Flat, table: &TypeTable, id| {
+            let bytes = flat.size(table).filter(|bytes| *bytes > 0).map(|bytes| bytes as u64);
+            bytes.is_some() && bytes == table.size_of(Some(id))
+        };
+        let is_sound = is_flexible || fits(&flat.0, self.compiler.old, a) && fits(&flat.1, self.compiler.new, b);
+        if !is_sound {
+            return self.ask(Unknown::Undescribed, "its size is not that of its elements", "");
+        }
         let Some(rows) = self.rows_of(&flat, old.offset, new.offset) else { return };
         if is_flexible { self.flexible(rows) } else { self.rows(Some(a), rows, new) }
     }

@@ -105,8 +105,11 @@ impl Job<'_, '_> {
     pub(super) fn keep_pointers(&mut self, kind: Option<TypeId>, from: usize, to: usize) {
         let old_types = self.compiler.old;
         let Some(id) = old_types.normal(kind) else { return };
-        if self.depth >= DEPTH_LIMIT || !self.spend() {
+        if self.depth >= DEPTH_LIMIT {
             return self.ask(Unknown::Undescribed, "its types nest too deep", "");
+        }
+        if !self.spend() {
+            return;
         }
         self.depth += 1;
         match &old_types.get(id).shape {
@@ -124,24 +127,33 @@ impl Job<'_, '_> {
             Shape::Struct { members } => {
                 self.frames.push((Some(Root::Type(id)), Some(id), from), (None, to));
                 for (position, member) in (0u32..).zip(members) {
-                    let Ok(offset) = usize::try_from(member.offset) else { continue };
+                    let end = member.offset.checked_add(old_types.size_of(member.kind).unwrap_or(0));
+                    let is_inside = end.is_some_and(|end| Some(end) <= old_types.get(id).size);
+                    let Some(offset) = usize::try_from(member.offset).ok().filter(|_| is_inside) else {
+                        self.ask(Unknown::Undescribed, "a field lies outside its structure", "");
+                        continue;
+                    };
                     let depths = self.frames.enter(&[position], &[]);
                     self.keep_pointers(member.kind, from.saturating_add(offset), to.saturating_add(offset));
                     self.frames.leave(depths);
                 }
                 self.frames.pop();
             }
-            Shape::Array { element, counts } => self.keep_elements(*element, counts, from, to),
+            Shape::Array { element, counts } => self.keep_elements((id, *element), counts, from, to),
             Shape::Union { .. } => self.keep_union(id, from, to),
             _ => {}
         }
         self.depth -= 1;
     }
 
-    fn keep_elements(&mut self, element: Option<TypeId>, counts: &[Option<u64>], from: usize, to: usize) {
+    fn keep_elements(&mut self, (array, element): (TypeId, Option<TypeId>), counts: &[Option<u64>], from: usize, to: usize) {
         let count = counts.iter().try_fold(1u64, |all, count| all.checked_mul((*count)?));
         let stride = self.compiler.old.size_of(element);
-        let (Some(count), Some(stride)) = (count, stride) else { return };
+        let (Some(count), Some(stride)) = (count, stride.filter(|stride| *stride > 0)) else { return };
+        let size = self.compiler.old.size_of(Some(array));
+        if count.checked_mul(stride).is_none_or(|bytes| Some(bytes) > size) {
+            return self.ask(Unknown::Undescribed, "its size is not that of its elements", "");
+        }
         let (Ok(count), Ok(stride)) = (usize::try_from(count), usize::try_from(stride)) else { return };
         self.frames.enter_array();
         let marks = self.apart(|job| job.keep_pointers(element, 0, 0)).marks;

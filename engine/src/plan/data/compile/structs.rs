@@ -13,6 +13,12 @@ impl<'t> Job<'_, 't> {
         let (old_types, new_types) = (self.compiler.old, self.compiler.new);
         let (Some(length), Some(to_length)) = (self.size(true, Some(a)), self.size(false, Some(b))) else { return };
         let (old_fields, new_fields) = (fields(old_types, Some(a)), fields(new_types, Some(b)));
+        let is_described = |table: &TypeTable, id, fields: &[Field<'_>]| {
+            !fields.is_empty() || table.get(id).shape.members().is_none_or(<[_]>::is_empty)
+        };
+        if !is_described(old_types, a, &old_fields) || !is_described(new_types, b, &new_fields) {
+            return self.ask(Unknown::Undescribed, "it has too many members", "");
+        }
         if !(self.inside(&old_fields, old_types, length) && self.inside(&new_fields, new_types, to_length)) {
             return self.ask(Unknown::Undescribed, "a field lies outside its structure", "");
         }
@@ -41,6 +47,9 @@ impl<'t> Job<'_, 't> {
     }
 
     fn one_field(&mut self, from: Option<&Field<'t>>, field: &Field<'t>, old_base: usize, new_base: usize) {
+        if !self.spend() {
+            return;
+        }
         let shown = if field.name.is_empty() { inner_name(self.compiler.new, field) } else { field.name.to_owned() };
         self.names.push(shown);
         let depths = self.frames.enter(from.map_or(&[][..], |from| &from.path), &field.path);
@@ -87,8 +96,11 @@ impl<'t> Job<'_, 't> {
     /// The fields of a new structure of which some have rules.
     pub(super) fn fresh_fields(&mut self, new: Spot) {
         let Some(b) = self.compiler.new.normal(new.kind) else { return };
-        if self.depth >= super::job::DEPTH_LIMIT || !self.spend() {
+        if self.depth >= super::job::DEPTH_LIMIT {
             return self.ask(Unknown::Undescribed, "its types nest too deep", "");
+        }
+        if !self.spend() {
+            return;
         }
         self.depth += 1;
         let new_fields = fields(self.compiler.new, Some(b));

@@ -89,7 +89,9 @@ impl<'t> Job<'_, 't> {
     fn made_pointer(&mut self, new: Spot) {
         if let Some(Shape::Pointer { target }) = self.compiler.new.peel(new.kind).map(|kind| &self.compiler.new.get(kind).shape) {
             let new_target = self.compiler.new.normal(*target);
-            self.mark(Mark::Pointer(Slot { old: None, new: new.offset, old_target: None, new_target }));
+            // An address of the old process leads to what becomes the new target.
+            let old_target = new_target.and_then(|target| self.compiler.changes.origin(target));
+            self.mark(Mark::Pointer(Slot { old: None, new: new.offset, old_target, new_target }));
         }
     }
 
@@ -135,25 +137,22 @@ impl<'t> Job<'_, 't> {
         self.ask_likely(Unknown::NewField, "", &shown, likely);
     }
 
-    /// Whether the new program's code clears these bytes in every object of a type around them.
+    /// Whether the new program's code clears these bytes in every object that it makes of the recipe's type.
     pub(super) fn is_zero(&self, new: Spot, length: usize) -> bool {
         let level = self.frames.level();
         let (start, end) = match new.bits {
             Some((start, width)) => (start / 8, (start + width as usize).div_ceil(8)),
             None => (new.offset, new.offset + length),
         };
-        self.frames.new_places().any(|(place, frame)| match place.root {
-            Root::Type(kind) if frame.level == level => {
-                let offset = start.checked_sub(frame.new_base);
-                offset.is_some_and(|offset| self.compiler.fresh.is_zero(kind, offset as u64, (end - start) as u64))
-            }
-            // Which element it is does not matter where all is cleared.
-            Root::Type(kind) => {
-                let size = self.compiler.new.size_of(Some(kind));
-                size.is_some_and(|size| self.compiler.fresh.is_zero(kind, 0, size))
-            }
-            Root::Variable(_) => false,
-        })
+        // Only the outermost type is what the program allocates; what lies in it is cleared with it or not at all.
+        let Some((Place { root: Root::Type(kind), .. }, frame)) = self.frames.new_places().next() else { return false };
+        if frame.level == level {
+            let offset = start.checked_sub(frame.new_base);
+            return offset.is_some_and(|offset| self.compiler.fresh.is_zero(kind, offset as u64, (end - start) as u64));
+        }
+        // Which element it is does not matter where all is cleared.
+        let size = self.compiler.new.size_of(Some(kind));
+        size.is_some_and(|size| self.compiler.fresh.is_zero(kind, 0, size))
     }
 
     /// Whether a rule stands for a part of the current field by a path from further out.
@@ -170,9 +169,12 @@ impl<'t> Job<'_, 't> {
 
     /// What an old value becomes as one of the new type.
     pub(super) fn value(&mut self, old: Spot, new: Spot) {
-        if self.depth >= DEPTH_LIMIT || !self.spend() {
-            self.ask(Unknown::Undescribed, "its types nest too deep", "");
+        // A spent budget is asked about once, at the end.
+        if !self.spend() {
             return;
+        }
+        if self.depth >= DEPTH_LIMIT {
+            return self.ask(Unknown::Undescribed, "its types nest too deep", "");
         }
         self.depth += 1;
         self.value_between(old, new);

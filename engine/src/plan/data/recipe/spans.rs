@@ -112,13 +112,16 @@ impl Search {
         let before = fields.iter().take(behind).rev().find(|field| field.length > 0 && field.from + field.length == offset);
         let (target, outer) = (self.target, self.outer);
         let end = before.filter(|field| field.element.is_some() && field.element == target);
-        let is_typed = holding.is_some_and(|field| starts_as(field, offset, target));
         let next = holding.map(|field| Self { target, outer }.within(field, offset, to_base));
         let Some(field) = end else { return next.or(outer.map(Mapped::At)).unwrap_or(Mapped::Gone) };
         // Whether the end of an array that changed its length moves with it depends on what the pointer is for.
         let end = (field.to_length == new_end(field)).then(|| to_base.saturating_add(field.to + new_end(field)));
         match (end, next) {
-            (Some(end), Some(Mapped::At(next))) if is_typed && end != next => Mapped::Boundary { end, next },
+            (Some(end), Some(Mapped::At(next)))
+                if end != next && holding.is_some_and(|field| starts_as(field, offset, target)) =>
+            {
+                Mapped::Boundary { end, next }
+            }
             (Some(end), _) => Mapped::At(end),
             (None, _) => Mapped::Gone,
         }
