@@ -197,8 +197,8 @@ impl<'t> Job<'_, 't> {
             return self.plain(a, old, new);
         }
         match (&old_types.get(a).shape, &new_types.get(b).shape) {
-            (Shape::Struct { .. }, Shape::Struct { .. }) => self.structs((a, old), (b, new)),
-            (Shape::Union { .. }, Shape::Union { .. }) => self.unions((a, old), (b, new)),
+            (Shape::Struct { .. }, Shape::Struct { .. }) => self.untold(|job| job.structs((a, old), (b, new))),
+            (Shape::Union { .. }, Shape::Union { .. }) => self.untold(|job| job.unions((a, old), (b, new))),
             (Shape::Array { .. }, Shape::Array { .. }) => self.arrays((a, old), (b, new)),
             (Shape::Pointer { .. }, Shape::Pointer { .. }) => self.pointer(old, new),
             (Shape::Base { .. } | Shape::Enum { .. }, Shape::Base { .. } | Shape::Enum { .. }) => self.number((a, old), (b, new)),
@@ -207,6 +207,13 @@ impl<'t> Job<'_, 't> {
             }
             _ => self.retyped(old, new),
         }
+    }
+
+    /// A rule that speaks of a structure says nothing of how its fields change.
+    fn untold(&mut self, within: impl FnOnce(&mut Self)) {
+        let is_told = std::mem::replace(&mut self.is_told, false);
+        within(self);
+        self.is_told = is_told;
     }
 
     /// A value of another kind of type: carried as it is where a rule says that it is the same and the sizes are equal.

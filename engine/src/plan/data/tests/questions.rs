@@ -84,3 +84,21 @@ fn rules_that_do_not_fit_are_asked_about() {
     assert_eq!(questions.iter().map(|question| question.what).collect::<Vec<_>>(), [Unknown::Rule]);
     assert!(questions[0].to_string().contains("the value 256 does not fit unsigned char"), "{}", questions[0]);
 }
+
+#[test]
+fn a_rename_answers_for_the_field_and_not_for_what_is_in_it() {
+    use crate::plan::data::rules::FieldSource;
+    let renamed = |old: super::Names<'_>, new: super::Names<'_>| {
+        let from = super::rule(FieldSource::Old(old.path("c", "old")));
+        Rules { fields: [(new.place("c", "name"), from)].into(), ..Rules::default() }
+    };
+    becomes_with(
+        "struct c { int a; void *old; } v = { 1, 0 };",
+        "struct c { unsigned long name; int a; } v = { 0, 1 };",
+        renamed,
+    );
+    let old = "struct in { void *p; }; struct c { int a; struct in old; } v;";
+    let new = "struct in { unsigned long p; }; struct c { struct in name; int a; } v;";
+    let questions = asked_with(old, new, renamed);
+    assert_eq!(questions.iter().map(|question| question.what).collect::<Vec<_>>(), [Unknown::Retyped]);
+}
