@@ -1,12 +1,30 @@
 //! Structures, unions and enumerations by name, and which names mean one structure in the whole build.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::{Member, Shape, Type, TypeId, TypeTable};
 
 /// How deep aliases, arrays, pointers and anonymous members may nest within one definition; more is a loop in mangled debug information.
 const DEPTH_LIMIT: usize = 64;
+/// How many types are looked at for one definition; more is the same, in breadth.
+const BREADTH_LIMIT: u32 = 1 << 16;
+
+/// What is left of the limits while a definition is looked into.
+#[derive(Clone, Copy)]
+struct Limits<'c> {
+    depth: usize,
+    breadth: &'c Cell<u32>,
+}
+
+impl Limits<'_> {
+    /// The limits one level further down; `None` where they are reached.
+    fn down(self) -> Option<Self> {
+        self.breadth.set(self.breadth.get().checked_sub(1)?);
+        Some(Self { depth: self.depth.checked_sub(1)?, ..self })
+    }
+}
 
 /// All definitions of a build by name.
 #[derive(Debug, Default)]
@@ -85,7 +103,10 @@ impl TypeTable {
 
     fn is_one_outline(&self, ids: &[TypeId]) -> bool {
         let [first, others @ ..] = ids else { return true };
-        others.iter().all(|other| self.same_outline(Some(*first), Some(*other), DEPTH_LIMIT, true))
+        others.iter().all(|other| {
+            let breadth = Cell::new(BREADTH_LIMIT);
+            self.same_outline(Some(*first), Some(*other), Limits { depth: DEPTH_LIMIT, breadth: &breadth }, true)
+        })
     }
 
     /// A definition that names a doubtful one is doubtful itself. With no doubtful name in reach, equal outlines are equal structures:
@@ -101,10 +122,18 @@ impl TypeTable {
             let Some(first) = group.ids.first() else { continue };
             let entry = self.get(*first);
             let mut mentioned = Vec::new();
-            self.mentions(&entry.shape, DEPTH_LIMIT, &mut mentioned);
+            let breadth = Cell::new(BREADTH_LIMIT);
+            self.mentions(&entry.shape, Limits { depth: DEPTH_LIMIT, breadth: &breadth }, &mut mentioned);
+            if breadth.get() == 0 && group.unique {
+                doubtful.push((group.tag, name.clone()));
+            }
             for key in mentioned {
                 named_by.entry(key).or_default().extend(group_name(entry).map(|name| (group.tag, name)));
             }
+        }
+        for (tag, name) in &doubtful {
+            let group = by_name.get_mut(name).and_then(|groups| groups.iter_mut().find(|group| group.tag == *tag));
+            group.into_iter().for_each(|group| group.unique = false);
         }
         // Nothing mentions a group without a name: its types are looked into where they stand.
         while let Some((tag, name)) = doubtful.pop() {
@@ -120,21 +149,19 @@ impl TypeTable {
     }
 
     /// The named structures, unions and enumerations that a type mentions, not looking into them.
-    fn mentions<'t>(&'t self, shape: &'t Shape, depth: usize, found: &mut Vec<(u16, &'t str)>) {
-        if depth == 0 {
-            return;
-        }
+    fn mentions<'t>(&'t self, shape: &'t Shape, limits: Limits<'_>, found: &mut Vec<(u16, &'t str)>) {
+        let Some(limits) = limits.down() else { return };
         shape.for_each_child(|id| {
             let entry = self.get(id);
             match entry.shape.tag() {
                 Some(tag) if !entry.name.is_empty() => found.push((tag, &entry.name)),
-                _ => self.mentions(&entry.shape, depth - 1, found),
+                _ => self.mentions(&entry.shape, limits, found),
             }
         });
     }
 
     /// Whether two types of this build look the same; named structures, unions and enumerations within them only by name.
-    fn same_outline(&self, a: Option<TypeId>, b: Option<TypeId>, depth: usize, top: bool) -> bool {
+    fn same_outline(&self, a: Option<TypeId>, b: Option<TypeId>, limits: Limits<'_>, top: bool) -> bool {
         let (a, b) = (self.peel(a), self.peel(b));
         let (Some(a), Some(b)) = (a, b) else { return a == b };
         if a == b {
@@ -144,10 +171,8 @@ impl TypeTable {
         if !top && !left.name.is_empty() && left.shape.tag().is_some() {
             return left.shape.tag() == right.shape.tag() && left.name == right.name;
         }
-        if depth == 0 || left.size != right.size {
-            return false;
-        }
-        let same = |a, b| self.same_outline(a, b, depth - 1, false);
+        let Some(limits) = limits.down().filter(|_| left.size == right.size) else { return false };
+        let same = |a, b| self.same_outline(a, b, limits, false);
         match (&left.shape, &right.shape) {
             (Shape::Base { encoding: a }, Shape::Base { encoding: b }) => a == b,
             (Shape::Pointer { target: a }, Shape::Pointer { target: b }) => same(*a, *b),

@@ -28,19 +28,21 @@ impl TypeTable {
 
     /// Positions in member lists from a structure or union to its member `name`, also of an anonymous member; `None` where there is none.
     pub fn member_path(&self, kind: Option<TypeId>, name: &str) -> Option<Vec<u32>> {
-        self.member_path_within(kind, name, DEPTH_LIMIT)
+        self.member_path_within(kind, name, &mut Vec::new())
     }
 
-    fn member_path_within(&self, kind: Option<TypeId>, name: &str, depth: usize) -> Option<Vec<u32>> {
-        let members = self.get(self.peel(kind)?).shape.members()?;
+    /// `seen` are the types that have no such member, or are being looked into.
+    fn member_path_within(&self, kind: Option<TypeId>, name: &str, seen: &mut Vec<TypeId>) -> Option<Vec<u32>> {
+        let id = self.normal(kind).filter(|id| !seen.contains(id))?;
+        seen.push(id);
+        let members = self.get(id).shape.members()?;
         let places = || (0u32..).zip(members);
         if let Some((position, _)) = places().find(|(_, member)| !name.is_empty() && member.name == name) {
             return Some(vec![position]);
         }
-        let depth = depth.checked_sub(1)?;
         let mut anonymous = places().filter(|(_, member)| member.name.is_empty());
         anonymous.find_map(|(position, member)| {
-            let mut path = self.member_path_within(member.kind, name, depth)?;
+            let mut path = self.member_path_within(member.kind, name, seen)?;
             path.insert(0, position);
             Some(path)
         })
@@ -154,7 +156,7 @@ impl Shape {
         }
     }
 
-    pub(super) fn defined_tag(&self) -> Option<u16> {
+    pub(crate) fn defined_tag(&self) -> Option<u16> {
         match self {
             Self::Struct { .. } => Some(dw::DW_TAG_structure_type.0),
             Self::Union { .. } => Some(dw::DW_TAG_union_type.0),

@@ -1,0 +1,295 @@
+//! Rewrites the changed objects of a process: where each goes, its new bytes, and the words in them that follow what they point to.
+//!
+//! First all places are decided ([`Rewriter::place`]), from sizes alone; then bytes are made ([`Rewriter::fill`]), for every object apart
+//! from the others, so that several threads share the work. Addresses of blocks that are allocated in the vessel are not known here: a
+//! word that points into one is a [`Fixup`].
+
+mod fill;
+mod moves;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dsu_formats::address::RunAddress;
+
+pub use fill::{Content, Filled, Fixup};
+pub use moves::{Followed, Moves};
+
+use super::compile::Recipes;
+use super::question::Question;
+use super::recipe::{Context, Recipe, RecipeError};
+use super::rules::{Allocator, Rules};
+use crate::plan::source::{MemorySource, SourceError};
+use crate::program::types::{TypeId, TypeTable};
+use moves::Move;
+use window::Window;
+
+/// Objects of one changed type that lie side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Address of the first.
+    pub address: RunAddress,
+    /// Their type, canonical.
+    pub kind: TypeId,
+    /// How many.
+    pub count: u32,
+    /// Bytes that they take, with a flexible array at the end.
+    pub length: u64,
+    /// What they are in.
+    pub home: Home,
+}
+
+/// What objects are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// A block that holds nothing else: it starts with the first object, and what follows the last is the allocator's rounding.
+    Block {
+        /// Bytes that the block has.
+        usable: u64,
+    },
+    /// A part of a block or of other memory: the new objects must take as many bytes.
+    Part,
+    /// A variable or a stack's slot, for which the plan has made room at this address.
+    Given(RunAddress),
+}
+
+/// A place in the new process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// This address.
+    At(RunAddress),
+    /// In a block that is allocated in the vessel.
+    In {
+        /// Position in [`Moves::allocations`].
+        allocation: u32,
+        /// Bytes from its start.
+        offset: u64,
+    },
+}
+
+impl Place {
+    /// The place `bytes` further on; an address wraps as the machine's does.
+    pub fn plus(self, bytes: u64) -> Self {
+        match self {
+            Self::At(address) => Self::At(RunAddress(address.0.wrapping_add(bytes))),
+            Self::In { allocation, offset } => Self::In { allocation, offset: offset.wrapping_add(bytes) },
+        }
+    }
+}
+
+/// A block to allocate in the vessel, in place of an old one that is freed there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// Bytes to ask for.
+    pub size: u64,
+    /// The old block.
+    pub old: RunAddress,
+    /// What makes and frees it, if not `malloc` and `free`.
+    pub allocator: Option<Allocator>,
+}
+
+/// Why objects cannot be rewritten.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteProblem {
+    /// Something about the type is not answered.
+    #[error("objects of `{kind}`, the first of them at {address}, cannot be rewritten: {} questions are open", questions.len())]
+    Questions {
+        /// The type.
+        kind: String,
+        /// The first object.
+        address: RunAddress,
+        /// What is open.
+        questions: Arc<[Question]>,
+    },
+    /// The old and the new process have nothing for objects of this type.
+    #[error("`{kind}` at {address} does not change, and was to be rewritten")]
+    Unchanged {
+        /// The type.
+        kind: String,
+        /// The object.
+        address: RunAddress,
+    },
+    /// A plugin has not made the object.
+    #[error("no plugin has made the new `{kind}` of the one at {address}")]
+    NotMade {
+        /// The type.
+        kind: String,
+        /// The object.
+        address: RunAddress,
+    },
+    /// Objects within other memory that change their size.
+    #[error("`{kind}` at {address} lies within other memory, and becomes {new} bytes instead of {old}")]
+    NoRoom {
+        /// The type.
+        kind: String,
+        /// The objects.
+        address: RunAddress,
+        /// Bytes that they take.
+        old: u64,
+        /// Bytes that they need.
+        new: u64,
+    },
+    /// Two objects that share bytes.
+    #[error("`{kind}` at {address} overlaps `{other}` at {other_address}")]
+    Overlap {
+        /// The type.
+        kind: String,
+        /// The object.
+        address: RunAddress,
+        /// The other's type.
+        other: String,
+        /// The other object.
+        other_address: RunAddress,
+    },
+    /// The old bytes cannot be read.
+    #[error("`{kind}` at {address} cannot be read")]
+    Memory {
+        /// The type.
+        kind: String,
+        /// The object.
+        address: RunAddress,
+        /// Cause.
+        #[source]
+        source: SourceError,
+    },
+    /// A value that the recipe cannot carry.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A pointer to a changed object that nothing decides.
+    #[error("the pointer {word} in the object at {holder} leads to {at} bytes into `{kind}` at {object}: {reason}")]
+    Pointer {
+        /// The object that holds it.
+        holder: RunAddress,
+        /// Its value.
+        word: RunAddress,
+        /// The object that it leads into.
+        object: RunAddress,
+        /// That object's type.
+        kind: String,
+        /// How far into it.
+        at: u64,
+        /// What is not known.
+        reason: &'static str,
+    },
+}
+
+/// Rewrites the objects of one process.
+#[derive(Clone, Copy)]
+pub struct Rewriter<'a> {
+    /// Types of the old build.
+    pub types: &'a TypeTable,
+    /// Recipes of all changed types.
+    pub recipes: &'a Recipes,
+    /// The user's answers.
+    pub rules: &'a Rules,
+    /// The old process.
+    pub memory: &'a dyn MemorySource,
+    /// Distance from link-time to run-time addresses of the new program.
+    pub new_bias: u64,
+    /// Objects that plugins have made, by old address.
+    pub made: &'a HashMap<RunAddress, Vec<u8>>,
+}
+
+impl<'a> Rewriter<'a> {
+    /// Decides where each object goes. `objects` are ascending by address.
+    ///
+    /// # Errors
+    /// Everything that stands against it.
+    pub fn place(&self, objects: &[Object]) -> Result<Moves, Vec<RewriteProblem>> {
+        let mut moves = Moves::default();
+        let mut numbers: HashMap<TypeId, u32> = HashMap::new();
+        let mut window = Window::new(self.memory);
+        let mut problems = self.overlaps(objects);
+        for object in objects {
+            let recipe = match numbers.get(&object.kind) {
+                Some(number) => *number,
+                None => match self.recipe(object) {
+                    Ok(recipe) => {
+                        let number = moves.add_recipe(recipe);
+                        numbers.insert(object.kind, number);
+                        number
+                    }
+                    Err(problem) => {
+                        problems.push(problem);
+                        continue;
+                    }
+                },
+            };
+            if let Err(problem) = self.place_one(object, recipe, &mut moves, &mut window) {
+                problems.push(problem);
+            }
+        }
+        moves.finish();
+        if problems.is_empty() { Ok(moves) } else { Err(problems) }
+    }
+
+    fn recipe(&self, object: &Object) -> Result<Arc<Recipe>, RewriteProblem> {
+        let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
+        match self.recipes.get(object.kind) {
+            Some(Ok(recipe)) => Ok(recipe.clone()),
+            Some(Err(questions)) => Err(RewriteProblem::Questions { kind, address, questions: questions.clone() }),
+            None => Err(RewriteProblem::Unchanged { kind, address }),
+        }
+    }
+
+    fn overlaps(&self, objects: &[Object]) -> Vec<RewriteProblem> {
+        let pairs = objects.windows(2).filter_map(|pair| if let [one, next] = pair { Some((one, next)) } else { None });
+        let shared = pairs.filter(|(one, next)| one.address.0.saturating_add(one.length) > next.address.0);
+        shared
+            .map(|(one, next)| RewriteProblem::Overlap {
+                kind: self.types.describe(Some(next.kind)),
+                address: next.address,
+                other: self.types.describe(Some(one.kind)),
+                other_address: one.address,
+            })
+            .collect()
+    }
+
+    fn place_one(&self, object: &Object, number: u32, moves: &mut Moves, window: &mut Window<'_>) -> Result<(), RewriteProblem> {
+        let Some(recipe) = moves.recipe(number) else { return Ok(()) };
+        let new_length = self.new_length(object, &recipe, window)?;
+        let no_room = || RewriteProblem::NoRoom {
+            kind: self.types.describe(Some(object.kind)),
+            address: object.address,
+            old: object.length,
+            new: new_length,
+        };
+        let to = match object.home {
+            Home::Given(address) => Place::At(address),
+            Home::Part if new_length == object.length => Place::At(object.address),
+            Home::Part => return Err(no_room()),
+            Home::Block { usable } if new_length <= usable => Place::At(object.address),
+            Home::Block { .. } => {
+                let allocator = self.rules.allocators.get(&object.kind).copied();
+                moves.allocate(Allocation { size: new_length, old: object.address, allocator }).ok_or_else(no_room)?
+            }
+        };
+        moves.push(Move { start: object.address.0, length: object.length, new_length, count: object.count, recipe: number, to });
+        Ok(())
+    }
+
+    fn new_length(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<u64, RewriteProblem> {
+        if recipe.plugin.is_some() {
+            let missing = || RewriteProblem::NotMade { kind: self.types.describe(Some(object.kind)), address: object.address };
+            return self.made.get(&object.address).map(|bytes| bytes.len() as u64).ok_or_else(missing);
+        }
+        if !recipe.has_tail() {
+            return Ok(u64::from(object.count).saturating_mul(recipe.new_size() as u64));
+        }
+        let bytes = self.read(object, window)?;
+        Ok(recipe.new_size_of(bytes, &self.context(object.address))? as u64)
+    }
+
+    fn read<'w>(&self, object: &Object, window: &'w mut Window<'_>) -> Result<&'w [u8], RewriteProblem> {
+        let failed =
+            |source| RewriteProblem::Memory { kind: self.types.describe(Some(object.kind)), address: object.address, source };
+        window.read(object.address, object.length).map_err(failed)
+    }
+
+    fn context(&self, address: RunAddress) -> Context<'a> {
+        Context { types: self.types, memory: self.memory, address, new_bias: self.new_bias, initial: None }
+    }
+}

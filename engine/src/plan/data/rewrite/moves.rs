@@ -1,0 +1,195 @@
+//! Where old objects are in the new process, and what becomes of pointers to them.
+
+use std::sync::Arc;
+
+use dsu_formats::address::RunAddress;
+
+use super::{Allocation, Place};
+use crate::plan::data::recipe::{Mapped, Recipe};
+use crate::program::types::TypeId;
+
+/// How many moves share an entry of the index at most, on average.
+const PER_BUCKET: usize = 4;
+/// A gap between moves that starts another stretch of the index.
+const GAP: u64 = 1 << 26;
+
+/// Objects that lie side by side and their new place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    pub(super) start: u64,
+    pub(super) length: u64,
+    pub(super) new_length: u64,
+    pub(super) count: u32,
+    /// Position of the recipe.
+    pub(super) recipe: u32,
+    pub(super) to: Place,
+}
+
+impl Move {
+    fn end(&self) -> u64 {
+        self.start.saturating_add(self.length)
+    }
+}
+
+/// All objects that are rewritten, with their new places.
+#[derive(Debug, Default)]
+pub struct Moves {
+    /// Ascending, disjoint.
+    moves: Vec<Move>,
+    recipes: Vec<Arc<Recipe>>,
+    allocations: Vec<Allocation>,
+    stretches: Vec<Stretch>,
+}
+
+/// An index over moves that lie near to each other.
+#[derive(Debug)]
+struct Stretch {
+    start: u64,
+    end: u64,
+    shift: u32,
+    /// For each bucket the first move that ends behind the bucket's start.
+    buckets: Vec<u32>,
+    /// Behind the stretch's last move.
+    last: usize,
+}
+
+/// What becomes of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// It points to nothing that is rewritten.
+    Same,
+    /// It points there.
+    To(Place),
+    /// It points into the rewritten object at `object`, and nothing says where that is now.
+    Undecided {
+        /// The old object.
+        object: RunAddress,
+        /// Its type, canonical.
+        kind: Option<TypeId>,
+        /// What is not known.
+        reason: &'static str,
+    },
+}
+
+impl Moves {
+    pub(super) fn add_recipe(&mut self, recipe: Arc<Recipe>) -> u32 {
+        self.recipes.push(recipe);
+        (self.recipes.len() - 1) as u32
+    }
+
+    pub(super) fn recipe(&self, number: u32) -> Option<Arc<Recipe>> {
+        self.recipes.get(number as usize).cloned()
+    }
+
+    pub(super) fn recipes(&self) -> &[Arc<Recipe>] {
+        &self.recipes
+    }
+
+    pub(super) fn list(&self) -> &[Move] {
+        &self.moves
+    }
+
+    /// A new block; `None` when there are too many.
+    pub(super) fn allocate(&mut self, allocation: Allocation) -> Option<Place> {
+        let number = u32::try_from(self.allocations.len()).ok()?;
+        self.allocations.push(allocation);
+        Some(Place::In { allocation: number, offset: 0 })
+    }
+
+    /// Adds a move behind all others.
+    pub(super) fn push(&mut self, one: Move) {
+        self.moves.push(one);
+    }
+
+    /// Blocks to allocate in the vessel.
+    pub fn allocations(&self) -> &[Allocation] {
+        &self.allocations
+    }
+
+    /// Number of moves.
+    pub fn len(&self) -> usize {
+        self.moves.len()
+    }
+
+    /// Whether nothing is rewritten.
+    pub fn is_empty(&self) -> bool {
+        self.moves.is_empty()
+    }
+
+    /// Makes the index, when all moves are there.
+    pub(super) fn finish(&mut self) {
+        self.stretches.clear();
+        let mut first = 0;
+        while first < self.moves.len() {
+            let rest = self.moves.get(first..).unwrap_or(&[]);
+            let far = rest.windows(2).position(|pair| matches!(pair, [one, next] if next.start.saturating_sub(one.end()) > GAP));
+            let count = far.map_or(rest.len(), |position| position + 1);
+            self.stretches.extend(Stretch::new(rest.get(..count).unwrap_or(&[]), first));
+            first += count;
+        }
+    }
+
+    /// The move whose objects hold `address`, or end there.
+    fn at(&self, address: u64) -> Option<&Move> {
+        let position = self.stretches.partition_point(|stretch| stretch.end < address);
+        let stretch = self.stretches.get(position).filter(|stretch| stretch.start <= address)?;
+        let bucket = ((address - stretch.start) >> stretch.shift) as usize;
+        let first = *stretch.buckets.get(bucket)? as usize;
+        let near = self.moves.get(first..stretch.last)?.iter().take_while(|one| one.start <= address);
+        near.take_while(|one| one.start <= address).filter(|one| address <= one.end()).last()
+    }
+
+    /// What becomes of the word `address`, a pointer to the old type `target`, canonical; `None`: a pointer without a type, or a word that
+    /// may be one.
+    pub fn follow(&self, address: RunAddress, target: Option<TypeId>) -> Followed {
+        let Some(one) = self.at(address.0) else { return Followed::Same };
+        let Some(recipe) = self.recipes.get(one.recipe as usize) else { return Followed::Same };
+        let offset = address.0 - one.start;
+        let undecided = |reason| Followed::Undecided { object: RunAddress(one.start), kind: recipe.old, reason };
+        if offset == one.length {
+            return self.end(one, recipe, target);
+        }
+        if recipe.plugin.is_some() {
+            let is_start = offset == 0 && (target.is_none() || target == recipe.old);
+            return if is_start { Followed::To(one.to) } else { undecided("a plugin made it, and it is not its start") };
+        }
+        let (element, offset) = match recipe.old_size() as u64 {
+            size if one.count > 1 && size > 0 => (offset / size, offset % size),
+            _ => (0, offset),
+        };
+        let base = one.to.plus(element.wrapping_mul(recipe.new_size() as u64));
+        match recipe.map_offset(usize::try_from(offset).unwrap_or(usize::MAX), target) {
+            Mapped::At(to) => Followed::To(base.plus(to as u64)),
+            Mapped::Either { .. } => undecided("it is the object's or its first field's start, which are apart now"),
+            Mapped::Boundary { .. } => undecided("it is the end of an array or the start of what follows, which are apart now"),
+            Mapped::Gone => undecided("what it points to is gone, or not carried byte for byte"),
+        }
+    }
+
+    /// The end of objects: where the pointer is one to their type, the end of the new ones. Anything else is something that begins there.
+    fn end(&self, one: &Move, recipe: &Recipe, target: Option<TypeId>) -> Followed {
+        if target.is_some() && target == recipe.old { Followed::To(one.to.plus(one.new_length)) } else { Followed::Same }
+    }
+}
+
+impl Stretch {
+    fn new(moves: &[Move], first: usize) -> Option<Self> {
+        let (start, end) = (moves.first()?.start, moves.last()?.end());
+        let wanted = (moves.len() / PER_BUCKET).max(1) as u64;
+        let mut shift = 4;
+        while (end - start) >> shift > wanted {
+            shift += 1;
+        }
+        let count = ((end - start) >> shift) as usize + 1;
+        let mut buckets = Vec::with_capacity(count);
+        let mut at = 0;
+        for bucket in 0..count {
+            let from = start.saturating_add((bucket as u64) << shift);
+            while moves.get(at).is_some_and(|one| one.end() < from) {
+                at += 1;
+            }
+            buckets.push((first + at) as u32);
+        }
+        Some(Self { start, end, shift, buckets, last: first + moves.len() })
+    }
+}

@@ -1,0 +1,189 @@
+//! A process of a few blocks, its objects rewritten and its pointers followed.
+
+use std::collections::HashMap;
+
+use dsu_formats::address::RunAddress;
+
+use super::{Fixup, Followed, Home, Moves, Object, Place, RewriteProblem, Rewriter};
+use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
+use crate::plan::data::rules::{Pointee, Rules};
+use crate::plan::data::tests::{Builds, Names, builds, constant};
+use crate::plan::testing::FakeMemory;
+use crate::program::types::TypeId;
+
+const HEAP: u64 = 0x5000_0000;
+
+struct Process {
+    builds: Builds,
+    rules: Rules,
+    recipes: Recipes,
+    memory: FakeMemory,
+    made: HashMap<RunAddress, Vec<u8>>,
+}
+
+/// `struct node` grows from 32 to 40 bytes: old next 0, inner 8, value 16, tag 20, any 24; new fresh 0, value 4, tag 8, next 16, inner 24,
+/// any 32.
+fn process(extra: impl Fn(Names<'_>) -> Rules) -> Process {
+    let builds = builds(
+        "struct node { struct node *next; int *inner; int value; char tag[4]; void *any; } v;",
+        "struct node { int fresh; int value; char tag[4]; struct node *next; int *inner; void *any; } v;",
+        "-gdwarf-5",
+    );
+    let mut rules = extra(Names(&builds.old));
+    rules.fields.insert(Names(&builds.new).place("node", "fresh"), constant(7));
+    let changes = builds.changes(&rules);
+    let types = (&builds.old.debug.types, &builds.new.debug.types);
+    let recipes = Recipes::new(&mut Compiler::new(types, &rules, &changes, &NoProofs));
+    Process { builds, rules, recipes, memory: FakeMemory::default(), made: HashMap::new() }
+}
+
+impl Process {
+    fn kind(&self) -> TypeId {
+        Names(&self.builds.old).kind("node")
+    }
+
+    fn rewriter(&self) -> Rewriter<'_> {
+        Rewriter {
+            types: &self.builds.old.debug.types,
+            recipes: &self.recipes,
+            rules: &self.rules,
+            memory: &self.memory,
+            new_bias: 0,
+            made: &self.made,
+        }
+    }
+
+    fn node(&mut self, at: u64, words: [u64; 4]) {
+        for (position, word) in (0..).zip(words) {
+            self.memory.put_word(at + position * 8, word);
+        }
+    }
+
+    fn object(&self, at: u64, count: u32, home: Home) -> Object {
+        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, home }
+    }
+}
+
+fn allocated(allocation: u32, offset: u64) -> Place {
+    Place::In { allocation, offset }
+}
+
+#[test]
+fn objects_that_fit_stay_and_others_are_allocated_anew() {
+    let mut process = process(|_| Rules::default());
+    let (a, b, given) = (HEAP, HEAP + 0x40, 0x7000_0000);
+    // a → b → c (a variable) → a; inner pointers to the values.
+    process.node(a, [b, b + 16, 1 | 0x61 << 32, 0]);
+    process.node(b, [HEAP + 0x1000, a + 16, 2, 0x1234]);
+    process.node(HEAP + 0x1000, [a, 0, 3, 0]);
+    let objects = [
+        process.object(a, 1, Home::Block { usable: 56 }),
+        process.object(b, 1, Home::Block { usable: 32 }),
+        process.object(HEAP + 0x1000, 1, Home::Given(RunAddress(given))),
+    ];
+    let rewriter = process.rewriter();
+    let moves = rewriter.place(&objects).expect("placed");
+    assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.0)).collect::<Vec<_>>(), [(40, b)]);
+    let filled = rewriter.fill(&objects, &moves, 2).expect("filled");
+    let places: Vec<_> = filled.contents.iter().map(|content| content.to).collect();
+    assert_eq!(places, [Place::At(RunAddress(a)), allocated(0, 0), Place::At(RunAddress(given))]);
+    let words: Vec<u64> = filled.bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight"))).collect();
+    assert_eq!(words[..3], [7 | 1 << 32, 0x61, b]);
+    assert_eq!(words[5..10], [7 | 2 << 32, 0, given, a + 4, 0x1234]);
+    assert_eq!(words[10..13], [7 | 3 << 32, 0, a]);
+    let fixups = [
+        Fixup { at: Place::At(RunAddress(a + 16)), target: allocated(0, 0) },
+        Fixup { at: Place::At(RunAddress(a + 24)), target: allocated(0, 4) },
+    ];
+    assert_eq!(filled.fixups, fixups);
+}
+
+#[test]
+fn arrays_follow_by_element_and_end() {
+    let mut process = process(|_| Rules::default());
+    for index in 0..3 {
+        process.node(HEAP + index * 32, [HEAP + (index + 1) * 32, 0, index, 0]);
+    }
+    let objects = [process.object(HEAP, 3, Home::Block { usable: 96 })];
+    let rewriter = process.rewriter();
+    let moves = rewriter.place(&objects).expect("placed");
+    let filled = rewriter.fill(&objects, &moves, 1).expect("filled");
+    assert_eq!(filled.bytes.len(), 120);
+    let targets: Vec<_> = filled.fixups.iter().map(|fixup| (fixup.at, fixup.target)).collect();
+    let pair = |index: u64| (allocated(0, index * 40 + 16), allocated(0, (index + 1) * 40));
+    assert_eq!(targets, [pair(0), pair(1), pair(2)]);
+    let int = Names(&process.builds.old).kind("int");
+    assert_eq!(moves.follow(RunAddress(HEAP + 32 + 16), Some(int)), Followed::To(allocated(0, 44)));
+    assert_eq!(moves.follow(RunAddress(HEAP + 96), None), Followed::Same);
+}
+
+#[test]
+fn pointers_that_nothing_decides_are_problems() {
+    let mut untyped = process(|_| Rules::default());
+    untyped.node(HEAP, [0, 0, 1, HEAP]);
+    let objects = [untyped.object(HEAP, 1, Home::Block { usable: 40 })];
+    let rewriter = untyped.rewriter();
+    let moves = rewriter.place(&objects).expect("placed");
+    let problems = rewriter.fill(&objects, &moves, 1).expect_err("the object or its first field");
+    assert!(matches!(problems.as_slice(), [RewriteProblem::Pointer { .. }]), "{problems:?}");
+
+    let typed = |old: Names<'_>| Rules {
+        pointees: [(old.place("node", "any"), Pointee::Type(old.kind("node")))].into(),
+        ..Rules::default()
+    };
+    let mut typed = process(typed);
+    typed.node(HEAP, [0, 0, 1, HEAP]);
+    let rewriter = typed.rewriter();
+    let filled = rewriter.fill(&objects, &rewriter.place(&objects).expect("placed"), 1).expect("a rule says which");
+    assert_eq!(filled.bytes[32..40], HEAP.to_le_bytes());
+}
+
+#[test]
+fn what_cannot_be_placed_is_said_all_at_once() {
+    let mut process = process(|_| Rules::default());
+    process.node(HEAP, [0; 4]);
+    let mut other = process.object(HEAP + 0x100, 1, Home::Block { usable: 40 });
+    other.kind = Names(&process.builds.old).kind("int");
+    let objects = [process.object(HEAP, 1, Home::Part), process.object(HEAP + 16, 1, Home::Block { usable: 40 }), other];
+    let problems = process.rewriter().place(&objects).expect_err("three problems");
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    let unread = [process.object(0x9000_0000, 1, Home::Block { usable: 40 })];
+    let moves = process.rewriter().place(&unread).expect("sizes are known");
+    let problems = process.rewriter().fill(&unread, &moves, 1).expect_err("no memory");
+    assert!(matches!(problems.as_slice(), [RewriteProblem::Memory { .. }]));
+}
+
+#[test]
+fn many_objects_in_many_places() {
+    let process = process(|_| Rules::default());
+    let places: Vec<u64> =
+        (0..3000u64).map(|index| HEAP + index * 48 + (index / 500) * (1 << 28) + (index % 7) * 8 * (index % 2)).collect();
+    let objects: Vec<_> = places.iter().map(|at| process.object(*at, 1, Home::Block { usable: 32 })).collect();
+    let spaced: Vec<_> = objects.iter().enumerate().filter(|(index, _)| index % 2 == 0).map(|(_, object)| *object).collect();
+    let moves: Moves = process.rewriter().place(&spaced).expect("placed");
+    let kind = Some(process.kind());
+    for (position, object) in spaced.iter().enumerate() {
+        let at = |address: u64| moves.follow(RunAddress(address), kind);
+        assert_eq!(at(object.address.0), Followed::To(allocated(position as u32, 0)));
+        assert_eq!(at(object.address.0 + 32), Followed::To(allocated(position as u32, 40)));
+        assert_eq!(at(object.address.0 + 33), Followed::Same);
+        assert_eq!(at(object.address.0.wrapping_sub(1)), Followed::Same);
+    }
+    assert_eq!(moves.follow(RunAddress(u64::MAX), None), Followed::Same);
+    assert_eq!(moves.follow(RunAddress(0), None), Followed::Same);
+}
+
+#[test]
+fn objects_of_plugins_take_their_bytes() {
+    let mut process =
+        process(|old| Rules { plugins: [(old.kind("node"), crate::plan::data::rules::PluginId(0))].into(), ..Rules::default() });
+    process.node(HEAP, [0; 4]);
+    let objects = [process.object(HEAP, 1, Home::Block { usable: 40 })];
+    assert!(matches!(process.rewriter().place(&objects).expect_err("not made").as_slice(), [RewriteProblem::NotMade { .. }]));
+    process.made.insert(RunAddress(HEAP), vec![9; 48]);
+    let rewriter = process.rewriter();
+    let moves = rewriter.place(&objects).expect("placed");
+    let filled = rewriter.fill(&objects, &moves, 1).expect("filled");
+    assert_eq!((filled.bytes.as_slice(), filled.contents[0].to), ([9; 48].as_slice(), allocated(0, 0)));
+    assert!(matches!(moves.follow(RunAddress(HEAP + 8), None), Followed::Undecided { .. }));
+}
