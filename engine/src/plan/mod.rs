@@ -9,6 +9,7 @@ pub mod blocker;
 pub mod compare;
 pub mod generations;
 pub mod globals;
+pub mod heap;
 pub mod image;
 pub mod kernel_words;
 pub mod link;

@@ -1,0 +1,4 @@
+//! Reading a real process's heap, and walking its data by type.
+
+mod heap;
+mod scene;

@@ -1,0 +1,140 @@
+//! A real process, stopped and captured, with what the planner knows of its files.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dsu_engine::plan::heap::{self, HeapView};
+use dsu_engine::plan::link::scope::LoadedLibrary;
+use dsu_engine::plan::link::symbols::IndexedLibrary;
+use dsu_engine::plan::source::{MemorySource, SourceError};
+use dsu_engine::program::build::{Build, DebugSearch, Library};
+use dsu_engine::tracee::borrowed::Borrowed;
+use dsu_engine::tracee::inject::Injector;
+use dsu_engine::tracee::memory::RemoteMemory;
+use dsu_engine::tracee::target::Target;
+use dsu_engine::update::capture::{self, Captured, Facts, Purpose};
+use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::model::latest::{Host, Module, ProgramId};
+
+/// Compiles `tests/data/programs/NAME.c` as `directory/output`.
+pub fn compile(name: &str, directory: &Path, output: &str, flags: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/programs").join(name).with_extension("c");
+    let binary = directory.join(output);
+    let compiler = Command::new("cc").args(["-g", "-pthread", "-o"]).arg(&binary).arg(&source).args(flags).status();
+    assert!(compiler.expect("cc can be started").success(), "cc failed on {}", source.display());
+    binary
+}
+
+/// A program that has said what it had to say, and waits.
+pub struct Program {
+    child: Child,
+    _input: ChildStdin,
+    pub said: Vec<String>,
+}
+
+impl Program {
+    /// Starts a program and reads its lines up to `ready`.
+    pub fn start(binary: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary);
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program can be started");
+        let input = child.stdin.take().expect("stdin is piped");
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let lines = output.lines().map(|line| line.expect("the program says what it has"));
+        let said: Vec<String> = lines.take_while(|line| line != "ready").collect();
+        Self { child, _input: input, said }
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A captured process; it stays stopped as long as the scene lives.
+pub struct Scene {
+    pub captured: Captured,
+    pub build: Build,
+    pub libraries: Vec<IndexedLibrary>,
+    modules: Vec<Module>,
+    borrowed: Borrowed,
+    pub program: Program,
+}
+
+impl Scene {
+    /// Starts and captures.
+    pub fn new(binary: &Path, arguments: &[&str]) -> Self {
+        Self::of(binary, Program::start(binary, arguments))
+    }
+
+    fn of(binary: &Path, program: Program) -> Self {
+        let target = Target::open(program.pid()).expect("the process");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut borrowed = target.stop(deadline).expect("it stops").borrow().expect("it can be borrowed");
+        let captured = capture::capture(&mut borrowed, &facts(), Purpose::Update).expect("it can be captured");
+        let build = Build::open(binary, &DebugSearch::default()).expect("a compiler's output opens");
+        let mut libraries = Vec::new();
+        let mut modules = Vec::new();
+        for module in captured.snapshot.modules.iter().skip(1) {
+            let path = PathBuf::from(String::from_utf8_lossy(&module.path).into_owned());
+            if let Ok(library) = Library::open(&path) {
+                libraries.push(IndexedLibrary::new(library.elf));
+                modules.push(module.clone());
+            }
+        }
+        Self { captured, build, libraries, modules, borrowed, program }
+    }
+
+    pub fn memory(&self) -> Memory<'_> {
+        Memory { memory: self.borrowed.memory(), own_pages: &self.captured.own_pages.runs }
+    }
+
+    pub fn loaded(&self) -> Vec<LoadedLibrary<'_>> {
+        let pairs = self.libraries.iter().zip(&self.modules);
+        pairs
+            .map(|(library, module)| LoadedLibrary {
+                library,
+                path: &module.path,
+                bias: module.bias.0,
+                range: module.range,
+                link_map: module.link_map,
+            })
+            .collect()
+    }
+
+    pub fn heap(&self) -> HeapView {
+        heap::read(&self.captured.snapshot, &self.build.elf, &self.loaded(), &self.memory())
+    }
+}
+
+/// The stopped process's memory.
+pub struct Memory<'a> {
+    memory: &'a RemoteMemory,
+    own_pages: &'a [RunRange],
+}
+
+impl MemorySource for Memory<'_> {
+    fn own_pages(&self) -> &[RunRange] {
+        self.own_pages
+    }
+
+    fn read(&self, address: RunAddress, buffer: &mut [u8]) -> Result<(), SourceError> {
+        let length = buffer.len();
+        self.memory.read_fast(address, buffer).map_err(|source| SourceError { address, length, source: Box::new(source) })
+    }
+}
+
+fn facts() -> Facts {
+    let program = ProgramId { path: Vec::new(), build_id: None, device: 0, inode: 0, size: 0, mtime_ns: 0, deleted: false };
+    let host =
+        Host { hostname: String::new(), kernel: String::new(), vdso_crc: 0, vdso_len: 0, xfeatures: 0, cpu: String::new(), hwcap: [0; 2] };
+    Facts { program, host }
+}
