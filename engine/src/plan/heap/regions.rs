@@ -11,8 +11,6 @@ use super::parameters::Parameters;
 
 /// Heaps of arenas that are not the main one lie at multiples of this, and are no larger (HEAP_MAX_SIZE without huge pages).
 const HEAP_LIMIT: u64 = 64 << 20;
-/// What malloc maps at least when the program break cannot grow (MMAP_AS_MORECORE_SIZE).
-const LEAST_RUN: u64 = 1 << 20;
 /// More heaps than an address space has room for.
 const HEAP_COUNT: usize = 1 << 21;
 
@@ -92,13 +90,13 @@ fn further_runs(arena: &Arena, range: RunRange, scene: &Scene<'_>, builder: &mut
         let mut at = own.start.0.max(skip);
         while at < own.end.0 {
             let end = match walk(arena, 0, at, range.end.0, scene) {
-                Ok(walked) if walked.end % PAGE_SIZE == 0 && (walked.is_top || walked.end - at >= LEAST_RUN) => {
+                Ok(walked) if walked.end % PAGE_SIZE == 0 => {
                     has_top |= walked.is_top;
                     builder.add(walked.run);
                     covered.push(RunRange::new(at, walked.end));
                     walked.end
                 }
-                other => {eprintln!("{at:#x} {range:x?} {:?}", other.map(|w| (w.end, w.is_top))); at + PAGE_SIZE},
+                _ => at + PAGE_SIZE,
             };
             at = end;
         }
