@@ -30,6 +30,7 @@ pub(crate) mod testing;
 pub mod tls;
 pub mod tls_growth;
 pub mod view;
+pub mod walk;
 pub mod words;
 
 pub use planner::plan;

@@ -2,3 +2,4 @@
 
 mod heap;
 mod scene;
+mod walk;

@@ -9,6 +9,7 @@ use dsu_engine::plan::heap::{self, HeapView};
 use dsu_engine::plan::link::scope::LoadedLibrary;
 use dsu_engine::plan::link::symbols::IndexedLibrary;
 use dsu_engine::plan::source::{MemorySource, SourceError};
+use dsu_engine::plan::walk::{self, Interest};
 use dsu_engine::program::build::{Build, DebugSearch, Library};
 use dsu_engine::tracee::borrowed::Borrowed;
 use dsu_engine::tracee::inject::Injector;
@@ -108,6 +109,20 @@ impl Scene {
                 link_map: module.link_map,
             })
             .collect()
+    }
+
+    /// What a walk looks at.
+    pub fn walk<'a>(&'a self, memory: &'a Memory<'a>, heap: &'a HeapView, interest: &'a dyn Interest) -> walk::Scene<'a> {
+        let module = &self.captured.snapshot.modules[0];
+        walk::Scene {
+            build: &self.build,
+            bias: module.bias.0,
+            program: module.range,
+            snapshot: &self.captured.snapshot,
+            memory,
+            heap,
+            interest,
+        }
     }
 
     pub fn heap(&self) -> HeapView {

@@ -14,6 +14,9 @@ pub(super) const HEADER: u64 = 16;
 /// Smallest chunk (MINSIZE).
 pub(super) const MINIMUM: u64 = 32;
 
+/// What rounding adds to a request is less than this many bytes: see [`Block::slack`].
+pub const SLACK: u64 = ALIGNMENT + MINIMUM;
+
 /// Position of a block in the heap's order by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockIndex(pub u32);
@@ -51,7 +54,7 @@ impl Block {
     /// More than rounding can add to a request: of `n` bytes asked for, `n <= usable < n + slack`. Rounding to 16 adds up to 15, a
     /// remainder too small for a chunk of its own another 16, one behind an aligned block 32 (`_int_malloc`, `_int_memalign`).
     pub fn slack(&self) -> u64 {
-        if self.arena.is_some() { ALIGNMENT + MINIMUM } else { PAGE_SIZE + ALIGNMENT }
+        if self.arena.is_some() { SLACK } else { PAGE_SIZE + ALIGNMENT }
     }
 }
 

@@ -14,7 +14,7 @@ mod mapped;
 mod parameters;
 mod regions;
 
-pub use blocks::{Block, BlockIndex, Heap, State};
+pub use blocks::{Block, BlockIndex, Heap, SLACK, State};
 pub use defect::HeapDefect;
 pub use inside::MallocFamily;
 

@@ -1,0 +1,65 @@
+//! Where the walk starts: the program's variables and each thread's own.
+
+use super::Scene;
+use super::items::{Item, ROOT, Strength};
+use super::queue::Walker;
+use crate::plan::tls::block_offset;
+use crate::program::dwarf::Storage;
+use crate::program::types::{Shape, TypeId, TypeTable};
+
+/// Follows what all variables hold. Gives those that hold objects of types that are walked.
+pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
+    let mut roots = Vec::new();
+    for global in walker.globals.list().to_vec() {
+        if let Some(kind) = global.kind {
+            let name = &scene.build.debug.variables[global.position as usize].name;
+            variable(walker, global.position, kind, global.address, name, &mut roots);
+        }
+    }
+    let Some(tls) = scene.build.elf.tls() else { return roots };
+    let offset = block_offset(tls);
+    for thread in &scene.snapshot.threads {
+        let start = thread.registers.fs_base.wrapping_sub(offset);
+        for (position, variable_) in (0u32..).zip(&scene.build.debug.variables) {
+            if let (Storage::ThreadLocal(skip), Some(kind)) = (variable_.storage, variable_.kind) {
+                let name = format!("{} of thread {}", variable_.name, thread.tid);
+                variable(walker, position, kind, start.wrapping_add(skip), &name, &mut roots);
+            }
+        }
+    }
+    roots
+}
+
+/// Follows what one variable holds.
+fn variable(walker: &mut Walker<'_>, position: u32, kind: TypeId, address: u64, name: &str, roots: &mut Vec<Item>) {
+    let layout = walker.kinds.variable(position, kind);
+    if layout.size == 0 || (layout.parts.is_empty() && !layout.changed && !walker_walks(walker, kind)) {
+        return;
+    }
+    let via = ROOT | walker.roots.len() as u64;
+    walker.roots.push(name.to_owned());
+    walker.object(&layout, address, via, Strength::Solid);
+    let (element, count) = elements(walker.kinds.types, kind);
+    if let (Some(kind), Ok(count)) = (walker.kinds.of(element), u32::try_from(count)) {
+        roots.push(Item { address, via, kind, count, most: count, strength: Strength::Solid });
+    }
+}
+
+fn walker_walks(walker: &mut Walker<'_>, kind: TypeId) -> bool {
+    let (element, _) = elements(walker.kinds.types, kind);
+    let kind = walker.kinds.of(element);
+    kind.is_some_and(|kind| walker.kinds.get(kind).is_some_and(|layout| layout.changed))
+}
+
+/// The element type of an array, through all dimensions, and how many there are; another type is one of itself.
+pub(super) fn elements(types: &TypeTable, id: TypeId) -> (Option<TypeId>, u64) {
+    const DEPTH_LIMIT: usize = 32;
+    let (mut id, mut all) = (Some(id), 1u64);
+    for _ in 0..DEPTH_LIMIT {
+        let Some(peeled) = types.peel(id) else { break };
+        let Shape::Array { element, counts } = &types.get(peeled).shape else { break };
+        all = counts.iter().fold(all, |all, count| all.saturating_mul(count.unwrap_or(0)));
+        id = *element;
+    }
+    (id, all)
+}
