@@ -1,5 +1,6 @@
 //! Reading a real process's heap, and walking its data by type.
 
+mod frames;
 mod heap;
 mod scene;
 mod walk;

@@ -3,14 +3,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dsu_engine::plan::heap::{self, HeapView};
 use dsu_engine::plan::link::scope::LoadedLibrary;
 use dsu_engine::plan::link::symbols::IndexedLibrary;
 use dsu_engine::plan::source::{MemorySource, SourceError};
-use dsu_engine::plan::walk::{self, Interest};
+use dsu_engine::plan::walk::{self, Interest, ThreadStack};
 use dsu_engine::program::build::{Build, DebugSearch, Library};
+use dsu_engine::program::unwind::{Frame, LoadedModule, Registers, UnwindIndex, Unwinder};
 use dsu_engine::tracee::borrowed::Borrowed;
 use dsu_engine::tracee::inject::Injector;
 use dsu_engine::tracee::memory::RemoteMemory;
@@ -111,6 +113,33 @@ impl Scene {
             .collect()
     }
 
+    /// All threads' frames; the program is module 0, the libraries follow.
+    pub fn unwind(&self) -> Vec<(i32, Vec<Frame>)> {
+        let module = &self.captured.snapshot.modules[0];
+        let unwind = Arc::new(UnwindIndex::new(&self.build.elf));
+        let mut modules = vec![LoadedModule { range: module.range, bias: module.bias.0, unwind }];
+        modules.extend(self.loaded().iter().map(|library| LoadedModule {
+            range: library.range,
+            bias: library.bias,
+            unwind: Arc::clone(&library.library.unwind),
+        }));
+        let memory = self.memory();
+        let mut unwinder = Unwinder::new(&modules);
+        let threads = self.captured.snapshot.threads.iter();
+        threads
+            .map(|thread| {
+                let stack = unwinder
+                    .walk(&Registers::from(&thread.registers), |address, buffer| memory.read(address, buffer).map_err(Box::new));
+                assert!(stack.end.is_complete(), "{:?}", stack.end);
+                (thread.tid, stack.frames)
+            })
+            .collect()
+    }
+
+    pub fn stacks<'a>(&self, unwound: &'a [(i32, Vec<Frame>)]) -> Vec<ThreadStack<'a>> {
+        unwound.iter().map(|(tid, frames)| ThreadStack { tid: *tid, frames }).collect()
+    }
+
     /// What a walk looks at.
     pub fn walk<'a>(&'a self, memory: &'a Memory<'a>, heap: &'a HeapView, interest: &'a dyn Interest) -> walk::Scene<'a> {
         let module = &self.captured.snapshot.modules[0];
@@ -121,6 +150,7 @@ impl Scene {
             snapshot: &self.captured.snapshot,
             memory,
             heap,
+            stacks: &[],
             interest,
         }
     }
@@ -149,7 +179,14 @@ impl MemorySource for Memory<'_> {
 
 fn facts() -> Facts {
     let program = ProgramId { path: Vec::new(), build_id: None, device: 0, inode: 0, size: 0, mtime_ns: 0, deleted: false };
-    let host =
-        Host { hostname: String::new(), kernel: String::new(), vdso_crc: 0, vdso_len: 0, xfeatures: 0, cpu: String::new(), hwcap: [0; 2] };
+    let host = Host {
+        hostname: String::new(),
+        kernel: String::new(),
+        vdso_crc: 0,
+        vdso_len: 0,
+        xfeatures: 0,
+        cpu: String::new(),
+        hwcap: [0; 2],
+    };
     Facts { program, host }
 }

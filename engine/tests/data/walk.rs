@@ -76,7 +76,10 @@ fn lists_trees_tables_and_rings_are_walked_to_the_end() {
                 let mut word = [0; 8];
                 dsu_engine::plan::source::MemorySource::read(&scene.memory(), site.address, &mut word).unwrap();
                 let target = u64::from_le_bytes(word);
-                assert!(walked.found.iter().any(|found| found.range().contains(dsu_formats::address::RunAddress(target))), "{site:x?}");
+                assert!(
+                    walked.found.iter().any(|found| found.range().contains(dsu_formats::address::RunAddress(target))),
+                    "{site:x?}"
+                );
             }
         }
     }
@@ -154,6 +157,11 @@ fn a_million_objects_are_walked_in_time_that_their_number_explains() {
         let all = start.elapsed();
         assert_eq!(walked.problems, []);
         assert!(walked.found.len() > 1_000_000, "{}", walked.found.len());
-        eprintln!("{what:?}: {} blocks read in {read:?}, {} objects walked in {:?}", heap.heap().unwrap().len(), walked.objects, all - read);
+        eprintln!(
+            "{what:?}: {} blocks read in {read:?}, {} objects walked in {:?}",
+            heap.heap().unwrap().len(),
+            walked.objects,
+            all - read
+        );
     }
 }

@@ -107,7 +107,8 @@ pub(super) fn find_main(data: &[Data], scene: &Scene<'_>) -> Result<Arena, HeapD
 fn may_be_bin(part: &Data, index: usize) -> bool {
     let (Some(forward), Some(back)) = (part.word(index), part.word(index + 1)) else { return false };
     let head = part.address(index) - 16;
-    (forward == head && back == head) || (forward != head && back != head && forward > 0xffff && forward % 16 == 0 && back % 16 == 0)
+    (forward == head && back == head)
+        || (forward != head && back != head && forward > 0xffff && forward % 16 == 0 && back % 16 == 0)
 }
 
 fn is_ring(main: &Arena, scene: &Scene<'_>) -> bool {

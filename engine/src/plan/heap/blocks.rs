@@ -149,7 +149,8 @@ impl Heap {
 
     fn at(&self, segment: &Segment, position: usize) -> (RunAddress, u64) {
         let start = segment.start + position as u64 * ALIGNMENT;
-        let end = segment.starts.next_after(position).map_or(segment.end, |next| segment.start + next as u64 * ALIGNMENT - HEADER);
+        let end =
+            segment.starts.next_after(position).map_or(segment.end, |next| segment.start + next as u64 * ALIGNMENT - HEADER);
         (RunAddress(start), end.saturating_sub(start).saturating_add(segment.tail))
     }
 
@@ -231,9 +232,11 @@ impl Builder {
             end = segment.end;
             segment.starts.seal();
             segment.first = count;
-            count = count
-                .checked_add(segment.starts.count())
-                .ok_or(HeapDefect::Chunk { address, what: "more than 2^32 blocks", found: count.into() })?;
+            count = count.checked_add(segment.starts.count()).ok_or(HeapDefect::Chunk {
+                address,
+                what: "more than 2^32 blocks",
+                found: count.into(),
+            })?;
         }
         Ok(Heap { segments: self.segments, arenas: self.arenas, count, own: Vec::new() })
     }

@@ -26,13 +26,7 @@ pub(super) struct Walked {
 }
 
 /// Walks from the header at `start` to the top chunk, if that is `top`, or to a fence; never beyond `limit`.
-pub(super) fn walk(
-    arena: u16,
-    start: u64,
-    limit: u64,
-    top: u64,
-    memory: &dyn MemorySource,
-) -> Result<Walked, HeapDefect> {
+pub(super) fn walk(arena: u16, start: u64, limit: u64, top: u64, memory: &dyn MemorySource) -> Result<Walked, HeapDefect> {
     let mut run = Run::new(arena, start, if (start..limit).contains(&top) { top } else { limit });
     let mut window = Window { memory, start: 0, bytes: Vec::new(), limit };
     let mut at = start;
@@ -55,7 +49,11 @@ pub(super) fn walk(
             }
             Previous::None if !in_use => return odd("the first chunk says that one before it is free", field),
             Previous::Chunk { field, header, .. } if (field & NOT_MAIN != 0) != (arena != 0) => {
-                return Err(HeapDefect::Chunk { address: RunAddress(header), what: "it says to be of another arena", found: field });
+                return Err(HeapDefect::Chunk {
+                    address: RunAddress(header),
+                    what: "it says to be of another arena",
+                    found: field,
+                });
             }
             Previous::None | Previous::Chunk { .. } => {}
         }
@@ -107,7 +105,11 @@ impl Window<'_> {
         }
         let words = (word_in(&self.bytes, at), word_in(&self.bytes, at + 8));
         let (Some(before), Some(field)) = words else {
-            return Err(HeapDefect::Chunk { address: RunAddress(address), what: "it is behind the end of its arena", found: self.limit });
+            return Err(HeapDefect::Chunk {
+                address: RunAddress(address),
+                what: "it is behind the end of its arena",
+                found: self.limit,
+            });
         };
         Ok((before, field))
     }

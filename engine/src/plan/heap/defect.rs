@@ -63,7 +63,9 @@ pub enum HeapDefect {
         found: u64,
     },
     /// Blocks with a mapping of their own that do not add up to what the allocator counts.
-    #[error("blocks with mappings of their own: malloc counts {count} of {bytes} bytes, found {found_count} of {found_bytes} bytes")]
+    #[error(
+        "blocks with mappings of their own: malloc counts {count} of {bytes} bytes, found {found_count} of {found_bytes} bytes"
+    )]
     Mapped {
         /// The allocator's count.
         count: u64,

@@ -163,7 +163,10 @@ impl Cache {
 
     /// Number, length and first block of each list that is not empty.
     fn lists(&self) -> impl Iterator<Item = (usize, usize, u64)> {
-        (0..CACHE_BINS as usize).map(|bin| (bin, self.list(bin))).filter(|(_, list)| list.0 != 0).map(|(bin, list)| (bin, list.0, list.1))
+        (0..CACHE_BINS as usize)
+            .map(|bin| (bin, self.list(bin)))
+            .filter(|(_, list)| list.0 != 0)
+            .map(|(bin, list)| (bin, list.0, list.1))
     }
 }
 

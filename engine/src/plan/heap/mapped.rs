@@ -8,8 +8,8 @@ use super::Scene;
 use super::blocks::{Builder, HEADER, MINIMUM};
 use super::chunks::{FLAGS, IS_MAPPED};
 use super::defect::HeapDefect;
-use super::parameters::Parameters;
 use super::is_heap_memory;
+use super::parameters::Parameters;
 use crate::plan::source::word_in;
 
 /// Pages looked at together.
@@ -138,7 +138,8 @@ impl Search<'_> {
                 self.scene.memory.read(RunAddress(at), bytes)?;
                 let mut next = at + length;
                 for (page, bytes) in (at..).step_by(PAGE_SIZE as usize).zip(bytes.chunks(PAGE_SIZE as usize)) {
-                    let first = word_in(bytes, 0).zip(word_in(bytes, 8)).filter(|words| words.0 == 0 && words.1 & FLAGS == IS_MAPPED);
+                    let first =
+                        word_in(bytes, 0).zip(word_in(bytes, 8)).filter(|words| words.0 == 0 && words.1 & FLAGS == IS_MAPPED);
                     if let Some(end) = self.block(page, first, range) {
                         next = end.max(page + PAGE_SIZE);
                         break;

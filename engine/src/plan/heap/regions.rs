@@ -2,12 +2,12 @@
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
-use super::{Scene, is_heap_memory};
 use super::arena::{self, Arena};
 use super::blocks::{ALIGNMENT, Builder, HEADER};
 use super::chunks::{self, Walked};
 use super::defect::HeapDefect;
 use super::parameters::Parameters;
+use super::{Scene, is_heap_memory};
 
 /// Heaps of arenas that are not the main one lie at multiples of this, and are no larger (HEAP_MAX_SIZE without huge pages).
 const HEAP_LIMIT: u64 = 64 << 20;
@@ -62,7 +62,8 @@ fn main(arena: &Arena, parameters: &Parameters, scene: &Scene<'_>, builder: &mut
         return Ok(Vec::new());
     }
     let start = parameters.start;
-    let limit = limit_of(start, scene).ok_or_else(|| odd(arena, "the start of its memory", scene.space.layout.start_brk.0, start))?;
+    let limit =
+        limit_of(start, scene).ok_or_else(|| odd(arena, "the start of its memory", scene.space.layout.start_brk.0, start))?;
     let walked = walk(arena, 0, first_chunk(start), limit, scene)?;
     builder.add(walked.run);
     let mut covered = vec![RunRange::new(start, walked.end)];
@@ -71,7 +72,12 @@ fn main(arena: &Arena, parameters: &Parameters, scene: &Scene<'_>, builder: &mut
     }
     // A fence: the break moved under malloc's feet, or could not grow.
     if arena.is_contiguous() {
-        return Err(odd(arena, "its top chunk, which others' use of the program break parts from its start", walked.end, arena.top));
+        return Err(odd(
+            arena,
+            "its top chunk, which others' use of the program break parts from its start",
+            walked.end,
+            arena.top,
+        ));
     }
     let mut has_top = false;
     let memory = scene.space.mappings.iter().filter(|mapping| is_heap_memory(mapping) && !mapping.flags.grows_down);

@@ -11,6 +11,8 @@ use crate::plan::heap::BlockIndex;
 pub(super) enum Strength {
     /// A pointer in what may be the allocator's rounding says so.
     Doubtful,
+    /// A variable of a function says so, which may not have been stored to yet.
+    Local,
     /// A pointer in a further element of a block whose size says that it is an array.
     Firm,
     /// A pointer in an object that a variable leads to by single pointers alone.

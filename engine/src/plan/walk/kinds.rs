@@ -387,7 +387,8 @@ impl<'k, 'a> Compiler<'k, 'a> {
             parts.push(own);
         }
         let types = self.kinds.types;
-        let changes = |member: &Member| types.peel(member.kind).is_some_and(|id| self.kinds.interest.changed(types.canonical(id)));
+        let changes =
+            |member: &Member| types.peel(member.kind).is_some_and(|id| self.kinds.interest.changed(types.canonical(id)));
         let by_value = members.iter().any(changes);
         if !by_value && parts.iter().all(Vec::is_empty) {
             return None;

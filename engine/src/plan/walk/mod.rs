@@ -8,6 +8,7 @@ mod found;
 mod interest;
 mod items;
 mod kinds;
+mod locals;
 mod paths;
 mod pieces;
 mod problem;
@@ -20,6 +21,7 @@ mod variables;
 
 pub use found::{Cleared, Found, PointerSite, Walked};
 pub use interest::{Choice, Interest, Place, Pointee, Root};
+pub use locals::ThreadStack;
 pub use problem::{Dangling, Nothing, Problem};
 pub use structural::Structural;
 
@@ -50,6 +52,8 @@ pub struct Scene<'a> {
     pub memory: &'a dyn MemorySource,
     /// Its heap.
     pub heap: &'a HeapView,
+    /// The frames of all threads.
+    pub stacks: &'a [ThreadStack<'a>],
     /// Which types matter.
     pub interest: &'a dyn Interest,
 }
@@ -63,15 +67,11 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
     let regions = Regions::new(spaces.unwrap_or(&empty), &scene.snapshot.threads, scene.program, scene.heap.heap());
     let globals = Globals::new(scene.build, scene.bias);
     let mut walker = Walker::new(kinds, scene.interest, regions, globals, Pieces::new(scene.memory));
-    let roots = roots::add(&mut walker, scene);
+    let mut roots = roots::add(&mut walker, scene);
     walker.run();
+    locals::add(&mut walker, scene, &mut roots);
+    walker.run();
+    walker.run_doubtful();
     let (found, sites) = walker.settle(&roots);
-    Walked {
-        found,
-        sites,
-        dangling: walker.dangling,
-        problems: walker.problems,
-        cleared: Vec::new(),
-        objects: walker.objects,
-    }
+    Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared: Vec::new(), objects: walker.objects }
 }

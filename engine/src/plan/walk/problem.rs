@@ -84,6 +84,24 @@ pub enum Problem {
         /// Its type.
         kind: String,
     },
+    /// An object of a changed type that is in registers, or in several places.
+    #[error("{path} is a `{kind}` in registers")]
+    InRegisters {
+        /// The variable.
+        path: String,
+        /// Its type.
+        kind: String,
+    },
+    /// A frame whose variables cannot be read.
+    #[error("the variables at {place} of thread {tid} cannot be read: {reason}")]
+    Frame {
+        /// Thread.
+        tid: i32,
+        /// Program counter.
+        place: RunAddress,
+        /// Why.
+        reason: String,
+    },
     /// A block in use that no typed path reaches and that could hold objects of a changed type.
     #[error("the block at {address} ({usable} bytes) could be `{kind}`: {evidence}; {referrers}; it begins with {first_bytes}")]
     Suspect {

@@ -81,33 +81,44 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Follows everything that was reached, and what that reaches: single objects before further elements of arrays, these before what
-    /// may be rounding.
+    /// Follows everything that was reached, and what that reaches: single objects before further elements of arrays.
     pub(super) fn run(&mut self) {
-        loop {
-            if let Some(item) = self.items.list.get(self.next).copied() {
-                self.next += 1;
-                self.elements(item, 0..1);
-                if item.count > 1 {
-                    self.later.push(self.next as u32 - 1);
-                } else if item.most > 1 {
-                    self.doubtful.push(self.next as u32 - 1);
-                }
-            } else if let Some(number) = self.later.get(self.next_later).copied() {
-                self.next_later += 1;
-                let Some(item) = self.items.list.get(number as usize).copied().filter(|_| !self.is_replaced(number)) else { continue };
-                self.elements(item, 1..item.count);
-                if item.most > item.count {
-                    self.doubtful.push(number);
-                }
-            } else if let Some(number) = self.doubtful.get(self.next_doubtful).copied() {
-                self.next_doubtful += 1;
-                let Some(item) = self.items.list.get(number as usize).copied().filter(|_| !self.is_replaced(number)) else { continue };
+        while self.step() {}
+    }
+
+    /// Follows, at last, what may be rounding, and all that this reaches.
+    pub(super) fn run_doubtful(&mut self) {
+        while let Some(number) = self.doubtful.get(self.next_doubtful).copied() {
+            self.next_doubtful += 1;
+            if let Some(item) = self.items.list.get(number as usize).copied().filter(|_| !self.is_replaced(number)) {
                 self.elements(item, item.count..item.most);
-            } else {
-                return;
             }
+            self.run();
         }
+    }
+
+    fn step(&mut self) -> bool {
+        if let Some(item) = self.items.list.get(self.next).copied() {
+            self.next += 1;
+            self.elements(item, 0..1);
+            if item.count > 1 {
+                self.later.push(self.next as u32 - 1);
+            } else if item.most > 1 {
+                self.doubtful.push(self.next as u32 - 1);
+            }
+        } else if let Some(number) = self.later.get(self.next_later).copied() {
+            self.next_later += 1;
+            let Some(item) = self.items.list.get(number as usize).copied().filter(|_| !self.is_replaced(number)) else {
+                return true;
+            };
+            self.elements(item, 1..item.count);
+            if item.most > item.count {
+                self.doubtful.push(number);
+            }
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Whether another object was found to be the one that starts with the item's block: what its size seemed to say is void.
@@ -150,7 +161,7 @@ impl<'a> Walker<'a> {
             return self.plain(layout, address, via, strength);
         }
         let Some(object) = self.pieces.bytes(address, layout.size).map(<[u8]>::to_vec) else {
-            return self.unreadable(layout, address, via);
+            return self.unreadable(layout, address, via, strength);
         };
         self.parts(&layout.parts, layout, address, &object, via, strength);
     }
@@ -162,7 +173,7 @@ impl<'a> Walker<'a> {
             match &part.what {
                 What::Pointer(target) => match self.pieces.word(site) {
                     Some(value) => self.pointer(target, Word { site, value, via, strength }, None),
-                    None => return self.unreadable(layout, address, via),
+                    None => return self.unreadable(layout, address, via, strength),
                 },
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { .. } | What::Union { .. } | What::Undecided { .. } => {}
@@ -170,7 +181,10 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn unreadable(&mut self, layout: &Layout, address: u64, via: u64) {
+    fn unreadable(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
+        if strength <= Strength::Local {
+            return;
+        }
         let (path, kind) = (self.path(via), self.kinds.types.describe(Some(layout.id)));
         self.problem(Problem::Unreadable { path, address: RunAddress(address), kind });
     }
@@ -303,9 +317,9 @@ impl<'a> Walker<'a> {
     /// A number of elements that the user's rule tells.
     fn counted(&mut self, kind: Kind, address: u64, size: u64, region: Region, word: Word, length: Option<u64>) {
         let fits = |count: u64| match region {
-            Region::Block(_, block) => count
-                .checked_mul(size)
-                .is_some_and(|length| address - block.address.0 <= block.usable && length <= block.usable - (address - block.address.0)),
+            Region::Block(_, block) => count.checked_mul(size).is_some_and(|length| {
+                address - block.address.0 <= block.usable && length <= block.usable - (address - block.address.0)
+            }),
             _ => true,
         };
         match length.filter(|count| *count <= MOST && fits(*count)) {
@@ -333,7 +347,8 @@ impl<'a> Walker<'a> {
             if known.kind == kind && skip % size == 0 && skip < extent.max(size) {
                 return;
             }
-            if (skip < extent && self.kinds.contains(known.kind, skip % known_size, kind)) || self.in_flexible(&known, skip, kind) {
+            if (skip < extent && self.kinds.contains(known.kind, skip % known_size, kind)) || self.in_flexible(&known, skip, kind)
+            {
                 return;
             }
         }
@@ -341,7 +356,9 @@ impl<'a> Walker<'a> {
         if room < size {
             return self.too_small(kind, size, address, room, block, word);
         }
-        if word.strength == Strength::Doubtful && (skip != 0 || room - size >= block.slack() || self.items.of_block(index).is_some()) {
+        if word.strength == Strength::Doubtful
+            && (skip != 0 || room - size >= block.slack() || self.items.of_block(index).is_some())
+        {
             return;
         }
         if !self.is_aligned(kind, address) {
@@ -373,7 +390,8 @@ impl<'a> Walker<'a> {
     }
 
     fn in_flexible(&mut self, known: &Item, skip: u64, kind: Kind) -> bool {
-        let Some(Flexible { offset, element, .. }) = self.kinds.layout(known.kind).and_then(|layout| layout.flexible.clone()) else {
+        let Some(Flexible { offset, element, .. }) = self.kinds.layout(known.kind).and_then(|layout| layout.flexible.clone())
+        else {
             return false;
         };
         let size = self.kinds.get(element).map_or(0, |layout| layout.size).max(1);
@@ -421,7 +439,7 @@ impl<'a> Walker<'a> {
     }
 
     fn misaligned(&mut self, word: Word, id: crate::program::types::TypeId) {
-        if word.strength == Strength::Doubtful {
+        if word.strength <= Strength::Local {
             return;
         }
         let (path, kind) = (self.path(word.via_or_site()), self.kinds.types.describe(Some(id)));
@@ -431,7 +449,7 @@ impl<'a> Walker<'a> {
     fn too_small(&mut self, kind: Kind, size: u64, address: u64, room: u64, block: &Block, word: Word) {
         // An end pointer: behind the last element of an array that rounding follows.
         let skip = address - block.address.0;
-        if (skip != 0 && skip % size == 0 && room < block.slack()) || word.strength == Strength::Doubtful {
+        if (skip != 0 && skip % size == 0 && room < block.slack()) || word.strength <= Strength::Local {
             return;
         }
         let (path, kind) = (self.path(word.via_or_site()), self.describe(kind));

@@ -82,13 +82,14 @@ impl Walker<'_> {
             kept.pop();
             return self.place(span, kept, conflicts);
         }
-        match (last.item.strength, span.item.strength) {
-            (Strength::Doubtful, other) if other > Strength::Doubtful => {
-                kept.pop();
-                return self.place(span, kept, conflicts);
-            }
-            (_, Strength::Doubtful) => return,
-            _ => {}
+        // What may be rounding, or a variable that was not stored to yet, gives way.
+        let (one, other) = (last.item.strength, span.item.strength);
+        if other <= Strength::Local && (other < one || other == Strength::Doubtful) {
+            return;
+        }
+        if one <= Strength::Local && one < other {
+            kept.pop();
+            return self.place(span, kept, conflicts);
         }
         if last.changed || span.changed {
             *conflicts += 1;
@@ -112,7 +113,9 @@ impl Walker<'_> {
         };
         let skip = inner.item.address - outer.item.address;
         let size = self.kinds.get(flexible.element).map_or(0, |layout| layout.size).max(1);
-        one == other && skip >= flexible.offset && self.kinds.contains(flexible.element, (skip - flexible.offset) % size, inner.item.kind)
+        one == other
+            && skip >= flexible.offset
+            && self.kinds.contains(flexible.element, (skip - flexible.offset) % size, inner.item.kind)
     }
 
     fn conflict(&mut self, first: &Span, second: &Span) {
@@ -142,13 +145,25 @@ impl Walker<'_> {
                 whole = of.address.0 == item.address && (is_flexible || room - most.min(room) < of.slack());
             }
             Region::Program if !whole => {
-                whole = self.globals.around(item.address).is_some_and(|global| (global.address, global.size) == (item.address, length));
+                whole = self
+                    .globals
+                    .around(item.address)
+                    .is_some_and(|global| (global.address, global.size) == (item.address, length));
             }
             _ => {}
         }
         let kind = self.kinds.get(item.kind).map_or(crate::program::types::TypeId(0), |layout| layout.id);
         let via = RunAddress(if item.via & super::items::ROOT == 0 { item.via } else { 0 });
-        Found { address: RunAddress(item.address), via, kind, count: item.count, most: item.most.max(item.count), length, block, whole }
+        Found {
+            address: RunAddress(item.address),
+            via,
+            kind,
+            count: item.count,
+            most: item.most.max(item.count),
+            length,
+            block,
+            whole,
+        }
     }
 }
 
@@ -156,4 +171,3 @@ impl Walker<'_> {
 fn is_within(outer: &Span, inner: &Span) -> bool {
     inner.item.address + inner.size <= outer.end
 }
-

@@ -111,7 +111,8 @@ mod tests {
         let types = &build.debug.types;
         let id = |name: &str| types.definitions(gimli::DW_TAG_structure_type.0, name)[0];
         let interest = Structural::new(types, [id("leaf")]);
-        let seen = ["leaf", "holder", "pointer", "far", "apart"].map(|name| (interest.changed(id(name)), interest.leads(id(name))));
+        let seen =
+            ["leaf", "holder", "pointer", "far", "apart"].map(|name| (interest.changed(id(name)), interest.leads(id(name))));
         assert_eq!(seen, [(true, true), (true, true), (false, true), (false, true), (false, false)]);
     }
 }

@@ -31,7 +31,8 @@ impl<'a> Globals<'a> {
             .filter_map(|(position, variable)| {
                 let Storage::Static(address) = variable.storage else { return None };
                 let declared = types.size_of(variable.kind).unwrap_or(0);
-                let symbol = build.data_symbol_at(address).filter(|symbol| symbol.address == address).map_or(0, |symbol| symbol.size);
+                let symbol =
+                    build.data_symbol_at(address).filter(|symbol| symbol.address == address).map_or(0, |symbol| symbol.size);
                 let size = declared.max(symbol);
                 Some(Global { address: bias.wrapping_add(address.0), size, position, kind: variable.kind })
             })
