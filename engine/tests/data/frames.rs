@@ -27,7 +27,8 @@ fn what_only_frames_lead_to_is_found() {
         let lines = scene.program.said.iter().filter_map(|line| line.strip_prefix("O "));
         let said: BTreeSet<u64> = lines.map(|line| u64::from_str_radix(line, 16).unwrap()).collect();
         let missing: Vec<_> = said.difference(&found).collect();
-        // Without optimisation each variable is in memory. With it, the last use of one may be behind it.
+        // Without optimisation each variable is in memory. With it, gcc splits `table` and says no longer where its parts are: what they
+        // lead to is the business of the blocks that nobody explains.
         let most = if flags[0] == "-O0" { 0 } else { 1 };
         assert!(missing.len() <= most, "{flags:?}: missing {missing:x?}");
         assert!(found.is_subset(&said), "{flags:?}: {found:x?} {said:x?}");

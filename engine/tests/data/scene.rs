@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dsu_engine::plan::heap::{self, HeapView};
 use dsu_engine::plan::link::scope::LoadedLibrary;
 use dsu_engine::plan::link::symbols::IndexedLibrary;
+use dsu_engine::plan::loader::data_ranges;
 use dsu_engine::plan::source::{MemorySource, SourceError};
 use dsu_engine::plan::walk::{self, Interest, ThreadStack};
 use dsu_engine::program::build::{Build, DebugSearch, Library};
@@ -69,6 +70,7 @@ pub struct Scene {
     pub libraries: Vec<IndexedLibrary>,
     modules: Vec<Module>,
     borrowed: Borrowed,
+    system: Vec<RunRange>,
     pub program: Program,
 }
 
@@ -93,7 +95,9 @@ impl Scene {
                 modules.push(module.clone());
             }
         }
-        Self { captured, build, libraries, modules, borrowed, program }
+        let mut scene = Self { captured, build, libraries, modules, borrowed, system: Vec::new(), program };
+        scene.system = data_ranges(&scene.captured.snapshot.address_spaces[0], &scene.loaded());
+        scene
     }
 
     pub fn memory(&self) -> Memory<'_> {
@@ -151,6 +155,7 @@ impl Scene {
             memory,
             heap,
             stacks: &[],
+            system: &self.system,
             interest,
         }
     }

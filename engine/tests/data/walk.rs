@@ -145,6 +145,40 @@ fn one_block_under_two_types_and_a_tagged_pointer_are_problems() {
 }
 
 #[test]
+fn blocks_that_nobody_explains_are_told_with_who_points_to_them() {
+    for (what, who) in [("untyped", "untyped"), ("union", "holder.either")] {
+        let scene = scene(&[what], &["-O0"]);
+        let suspect = *said(&scene, "S ").first().unwrap();
+        let walked = walked(&scene);
+        let [Problem::Suspect { address, kind, referrers, first_bytes, .. }] = walked.problems.as_slice() else {
+            panic!("{what}: {:?}", walked.problems)
+        };
+        assert_eq!((address.0, kind.as_str()), (suspect, "struct item"));
+        assert!(referrers.starts_with(who), "{referrers}");
+        assert_eq!(first_bytes.len(), 64);
+    }
+}
+
+#[test]
+fn ordinary_programs_have_no_blocks_that_nobody_explains() {
+    for flags in [["-O0"], ["-O2"]] {
+        for what in
+            [["list", "50"], ["tree", "6"], ["table", "100"], ["arrays", "9"], ["bases", ""], ["ordinary", ""], ["threads", ""]]
+        {
+            let scene = scene(&what, &flags);
+            let walked = walked(&scene);
+            assert_eq!(walked.problems, [], "{what:?}");
+        }
+    }
+    let scene = scene(&["ordinary"], &["-O0"]);
+    let cleared = walked(&scene).cleared;
+    let reasons: Vec<&str> = cleared.iter().map(|cleared| cleared.reason.as_str()).collect();
+    let told = |part: &str| reasons.iter().filter(|reason| reason.contains(part)).count();
+    assert!(told("`struct unrelated`") + told("where a pointer would be") > 0, "{reasons:?}");
+    assert_eq!(told("no word of the process"), 1, "the block that was given up: {reasons:?}");
+}
+
+#[test]
 fn a_million_objects_are_walked_in_time_that_their_number_explains() {
     for what in [["list", "1000000"], ["tree", "20"], ["table", "1000000"]] {
         let scene = scene(&what, &["-O1"]);

@@ -62,6 +62,11 @@ impl Items {
         self.primary.get(block.0 as usize).is_some_and(|primary| primary.checked_sub(1) == Some(number))
     }
 
+    /// The items that do not start with a block, or are not the one that does.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = &Item> {
+        self.others.values().filter_map(|number| self.list.get(*number as usize))
+    }
+
     /// Makes `item` the one that starts with a block.
     pub(super) fn set_block(&mut self, block: BlockIndex, item: Item) {
         self.list.push(item);

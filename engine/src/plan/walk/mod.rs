@@ -4,6 +4,7 @@
 //! some that do. Evidence is taken in its order: single objects, then further elements of arrays by the size of their block, then
 //! what may be rounding. What cannot be explained is a [`Problem`].
 
+mod complete;
 mod found;
 mod interest;
 mod items;
@@ -13,9 +14,11 @@ mod paths;
 mod pieces;
 mod problem;
 mod queue;
+mod referrers;
 mod regions;
 mod roots;
 mod settle;
+mod shape;
 mod structural;
 mod variables;
 
@@ -26,11 +29,12 @@ pub use problem::{Dangling, Nothing, Problem};
 pub use structural::Structural;
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::Snapshot;
+use dsu_formats::model::latest::{AddressSpace, Snapshot};
 
 use super::heap::HeapView;
 use super::source::MemorySource;
 use crate::program::build::Build;
+use items::Item;
 use kinds::Kinds;
 use pieces::Pieces;
 use queue::Walker;
@@ -54,24 +58,32 @@ pub struct Scene<'a> {
     pub heap: &'a HeapView,
     /// The frames of all threads.
     pub stacks: &'a [ThreadStack<'a>],
+    /// Writable memory of the C library and the loader: what only that leads to is their own.
+    pub system: &'a [RunRange],
     /// Which types matter.
     pub interest: &'a dyn Interest,
 }
 
 /// Walks a process.
 pub fn walk(scene: &Scene<'_>) -> Walked {
-    let types = &scene.build.debug.types;
-    let kinds = Kinds::new(types, scene.interest);
-    let spaces = scene.snapshot.address_spaces.first();
-    let empty = dsu_formats::model::latest::AddressSpace::default();
-    let regions = Regions::new(spaces.unwrap_or(&empty), &scene.snapshot.threads, scene.program, scene.heap.heap());
+    let (mut walker, roots) = prepare(scene, scene.interest);
+    let (found, sites) = walker.settle(&roots);
+    let cleared = complete::check(&mut walker, scene);
+    Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
+}
+
+/// Follows everything from every root. Gives the variables that are walked besides.
+fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Vec<Item>) {
+    let kinds = Kinds::new(&scene.build.debug.types, interest);
+    let empty = AddressSpace::default();
+    let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
+    let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
     let globals = Globals::new(scene.build, scene.bias);
-    let mut walker = Walker::new(kinds, scene.interest, regions, globals, Pieces::new(scene.memory));
+    let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
     let mut roots = roots::add(&mut walker, scene);
     walker.run();
     locals::add(&mut walker, scene, &mut roots);
     walker.run();
     walker.run_doubtful();
-    let (found, sites) = walker.settle(&roots);
-    Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared: Vec::new(), objects: walker.objects }
+    (walker, roots)
 }
