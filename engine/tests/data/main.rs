@@ -2,5 +2,6 @@
 
 mod frames;
 mod heap;
+mod rules;
 mod scene;
 mod walk;

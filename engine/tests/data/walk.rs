@@ -1,7 +1,7 @@
 //! The typed walk against what a program says that it has.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::Duration;
 
 use dsu_engine::plan::heap::HeapView;
 use dsu_engine::plan::walk::{Interest, Nothing, Problem, Structural, Walked, walk};
@@ -141,7 +141,12 @@ fn one_block_under_two_types_and_a_tagged_pointer_are_problems() {
     names.sort_unstable();
     assert_eq!(names, [("struct item", "first_kind"), ("struct unrelated", "second_kind")]);
     let scene = self::scene(&["tagged"], &["-O0"]);
-    assert!(matches!(walked(&scene).problems.as_slice(), [Problem::Misaligned { path, .. }] if path == "off"));
+    // Nobody else leads to the item: its block is told, too.
+    let problems = walked(&scene).problems;
+    assert!(
+        matches!(problems.as_slice(), [Problem::Misaligned { path, .. }, Problem::Suspect { .. }] if path == "off"),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -184,18 +189,21 @@ fn a_million_objects_are_walked_in_time_that_their_number_explains() {
         let scene = scene(&what, &["-O1"]);
         let types = &scene.build.debug.types;
         let interest = Structural::new(types, [item_of(types)]);
-        let start = Instant::now();
+        let start = cpu_time();
         let heap = scene.heap();
-        let read = start.elapsed();
+        let read = cpu_time();
         let walked = walk(&scene.walk(&scene.memory(), &heap, &interest));
-        let all = start.elapsed();
+        let all = cpu_time();
         assert_eq!(walked.problems, []);
         assert!(walked.found.len() > 1_000_000, "{}", walked.found.len());
-        eprintln!(
-            "{what:?}: {} blocks read in {read:?}, {} objects walked in {:?}",
-            heap.heap().unwrap().len(),
-            walked.objects,
-            all - read
-        );
+        let blocks = heap.heap().unwrap().len();
+        // Processor time of this thread: other tests run beside.
+        eprintln!("{what:?}: {blocks} blocks read in {:?}, {} objects walked in {:?}", read - start, walked.objects, all - read);
+        // A walk that is not linear takes minutes.
+        assert!(all - start < Duration::from_secs(60));
     }
+}
+
+fn cpu_time() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }

@@ -80,7 +80,7 @@ fn is_list(head: u64, forward: u64, back: u64, scene: &Scene<'_>) -> bool {
         return forward == back;
     }
     let names = |address: u64| scene.word(address).is_ok_and(|word| word == head);
-    forward % 16 == 0 && back % 16 == 0 && names(forward.wrapping_add(24)) && names(back.wrapping_add(16))
+    forward.is_multiple_of(16) && back.is_multiple_of(16) && names(forward.wrapping_add(24)) && names(back.wrapping_add(16))
 }
 
 /// Finds the main arena: the one place where 127 bins follow each other, each empty (naming itself) or a closed list, and the list of
@@ -118,7 +118,7 @@ fn is_ring(main: &Arena, scene: &Scene<'_>) -> bool {
             return true;
         }
         match scene.word(at.wrapping_add(NEXT as u64)) {
-            Ok(next) if at % 16 == 0 => at = next,
+            Ok(next) if at.is_multiple_of(16) => at = next,
             _ => return false,
         }
     }

@@ -171,7 +171,7 @@ impl Heap {
         let Some(segment) = at.checked_sub(1).and_then(|at| self.segments.get_mut(at)) else { return false };
         let skip = address - segment.start;
         let position = (skip / ALIGNMENT) as usize;
-        if skip % ALIGNMENT != 0 || !segment.starts.get(position) || segment.free.get(position) {
+        if !skip.is_multiple_of(ALIGNMENT) || !segment.starts.get(position) || segment.free.get(position) {
             return false;
         }
         segment.free.set(position);

@@ -59,7 +59,7 @@ pub(super) fn walk(arena: u16, start: u64, limit: u64, top: u64, memory: &dyn Me
         }
         if at == top {
             let end = at.wrapping_add(size);
-            if size < HEADER || !in_use || end > limit || size % ALIGNMENT != 0 {
+            if size < HEADER || !in_use || end > limit || !size.is_multiple_of(ALIGNMENT) {
                 return odd("the top chunk's size", field);
             }
             return Ok(Walked { run: run.ended(at), end, is_top: true });
@@ -71,7 +71,7 @@ pub(super) fn walk(arena: u16, start: u64, limit: u64, top: u64, memory: &dyn Me
             }
             return Ok(Walked { run: run.ended(at), end: at + 2 * HEADER, is_top: false });
         }
-        if size < MINIMUM || size % ALIGNMENT != 0 || field & IS_MAPPED != 0 || size >= limit - at {
+        if size < MINIMUM || !size.is_multiple_of(ALIGNMENT) || field & IS_MAPPED != 0 || size >= limit - at {
             return odd("its size", field);
         }
         run.chunk(at);

@@ -13,6 +13,8 @@ mod inside;
 mod mapped;
 mod parameters;
 mod regions;
+#[cfg(test)]
+mod tests;
 
 pub use blocks::{Block, BlockIndex, Heap, SLACK, State};
 pub use defect::HeapDefect;

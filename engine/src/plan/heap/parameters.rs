@@ -38,7 +38,7 @@ pub(super) fn find(data: &[Data]) -> Result<Parameters, HeapDefect> {
 fn at(part: &Data, index: usize) -> Option<Parameters> {
     let (start, bins) = (part.word(index)?, part.word(index + 1)?);
     let (largest, entries) = (part.word(index + 2)?, part.word(index + 3)?);
-    if !(1..=CACHE_BINS).contains(&bins) || largest != (bins - 1) * 16 + 24 || entries > 0xffff || start % PAGE_SIZE % 16 != 0 {
+    if !(1..=CACHE_BINS).contains(&bins) || largest != (bins - 1) * 16 + 24 || entries > 0xffff || !start.is_multiple_of(16) {
         return None;
     }
     let (bytes, most) = (part.word(index - 2)?, part.word(index - 1)?);

@@ -95,6 +95,11 @@ fn further_runs(arena: &Arena, range: RunRange, scene: &Scene<'_>, builder: &mut
     for own in scene.memory.own_pages().iter().filter_map(|own| own.intersection(&range)) {
         let mut at = own.start.0.max(skip);
         while at < own.end.0 {
+            let plausible = scene.word(at + 8).is_ok_and(|field| field & chunks::FLAGS == 1 && field < range.end.0 - at);
+            if !plausible {
+                at += PAGE_SIZE;
+                continue;
+            }
             let end = match walk(arena, 0, at, range.end.0, scene) {
                 Ok(walked) if walked.end % PAGE_SIZE == 0 => {
                     has_top |= walked.is_top;
@@ -142,7 +147,7 @@ struct SubHeap {
 fn heaps(arena: &Arena, scene: &Scene<'_>) -> Result<Vec<SubHeap>, HeapDefect> {
     let base = arena.address.0 & !(HEAP_LIMIT - 1);
     let record = arena.address.0 - base;
-    if !(32..=64).contains(&record) || record % 8 != 0 {
+    if !(32..=64).contains(&record) || !record.is_multiple_of(8) {
         return Err(odd(arena, "the heap's record before it", 48, record));
     }
     let mut heaps = Vec::new();

@@ -101,7 +101,8 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
             contradiction = contradiction.or(looks.contradiction);
             looks.contradiction.is_none() || looks.sound > 1
         });
-        match could.max_by_key(|(_, _, looks)| looks.sound) {
+        // The type that most pointers speak for, and that leaves the least of the block over.
+        match could.max_by_key(|(outline, count, looks)| (looks.sound, std::cmp::Reverse(outline.rest(block.usable, **count)))) {
             Some((outline, count, looks)) => {
                 let has_pointers = outline.has_pointers();
                 suspects.push(Suspect { index, block, kind: outline.id, count: *count, looks, has_pointers });

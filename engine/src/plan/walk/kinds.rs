@@ -37,7 +37,16 @@ pub(super) struct Layout {
 pub(super) struct Flexible {
     pub(super) offset: u64,
     pub(super) element: Kind,
-    pub(super) length: Option<Vec<u32>>,
+    pub(super) length: Option<Counted>,
+}
+
+/// A place for which the user said how many elements there are.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    pub(super) root: Root,
+    pub(super) path: Vec<u32>,
+    /// Offset of the root in the object around it.
+    pub(super) start: u64,
 }
 
 /// A part of an object that is followed.
@@ -70,8 +79,8 @@ pub(super) struct Target {
     pub(super) kind: Kind,
     /// The object begins this many bytes before the pointer's value.
     pub(super) back: u64,
-    /// Path of the pointer, where the user said how many elements follow.
-    pub(super) length: Option<Vec<u32>>,
+    /// The pointer, where the user said how many elements follow.
+    pub(super) length: Option<Counted>,
 }
 
 /// An integer that tells a type.
@@ -85,7 +94,7 @@ pub(super) struct Tag {
 impl Tag {
     /// Its value in an object.
     pub(super) fn value(&self, object: &[u8]) -> Option<i128> {
-        let bytes = object.get(self.offset as usize..(self.offset + self.size) as usize)?;
+        let bytes = object.get(self.offset as usize..self.offset.checked_add(self.size)? as usize)?;
         let mut wide = [if self.signed && bytes.last()? & 0x80 != 0 { 0xff } else { 0 }; 16];
         wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(i128::from_le_bytes(wide))
@@ -243,23 +252,26 @@ struct Compiler<'k, 'a> {
     roots: Vec<(Root, usize, u64)>,
     path: Vec<u32>,
     variable: Option<u32>,
+    /// Of the type in hand, in bytes.
+    size: u64,
 }
 
 impl<'k, 'a> Compiler<'k, 'a> {
     fn new(kinds: &'k mut Kinds<'a>, variable: Option<u32>) -> Self {
-        Self { kinds, roots: Vec::new(), path: Vec::new(), variable }
+        Self { kinds, roots: Vec::new(), path: Vec::new(), variable, size: 0 }
     }
 
     fn layout(&mut self, id: TypeId) -> Layout {
         let mut layout = self.kinds.empty(id);
+        self.size = layout.size;
         if let Some(variable) = self.variable {
             self.roots.push((Root::Variable(variable), 0, 0));
         }
         self.add(Some(id), 0, DEPTH_LIMIT, &mut layout.parts);
         layout.flexible = self.flexible(id);
         layout.is_plain = layout.parts.iter().all(is_plain);
-        let aligned = |part: &Part| matches!(part.what, What::Pointer(_)) && part.offset % 8 == 0;
-        if layout.size % 8 == 0 && layout.parts.iter().any(aligned) {
+        let aligned = |part: &Part| matches!(part.what, What::Pointer(_)) && part.offset.is_multiple_of(8);
+        if layout.size.is_multiple_of(8) && layout.parts.iter().any(aligned) {
             layout.align = 8;
         }
         layout
@@ -314,8 +326,9 @@ impl<'k, 'a> Compiler<'k, 'a> {
         let first = parts.len();
         self.add(element, offset, depth, parts);
         let added: Vec<Part> = parts.get(first..).unwrap_or_default().to_vec();
-        if added.is_empty() || size == 0 {
-            return;
+        // An array that is larger than what holds it is mangled, and may hold itself.
+        if added.is_empty() || size == 0 || size.saturating_mul(count) > self.size {
+            return parts.truncate(first);
         }
         if count > UNROLLED && added.iter().all(is_plain) && self.kinds.get(kind).is_some_and(|layout| layout.size == size) {
             parts.truncate(first);
@@ -323,12 +336,17 @@ impl<'k, 'a> Compiler<'k, 'a> {
             return;
         }
         for number in 1..count {
-            parts.extend(added.iter().map(|part| Part { offset: part.offset + number * size, what: part.what.clone() }));
+            parts.extend(
+                added.iter().map(|part| Part {
+                    offset: part.offset.saturating_add(number.saturating_mul(size)),
+                    what: part.what.clone(),
+                }),
+            );
         }
     }
 
     fn pointer(&mut self, target: Option<TypeId>) -> Option<What> {
-        let length = self.places().find(|place| self.kinds.interest.has_length(*place)).map(|_| self.path.clone());
+        let length = self.counted();
         let rule = self.places().find_map(|place| Some((place.root, self.kinds.interest.pointee(place)?)));
         let plain = |kind, back| Some(What::Pointer(Target { kind, back, length: length.clone() }));
         match rule {
@@ -353,6 +371,15 @@ impl<'k, 'a> Compiler<'k, 'a> {
         }
     }
 
+    /// The place in hand, where the user said how many elements it has.
+    fn counted(&self) -> Option<Counted> {
+        self.roots.iter().rev().find_map(|&(root, from, start)| {
+            let path = self.path.get(from..)?;
+            let counted = self.kinds.interest.has_length(Place { root, path });
+            counted.then(|| Counted { root, path: path.to_vec(), start })
+        })
+    }
+
     /// A tag by its path from `root`, which is among the structures around.
     fn tag(&self, root: Root, path: &[u32]) -> Option<Tag> {
         let (_, _, start) = self.roots.iter().rev().find(|(known, ..)| *known == root)?;
@@ -367,7 +394,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
             if member.bits.is_some() {
                 return None;
             }
-            offset += member.offset;
+            offset = offset.checked_add(member.offset)?;
             id = member.kind;
         }
         let entry = types.get(types.peel(id)?);
@@ -407,6 +434,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
     /// A flexible array at the end of a structure, or of its last member.
     fn flexible(&mut self, id: TypeId) -> Option<Flexible> {
         let types = self.kinds.types;
+        let root = Root::Type(types.canonical(types.peel(Some(id))?));
         let mut offset = 0;
         let mut id = Some(id);
         let mut path = Vec::new();
@@ -416,13 +444,14 @@ impl<'k, 'a> Compiler<'k, 'a> {
                 Shape::Struct { members } => {
                     let last = members.len().checked_sub(1)?;
                     path.push(last as u32);
-                    offset += members.get(last)?.offset;
+                    offset = members.get(last)?.offset.checked_add(offset)?;
                     id = members.get(last)?.kind;
                 }
                 Shape::Array { element, counts } if matches!(counts.first(), Some(None | Some(0))) => {
                     let element = self.kinds.of(*element)?;
-                    let root = Place { root: Root::Type(peeled), path: &path };
-                    let length = self.kinds.interest.has_length(root).then(|| path.clone());
+                    let place = Place { root, path: &path };
+                    let counted = self.kinds.interest.has_length(place);
+                    let length = counted.then(|| Counted { root, path: path.clone(), start: 0 });
                     return Some(Flexible { offset, element, length });
                 }
                 _ => return None,

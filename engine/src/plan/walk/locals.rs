@@ -82,17 +82,17 @@ fn values(walker: &mut Walker<'_>, layout: &Layout, pieces: &[Piece], via: u64) 
         let mut at = 0;
         for piece in pieces {
             let length = piece.bits.map_or(layout.size, |bits| bits / 8);
-            let whole = at <= part.offset && part.offset + 8 <= at + length;
+            let whole = at <= part.offset && part.offset.saturating_add(8) <= at.saturating_add(length);
             let skip = part.offset.saturating_sub(at);
-            at += length;
+            at = at.saturating_add(length);
             if !whole {
                 continue;
             }
-            let slot = piece.source.slot().map(|address| address.0 + skip);
+            let slot = piece.source.slot().map(|address| address.0.wrapping_add(skip));
             let value = match piece.source {
                 Source::Register(register) if skip == 0 => Some(register.value),
                 Source::Value(value) if skip == 0 => Some(value),
-                Source::Memory(address) => walker.pieces.word(address.0 + skip),
+                Source::Memory(address) => walker.pieces.word(address.0.wrapping_add(skip)),
                 _ => None,
             };
             if let Some(value) = value {

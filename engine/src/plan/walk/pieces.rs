@@ -35,7 +35,7 @@ impl<'a> Pieces<'a> {
     /// `length` bytes from `address` on; `None` where not all of them can be read.
     pub(super) fn bytes(&mut self, address: u64, length: u64) -> Option<&[u8]> {
         let skip = address % PIECE;
-        if skip + length <= PIECE {
+        if length <= PIECE - skip {
             let piece = self.piece(address - skip);
             let piece = self.pieces.get(piece)?;
             return piece.get(skip, length);
@@ -95,7 +95,7 @@ impl<'a> Pieces<'a> {
 
 impl Piece {
     fn get(&self, skip: u64, length: u64) -> Option<&[u8]> {
-        let pages = skip / PAGE_SIZE..(skip + length.max(1)).div_ceil(PAGE_SIZE);
+        let pages = skip / PAGE_SIZE..skip.saturating_add(length.max(1)).div_ceil(PAGE_SIZE);
         let all = pages.clone().all(|page| self.pages >> page & 1 != 0);
         all.then(|| self.bytes.get(skip as usize..(skip + length) as usize)).flatten()
     }

@@ -2,9 +2,9 @@
 
 use dsu_formats::address::RunAddress;
 
-use super::interest::{Interest, Place, Root};
+use super::interest::{Interest, Place};
 use super::items::{Item, Items, ROOT, Strength};
-use super::kinds::{Flexible, Kind, Kinds, Layout, Part, Tag, Target, What};
+use super::kinds::{Counted, Flexible, Kind, Kinds, Layout, Part, Tag, Target, What};
 use super::pieces::Pieces;
 use super::problem::{Dangling, Nothing, Problem};
 use super::regions::{Region, Regions};
@@ -145,7 +145,7 @@ impl<'a> Walker<'a> {
             } else {
                 Strength::Doubtful
             };
-            self.object(&layout, item.address + u64::from(number) * layout.size, item.via, strength);
+            self.object(&layout, element(item.address, number.into(), layout.size), item.via, strength);
         }
         if numbers.start == 0
             && let Some(flexible) = &layout.flexible
@@ -169,7 +169,7 @@ impl<'a> Walker<'a> {
     /// The same where no rule needs the rest of the object.
     fn plain(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
         for part in &layout.parts {
-            let site = address + part.offset;
+            let site = address.wrapping_add(part.offset);
             match &part.what {
                 What::Pointer(target) => match self.pieces.word(site) {
                     Some(value) => self.pointer(target, Word { site, value, via, strength }, None),
@@ -191,11 +191,11 @@ impl<'a> Walker<'a> {
 
     pub(super) fn parts(&mut self, parts: &[Part], layout: &Layout, address: u64, object: &[u8], via: u64, strength: Strength) {
         for part in parts {
-            let site = address + part.offset;
+            let site = address.wrapping_add(part.offset);
             match &part.what {
                 What::Pointer(target) => {
                     let Some(value) = word(object, part.offset) else { continue };
-                    let length = target.length.as_ref().map(|path| self.length(layout, path, object));
+                    let length = target.length.as_ref().map(|counted| self.length(counted, object));
                     self.pointer(target, Word { site, value, via, strength }, length);
                 }
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
@@ -231,13 +231,13 @@ impl<'a> Walker<'a> {
     fn nested(&mut self, kind: Kind, address: u64, count: u64, via: u64, strength: Strength) {
         let Some(layout) = self.kinds.layout(kind) else { return };
         for number in 0..count {
-            self.object(&layout, address + number * layout.size, via, strength);
+            self.object(&layout, element(address, number, layout.size), via, strength);
         }
     }
 
-    fn length(&mut self, layout: &Layout, path: &[u32], object: &[u8]) -> Option<u64> {
-        let root = self.kinds.types.canonical(layout.id);
-        self.interest.length(Place { root: Root::Type(root), path }, object)
+    fn length(&self, counted: &Counted, object: &[u8]) -> Option<u64> {
+        let object = object.get(usize::try_from(counted.start).ok()?..)?;
+        self.interest.length(Place { root: counted.root, path: &counted.path }, object)
     }
 
     /// A union of which nobody says what is in use matters unless it holds nothing at all.
@@ -262,7 +262,7 @@ impl<'a> Walker<'a> {
         if by_value {
             let (id, path) = place();
             let path = format!("{} in {}", super::paths::member(self.kinds.types, id, &path), self.path(via));
-            self.problem(Problem::Union { path, address: RunAddress(address + offset) });
+            self.problem(Problem::Union { path, address: RunAddress(address.wrapping_add(offset)) });
         }
     }
 
@@ -280,7 +280,7 @@ impl<'a> Walker<'a> {
         let region = self.regions.find(address);
         match region {
             Region::Number => return,
-            Region::Nothing(what) => return self.to_nothing(target.kind, word, what),
+            Region::Nothing(what) => return self.leads_to_nothing(target.kind, word, what),
             _ => {}
         }
         let Some(layout) = self.kinds.get(target.kind) else { return };
@@ -303,7 +303,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn to_nothing(&mut self, kind: Kind, word: Word, what: Nothing) {
+    fn leads_to_nothing(&mut self, kind: Kind, word: Word, what: Nothing) {
         // Behind the last element of an array that fills its block.
         let before = self.regions.find(word.value - 1);
         if matches!(before, Region::Block(..)) || word.strength == Strength::Doubtful {
@@ -343,8 +343,9 @@ impl<'a> Walker<'a> {
         let skip = address - block.address.0;
         if let Some(known) = self.items.of_block(index).copied() {
             let known_size = self.kinds.get(known.kind).map_or(0, |layout| layout.size).max(1);
-            let extent = u64::from(known.most.max(1)) * known_size;
-            if known.kind == kind && skip % size == 0 && skip < extent.max(size) {
+            let extent = u64::from(known.most.max(1)).saturating_mul(known_size);
+            if known.kind == kind && skip.is_multiple_of(size) && skip < extent.max(size) {
+                self.doubtful_site(kind, word);
                 return;
             }
             if (skip < extent && self.kinds.contains(known.kind, skip % known_size, kind)) || self.in_flexible(&known, skip, kind)
@@ -365,6 +366,7 @@ impl<'a> Walker<'a> {
             let id = self.kinds.get(kind).map(|layout| layout.id);
             return id.into_iter().for_each(|id| self.misaligned(word, id));
         }
+        self.doubtful_site(kind, word);
         if skip != 0 {
             return self.items.add(item(kind, address, 1, 1, word));
         }
@@ -375,6 +377,13 @@ impl<'a> Walker<'a> {
             Some(known) => self.kinds.contains(kind, 0, known.kind),
         };
         if replaces { self.items.set_block(index, new) } else { self.items.add(new) }
+    }
+
+    /// What may be rounding is a pointer after all, as it leads to an object of its type.
+    fn doubtful_site(&mut self, kind: Kind, word: Word) {
+        if word.strength == Strength::Doubtful && self.kinds.get(kind).is_some_and(|layout| layout.changed) {
+            self.sites.push((word.site, kind));
+        }
     }
 
     /// How many objects a block surely holds, and how many it may, by what malloc's rounding can add. Where the size is no multiple,
@@ -399,7 +408,7 @@ impl<'a> Walker<'a> {
     }
 
     fn flexible(&mut self, layout: &Layout, flexible: &Flexible, item: &Item) {
-        let start = item.address + flexible.offset;
+        let start = item.address.saturating_add(flexible.offset);
         let Some(element) = self.kinds.layout(flexible.element).filter(|element| element.size != 0) else { return };
         let size = element.size;
         let room = match self.regions.find(item.address) {
@@ -410,9 +419,9 @@ impl<'a> Walker<'a> {
             return;
         }
         let (sure, most) = match &flexible.length {
-            Some(path) => {
+            Some(counted) => {
                 let object = self.pieces.bytes(item.address, layout.size).unwrap_or_default().to_vec();
-                match self.length(layout, path, &object) {
+                match self.length(counted, &object) {
                     Some(count) if room == 0 || count.saturating_mul(size) <= room => (count, count),
                     count => {
                         let (path, kind) = (self.path(item.via), self.describe(flexible.element));
@@ -429,13 +438,13 @@ impl<'a> Walker<'a> {
         let (sure, most) = (sure.min(MOST), most.min(MOST).max(sure.min(MOST)));
         for (numbers, strength) in [(0..sure, item.strength.min(Strength::Firm)), (sure..most, Strength::Doubtful)] {
             for number in numbers {
-                self.object(&element, start + number * size, item.via, strength);
+                self.object(&element, self::element(start, number, size), item.via, strength);
             }
         }
     }
 
     fn is_aligned(&mut self, kind: Kind, address: u64) -> bool {
-        self.kinds.layout(kind).is_none_or(|layout| address % layout.align == 0)
+        self.kinds.layout(kind).is_none_or(|layout| address.is_multiple_of(layout.align))
     }
 
     fn misaligned(&mut self, word: Word, id: crate::program::types::TypeId) {
@@ -449,7 +458,7 @@ impl<'a> Walker<'a> {
     fn too_small(&mut self, kind: Kind, size: u64, address: u64, room: u64, block: &Block, word: Word) {
         // An end pointer: behind the last element of an array that rounding follows.
         let skip = address - block.address.0;
-        if (skip != 0 && skip % size == 0 && room < block.slack()) || word.strength <= Strength::Local {
+        if (skip != 0 && skip.is_multiple_of(size) && room < block.slack()) || word.strength <= Strength::Local {
             return;
         }
         let (path, kind) = (self.path(word.via_or_site()), self.describe(kind));
@@ -492,6 +501,11 @@ impl<'a> Walker<'a> {
         }
         .unwrap_or_else(|| format!("the word at {}", RunAddress(via)))
     }
+}
+
+/// Address of an element. Sizes come from debug information: a mangled one leads to no memory.
+fn element(start: u64, number: u64, size: u64) -> u64 {
+    start.wrapping_add(number.wrapping_mul(size))
 }
 
 impl Word {

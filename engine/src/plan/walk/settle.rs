@@ -24,18 +24,21 @@ struct Span {
 impl Walker<'_> {
     /// Sorts out what was reached. `roots` are the variables that hold what is walked.
     pub(super) fn settle(&mut self, roots: &[Item]) -> (Vec<Found>, Vec<PointerSite>) {
-        let mut spans: Vec<Span> = Vec::with_capacity(self.items.list.len() + roots.len());
         let list = std::mem::take(&mut self.items.list);
-        spans.extend(roots.iter().map(|item| self.span(*item, true)));
-        spans.extend(list.iter().map(|item| self.span(*item, false)));
-        self.items.list = list;
+        let item = |number: u32| roots.get(number as usize).or_else(|| list.get(number as usize - roots.len()));
+        let count = (roots.len() + list.len()) as u32;
+        let mut order: Vec<(u64, u32)> = (0..count).filter_map(|number| Some((item(number)?.address, number))).collect();
         // Outer ones first; of equals the surer.
-        spans.sort_unstable_by_key(|span| (span.item.address, u64::MAX - span.end, u8::MAX - span.item.strength as u8));
-        let mut kept: Vec<Span> = Vec::with_capacity(spans.len());
+        let rank = |number: u32| item(number).map(|item| (u64::MAX - self.end(item), u8::MAX - item.strength as u8));
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
+        let mut kept: Vec<Span> = Vec::new();
         let mut conflicts = 0;
-        for span in spans {
+        for (_, number) in order {
+            let Some(item) = item(number).copied() else { continue };
+            let span = self.span(item, (number as usize) < roots.len());
             self.place(span, &mut kept, &mut conflicts);
         }
+        self.items.list = list;
         let found = kept.iter().filter(|span| span.changed).map(|span| self.found(span)).collect();
         let mut sites: Vec<PointerSite> = std::mem::take(&mut self.sites)
             .into_iter()
@@ -46,11 +49,15 @@ impl Walker<'_> {
         (found, sites)
     }
 
+    fn end(&self, item: &Item) -> u64 {
+        let size = self.kinds.get(item.kind).map_or(0, |layout| layout.size);
+        item.address.saturating_add(size.saturating_mul(item.count.into()))
+    }
+
     fn span(&self, item: Item, is_root: bool) -> Span {
         let layout = self.kinds.get(item.kind);
         let size = layout.map_or(0, |layout| layout.size);
-        let end = item.address.saturating_add(size.saturating_mul(item.count.into()));
-        Span { item, size, end, changed: layout.is_some_and(|layout| layout.changed), is_root }
+        Span { item, size, end: self.end(&item), changed: layout.is_some_and(|layout| layout.changed), is_root }
     }
 
     /// Puts `span`, which begins nowhere before what is kept, in its place.
@@ -67,7 +74,7 @@ impl Walker<'_> {
         if last.size != 0 && self.kinds.contains(last.item.kind, skip % last.size, span.item.kind) && is_within(&last, &span) {
             return;
         }
-        if last.item.kind == span.item.kind && last.size != 0 && skip % last.size == 0 {
+        if last.item.kind == span.item.kind && last.size != 0 && skip.is_multiple_of(last.size) {
             // Two parts of one array.
             if let Some(last) = kept.last_mut() {
                 let count = ((span.end - last.item.address) / last.size) as u32;
@@ -131,7 +138,7 @@ impl Walker<'_> {
 
     fn found(&self, span: &Span) -> Found {
         let Span { item, size, .. } = *span;
-        let mut length = size * u64::from(item.count);
+        let mut length = size.saturating_mul(item.count.into());
         let (mut block, mut whole) = (None, span.is_root);
         match self.regions.find(item.address) {
             Region::Block(index, of) => {
@@ -141,7 +148,7 @@ impl Walker<'_> {
                 if is_flexible {
                     length = length.max(room);
                 }
-                let most = size * u64::from(item.most.max(item.count));
+                let most = size.saturating_mul(item.most.max(item.count).into());
                 whole = of.address.0 == item.address && (is_flexible || room - most.min(room) < of.slack());
             }
             Region::Program if !whole => {
@@ -169,5 +176,5 @@ impl Walker<'_> {
 
 /// Whether an inner object that may be one of several ends where the outer one does at the latest.
 fn is_within(outer: &Span, inner: &Span) -> bool {
-    inner.item.address + inner.size <= outer.end
+    inner.item.address.saturating_add(inner.size) <= outer.end
 }

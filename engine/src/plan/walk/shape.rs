@@ -54,6 +54,11 @@ impl Outline {
         (count != 0 && (self.is_flexible || usable - count * self.size < ROUNDING)).then_some(count)
     }
 
+    /// Bytes of such a block that belong to none of `count` objects; behind one with a flexible array they may be anything.
+    pub(super) fn rest(&self, usable: u64, count: u64) -> u64 {
+        if self.is_flexible { u64::MAX } else { usable - count * self.size }
+    }
+
     /// Whether content can tell anything.
     pub(super) fn has_pointers(&self) -> bool {
         !self.pointers.is_empty()
@@ -63,7 +68,9 @@ impl Outline {
     pub(super) fn looks(&self, bytes: &[u8], regions: &Regions<'_>) -> Looks {
         let mut looks = Looks::default();
         let count = if self.is_flexible { 1 } else { (bytes.len() as u64 / self.size).min(ELEMENTS) };
-        for offset in (0..count).flat_map(|number| self.pointers.iter().map(move |offset| number * self.size + offset)) {
+        for offset in
+            (0..count).flat_map(|number| self.pointers.iter().map(move |offset| (number * self.size).saturating_add(*offset)))
+        {
             let Some(value) = word_in(bytes, offset as usize) else { continue };
             if value < SENTINEL || value == u64::MAX {
                 continue;
@@ -91,7 +98,7 @@ fn collect(types: &TypeTable, id: Option<TypeId>, offset: u64, depth: usize, fou
         Shape::Pointer { .. } => found.push(offset),
         Shape::Struct { members } => {
             for member in members.iter().filter(|member| member.bits.is_none()) {
-                collect(types, member.kind, offset + member.offset, depth, found, is_flexible);
+                collect(types, member.kind, offset.saturating_add(member.offset), depth, found, is_flexible);
             }
         }
         Shape::Array { element, counts } => {
@@ -103,7 +110,7 @@ fn collect(types: &TypeTable, id: Option<TypeId>, offset: u64, depth: usize, fou
             let size = types.size_of(*element).unwrap_or(0);
             for number in 0..count.min(POINTERS as u64) {
                 let before = found.len();
-                collect(types, *element, offset + number * size, depth, found, is_flexible);
+                collect(types, *element, offset.saturating_add(number.saturating_mul(size)), depth, found, is_flexible);
                 if found.len() == before {
                     break;
                 }
