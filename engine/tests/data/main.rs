@@ -4,4 +4,5 @@ mod frames;
 mod heap;
 mod rules;
 mod scene;
+mod server;
 mod walk;

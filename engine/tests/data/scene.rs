@@ -51,6 +51,17 @@ impl Program {
         Self { child, _input: input, said }
     }
 
+    /// Starts a program that says one line and then serves.
+    pub fn serving(binary: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary);
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program can be started");
+        let input = child.stdin.take().expect("stdin is piped");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("the program says its port");
+        Self { child, _input: input, said: vec![line.trim_end().to_owned()] }
+    }
+
     fn pid(&self) -> i32 {
         self.child.id() as i32
     }
@@ -80,7 +91,8 @@ impl Scene {
         Self::of(binary, Program::start(binary, arguments))
     }
 
-    fn of(binary: &Path, program: Program) -> Self {
+    /// Captures a running program.
+    pub fn of(binary: &Path, program: Program) -> Self {
         let target = Target::open(program.pid()).expect("the process");
         let deadline = Instant::now() + Duration::from_secs(10);
         let mut borrowed = target.stop(deadline).expect("it stops").borrow().expect("it can be borrowed");
@@ -98,6 +110,12 @@ impl Scene {
         let mut scene = Self { captured, build, libraries, modules, borrowed, system: Vec::new(), program };
         scene.system = data_ranges(&scene.captured.snapshot.address_spaces[0], &scene.loaded());
         scene
+    }
+
+    /// Lets the process go on.
+    pub fn let_go(self) -> Program {
+        drop(self.borrowed);
+        self.program
     }
 
     pub fn memory(&self) -> Memory<'_> {

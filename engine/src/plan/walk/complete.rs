@@ -98,8 +98,10 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
         let mut contradiction = None;
         let looks = fitting.iter().map(|(outline, count)| (outline, count, outline.looks(&bytes, &walker.regions)));
         let could = looks.filter(|(_, _, looks)| {
-            contradiction = contradiction.or(looks.contradiction);
-            looks.contradiction.is_none() || looks.sound > 1
+            contradiction = contradiction.or(looks.contradiction.map(|found| ("a pointer", found)));
+            contradiction = contradiction.or(looks.misplaced.map(|found| ("a number", found)));
+            let is_number = looks.misplaced.is_some() && looks.sound == 0;
+            (looks.contradiction.is_none() || looks.sound > 1) && !is_number
         });
         // The type that most pointers speak for, and that leaves the least of the block over.
         match could.max_by_key(|(outline, count, looks)| (looks.sound, std::cmp::Reverse(outline.rest(block.usable, **count)))) {
@@ -108,8 +110,8 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
                 suspects.push(Suspect { index, block, kind: outline.id, count: *count, looks, has_pointers });
             }
             None => {
-                let (offset, value) = contradiction.unwrap_or_default();
-                let reason = format!("at {offset:#x}, where a pointer would be, it holds {value:#x}");
+                let (what, (offset, value)) = contradiction.unwrap_or_default();
+                let reason = format!("at {offset:#x}, where {what} would be, it holds {value:#x}");
                 cleared.push(Cleared { address: block.address, usable: block.usable, reason });
             }
         }
@@ -173,7 +175,8 @@ fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers) -> HashSet<Blo
         let before = reached.len();
         for (index, list) in referrers {
             let counts = |referrer: &Referrer| match referrer {
-                Referrer::Register(_) | Referrer::Epoll(_) => true,
+                Referrer::Register(_) => true,
+                Referrer::Epoll(_) => scene.interest.kernel_words() != Some(Pointee::Opaque),
                 Referrer::Memory(address) => {
                     let own = system.iter().any(|range| range.contains(RunAddress(*address))) || vectors.contains(address);
                     let holder = heap.block_of(RunAddress(*address)).map(|(holder, _)| holder);
@@ -257,6 +260,10 @@ impl Interest for Everything<'_> {
 
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
         self.0.pointee(place)
+    }
+
+    fn kernel_words(&self) -> Option<Pointee> {
+        self.0.kernel_words()
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {

@@ -69,6 +69,11 @@ pub trait Interest: Sync {
         None
     }
 
+    /// The user's answer on what the words point to that the kernel keeps for the program (`data.ptr` of epoll).
+    fn kernel_words(&self) -> Option<Pointee> {
+        None
+    }
+
     /// The user's answer on which member of a union is in use.
     fn member(&self, _place: Place<'_>) -> Option<Choice> {
         None

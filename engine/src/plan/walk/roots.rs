@@ -1,8 +1,13 @@
 //! Where the walk starts: the program's variables and each thread's own.
 
+use dsu_formats::model::latest::Kind as Descriptor;
+
 use super::Scene;
+use super::interest::Pointee;
 use super::items::{Item, ROOT, Strength};
-use super::queue::Walker;
+use super::kinds::Target;
+use super::queue::{Walker, Word};
+use super::regions::Region;
 use crate::plan::tls::block_offset;
 use crate::program::dwarf::Storage;
 use crate::program::types::{Shape, TypeId, TypeTable};
@@ -12,10 +17,11 @@ pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
     let mut roots = Vec::new();
     for global in walker.globals.list().to_vec() {
         if let Some(kind) = global.kind {
-            let name = &scene.build.debug.variables[global.position as usize].name;
+            let name = scene.build.debug.variables.get(global.position as usize).map_or("", |variable| variable.name.as_str());
             variable(walker, global.position, kind, global.address, name, &mut roots);
         }
     }
+    kernel_words(walker, scene);
     let Some(tls) = scene.build.elf.tls() else { return roots };
     let offset = block_offset(tls);
     for thread in &scene.snapshot.threads {
@@ -28,6 +34,29 @@ pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
         }
     }
     roots
+}
+
+/// Follows what epoll gives back, where the user said what that is.
+fn kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
+    let (id, back) = match walker.interest.kernel_words() {
+        Some(Pointee::Type(id)) => (id, 0),
+        Some(Pointee::Within { kind, back }) => (kind, back),
+        Some(Pointee::Opaque | Pointee::ByTag { .. }) | None => return,
+    };
+    let Some(kind) = walker.kinds.of(Some(id)).filter(|kind| walker.kinds.is_interesting(*kind)) else { return };
+    let target = Target { kind, back, length: None };
+    for description in &scene.snapshot.descriptors.descriptions {
+        let Descriptor::Epoll { watches } = &description.kind else { continue };
+        for watch in watches {
+            // Variables have types of their own.
+            if !matches!(walker.regions.find(watch.data.wrapping_sub(back)), Region::Block(..)) {
+                continue;
+            }
+            let via = ROOT | walker.roots.len() as u64;
+            walker.roots.push(format!("the epoll data of descriptor {}", watch.descriptor));
+            walker.pointer(&target, Word { site: 0, value: watch.data, via, strength: Strength::Solid }, None);
+        }
+    }
 }
 
 /// Follows what one variable holds.

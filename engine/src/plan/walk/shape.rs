@@ -22,8 +22,17 @@ pub(super) struct Outline {
     pub(super) id: TypeId,
     /// Its size in bytes.
     pub(super) size: u64,
-    /// Offsets of all its pointers, whatever they point to.
+    /// Its words.
+    words: Words,
+}
+
+/// What the words of a type are.
+#[derive(Clone, Debug, Default)]
+struct Words {
+    /// Offsets of all pointers, whatever they point to.
     pointers: Vec<u64>,
+    /// Offsets of numbers of eight bytes.
+    numbers: Vec<u64>,
     is_flexible: bool,
 }
 
@@ -34,42 +43,42 @@ pub(super) struct Looks {
     pub(super) sound: u64,
     /// Values in the place of pointers that can be none: the first of them, and where.
     pub(super) contradiction: Option<(u64, u64)>,
+    /// Addresses of blocks or of the program in the place of numbers: the first of them, and where. Numbers do not come to be addresses
+    /// by chance (PROOF 1.5).
+    pub(super) misplaced: Option<(u64, u64)>,
 }
 
 impl Outline {
     /// The outline of a structure or union; `None` for what has no size.
     pub(super) fn of(types: &TypeTable, id: TypeId) -> Option<Self> {
         let size = types.size_of(Some(id)).filter(|size| *size != 0)?;
-        let mut pointers = Vec::new();
-        let mut is_flexible = false;
-        collect(types, Some(id), 0, DEPTH_LIMIT, &mut pointers, &mut is_flexible);
-        pointers.sort_unstable();
-        pointers.dedup();
-        Some(Self { id, size, pointers, is_flexible })
+        let mut words = Words::default();
+        collect(types, Some(id), 0, DEPTH_LIMIT, &mut words);
+        Some(Self { id, size, words })
     }
 
     /// How many objects a block of this usable size could be.
     pub(super) fn fits(&self, usable: u64) -> Option<u64> {
         let count = usable / self.size;
-        (count != 0 && (self.is_flexible || usable - count * self.size < ROUNDING)).then_some(count)
+        (count != 0 && (self.words.is_flexible || usable - count * self.size < ROUNDING)).then_some(count)
     }
 
     /// Bytes of such a block that belong to none of `count` objects; behind one with a flexible array they may be anything.
     pub(super) fn rest(&self, usable: u64, count: u64) -> u64 {
-        if self.is_flexible { u64::MAX } else { usable - count * self.size }
+        if self.words.is_flexible { u64::MAX } else { usable - count * self.size }
     }
 
     /// Whether content can tell anything.
     pub(super) fn has_pointers(&self) -> bool {
-        !self.pointers.is_empty()
+        !self.words.pointers.is_empty()
     }
 
     /// What `bytes` look like as objects of this type.
     pub(super) fn looks(&self, bytes: &[u8], regions: &Regions<'_>) -> Looks {
         let mut looks = Looks::default();
-        let count = if self.is_flexible { 1 } else { (bytes.len() as u64 / self.size).min(ELEMENTS) };
-        for offset in
-            (0..count).flat_map(|number| self.pointers.iter().map(move |offset| (number * self.size).saturating_add(*offset)))
+        let count = if self.words.is_flexible { 1 } else { (bytes.len() as u64 / self.size).min(ELEMENTS) };
+        for offset in (0..count)
+            .flat_map(|number| self.words.pointers.iter().map(move |offset| (number * self.size).saturating_add(*offset)))
         {
             let Some(value) = word_in(bytes, offset as usize) else { continue };
             if value < SENTINEL || value == u64::MAX {
@@ -84,34 +93,44 @@ impl Outline {
                 }
             }
         }
+        looks.misplaced = self.words.numbers.iter().find_map(|offset| {
+            let value = word_in(bytes, *offset as usize)?;
+            let is_address = match regions.find(value) {
+                Region::Block(_, block) => block.address.0 == value,
+                Region::Program => true,
+                _ => false,
+            };
+            is_address.then_some((*offset, value))
+        });
         looks
     }
 }
 
-fn collect(types: &TypeTable, id: Option<TypeId>, offset: u64, depth: usize, found: &mut Vec<u64>, is_flexible: &mut bool) {
+fn collect(types: &TypeTable, id: Option<TypeId>, offset: u64, depth: usize, found: &mut Words) {
     let (Some(id), Some(depth)) = (types.peel(id), depth.checked_sub(1)) else { return };
-    if found.len() >= POINTERS {
+    if found.pointers.len() + found.numbers.len() >= POINTERS {
         return;
     }
     let id = types.canonical(id);
     match &types.get(id).shape {
-        Shape::Pointer { .. } => found.push(offset),
+        Shape::Pointer { .. } => found.pointers.push(offset),
+        Shape::Base { .. } if types.get(id).size == Some(8) => found.numbers.push(offset),
         Shape::Struct { members } => {
             for member in members.iter().filter(|member| member.bits.is_none()) {
-                collect(types, member.kind, offset.saturating_add(member.offset), depth, found, is_flexible);
+                collect(types, member.kind, offset.saturating_add(member.offset), depth, found);
             }
         }
         Shape::Array { element, counts } => {
             if matches!(counts.first(), Some(None | Some(0))) {
-                *is_flexible = true;
+                found.is_flexible = true;
                 return;
             }
             let count = counts.iter().try_fold(1u64, |all, count| all.checked_mul((*count)?)).unwrap_or(0);
             let size = types.size_of(*element).unwrap_or(0);
             for number in 0..count.min(POINTERS as u64) {
-                let before = found.len();
-                collect(types, *element, offset.saturating_add(number.saturating_mul(size)), depth, found, is_flexible);
-                if found.len() == before {
+                let before = found.pointers.len() + found.numbers.len();
+                collect(types, *element, offset.saturating_add(number.saturating_mul(size)), depth, found);
+                if found.pointers.len() + found.numbers.len() == before {
                     break;
                 }
             }

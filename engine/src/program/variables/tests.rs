@@ -1,13 +1,14 @@
 //! Variables of compiled functions.
 
+use dsu_formats::address::RunAddress;
+
 use super::*;
 use crate::program::testing::Compiled;
 use crate::program::unwind::{Place, RegisterValue};
 
 const SOURCE: &str = r#"
     struct pair { long first, second; };
-    extern void use(void *);
-    void use(void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
+    __attribute__((noipa)) void use(void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
     static inline __attribute__((always_inline)) long inner(struct pair *deep) { long kept = deep->first; use(deep); return kept; }
     __attribute__((noinline)) long outer(struct pair *given, int number) {
         struct pair own = {number, 2};
@@ -89,5 +90,3 @@ fn places_follow_from_the_frame() {
         }
     }
 }
-
-use dsu_formats::address::RunAddress;
