@@ -10,6 +10,7 @@ pub mod compare;
 pub mod data;
 pub mod generations;
 pub mod globals;
+pub mod heap;
 pub mod image;
 pub mod kernel_words;
 pub mod link;
@@ -30,6 +31,7 @@ pub(crate) mod testing;
 pub mod tls;
 pub mod tls_growth;
 pub mod view;
+pub mod walk;
 pub mod words;
 
 pub use planner::plan;

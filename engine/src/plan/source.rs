@@ -36,6 +36,11 @@ pub fn read_bytes(memory: &dyn MemorySource, address: RunAddress, length: usize)
     Ok(bytes)
 }
 
+/// The little-endian word at offset `at` of `bytes`.
+pub fn word_in(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
 /// Memory could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {length} bytes at {address}")]

@@ -33,7 +33,8 @@ pub struct LibraryBlock {
     field: RunAddress,
     /// Distance below the thread pointer.
     pub offset: u64,
-    size: u64,
+    /// Its length in bytes.
+    pub size: u64,
     align: u64,
     first: u64,
 }

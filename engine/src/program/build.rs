@@ -78,6 +78,11 @@ impl Build {
     pub fn sections(&self) -> &DebugSections {
         &self.sections
     }
+
+    /// Offset in `.debug_info` of the unit whose code holds `address`.
+    pub fn unit_at(&self, address: super::address::LinkAddress) -> Option<usize> {
+        self.lines.unit_at(address)
+    }
 }
 
 /// A shared library, the loader, the vdso: ELF without need of debug information.

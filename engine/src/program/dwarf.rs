@@ -27,6 +27,16 @@ pub struct DebugInfo {
     pub variables: Vec<Variable>,
     /// Types.
     pub types: TypeTable,
+    /// Places of the types' entries, ascending; the id of each is its position.
+    type_keys: Vec<raw::Key>,
+}
+
+impl DebugInfo {
+    /// The type that the entry at `offset` of `.debug_info` describes.
+    pub(super) fn type_at(&self, offset: usize) -> Option<TypeId> {
+        let position = self.type_keys.binary_search(&(offset as raw::Key)).ok()?;
+        u32::try_from(position).ok().map(TypeId)
+    }
 }
 
 /// A function with code.

@@ -9,6 +9,7 @@ pub mod elf;
 pub mod error;
 pub mod types;
 pub mod unwind;
+pub mod variables;
 
 #[cfg(test)]
 pub(crate) mod testing;

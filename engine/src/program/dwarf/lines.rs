@@ -99,12 +99,17 @@ impl Lines {
 
     /// Source file and line of the instruction at `address`; `None` where the line table has none or is broken.
     pub fn find(&self, sections: &DebugSections, address: LinkAddress) -> Option<(String, u64)> {
-        let index = self.units.partition_point(|unit| unit.0 <= address.0);
-        let unit = self.units.get(..index)?.iter().rev().take(8).find(|unit| address.0 < unit.1)?.2;
+        let unit = self.unit_at(address)?;
         let table = self.table(sections, unit);
         let next = table.rows.partition_point(|row| row.address <= address.0);
         let row = table.rows.get(next.checked_sub(1)?).filter(|row| !row.end && row.line != 0)?;
         Some((table.files.get(row.file as usize)?.clone(), row.line.into()))
+    }
+
+    /// Offset in `.debug_info` of the unit whose code holds `address`.
+    pub fn unit_at(&self, address: LinkAddress) -> Option<usize> {
+        let index = self.units.partition_point(|unit| unit.0 <= address.0);
+        Some(self.units.get(..index)?.iter().rev().take(8).find(|unit| address.0 < unit.1)?.2)
     }
 
     fn table(&self, sections: &DebugSections, unit: usize) -> Arc<Table> {

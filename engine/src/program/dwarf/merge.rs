@@ -39,7 +39,8 @@ pub(super) fn merge(mut units: Vec<RawUnit<'_>>) -> (DebugInfo, Vec<Function>) {
     let functions = index.functions();
     let variables = index.variables();
     let bodiless = index.units.iter().flat_map(|unit| &unit.bodiless).map(|&key| index.function(key, Vec::new())).collect();
-    (DebugInfo { functions, variables, types: table }, bodiless)
+    let type_keys = index.type_keys;
+    (DebugInfo { functions, variables, types: table, type_keys }, bodiless)
 }
 
 impl<'a, 'u> Index<'a, 'u> {

@@ -1,0 +1,280 @@
+//! Completeness: blocks that no typed path reached and that could hold a changed type, each cleared by evidence or told (PROOF 2.5).
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use dsu_formats::address::RunAddress;
+
+use super::found::Cleared;
+use super::interest::{Choice, Interest, Place, Pointee};
+use super::items::Strength;
+use super::problem::Problem;
+use super::queue::Walker;
+use super::referrers::{self, Referrer, Referrers};
+use super::regions::Region;
+use super::shape::{Looks, Outline};
+use super::{Scene, prepare};
+use crate::plan::heap::{Block, BlockIndex, Heap, HeapView, State};
+use crate::program::types::{Shape, TypeId, TypeTable};
+
+/// Bytes of a block that are looked at.
+const LOOKED_AT: u64 = 64 << 10;
+/// Bytes that messages show.
+const SHOWN: u64 = 32;
+/// Referrers that messages name.
+const NAMED: usize = 3;
+/// Suspects that are told one by one.
+const TOLD: usize = 200;
+
+/// A block that could be of a changed type.
+struct Suspect {
+    index: BlockIndex,
+    block: Block,
+    kind: TypeId,
+    count: u64,
+    looks: Looks,
+    has_pointers: bool,
+}
+
+/// Judges every block that the walk did not reach.
+pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Cleared> {
+    let types = &scene.build.debug.types;
+    let outlines = outlines(types, scene.interest);
+    let Some(first) = outlines.first() else { return Vec::new() };
+    let heap = match scene.heap {
+        HeapView::Readable(heap) => heap,
+        HeapView::Unreadable(defect) => {
+            let (kind, passing) = (types.describe(Some(first.id)), defect.is_transient());
+            walker.problem(Problem::UnreadableHeap { kind, reason: defect.to_string(), passing });
+            return Vec::new();
+        }
+        HeapView::Unknown(whose) => {
+            walker.problem(Problem::UnreadableHeap {
+                kind: types.describe(Some(first.id)),
+                reason: whose.clone(),
+                passing: false,
+            });
+            return Vec::new();
+        }
+    };
+    let mut cleared = Vec::new();
+    let suspects = suspects(walker, &outlines, heap, &mut cleared);
+    if !suspects.is_empty() {
+        judge(walker, scene, heap, suspects, &mut cleared);
+    }
+    cleared
+}
+
+/// Changed structures and unions, the largest first: what fits a larger one is told as that.
+fn outlines(types: &TypeTable, interest: &dyn Interest) -> Vec<Outline> {
+    let mut seen = HashSet::new();
+    let mut outlines: Vec<Outline> = (0u32..)
+        .map(TypeId)
+        .zip(&types.types)
+        .filter(|(_, entry)| matches!(entry.shape, Shape::Struct { .. } | Shape::Union { .. }))
+        .map(|(id, _)| types.canonical(id))
+        .filter(|id| interest.changed(*id) && seen.insert(*id))
+        .filter_map(|id| Outline::of(types, id))
+        .collect();
+    outlines.sort_by_key(|outline| std::cmp::Reverse(outline.size));
+    outlines
+}
+
+/// Blocks in use that nothing typed reaches, that fit a changed type, and whose words do not contradict it.
+fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared: &mut Vec<Cleared>) -> Vec<Suspect> {
+    let partly: HashSet<BlockIndex> =
+        walker.items.elsewhere().filter_map(|item| Some(heap.block_of(RunAddress(item.address))?.0)).collect();
+    let mut suspects = Vec::new();
+    for (index, block) in heap.blocks() {
+        if block.state != State::InUse || walker.items.of_block(index).is_some() || partly.contains(&index) {
+            continue;
+        }
+        let fitting: Vec<(&Outline, u64)> =
+            outlines.iter().filter_map(|outline| Some((outline, outline.fits(block.usable)?))).collect();
+        if fitting.is_empty() {
+            continue;
+        }
+        let Some(bytes) = walker.pieces.bytes(block.address.0, block.usable.min(LOOKED_AT)).map(<[u8]>::to_vec) else { continue };
+        let mut contradiction = None;
+        let looks = fitting.iter().map(|(outline, count)| (outline, count, outline.looks(&bytes, &walker.regions)));
+        let could = looks.filter(|(_, _, looks)| {
+            contradiction = contradiction.or(looks.contradiction.map(|found| ("a pointer", found)));
+            contradiction = contradiction.or(looks.misplaced.map(|found| ("a number", found)));
+            let is_number = looks.misplaced.is_some() && looks.sound == 0;
+            (looks.contradiction.is_none() || looks.sound > 1) && !is_number
+        });
+        // The type that most pointers speak for, and that leaves the least of the block over.
+        match could.max_by_key(|(outline, count, looks)| (looks.sound, std::cmp::Reverse(outline.rest(block.usable, **count)))) {
+            Some((outline, count, looks)) => {
+                let has_pointers = outline.has_pointers();
+                suspects.push(Suspect { index, block, kind: outline.id, count: *count, looks, has_pointers });
+            }
+            None => {
+                let (what, (offset, value)) = contradiction.unwrap_or_default();
+                let reason = format!("at {offset:#x}, where {what} would be, it holds {value:#x}");
+                cleared.push(Cleared { address: block.address, usable: block.usable, reason });
+            }
+        }
+    }
+    suspects
+}
+
+/// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
+fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
+    let everything = Everything(scene.interest);
+    let (all, _) = prepare(scene, &everything);
+    let mut left = Vec::new();
+    for suspect in suspects {
+        match typed_otherwise(&all, &suspect) {
+            Some(reason) => cleared.push(clear(&suspect, reason)),
+            None => left.push(suspect),
+        }
+    }
+    let indices: Vec<BlockIndex> = left.iter().map(|suspect| suspect.index).collect();
+    let referrers = match referrers::find(&indices, heap, &walker.regions, scene.snapshot, scene.memory) {
+        Ok(referrers) => referrers,
+        Err(source) => {
+            let kind = scene.build.debug.types.describe(left.first().map(|suspect| suspect.kind));
+            return walker.problem(Problem::UnreadableHeap { kind, reason: source.to_string(), passing: false });
+        }
+    };
+    let reached = reached(scene, heap, &referrers);
+    for (told, suspect) in left.iter().enumerate() {
+        let own = referrers.get(&suspect.index).map_or(&[][..], Vec::as_slice);
+        if own.is_empty() {
+            cleared.push(clear(suspect, "no word of the process points to it".to_owned()));
+        } else if !reached.contains(&suspect.index) {
+            cleared.push(clear(suspect, "only the C library's own data, or what nothing points to, points to it".to_owned()));
+        } else if told < TOLD {
+            let problem = tell(&all, scene, suspect, own);
+            walker.problem(problem);
+        }
+    }
+}
+
+fn clear(suspect: &Suspect, reason: String) -> Cleared {
+    Cleared { address: suspect.block.address, usable: suspect.block.usable, reason }
+}
+
+/// The other type as which typed pointers reach a suspect. Bytes are none where the words look like the changed type's.
+fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect) -> Option<String> {
+    let item = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful)?;
+    let types = all.kinds.types;
+    let id = all.kinds.get(item.kind)?.id;
+    let is_number = matches!(types.get(types.peel(Some(id))?).shape, Shape::Base { .. } | Shape::Enum { .. });
+    let looks_like_it = suspect.looks.sound > 0;
+    (!is_number || !looks_like_it).then(|| format!("it is `{}`: {}", types.describe(Some(id)), all.path(item.via)))
+}
+
+/// Which suspects are reached from anything but the C library's own data and blocks that are not reached themselves.
+fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers) -> HashSet<BlockIndex> {
+    let system: Vec<_> = scene.system.to_vec();
+    let vectors: Vec<u64> = scene.snapshot.threads.iter().map(|thread| thread.registers.fs_base.wrapping_add(8)).collect();
+    let mut reached = HashSet::new();
+    loop {
+        let before = reached.len();
+        for (index, list) in referrers {
+            let counts = |referrer: &Referrer| match referrer {
+                Referrer::Register(_) => true,
+                Referrer::Epoll(_) => scene.interest.kernel_words() != Some(Pointee::Opaque),
+                Referrer::Memory(address) => {
+                    let own = system.iter().any(|range| range.contains(RunAddress(*address))) || vectors.contains(address);
+                    let holder = heap.block_of(RunAddress(*address)).map(|(holder, _)| holder);
+                    !own && holder.is_none_or(|holder| !referrers.contains_key(&holder) || reached.contains(&holder))
+                }
+            };
+            if !reached.contains(index) && list.iter().any(counts) {
+                reached.insert(*index);
+            }
+        }
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, referrers: &[Referrer]) -> Problem {
+    let mut evidence = match suspect.count {
+        1 => "its size fits".to_owned(),
+        count => format!("its size fits {count} of them"),
+    };
+    match (suspect.has_pointers, suspect.looks.sound) {
+        (false, _) => evidence.push_str(", and the type has no pointer to tell it by"),
+        (true, 0) => evidence.push_str(", and where its pointers would be there is none"),
+        (true, sound) => {
+            let _ = write!(evidence, ", and {sound} of its pointers would lead to memory in use");
+        }
+    }
+    let mut names: Vec<String> = referrers.iter().take(NAMED).map(|referrer| name(all, scene, *referrer)).collect();
+    if referrers.len() > NAMED {
+        names.push("others".to_owned());
+    }
+    let mut first_bytes = String::new();
+    let mut shown = [0; SHOWN as usize];
+    let length = suspect.block.usable.min(SHOWN) as usize;
+    if let Some(shown) = shown.get_mut(..length)
+        && scene.memory.read(suspect.block.address, shown).is_ok()
+    {
+        for byte in shown.iter() {
+            let _ = write!(first_bytes, "{byte:02x}");
+        }
+    }
+    Problem::Suspect {
+        address: suspect.block.address,
+        usable: suspect.block.usable,
+        kind: all.kinds.types.describe(Some(suspect.kind)),
+        evidence,
+        referrers: format!("{} points to it", names.join(", ")),
+        first_bytes,
+    }
+}
+
+fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {
+    let address = match referrer {
+        Referrer::Register(tid) => return format!("a register of thread {tid}"),
+        Referrer::Epoll(descriptor) => return format!("the epoll data of descriptor {descriptor}"),
+        Referrer::Memory(address) => address,
+    };
+    let thread = scene.snapshot.threads.iter().find(|thread| {
+        let space = scene.snapshot.address_spaces.first();
+        let mapping = space.and_then(|space| space.mappings.iter().find(|mapping| mapping.range.contains(RunAddress(address))));
+        mapping.is_some_and(|mapping| mapping.range.contains(RunAddress(thread.registers.rsp)))
+    });
+    match (all.regions.find(address), thread) {
+        (Region::Mapped, Some(thread)) => format!("the stack of thread {} at {}", thread.tid, RunAddress(address)),
+        _ => all.path(address),
+    }
+}
+
+/// Interest in whatever has a type, with the user's answers.
+struct Everything<'a>(&'a dyn Interest);
+
+impl Interest for Everything<'_> {
+    fn changed(&self, kind: TypeId) -> bool {
+        self.0.changed(kind)
+    }
+
+    fn leads(&self, _kind: TypeId) -> bool {
+        true
+    }
+
+    fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
+        self.0.pointee(place)
+    }
+
+    fn kernel_words(&self) -> Option<Pointee> {
+        self.0.kernel_words()
+    }
+
+    fn member(&self, place: Place<'_>) -> Option<Choice> {
+        self.0.member(place)
+    }
+
+    fn has_length(&self, place: Place<'_>) -> bool {
+        self.0.has_length(place)
+    }
+
+    fn length(&self, place: Place<'_>, object: &[u8]) -> Option<u64> {
+        self.0.length(place, object)
+    }
+}

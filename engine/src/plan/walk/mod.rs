@@ -1,0 +1,89 @@
+//! The typed walk: which objects of changed types a process has, where they are, and who points to them.
+//!
+//! From typed roots (variables, thread-local ones, those of every frame) along typed pointers, only where types change or lead to
+//! some that do. Evidence is taken in its order: single objects, then further elements of arrays by the size of their block, then
+//! what may be rounding. What cannot be explained is a [`Problem`].
+
+mod complete;
+mod found;
+mod interest;
+mod items;
+mod kinds;
+mod locals;
+mod paths;
+mod pieces;
+mod problem;
+mod queue;
+mod referrers;
+mod regions;
+mod roots;
+mod settle;
+mod shape;
+mod structural;
+mod variables;
+
+pub use found::{Cleared, Found, PointerSite, Walked};
+pub use interest::{Choice, Interest, Place, Pointee, Root};
+pub use locals::ThreadStack;
+pub use problem::{Dangling, Nothing, Problem};
+pub use structural::Structural;
+
+use dsu_formats::address::RunRange;
+use dsu_formats::model::latest::{AddressSpace, Snapshot};
+
+use super::heap::HeapView;
+use super::source::MemorySource;
+use crate::program::build::Build;
+use items::Item;
+use kinds::Kinds;
+use pieces::Pieces;
+use queue::Walker;
+use regions::Regions;
+use variables::Globals;
+
+/// What a walk looks at.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The old build.
+    pub build: &'a Build,
+    /// Difference of run-time and link-time addresses of the program.
+    pub bias: u64,
+    /// The program's pages.
+    pub program: RunRange,
+    /// The process.
+    pub snapshot: &'a Snapshot,
+    /// Its memory.
+    pub memory: &'a dyn MemorySource,
+    /// Its heap.
+    pub heap: &'a HeapView,
+    /// The frames of all threads.
+    pub stacks: &'a [ThreadStack<'a>],
+    /// Writable memory of the C library and the loader: what only that leads to is their own.
+    pub system: &'a [RunRange],
+    /// Which types matter.
+    pub interest: &'a dyn Interest,
+}
+
+/// Walks a process.
+pub fn walk(scene: &Scene<'_>) -> Walked {
+    let (mut walker, roots) = prepare(scene, scene.interest);
+    let (found, sites) = walker.settle(&roots);
+    let cleared = complete::check(&mut walker, scene);
+    Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
+}
+
+/// Follows everything from every root. Gives the variables that are walked besides.
+fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Vec<Item>) {
+    let kinds = Kinds::new(&scene.build.debug.types, interest);
+    let empty = AddressSpace::default();
+    let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
+    let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
+    let globals = Globals::new(scene.build, scene.bias);
+    let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
+    let mut roots = roots::add(&mut walker, scene);
+    walker.run();
+    locals::add(&mut walker, scene, &mut roots);
+    walker.run();
+    walker.run_doubtful();
+    (walker, roots)
+}

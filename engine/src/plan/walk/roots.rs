@@ -1,0 +1,94 @@
+//! Where the walk starts: the program's variables and each thread's own.
+
+use dsu_formats::model::latest::Kind as Descriptor;
+
+use super::Scene;
+use super::interest::Pointee;
+use super::items::{Item, ROOT, Strength};
+use super::kinds::Target;
+use super::queue::{Walker, Word};
+use super::regions::Region;
+use crate::plan::tls::block_offset;
+use crate::program::dwarf::Storage;
+use crate::program::types::{Shape, TypeId, TypeTable};
+
+/// Follows what all variables hold. Gives those that hold objects of types that are walked.
+pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
+    let mut roots = Vec::new();
+    for global in walker.globals.list().to_vec() {
+        if let Some(kind) = global.kind {
+            let name = scene.build.debug.variables.get(global.position as usize).map_or("", |variable| variable.name.as_str());
+            variable(walker, global.position, kind, global.address, name, &mut roots);
+        }
+    }
+    kernel_words(walker, scene);
+    let Some(tls) = scene.build.elf.tls() else { return roots };
+    let offset = block_offset(tls);
+    for thread in &scene.snapshot.threads {
+        let start = thread.registers.fs_base.wrapping_sub(offset);
+        for (position, variable_) in (0u32..).zip(&scene.build.debug.variables) {
+            if let (Storage::ThreadLocal(skip), Some(kind)) = (variable_.storage, variable_.kind) {
+                let name = format!("{} of thread {}", variable_.name, thread.tid);
+                variable(walker, position, kind, start.wrapping_add(skip), &name, &mut roots);
+            }
+        }
+    }
+    roots
+}
+
+/// Follows what epoll gives back, where the user said what that is.
+fn kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
+    let (id, back) = match walker.interest.kernel_words() {
+        Some(Pointee::Type(id)) => (id, 0),
+        Some(Pointee::Within { kind, back }) => (kind, back),
+        Some(Pointee::Opaque | Pointee::ByTag { .. }) | None => return,
+    };
+    let Some(kind) = walker.kinds.of(Some(id)).filter(|kind| walker.kinds.is_interesting(*kind)) else { return };
+    let target = Target { kind, back, length: None };
+    for description in &scene.snapshot.descriptors.descriptions {
+        let Descriptor::Epoll { watches } = &description.kind else { continue };
+        for watch in watches {
+            // Variables have types of their own.
+            if !matches!(walker.regions.find(watch.data.wrapping_sub(back)), Region::Block(..)) {
+                continue;
+            }
+            let via = ROOT | walker.roots.len() as u64;
+            walker.roots.push(format!("the epoll data of descriptor {}", watch.descriptor));
+            walker.pointer(&target, Word { site: 0, value: watch.data, via, strength: Strength::Solid }, None);
+        }
+    }
+}
+
+/// Follows what one variable holds.
+fn variable(walker: &mut Walker<'_>, position: u32, kind: TypeId, address: u64, name: &str, roots: &mut Vec<Item>) {
+    let layout = walker.kinds.variable(position, kind);
+    if layout.size == 0 || (layout.parts.is_empty() && !layout.changed && !walker_walks(walker, kind)) {
+        return;
+    }
+    let via = ROOT | walker.roots.len() as u64;
+    walker.roots.push(name.to_owned());
+    walker.object(&layout, address, via, Strength::Solid);
+    let (element, count) = elements(walker.kinds.types, kind);
+    if let (Some(kind), Ok(count)) = (walker.kinds.of(element), u32::try_from(count)) {
+        roots.push(Item { address, via, kind, count, most: count, strength: Strength::Solid });
+    }
+}
+
+fn walker_walks(walker: &mut Walker<'_>, kind: TypeId) -> bool {
+    let (element, _) = elements(walker.kinds.types, kind);
+    let kind = walker.kinds.of(element);
+    kind.is_some_and(|kind| walker.kinds.get(kind).is_some_and(|layout| layout.changed))
+}
+
+/// The element type of an array, through all dimensions, and how many there are; another type is one of itself.
+pub(super) fn elements(types: &TypeTable, id: TypeId) -> (Option<TypeId>, u64) {
+    const DEPTH_LIMIT: usize = 32;
+    let (mut id, mut all) = (Some(id), 1u64);
+    for _ in 0..DEPTH_LIMIT {
+        let Some(peeled) = types.peel(id) else { break };
+        let Shape::Array { element, counts } = &types.get(peeled).shape else { break };
+        all = counts.iter().fold(all, |all, count| all.saturating_mul(count.unwrap_or(0)));
+        id = *element;
+    }
+    (id, all)
+}

@@ -1,0 +1,86 @@
+//! Variables of functions at a place in their code: parameters, locals, those of inlined functions, with where they are.
+//!
+//! Read when asked for, function by function: most functions are on no stack. A unit's functions are indexed once.
+
+mod evaluate;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+pub use evaluate::{Frame, Piece, Source};
+
+use super::address::LinkAddress;
+use super::build::Build;
+use super::dwarf::Reader;
+use super::error::ProgramError;
+use super::types::TypeId;
+use scope::Scopes;
+
+/// Reads the variables of a build's functions.
+pub struct Variables<'b> {
+    build: &'b Build,
+    dwarf: gimli::Dwarf<Reader<'b>>,
+    units: HashMap<usize, Unit<'b>>,
+}
+
+/// A unit with the entries of its functions.
+struct Unit<'b> {
+    unit: gimli::Unit<Reader<'b>>,
+    /// Offset in `.debug_info`.
+    base: usize,
+    /// (start, end, entry) of functions, ascending.
+    functions: Vec<(u64, u64, gimli::UnitOffset)>,
+}
+
+/// A variable at a place in the code.
+#[derive(Clone, Debug)]
+pub struct Local<'b> {
+    /// Name.
+    pub name: String,
+    /// The inlined function that it belongs to; `None` for the function itself.
+    pub inlined: Option<String>,
+    /// Its type; `None` is unknown.
+    pub kind: Option<TypeId>,
+    /// Line of its declaration; 0 when unknown.
+    pub line: u64,
+    location: gimli::Expression<Reader<'b>>,
+    frame_base: Option<gimli::Expression<Reader<'b>>>,
+    unit: usize,
+}
+
+impl<'b> Variables<'b> {
+    /// A reader over `build`.
+    pub fn new(build: &'b Build) -> Self {
+        Self { build, dwarf: build.sections().dwarf(), units: HashMap::new() }
+    }
+
+    /// The variables in scope at `place` that are somewhere there. A place behind a call is asked about by an address within the call.
+    ///
+    /// # Errors
+    /// Debug information that cannot be decoded.
+    pub fn at(&mut self, place: LinkAddress) -> Result<Vec<Local<'b>>, ProgramError> {
+        let Some(base) = self.build.unit_at(place) else { return Ok(Vec::new()) };
+        let error = |source| ProgramError::Dwarf { place: format!("the variables at {place}"), source };
+        let unit = self.unit(base).map_err(error)?;
+        let count = unit.functions.partition_point(|function| function.0 <= place.0);
+        let before = unit.functions.get(..count).unwrap_or_default().iter().rev();
+        let Some((_, _, entry)) = before.clone().find(|function| place.0 < function.1).copied() else { return Ok(Vec::new()) };
+        let unit = self.units.get(&base);
+        match unit {
+            Some(unit) => Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 }.locals(entry).map_err(error),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn unit(&mut self, base: usize) -> gimli::Result<&Unit<'b>> {
+        if !self.units.contains_key(&base) {
+            let header = self.dwarf.unit_header(gimli::DebugInfoOffset(base))?;
+            let unit = self.dwarf.unit(header)?;
+            let functions = scope::functions(&self.dwarf, &unit)?;
+            self.units.insert(base, Unit { unit, base, functions });
+        }
+        self.units.get(&base).ok_or(gimli::Error::NoEntryAtGivenOffset(0))
+    }
+}
