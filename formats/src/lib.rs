@@ -1,4 +1,4 @@
-//! What dsu keeps on disk: the image container, and the versioned meaning of each of its sections.
+//! What dsu keeps on disk: the image container, the versioned meaning of each of its sections, and the spec that a user writes.
 //!
 //! This crate knows no process and needs no privilege; `unsafe` is allowed only where a file is mapped.
 #![deny(unsafe_code)]
@@ -6,3 +6,4 @@
 pub mod address;
 pub mod image;
 pub mod model;
+pub mod spec;

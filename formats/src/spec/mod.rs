@@ -1,0 +1,3 @@
+//! `update.toml`: the user's answers for one old→new pair.
+pub mod expression;
+pub mod place;
