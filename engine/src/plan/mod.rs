@@ -7,6 +7,7 @@ pub mod address;
 pub mod base;
 pub mod blocker;
 pub mod compare;
+pub mod data;
 pub mod generations;
 pub mod globals;
 pub mod image;

@@ -26,6 +26,26 @@ impl TypeTable {
         Some(id)
     }
 
+    /// Positions in member lists from a structure or union to its member `name`, also of an anonymous member; `None` where there is none.
+    pub fn member_path(&self, kind: Option<TypeId>, name: &str) -> Option<Vec<u32>> {
+        self.member_path_within(kind, name, DEPTH_LIMIT)
+    }
+
+    fn member_path_within(&self, kind: Option<TypeId>, name: &str, depth: usize) -> Option<Vec<u32>> {
+        let members = self.get(self.peel(kind)?).shape.members()?;
+        let places = || (0u32..).zip(members);
+        if let Some((position, _)) = places().find(|(_, member)| !name.is_empty() && member.name == name) {
+            return Some(vec![position]);
+        }
+        let depth = depth.checked_sub(1)?;
+        let mut anonymous = places().filter(|(_, member)| member.name.is_empty());
+        anonymous.find_map(|(position, member)| {
+            let mut path = self.member_path_within(member.kind, name, depth)?;
+            path.insert(0, position);
+            Some(path)
+        })
+    }
+
     /// Size in bytes, through typedefs and arrays; `None` where it is not known or the type has none.
     pub fn size_of(&self, kind: Option<TypeId>) -> Option<u64> {
         self.size_within(kind, DEPTH_LIMIT)
