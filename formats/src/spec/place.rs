@@ -75,13 +75,7 @@ impl Source {
     }
 
     /// A problem with the name at `span`, which is none of `known`; the one most like it is suggested.
-    pub fn unknown<'k>(
-        &self,
-        span: Span,
-        what: &str,
-        name: &str,
-        known: impl IntoIterator<Item = &'k str>,
-    ) -> Problem {
+    pub fn unknown<'k>(&self, span: Span, what: &str, name: &str, known: impl IntoIterator<Item = &'k str>) -> Problem {
         let nearest = nearest(name, known).map(str::to_owned);
         Problem { nearest, ..self.problem(span, format!("{what} `{name}` is not known")) }
     }

@@ -159,7 +159,10 @@ fn type_word(token: &Token) -> Option<&str> {
 
 fn cast(input: &mut Tokens<'_>, start: Span, words: &[&str]) -> Parsed<Node> {
     let Some(kind) = CType::from_words(words) else {
-        return Err(ErrMode::Cut(Fault { rest: input.eof_offset(), expected: "the name of an integer or floating type".to_owned() }));
+        return Err(ErrMode::Cut(Fault {
+            rest: input.eof_offset(),
+            expected: "the name of an integer or floating type".to_owned(),
+        }));
     };
     for _ in words {
         input.next_token();
