@@ -22,10 +22,14 @@ use difference::{Local, Step};
 pub struct Comparison<'t> {
     old: &'t TypeTable,
     new: &'t TypeTable,
+    renamed: Renamed,
     /// Position in `outcomes` of every pair that was met.
     known: HashMap<Pair, u32>,
     outcomes: Vec<Outcome>,
 }
+
+/// Members that have another name in the new build: by new type (canonical), positions in the old and in the new member list.
+pub type Renamed = HashMap<TypeId, Vec<(u32, u32)>>;
 
 /// Two types behind typedefs and declarations; `None` is void.
 type Pair = (Option<TypeId>, Option<TypeId>);
@@ -54,7 +58,12 @@ enum Verdict {
 impl<'t> Comparison<'t> {
     /// Compares types of `old` with types of `new`.
     pub fn new(old: &'t TypeTable, new: &'t TypeTable) -> Self {
-        Self { old, new, known: HashMap::new(), outcomes: Vec::new() }
+        Self::with_renamed(old, new, Renamed::new())
+    }
+
+    /// As [`Comparison::new`], where somebody knows which members have another name.
+    pub fn with_renamed(old: &'t TypeTable, new: &'t TypeTable, renamed: Renamed) -> Self {
+        Self { old, new, renamed, known: HashMap::new(), outcomes: Vec::new() }
     }
 
     /// Whether values of `a` (old build) may be used as `b` (new build), with everything that they point to; `None` is void.

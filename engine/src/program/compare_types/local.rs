@@ -27,7 +27,9 @@ impl Comparison<'_> {
             }
             (Shape::Array { .. }, Shape::Array { .. }) => self.arrays(a, b),
             (Shape::Struct { members: m }, Shape::Struct { members: n })
-            | (Shape::Union { members: m }, Shape::Union { members: n }) => self.aggregates((old, m), (new, n)),
+            | (Shape::Union { members: m }, Shape::Union { members: n }) => {
+                self.aggregates((old, m), (new, n), self.renamed.get(&b))
+            }
             (Shape::Enum { enumerators: m }, Shape::Enum { enumerators: n }) => {
                 let mut differences = enumerators(m, n);
                 differences.extend(size(old, new));
@@ -68,15 +70,21 @@ impl Comparison<'_> {
         (differences, vec![(Step::Element, true, (old_element, new_element))])
     }
 
-    fn aggregates(&self, (old, old_members): (&Type, &[Member]), (new, new_members): (&Type, &[Member])) -> Compared {
-        let pairing = Pairing::new(old_members, new_members, |m, n| self.same_shallow(m.kind, n.kind));
+    fn aggregates(
+        &self,
+        (old, old_members): (&Type, &[Member]),
+        (new, new_members): (&Type, &[Member]),
+        renamed: Option<&Vec<(u32, u32)>>,
+    ) -> Compared {
+        let renamed = renamed.map_or(&[][..], Vec::as_slice);
+        let pairing = Pairing::new(old_members, new_members, renamed, |m, n| self.same_shallow(m.kind, n.kind));
         let mut differences = Vec::new();
         let mut children = Vec::new();
         for (m, n) in &pairing.pairs {
             if (m.offset, m.bits) != (n.offset, n.bits) {
                 differences.push(Local { kind: DifferenceKind::MemberMoved, name: m.name.clone(), old: place(m), new: place(n) });
             }
-            if m.name != n.name {
+            if m.name != n.name && !pairing.known.contains(&m.name.as_str()) {
                 let kind = DifferenceKind::MemberRenamed;
                 differences.push(Local { kind, name: m.name.clone(), old: m.name.clone(), new: n.name.clone() });
             }
@@ -161,17 +169,27 @@ fn shown(member: &Member) -> String {
 /// Which member of the old type is which of the new one.
 struct Pairing<'m> {
     pairs: Vec<(&'m Member, &'m Member)>,
+    /// Old names of members that are known to have another one.
+    known: Vec<&'m str>,
     only_old: Vec<&'m Member>,
     only_new: Vec<&'m Member>,
 }
 
 impl<'m> Pairing<'m> {
-    /// By name; anonymous ones by their order; then, of what is left, by place and type: such a member has another name.
-    fn new(old: &'m [Member], new: &'m [Member], alike: impl Fn(&Member, &Member) -> bool) -> Self {
-        let mut paired = Self { pairs: Vec::new(), only_old: Vec::new(), only_new: Vec::new() };
+    /// As somebody knows (`renamed`); by name; anonymous ones by their order; then, of what is left, by place and type: such a member
+    /// has another name.
+    fn new(old: &'m [Member], new: &'m [Member], renamed: &[(u32, u32)], alike: impl Fn(&Member, &Member) -> bool) -> Self {
+        let mut paired = Self { pairs: Vec::new(), known: Vec::new(), only_old: Vec::new(), only_new: Vec::new() };
         let mut free: Vec<Option<&Member>> = new.iter().map(Some).collect();
-        let mut left = Vec::new();
-        for (position, member) in old.iter().enumerate() {
+        let (mut done, mut left) = (Vec::new(), Vec::new());
+        for &(from, to) in renamed {
+            let (Some(member), Some(slot)) = (old.get(from as usize), free.get_mut(to as usize)) else { continue };
+            let Some(other) = slot.take() else { continue };
+            paired.pairs.push((member, other));
+            paired.known.push(&member.name);
+            done.push(from as usize);
+        }
+        for (position, member) in old.iter().enumerate().filter(|(position, _)| !done.contains(position)) {
             // Where nothing changed, the counterpart stands at the same position.
             let same = |slot: &Option<&Member>| slot.is_some_and(|other| other.name == member.name);
             let found = match free.get(position) {

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use super::difference::Step;
 use super::{Comparison, Outcome, Pair, Verdict};
-use crate::program::types::{TypeId, TypeTable};
 
 /// One pair holds or points to another.
 struct Edge {
@@ -46,7 +45,7 @@ impl Comparison<'_> {
     }
 
     fn position(&mut self, pair: Pair) -> u32 {
-        let pair = (normal(self.old, pair.0), normal(self.new, pair.1));
+        let pair = (self.old.normal(pair.0), self.new.normal(pair.1));
         let next = self.outcomes.len() as u32;
         let position = *self.known.entry(pair).or_insert(next);
         if position == next {
@@ -97,9 +96,4 @@ impl Comparison<'_> {
             queue.push_back(edge.from);
         }
     }
-}
-
-/// The type behind typedefs, qualifiers and a declaration that has one definition; one of its copies for all.
-fn normal(table: &TypeTable, kind: Option<TypeId>) -> Option<TypeId> {
-    table.peel(kind).map(|id| table.canonical(id))
 }

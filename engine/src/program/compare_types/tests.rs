@@ -5,6 +5,7 @@ use gimli::constants as dw;
 use super::{Comparison, Difference, DifferenceKind, changed_named_types, compare};
 use crate::program::build::Build;
 use crate::program::testing::Compiled;
+use crate::program::types::TypeId;
 
 fn build(source: &str) -> Build {
     Compiled::new("types", &format!("{source}\nint main(void) {{ return 0; }}\n"), &["-g", "-w"]).build()
@@ -168,4 +169,28 @@ fn same_names_for_different_structures_stay_apart() {
     let found = comparison.compare(kind(&old, "u"), kind(&new, "u")).expect_err("b.c's node changed");
     assert!(found.path.starts_with("struct node."), "{found}");
     assert_eq!(changed_named_types(&old.debug.types, &new.debug.types).len(), 1);
+}
+
+#[test]
+fn copies_of_a_structure_without_a_name_are_one() {
+    let unit = |name: &str| {
+        format!("#line 1 \"types.h\"\ntypedef struct {{ int a; }} unnamed;\nstruct holder {{ unnamed *u; }} {name};\n")
+    };
+    let build =
+        Compiled::files(&[("a", &unit("v")), ("b", &unit("u")), ("main", "int main(void) { return 0; }")], &["-g"]).build();
+    let types = &build.debug.types;
+    let all = (0..types.types.len() as u32).map(TypeId).filter(|id| types.get(*id).name == "unnamed");
+    let normal: Vec<_> = all.map(|id| types.normal(Some(id))).collect();
+    assert_eq!(normal.len(), 2);
+    assert_eq!(normal[0], normal[1]);
+}
+
+#[test]
+fn a_known_new_name_is_no_difference() {
+    let (old, new) = (build("struct c { int a; int b; } v;"), build("struct c { int a; int other; } v;"));
+    let named = |build: &Build| build.debug.types.definitions(dw::DW_TAG_structure_type.0, "c").first().copied();
+    let renamed = [(named(&new).expect("c"), vec![(1, 1)])].into_iter().collect();
+    let mut comparison = Comparison::with_renamed(&old.debug.types, &new.debug.types, renamed);
+    assert_eq!(comparison.compare(named(&old), named(&new)), Ok(()));
+    assert!(compare(&old.debug.types, named(&old), &new.debug.types, named(&new)).is_err());
 }

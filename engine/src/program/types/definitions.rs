@@ -1,8 +1,9 @@
 //! Structures, unions and enumerations by name, and which names mean one structure in the whole build.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{Member, Shape, TypeId, TypeTable};
+use super::{Member, Shape, Type, TypeId, TypeTable};
 
 /// How deep aliases, arrays, pointers and anonymous members may nest within one definition; more is a loop in mangled debug information.
 const DEPTH_LIMIT: usize = 64;
@@ -12,6 +13,9 @@ const DEPTH_LIMIT: usize = 64;
 pub(super) struct Definitions {
     by_name: HashMap<String, Vec<Group>>,
 }
+
+/// Tag and name of a group.
+type Named<'t> = (u16, Cow<'t, str>);
 
 /// The definitions of one tag and name.
 #[derive(Debug)]
@@ -38,15 +42,21 @@ impl TypeTable {
         }
     }
 
-    /// One representative for all copies of a named definition (each unit that includes a header has one) and for its declarations.
-    /// A name that stands for different structures has none: then, and for other types, the type itself.
+    /// One representative for all copies of a definition (each unit that includes a header has one) and for its declarations: of the
+    /// same name, or, without a name, declared at the same line. A name that stands for different structures has none: then, and for
+    /// other types, the type itself.
     pub fn canonical(&self, id: TypeId) -> TypeId {
         let entry = self.get(id);
-        let Some(tag) = entry.shape.tag().filter(|_| !entry.name.is_empty()) else { return id };
-        match self.group(tag, &entry.name) {
+        let (Some(tag), Some(name)) = (entry.shape.tag(), group_name(entry)) else { return id };
+        match self.group(tag, &name) {
             Some(Group { ids, unique: true, .. }) => ids.first().copied().unwrap_or(id),
             _ => id,
         }
+    }
+
+    /// The type behind typedefs, qualifiers and a declaration that has one definition; one of its copies for all; `None` is void.
+    pub fn normal(&self, kind: Option<TypeId>) -> Option<TypeId> {
+        self.peel(kind).map(|id| self.canonical(id))
     }
 
     fn group(&self, tag: u16, name: &str) -> Option<&Group> {
@@ -59,10 +69,8 @@ impl TypeTable {
         let mut by_name: HashMap<String, Vec<Group>> = HashMap::new();
         for (position, entry) in self.types.iter().enumerate() {
             let (Some(tag), Ok(id)) = (entry.shape.defined_tag(), u32::try_from(position)) else { continue };
-            if entry.name.is_empty() {
-                continue;
-            }
-            let groups = by_name.entry(entry.name.clone()).or_default();
+            let Some(name) = group_name(entry) else { continue };
+            let groups = by_name.entry(name.into_owned()).or_default();
             match groups.iter_mut().find(|group| group.tag == tag) {
                 Some(group) => group.ids.push(TypeId(id)),
                 None => groups.push(Group { tag, ids: vec![TypeId(id)], unique: true }),
@@ -83,7 +91,7 @@ impl TypeTable {
     /// A definition that names a doubtful one is doubtful itself. With no doubtful name in reach, equal outlines are equal structures:
     /// the relation "same name" then leads from equal outlines to equal outlines only.
     fn spread_doubt(&self, by_name: &mut HashMap<String, Vec<Group>>) {
-        let mut named_by: HashMap<(u16, &str), Vec<(u16, &str)>> = HashMap::new();
+        let mut named_by: HashMap<(u16, &str), Vec<Named<'_>>> = HashMap::new();
         let mut doubtful: Vec<(u16, String)> = Vec::new();
         for (name, group) in by_name.iter().flat_map(|(name, groups)| groups.iter().map(move |group| (name, group))) {
             if !group.unique {
@@ -95,11 +103,13 @@ impl TypeTable {
             let mut mentioned = Vec::new();
             self.mentions(&entry.shape, DEPTH_LIMIT, &mut mentioned);
             for key in mentioned {
-                named_by.entry(key).or_default().push((group.tag, entry.name.as_str()));
+                named_by.entry(key).or_default().extend(group_name(entry).map(|name| (group.tag, name)));
             }
         }
+        // Nothing mentions a group without a name: its types are looked into where they stand.
         while let Some((tag, name)) = doubtful.pop() {
-            for &(tag, name) in named_by.get(&(tag, name.as_str())).into_iter().flatten() {
+            for (tag, name) in named_by.get(&(tag, name.as_str())).into_iter().flatten() {
+                let (tag, name) = (*tag, name.as_ref());
                 let group = by_name.get_mut(name).and_then(|groups| groups.iter_mut().find(|group| group.tag == tag));
                 if let Some(group) = group.filter(|group| group.unique) {
                     group.unique = false;
@@ -156,5 +166,14 @@ impl TypeTable {
             ) => v == w && same(*a, *b) && p.len() == q.len() && p.iter().zip(q).all(|(a, b)| same(*a, *b)),
             _ => false,
         }
+    }
+}
+
+/// The name that copies of a definition share: its own, or where it is declared (which no name in C looks like).
+fn group_name(entry: &Type) -> Option<Cow<'_, str>> {
+    match (entry.name.is_empty(), entry.file.is_empty()) {
+        (false, _) => Some(Cow::Borrowed(&entry.name)),
+        (true, false) => Some(Cow::Owned(format!("{}:{}", entry.file, entry.line))),
+        (true, true) => None,
     }
 }
