@@ -25,6 +25,7 @@ pub mod safe_point;
 pub mod scan;
 pub mod scope_blockers;
 pub mod source;
+pub mod spec;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A function or variable: `name`, `file.c:name`, `function::name` (a static of a function), `file.c:function::name`.
+/// A function or variable: `name`, `file.c:name`, `function::name` (a static of a function), `file.c:function::name`; with `@12` behind it
+/// the one that is declared in line 12.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VariableName {
     /// The end of its source file's path.
@@ -11,6 +12,8 @@ pub struct VariableName {
     pub function: Option<String>,
     /// Its name.
     pub name: String,
+    /// The line of its declaration.
+    pub line: Option<u64>,
 }
 
 /// A type: `struct x`, `union x`, `enum x`, or the name of a typedef.
@@ -61,7 +64,8 @@ impl VariableName {
     /// # Errors
     /// What was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (file, rest) = split_file(text);
+        let (rest, line) = split_line(text);
+        let (file, rest) = split_file(rest);
         let (function, name) = match rest.split_once("::") {
             Some((function, name)) => (Some(function), name),
             None => (None, rest),
@@ -73,8 +77,14 @@ impl VariableName {
         {
             return Err(format!("expected a name such as `count`, `store.c:count` or `lookup::count`, found `{text}`"));
         }
-        Ok(Self { file: file.map(str::to_owned), function: function.map(str::to_owned), name: name.to_owned() })
+        Ok(Self { file: file.map(str::to_owned), function: function.map(str::to_owned), name: name.to_owned(), line })
     }
+}
+
+/// The line behind `@`.
+fn split_line(text: &str) -> (&str, Option<u64>) {
+    let parts = text.rsplit_once('@').and_then(|(rest, line)| Some((rest, line.parse().ok()?)));
+    parts.map_or((text, None), |(rest, line)| (rest, Some(line)))
 }
 
 /// The file before a single colon.
@@ -159,7 +169,8 @@ impl fmt::Display for VariableName {
         if let Some(function) = &self.function {
             write!(f, "{function}::")?;
         }
-        f.write_str(&self.name)
+        f.write_str(&self.name)?;
+        self.line.map_or(Ok(()), |line| write!(f, "@{line}"))
     }
 }
 
@@ -202,7 +213,7 @@ mod tests {
 
     #[test]
     fn names_read_as_they_are_written() {
-        for text in ["count", "store.c:count", "lookup::hits", "src/store.c:lookup::hits", "f.constprop"] {
+        for text in ["count", "store.c:count", "lookup::hits", "src/store.c:lookup::hits", "f.constprop", "a.c:n@12"] {
             assert_eq!(VariableName::parse(text).map(|name| name.to_string()), Ok(text.to_owned()));
         }
         for text in ["struct conn", "union value", "enum state", "conn_t"] {

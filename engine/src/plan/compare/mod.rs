@@ -16,9 +16,12 @@ pub mod units;
 
 use std::sync::Arc;
 
+use dsu_formats::spec::{Spec, SpecError};
+
 use super::blocker::Blocker;
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
+use super::spec::pairing;
 use super::view::{CodeFacts, View};
 use crate::program::build::Build;
 use crate::program::unwind::UnwindIndex;
@@ -53,7 +56,32 @@ impl Comparison {
     /// Compares two builds.
     pub fn new(old: &Build, new: &Build) -> Self {
         let mut sides = Sides::new(old, new);
-        let code = code::compare(old, new, &mut sides);
+        let (from, to) = code::read(old, new, &mut sides);
+        let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
+        Self::of(old, new, sides, code)
+    }
+
+    /// Compares two builds of which the user knows some pairs.
+    ///
+    /// # Errors
+    /// Everything in the spec's pairings that does not hold for these builds.
+    pub fn answered(old: &Build, new: &Build, spec: &Spec) -> Result<Self, SpecError> {
+        let mut sides = Sides::new(old, new);
+        let (from, to) = code::read(old, new, &mut sides);
+        let variables = pairing::pair_variables(spec, &mut sides);
+        let given = pairing::given_functions(spec, &sides.old.functions, &sides.new.functions);
+        let given = match (variables, given) {
+            (Ok(()), Ok(given)) => given,
+            (variables, given) => {
+                let problems = variables.err().into_iter().chain(given.err()).flatten();
+                return Err(SpecError(problems.collect()));
+            }
+        };
+        let code = code::compare((old, &from), (new, &to), &mut sides, &given);
+        Ok(Self::of(old, new, sides, code))
+    }
+
+    fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts) -> Self {
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
         let unknown = View { old, new, sides: &sides, code: &code, same_initialiser: &[] };
         let same_initialiser = same_initialisers(&unknown);
