@@ -36,6 +36,7 @@ fn engine_with_a_fault() {
         wait: Duration::from_secs(5),
         keep_image: None,
         force: true,
+        spec: None,
         debug_directories: Vec::new(),
     };
     match operation::update(&request, &mut Silent) {

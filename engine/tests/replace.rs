@@ -24,6 +24,7 @@ fn move_to(pid: i32, program: &Path) -> Result<Box<Updated>, UpdateError> {
         wait: Duration::from_secs(5),
         keep_image: None,
         force: false,
+        spec: None,
         debug_directories: Vec::new(),
     };
     match update(&request, &mut Silent)? {
@@ -90,6 +91,7 @@ fn a_program_goes_through_the_vessel_onto_its_own_build() {
         wait: Duration::from_secs(5),
         keep_image: None,
         force: true,
+        spec: None,
         debug_directories: Vec::new(),
     };
     update(&request, &mut Silent).unwrap();

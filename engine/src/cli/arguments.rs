@@ -161,6 +161,9 @@ pub struct PairArguments {
     /// The new build
     #[arg(long, value_name = "FILE")]
     pub program: PathBuf,
+    /// The answers to what dsu cannot decide for this pair of builds (`dsu diff OLD NEW -o FILE` drafts one)
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub wait: Duration,

@@ -27,6 +27,15 @@ pub enum UpdateError {
         /// What the capture found.
         obstacles: Vec<Obstacle>,
     },
+    /// The spec is not for these builds, or names what they do not have; the process is untouched.
+    #[error("the spec {path} does not fit these programs")]
+    Spec {
+        /// The spec file.
+        path: std::path::PathBuf,
+        /// Everything that is wrong.
+        #[source]
+        source: dsu_formats::spec::SpecError,
+    },
     /// The program that runs cannot be read or lacks debug information.
     #[error("the running program {path} cannot be used for a plan")]
     OldProgram {

@@ -1,6 +1,9 @@
 //! `update` and `plan`: a running process, stopped until it can be moved.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use dsu_formats::spec::Spec;
 
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
@@ -33,7 +36,8 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let target = Target::open(request.pid)?;
     let lock = ProcessLock::acquire(request.pid)?;
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
-    let mut subject = Subject::open(&target, &request.program, &request.debug_directories, purpose, observer)?;
+    let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
+    let mut subject = Subject::open(&target, &pair, purpose, observer)?;
     let same = subject.builds.are_same();
     if same && !request.force {
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
@@ -94,7 +98,8 @@ fn keep_image(
 pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
-    let mut subject = Subject::open(&target, &request.program, &request.debug_directories, Purpose::Update, observer)?;
+    let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
+    let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;
     let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     drop(planned.borrowed.give_back()?.resume());
@@ -113,6 +118,13 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
         pause_ms: subject.timeline.pause_ms(),
         steps: subject.timeline.steps().to_vec(),
     })
+}
+
+/// What a process is to be moved to, and with which answers.
+struct Pair<'a> {
+    program: &'a Path,
+    spec: Option<&'a Spec>,
+    debug_directories: &'a [PathBuf],
 }
 
 /// A process with both builds, read and compared while it runs.
@@ -137,23 +149,17 @@ struct Ready {
 }
 
 impl Subject {
-    fn open(
-        target: &Target,
-        program: &std::path::Path,
-        debug_directories: &[std::path::PathBuf],
-        purpose: Purpose,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, UpdateError> {
+    fn open(target: &Target, pair: &Pair<'_>, purpose: Purpose, observer: &mut dyn Observer) -> Result<Self, UpdateError> {
         let mut timeline = Timeline::start();
         let pid = target.pid();
         let running = Running::open(pid)?;
         observer.step("read programs");
         let mut search = DebugSearch::default();
-        search.directories.extend_from_slice(debug_directories);
-        let builds = Builds::open(&running, program, &search)?;
+        search.directories.extend_from_slice(pair.debug_directories);
+        let builds = Builds::open(&running, pair.program, &search)?;
         timeline.mark("read programs");
         let (facts, mappings) = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
-        let planner = Planner::new(pid, &running, &builds)?;
+        let planner = Planner::new(pid, &running, &builds, pair.spec)?;
         let mut files = MappedFiles::default();
         if let Err(error) = files.open_missing(pid, &mappings) {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");

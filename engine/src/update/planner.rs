@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use dsu_formats::model::latest::{ProgramId, Snapshot};
+use dsu_formats::spec::{Problem, Spec, SpecError};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
@@ -39,13 +40,24 @@ struct Prepared {
 }
 
 impl Planner {
-    /// Compares the builds and reads the libraries of `pid`.
-    pub fn new(pid: i32, running: &Running, builds: &Builds) -> Result<Self, UpdateError> {
+    /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
+    pub fn new(pid: i32, running: &Running, builds: &Builds, spec: Option<&Spec>) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
+        if let Some(spec) = spec {
+            let mut problems = plan::spec::guards::check(spec, (&builds.old, &running.path), &builds.new);
+            problems.extend(plan::spec::not_carried_out(spec));
+            refuse(spec, problems)?;
+        }
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
-        let comparison = Comparison::new(&builds.old, &builds.new);
+        let comparison = match spec {
+            None => Comparison::new(&builds.old, &builds.new),
+            Some(spec) => match Comparison::answered(&builds.old, &builds.new, spec) {
+                Ok(comparison) => comparison,
+                Err(error) => return Err(spec_error(spec, error)),
+            },
+        };
         let libraries = Libraries::read(pid, running.id.inode)?;
         Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
     }
@@ -103,6 +115,14 @@ impl Prepared {
             file: &self.file,
         })
     }
+}
+
+fn refuse(spec: &Spec, problems: Vec<Problem>) -> Result<(), UpdateError> {
+    if problems.is_empty() { Ok(()) } else { Err(spec_error(spec, SpecError(problems))) }
+}
+
+fn spec_error(spec: &Spec, source: SpecError) -> UpdateError {
+    UpdateError::Spec { path: spec.source.path.clone(), source }
 }
 
 /// The new program's file as the image names it.

@@ -231,8 +231,6 @@ pub struct Accept {
     pub constructors: Vec<At<VariableName>>,
     /// Old types of which no object is in use.
     pub unused_types: Vec<At<TypeName>>,
-    /// Variables of the old program whose value may be lost.
-    pub dropped_globals: Vec<At<VariableName>>,
     /// Fields of the new program whose value may be cut to what fits.
     pub may_lose: Vec<At<Subject>>,
     /// Blocks of the heap that evidence alone clears.

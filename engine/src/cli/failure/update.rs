@@ -8,7 +8,7 @@ use dsu_engine::vessel::error::VesselError;
 use dsu_formats::image::ImageError;
 
 use super::system::{io_verdict, unexpected_hint};
-use super::{Exit, Failure, Sorted, State, Subject, Verdict, chain, plan, resources};
+use super::{Exit, Failure, Sorted, State, Subject, Verdict, chain, plan, resources, spec};
 
 /// A command about `subject` that ended with `error`.
 pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
@@ -18,6 +18,10 @@ pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
             failure.blockers = blockers.iter().map(plan::reason).collect();
             failure.obstacles = obstacles.iter().map(|obstacle| resources::reason(obstacle, subject)).collect();
             failure.chain = vec![blocked_message(blockers.len() + obstacles.len(), subject)];
+        }
+        UpdateError::Spec { source, .. } => {
+            failure.chain.truncate(1);
+            failure.chain.extend(spec::problem_lines(source));
         }
         UpdateError::Parked { back, .. } => failure.also = Some(("on the way back", chain(&**back))),
         _ => {}
@@ -64,6 +68,7 @@ impl Sorted for UpdateError {
             UpdateError::Tracee(error) => error.verdict(subject),
             UpdateError::Resource(error) => error.verdict(subject),
             UpdateError::Blocked { .. } => Verdict::new(Exit::Blocked, "blocked", blocked_hint(subject)),
+            UpdateError::Spec { .. } => spec::wrong_spec(),
             UpdateError::OldProgram { source, .. } | UpdateError::NewProgram { source, .. } => source.verdict(subject),
             UpdateError::Source(error) => boxed_verdict(&*error.source, subject),
             UpdateError::GivenUp(source) => source.verdict(subject),

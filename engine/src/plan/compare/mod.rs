@@ -21,6 +21,7 @@ use dsu_formats::spec::{Spec, SpecError};
 use super::blocker::Blocker;
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
+use super::spec::accepted::Accepted;
 use super::spec::pairing;
 use super::view::{CodeFacts, View};
 use crate::program::build::Build;
@@ -48,6 +49,8 @@ pub struct Comparison {
     pub new_index: DynamicIndex,
     /// How to unwind the old program.
     pub unwind: Arc<UnwindIndex>,
+    /// What the user takes upon himself.
+    pub accepted: Accepted,
     /// Reasons against every update from the old to the new build.
     pub blockers: Vec<Blocker>,
 }
@@ -58,7 +61,7 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
-        Self::of(old, new, sides, code)
+        Self::of(old, new, sides, code, Accepted::default())
     }
 
     /// Compares two builds of which the user knows some pairs.
@@ -70,26 +73,29 @@ impl Comparison {
         let (from, to) = code::read(old, new, &mut sides);
         let variables = pairing::pair_variables(spec, &mut sides);
         let given = pairing::given_functions(spec, &sides.old.functions, &sides.new.functions);
-        let given = match (variables, given) {
-            (Ok(()), Ok(given)) => given,
-            (variables, given) => {
-                let problems = variables.err().into_iter().chain(given.err()).flatten();
+        let accepted = Accepted::bind(spec, old, &sides);
+        let (given, accepted) = match (variables, given, accepted) {
+            (Ok(()), Ok(given), Ok(accepted)) => (given, accepted),
+            (variables, given, accepted) => {
+                let problems = variables.err().into_iter().chain(given.err()).chain(accepted.err()).flatten();
                 return Err(SpecError(problems.collect()));
             }
         };
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
-        Ok(Self::of(old, new, sides, code))
+        Ok(Self::of(old, new, sides, code, accepted))
     }
 
-    fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts) -> Self {
+    fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
         let unknown = View { old, new, sides: &sides, code: &code, same_initialiser: &[] };
         let same_initialiser = same_initialisers(&unknown);
         let mut blockers = kinds::unsupported(old, new);
         blockers.extend(layout::changed_types(old, new));
-        blockers.extend(constructors::changed(&unknown));
+        blockers.extend(constructors::changed(&unknown, &accepted.constructors));
         blockers.extend(numbers::computed_addresses(old, &sides.old));
+        blockers.retain(|blocker| !accepted.covers(blocker));
         Self {
+            accepted,
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
             unwind: Arc::new(UnwindIndex::new(&old.elf)),

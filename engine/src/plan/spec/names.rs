@@ -112,11 +112,6 @@ pub fn written<T: Named>(items: &[&T]) -> Vec<String> {
     names
 }
 
-/// How a spec writes this one.
-pub fn written_alone<T: Named>(item: &T) -> String {
-    written_as(item, Detail::Short)
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum Detail {
     Short,
@@ -141,13 +136,24 @@ pub fn line(table: &str, key: &str, value: &str) -> String {
     format!("[{table}] \"{key}\" = {value}")
 }
 
-/// The lines that pair `old` with each of `candidates`.
-pub fn pairing_lines<T: Named>(table: &str, (list, old): (&[T], usize), candidates: &[&T]) -> Vec<String> {
-    let Some(item) = list.get(old) else { return Vec::new() };
+/// The lines that pair the one at `old` with each of the `candidates`.
+pub fn pairing_lines<T: Named>(table: &str, (list, old): (&[T], usize), (new, candidates): (&[T], &[usize])) -> Vec<String> {
+    let Some(key) = written_among(list, old) else { return Vec::new() };
+    let candidates: Vec<&T> = candidates.iter().filter_map(|index| new.get(*index)).collect();
+    written(&candidates).iter().map(|name| line(table, &key, &format!("\"{name}\""))).collect()
+}
+
+/// How a spec writes the one at `index`, told from all of its name.
+pub fn written_among<T: Named>(list: &[T], index: usize) -> Option<String> {
+    let item = list.get(index)?;
     let namesakes = list.iter().filter(|other| other.identity().name == item.identity().name && !std::ptr::eq(*other, item));
     let all: Vec<&T> = std::iter::once(item).chain(namesakes).collect();
-    let Some(key) = written(&all).into_iter().next() else { return Vec::new() };
-    written(candidates).iter().map(|name| line(table, &key, &format!("\"{name}\""))).collect()
+    written(&all).into_iter().next()
+}
+
+/// The line that pairs the one at `old` with something that the user has to name.
+pub fn open_line<T: Named>(table: &str, list: &[T], old: usize) -> Vec<String> {
+    written_among(list, old).map(|key| line(table, &key, "\"NAME IN THE NEW PROGRAM\"")).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -177,3 +177,74 @@ fn clones(old: &[Code], new: &[Code], from: usize, to: Option<usize>) -> Vec<Giv
     };
     ours.iter().filter_map(|(kind, _)| Some((once(&ours, kind)?, Some(once(&theirs, kind)?)))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::compare::pairs::Partner;
+    use crate::plan::testing::{Pair, answered};
+
+    const OLD: &str = "\
+        static int total = 3; __thread int hits = 1; int spare = 7;
+        __attribute__((noinline)) int serve(int n) { static int calls = 5; return calls += n + total++ + hits++; }
+        __attribute__((noinline)) int retired(void) { return spare++; }
+        int main(int argc, char **argv) { return serve(argc) + retired(); }";
+    const NEW: &str = "\
+        static int grand_total = 3; __thread int strikes = 1; int spare = 7;
+        __attribute__((noinline)) int serve_client(int n) { static int calls = 5; return calls += n + grand_total++ + strikes++; }
+        __attribute__((noinline)) int retired(void) { return spare++; }
+        int main(int argc, char **argv) { return serve_client(argc) + retired(); }";
+    const SPEC: &str = "\
+        pair.functions.serve = \"serve_client\"
+        pair.globals.total = \"program.c:grand_total\"
+        pair.globals.hits = \"strikes\"
+        pair.globals.spare = false
+        pair.functions.retired = false";
+
+    /// The name in the new program of a variable of the old one.
+    fn partner(pair: &Pair, name: &str) -> Option<String> {
+        let sides = &pair.comparison.sides;
+        let at = sides.old.objects.list().iter().position(|object| object.identity.name == name).expect("a variable");
+        Some(sides.new.objects.list()[sides.objects[at].one()?].identity.name.clone())
+    }
+
+    #[test]
+    fn given_pairs_win_and_the_code_follows() {
+        let pair = answered(OLD, NEW, SPEC).unwrap();
+        let sides = &pair.comparison.sides;
+        assert_eq!(partner(&pair, "total").as_deref(), Some("grand_total"));
+        assert_eq!(partner(&pair, "calls").as_deref(), Some("calls"), "a static follows its renamed function");
+        assert_eq!(partner(&pair, "spare"), None);
+        assert_eq!(sides.locals, [Partner::One(0)]);
+        let function =
+            |name: &str| sides.old.functions.list().iter().position(|code| code.identity.name == name).expect("a function");
+        assert!(pair.comparison.code.same[function("serve")], "the same code with renamed variables");
+        assert_eq!(sides.functions[function("retired")], Partner::Gone);
+        let unanswered = answered(OLD, NEW, "").unwrap();
+        assert_eq!(partner(&unanswered, "total"), None);
+        assert_eq!(partner(&unanswered, "calls"), None);
+    }
+
+    #[test]
+    fn wrong_pairs_are_refused_all_at_once() {
+        let spec = "\
+[pair.functions]
+srve = \"serve_client\"
+main = \"mian\"
+[pair.globals]
+total = \"strikes\"
+hits = \"strikes\"
+spare = \"spare\"
+\"program.c:spare\" = \"grand_total\"
+";
+        let message = answered(OLD, NEW, spec).err().expect("wrong names");
+        for fact in [
+            "u.toml:2:1: function of the old program `srve` is not known; the nearest known name is `serve`",
+            "u.toml:3:9: function of the new program `mian` is not known; the nearest known name is `main`",
+            "u.toml:5:10: `total` and `strikes` differ in kind: one of them is thread-local",
+            "u.toml:8:1: `program.c:spare` is paired twice",
+        ] {
+            assert!(message.contains(fact), "{fact}\n{message}");
+        }
+        assert_eq!(message.lines().count(), 4, "{message}");
+    }
+}

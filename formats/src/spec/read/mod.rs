@@ -110,12 +110,11 @@ fn pairs(reader: &Reader<'_>, value: &Value<'_>, spec: &mut Spec) {
 
 fn accept(reader: &Reader<'_>, value: &Value<'_>) -> Accept {
     let mut accept = Accept::default();
-    let known = ["constructors", "unused-types", "dropped-globals", "may-lose", "cleared-blocks"];
+    let known = ["constructors", "unused-types", "may-lose", "cleared-blocks"];
     for (key, value) in reader.known(value, "[accept]", &known) {
         match key {
             "constructors" => accept.constructors = reader.names(value, VariableName::parse),
             "unused-types" => accept.unused_types = reader.names(value, TypeName::parse),
-            "dropped-globals" => accept.dropped_globals = reader.names(value, VariableName::parse),
             "may-lose" => accept.may_lose = reader.names(value, Subject::parse),
             _ => accept.cleared_blocks = reader.boolean(value),
         }

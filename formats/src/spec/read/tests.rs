@@ -64,7 +64,6 @@ health = { run = ["./check", "7000"], within = "5s" }
 [accept]
 constructors = ["init_cpu"]
 unused-types = ["struct debug"]
-dropped-globals = ["scratch"]
 may-lose = ["struct entry.name"]
 cleared-blocks = true
 "#;
