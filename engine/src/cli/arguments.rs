@@ -65,6 +65,14 @@ Both builds need debug information (gcc -g, or a debug package). The process is 
     /// Say what an update would do, or what stands in its way; the process stands still for a moment and goes on unchanged
     #[command(after_help = "Example:\n  dsu plan --pid 4242 --program ./kvd-v2")]
     Plan(PlanArguments),
+    /// Show what changed between two builds, and draft the answers that an update needs; no process is needed
+    #[command(after_help = "\
+Examples:
+  dsu diff ./kvd-v1 ./kvd-v2
+  dsu diff ./kvd-v1 ./kvd-v2 -o update.toml
+
+An existing file is never overwritten.")]
+    Diff(DiffArguments),
     /// Finish or take back an update whose engine died
     #[command(after_help = "Example:\n  dsu recover --pid 4242")]
     Recover(RecoverArguments),
@@ -84,7 +92,7 @@ impl Command {
             Command::Update(arguments) => Some(arguments.pair.pid),
             Command::Plan(arguments) => Some(arguments.pair.pid),
             Command::Recover(arguments) => Some(arguments.pid),
-            Command::Doctor(_) | Command::Restore(_) | Command::Inspect(_) | Command::Verify(_) => None,
+            Command::Doctor(_) | Command::Diff(_) | Command::Restore(_) | Command::Inspect(_) | Command::Verify(_) => None,
         }
     }
 }
@@ -167,6 +175,26 @@ pub struct PairArguments {
     /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub wait: Duration,
+    /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// Arguments of `dsu diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The old build
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The new build
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// Write the draft of a spec to this file: guards, and a commented question wherever dsu cannot decide
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Answers that are known already: pairs and renames
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,

@@ -8,6 +8,7 @@ pub mod base;
 pub mod blocker;
 pub mod compare;
 pub mod data;
+pub mod diff;
 pub mod generations;
 pub mod globals;
 pub mod image;

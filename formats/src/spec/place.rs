@@ -115,15 +115,20 @@ fn text(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// How much two names are alike, from 0 to 1, whatever their case.
+pub fn likeness(a: &str, b: &str) -> f64 {
+    // The distance takes time by the product of the lengths.
+    const LONGEST: usize = 256;
+    if a.len() > LONGEST || b.len() > LONGEST {
+        return 0.0;
+    }
+    strsim::normalized_damerau_levenshtein(&a.to_lowercase(), &b.to_lowercase())
+}
+
 /// The known name most like `name`, if one is like it.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    const LONGEST: usize = 256;
-    if name.len() > LONGEST {
-        return None;
-    }
-    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase());
-    let known = known.into_iter().filter(|other| other.len() <= LONGEST && other.len().abs_diff(name.len()) <= 12);
-    let best = known.map(|other| (likeness(other), other)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let known = known.into_iter().filter(|other| other.len().abs_diff(name.len()) <= 12);
+    let best = known.map(|other| (likeness(name, other), other)).max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= 0.5).then_some(best.1)
 }
 

@@ -1,6 +1,7 @@
 //! One file for each command: what it asks the library for, and its answer.
 
 pub mod checkpoint;
+pub mod diff;
 pub mod doctor;
 pub mod inspect;
 pub mod plan;

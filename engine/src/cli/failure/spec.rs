@@ -1,5 +1,7 @@
 //! Specs that cannot be read, or do not fit the programs.
 
+use std::path::Path;
+
 use dsu_formats::spec::{ReadError, SpecError};
 
 use super::system::file_failure;
@@ -19,6 +21,14 @@ pub fn spec_failure(error: &ReadError) -> Failure {
             failure
         }
     }
+}
+
+/// A spec that does not fit the programs that a command only reads.
+pub fn unfit_spec(path: &Path, problems: &SpecError) -> Failure {
+    let Verdict { exit, code, hint } = wrong_spec();
+    let mut failure = Failure::new(exit, code, format!("the spec {} does not fit these programs", path.display()), hint);
+    failure.chain.extend(problem_lines(problems));
+    failure
 }
 
 /// Each problem as a line of its own.
