@@ -159,6 +159,24 @@ impl Subject {
         };
         Ok(Self { root, path, new_elements })
     }
+
+    /// The name that the path begins with, without file or keyword.
+    pub fn root_name(&self) -> &str {
+        match &self.root {
+            Root::Type(name) => &name.name,
+            Root::Variable(name) => &name.name,
+            Root::Either(name) => name,
+        }
+    }
+
+    /// The type that the path begins with, or would if it is one.
+    pub fn type_name(&self) -> Option<TypeName> {
+        match &self.root {
+            Root::Type(name) => Some(name.clone()),
+            Root::Either(name) => Some(TypeName { keyword: None, name: name.clone() }),
+            Root::Variable(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for VariableName {

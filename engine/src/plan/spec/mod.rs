@@ -2,10 +2,20 @@
 //! the process is stopped.
 
 pub mod accepted;
+pub mod bind;
+pub mod calls;
+mod enums;
+pub mod expression;
+mod fields;
 pub mod guards;
+mod memory;
 pub mod names;
 pub mod pairing;
+#[cfg(test)]
+mod tests;
 pub mod types;
+
+pub use bind::{Bound, Initial, bind};
 
 use dsu_formats::spec::{Problem, Span, Spec};
 
