@@ -77,6 +77,14 @@ pub enum UpdateError {
     /// The new program runs, and the engine's own mappings are still in it.
     #[error("the new program runs, but what the update needed is still in its memory")]
     Untidy(#[source] Box<TraceeError>),
+    /// The new program runs, and the user's health check says that it does not work.
+    #[error("the new program runs, but its health check `{command}` failed: {reason}")]
+    Health {
+        /// The command.
+        command: String,
+        /// How it ended, and what it said.
+        reason: String,
+    },
     /// A recovery failed: the process is as parked as it was.
     #[error("process {pid} stays parked")]
     StillParked {

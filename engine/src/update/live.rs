@@ -7,6 +7,7 @@ use dsu_formats::spec::Spec;
 
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
+use super::health;
 use super::image::{self, Pieces};
 use super::journal::Journal;
 use super::lock::ProcessLock;
@@ -66,6 +67,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     };
     drop(old_memory);
     subject.timeline.mark("tidy up");
+    let later_failure = later_failure.or_else(|| unhealthy(request, observer));
     let captured = &planned.captured.snapshot;
     Ok(UpdateOutcome::Updated(Box::new(Updated {
         pid: request.pid,
@@ -81,6 +83,13 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         image,
         later_failure,
     })))
+}
+
+/// What the health check says against the new version, if there is one and it does.
+fn unhealthy(request: &UpdateRequest, observer: &mut dyn Observer) -> Option<Box<UpdateError>> {
+    let health = request.spec.as_ref()?.health.as_ref()?;
+    observer.step("health check");
+    health::check(health, request.pid).err().map(Box::new)
 }
 
 /// Writes the image of the old process from the holder, while the new one already runs.

@@ -7,6 +7,7 @@ pub mod capture;
 pub mod checkpoint;
 mod cold;
 pub mod error;
+mod health;
 mod image;
 pub mod journal;
 mod libraries;

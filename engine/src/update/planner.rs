@@ -44,19 +44,14 @@ impl Planner {
     pub fn new(pid: i32, running: &Running, builds: &Builds, spec: Option<&Spec>) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
         if let Some(spec) = spec {
-            let mut problems = plan::spec::guards::check(spec, (&builds.old, &running.path), &builds.new);
-            problems.extend(plan::spec::not_carried_out(spec));
-            refuse(spec, problems)?;
+            refuse(spec, plan::spec::guards::check(spec, (&builds.old, &running.path), &builds.new))?;
         }
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
         let comparison = match spec {
             None => Comparison::new(&builds.old, &builds.new),
-            Some(spec) => match Comparison::answered(&builds.old, &builds.new, spec) {
-                Ok(comparison) => comparison,
-                Err(error) => return Err(spec_error(spec, error)),
-            },
+            Some(spec) => answered(builds, spec).map_err(|error| spec_error(spec, error))?,
         };
         let libraries = Libraries::read(pid, running.id.inode)?;
         Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
@@ -114,6 +109,16 @@ impl Prepared {
             libraries: &libraries,
             file: &self.file,
         })
+    }
+}
+
+/// Compares the builds with the user's answers; every name in the spec must mean something.
+fn answered(builds: &Builds, spec: &Spec) -> Result<Comparison, SpecError> {
+    let comparison = Comparison::answered(&builds.old, &builds.new, spec)?;
+    plan::spec::bind(spec, &builds.old, &builds.new, &comparison)?;
+    match plan::spec::not_carried_out(spec) {
+        problems if problems.is_empty() => Ok(comparison),
+        problems => Err(SpecError(problems)),
     }
 }
 

@@ -82,6 +82,11 @@ impl Sorted for UpdateError {
                     Subject::File(_) => "`dsu recover` removes it".to_owned(),
                 },
             ),
+            UpdateError::Health { .. } => Verdict::new(
+                Exit::LaterStep,
+                "health-check",
+                "look at the program's log; an update to the old build takes it back, with the state that it has gained since",
+            ),
             UpdateError::StillParked { source, .. } => Verdict { exit: Exit::Parked, ..source.verdict(subject) },
             UpdateError::Image { source, .. } => source.verdict(subject),
             UpdateError::Unsound { path, .. } => Verdict::new(

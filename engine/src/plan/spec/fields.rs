@@ -160,7 +160,7 @@ fn value(
 
 /// What a field of type `kind` takes of a checked expression.
 fn computed(binder: &Binder<'_>, compiled: Compiled, kind: Option<TypeId>, span: Span) -> Result<FieldSource, Problem> {
-    let constant = compiled.constant().transpose().map_err(|error| binder.spec.source.problem(span, error.to_string()))?;
+    let constant = compiled.constant().transpose().map_err(|error| binder.spec.source.problem(span, reason(error)))?;
     if constant == Some(Value::Integer(0)) {
         return Ok(FieldSource::Constant(Value::Zero));
     }

@@ -87,7 +87,7 @@ impl<'a> Types<'a> {
         let (mut path, mut kind) = (Vec::new(), root);
         for name in names {
             let inner = self.through_arrays(kind);
-            let Some(steps) = self.table.member_path(inner, name) else { return Err(self.no_member(inner, name, span)) };
+            let Some(steps) = self.table.member_path(inner, name) else { return Err(self.no_member(kind, name, span)) };
             for step in &steps {
                 kind = self.member_kind(self.through_arrays(kind), *step);
             }
