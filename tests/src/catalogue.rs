@@ -144,6 +144,7 @@ macro_rules! for_each_program {
     ($generate:ident) => {
         $generate! {
             // Data and pointers.
+            generation: ("generation.c");
             globals_move: ("globals_move.c");
             same_statics: ("same_statics.c", "same_statics_other.c");
             function_pointers: ("function_pointers.c");

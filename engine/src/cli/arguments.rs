@@ -82,6 +82,9 @@ An existing file is never overwritten.")]
     /// Check every checksum and every cross reference of an image, and list all that is wrong
     #[command(after_help = "Example:\n  dsu verify kvd.dsu")]
     Verify(VerifyArguments),
+    /// Become a plugin, shut away from everything else; what dsu itself starts
+    #[command(hide = true)]
+    PluginSandbox(PluginSandboxArguments),
 }
 
 impl Command {
@@ -92,7 +95,12 @@ impl Command {
             Command::Update(arguments) => Some(arguments.pair.pid),
             Command::Plan(arguments) => Some(arguments.pair.pid),
             Command::Recover(arguments) => Some(arguments.pid),
-            Command::Doctor(_) | Command::Diff(_) | Command::Restore(_) | Command::Inspect(_) | Command::Verify(_) => None,
+            Command::Doctor(_)
+            | Command::Diff(_)
+            | Command::Restore(_)
+            | Command::Inspect(_)
+            | Command::Verify(_)
+            | Command::PluginSandbox(_) => None,
         }
     }
 }
@@ -247,4 +255,18 @@ mod tests {
             assert!(Arguments::try_parse_from(["dsu", "recover", "--pid", pid]).is_err(), "{pid}");
         }
     }
+}
+
+/// Arguments of `dsu plugin-sandbox`.
+#[derive(Debug, Args)]
+pub struct PluginSandboxArguments {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    pub plugin: PathBuf,
+    /// Processor time in seconds
+    #[arg(value_name = "SECONDS")]
+    pub processor_s: u64,
+    /// Address space in bytes
+    #[arg(value_name = "BYTES")]
+    pub memory: u64,
 }

@@ -52,6 +52,7 @@ fn execute(arguments: &Arguments) -> Ending {
         Command::Recover(arguments) => commands::recover::run(arguments, progress()),
         Command::Inspect(arguments) => commands::inspect::run(arguments),
         Command::Verify(arguments) => commands::verify::run(arguments),
+        Command::PluginSandbox(arguments) => commands::plugin_sandbox::run(arguments),
     }
 }
 

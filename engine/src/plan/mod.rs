@@ -38,7 +38,7 @@ pub use planner::plan;
 pub use request::Request;
 
 use dsu_formats::model::latest::Snapshot;
-use rewrite::{Report, Rewrite};
+use rewrite::{Allocations, Report, Rewrite};
 
 /// What no engine can check and every plan assumes (PROOF, axioms).
 pub fn assumptions() -> Vec<String> {
@@ -65,6 +65,7 @@ pub fn identity(snapshot: &Snapshot) -> Rewrite {
         contents: Vec::new(),
         dropped: Vec::new(),
         resolvers: Vec::new(),
+        allocations: Allocations::default(),
         protect_after: Vec::new(),
         report: Report::default(),
     }

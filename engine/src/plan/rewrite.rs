@@ -21,6 +21,8 @@ pub struct Rewrite {
     pub dropped: Vec<RunRange>,
     /// Selectors of indirect functions to run in the vessel once it is filled; each result goes into its slots.
     pub resolvers: Vec<Resolver>,
+    /// Objects that outgrew their blocks: blocks that the program's allocator makes in the vessel.
+    pub allocations: Allocations,
     /// Final protections to set after `contents` and `resolvers` are stored (RELRO).
     pub protect_after: Vec<RunRange>,
     /// What was done, for people and for `--json`.
@@ -65,6 +67,71 @@ pub struct Resolver {
     pub slots: Vec<(RunAddress, i64)>,
 }
 
+/// Blocks that are made by the program's own allocator once the vessel is filled, and old ones that are freed by it.
+///
+/// Where a block will lie is not known to the plan. Until then block and pointers to it have place-holder addresses: the blocks'
+/// bytes stand one after the other from [`Allocations::PLACE_HOLDERS`] on, each at a multiple of 16.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allocations {
+    /// `malloc` and `free` as the program is bound to them; without blocks they are not called.
+    pub allocator: Option<Allocator>,
+    /// Where each block's bytes start in `bytes`, ascending, and how many it has.
+    pub blocks: Vec<NewBlock>,
+    /// The bytes of all blocks.
+    pub bytes: Vec<u8>,
+    /// Every word that holds a place-holder address: its own address, which may be a place-holder too.
+    pub fixups: Vec<RunAddress>,
+    /// Old blocks to free after all is stored, as `malloc` returned them.
+    pub freed: Vec<RunAddress>,
+}
+
+/// The functions that make and free blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocator {
+    /// `malloc`.
+    pub allocate: RunAddress,
+    /// `free`.
+    pub release: RunAddress,
+}
+
+/// One block to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewBlock {
+    /// Offset of its bytes in [`Allocations::bytes`].
+    pub offset: u64,
+    /// Bytes to ask for.
+    pub length: u64,
+}
+
+impl Allocations {
+    /// First place-holder address: not canonical, so that one which were left over would fault instead of lying.
+    pub const PLACE_HOLDERS: u64 = 0x00d5_0000_0000_0000;
+
+    /// Adds a block with these bytes and returns its place-holder address.
+    pub fn add(&mut self, bytes: &[u8]) -> RunAddress {
+        let offset = self.bytes.len().next_multiple_of(16);
+        self.bytes.resize(offset, 0);
+        self.bytes.extend_from_slice(bytes);
+        self.blocks.push(NewBlock { offset: offset as u64, length: bytes.len() as u64 });
+        RunAddress(Self::PLACE_HOLDERS + offset as u64)
+    }
+
+    /// The offset in `bytes` that a place-holder address stands for; one past the last byte is one, too.
+    pub fn offset_of(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(Self::PLACE_HOLDERS)?;
+        (offset <= self.bytes.len() as u64).then_some(offset)
+    }
+
+    /// Which block a place-holder address is in, and how far; the end of a block belongs to it.
+    pub fn locate(&self, address: u64) -> Option<(usize, u64)> {
+        let offset = self.offset_of(address)?;
+        let index = self.blocks.partition_point(|block| block.offset <= offset).checked_sub(1)?;
+        let block = self.blocks[index];
+        let within = offset - block.offset;
+        (within <= block.length).then_some((index, within))
+    }
+}
+
 /// Counts and lists for the end of an update.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Report {
@@ -92,4 +159,22 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// What no engine can check and the plan therefore assumes (`PROOF` axioms).
     pub assumptions: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_holder_leads_to_its_block_and_to_no_other() {
+        let mut allocations = Allocations::default();
+        let first = allocations.add(&[1; 24]).0;
+        let second = allocations.add(&[2; 8]).0;
+        assert_eq!(second - first, 32);
+        assert_eq!(allocations.locate(first + 24), Some((0, 24)));
+        assert_eq!(allocations.locate(first + 25), None);
+        assert_eq!(allocations.locate(second), Some((1, 0)));
+        assert_eq!(allocations.locate(second + 8), Some((1, 8)));
+        assert_eq!((allocations.locate(second + 9), allocations.locate(0x1000)), (None, None));
+    }
 }

@@ -5,7 +5,6 @@
 //! engine that dies leaves a parked process behind, never a running wreck.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::model::latest::{Pending, Registers};
@@ -15,8 +14,8 @@ use super::error::TraceeError;
 use super::holder;
 use super::inject::Injector;
 use super::memory::RemoteMemory;
-use super::ptrace::{self, Event};
-use super::site::{ARGUMENTS, LANDING, Layout, PARK, SYSCALL};
+use super::ptrace;
+use super::site::{ARGUMENTS, Layout, PARK, SYSCALL};
 use super::target;
 use super::ticker::Ticker;
 use super::transfer::{self, Channel};
@@ -31,7 +30,7 @@ pub struct Emptied {
     pub(super) tids: Vec<i32>,
     pub(super) memory: RemoteMemory,
     pidfd: OwnedFd,
-    code: RunAddress,
+    pub(super) code: RunAddress,
     pub(super) scratch: RunRange,
     channel: Option<Channel>,
     pub(super) held_back: Vec<i32>,
@@ -167,67 +166,6 @@ impl Emptied {
             Err(TraceeError::Gone { .. }) => Ok(()),
             Err(error) => Err(error),
             Ok(_) => Err(TraceeError::UnexpectedStop { tid, status: 0, operation: "exit" }),
-        }
-    }
-
-    /// Calls the function at `address` in the leader, on a stack in the scratch range, with `fs_base` as its thread
-    /// pointer, and returns its result. A function that faults or does not return within `limit` is an error.
-    pub fn call_function(
-        &mut self,
-        address: RunAddress,
-        arguments: &[u64],
-        fs_base: u64,
-        limit: Duration,
-    ) -> Result<u64, TraceeError> {
-        const OPERATION: &str = "run a function of the new program";
-        // The stack grows down from the middle of the scratch range; on entry rsp is 8 below a multiple of 16.
-        let stack = ((self.scratch.start.0 + ARGUMENTS) & !15) - 8;
-        self.memory.write(RunAddress(stack), &(self.code.0 + LANDING).to_le_bytes())?;
-        let tid = self.pid;
-        let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
-        let registers = Registers {
-            rip: address.0,
-            rsp: stack,
-            rdi: argument(0),
-            rsi: argument(1),
-            rdx: argument(2),
-            fs_base,
-            orig_rax: u64::MAX,
-            ..ptrace::registers(tid)?
-        };
-        ptrace::set_registers(tid, &registers)?;
-        let deadline = Instant::now() + limit;
-        loop {
-            ptrace::resume_to_syscall(tid)?;
-            match ptrace::wait(tid, deadline, OPERATION)? {
-                // The landing calls `pause` with the result in rdi; any other call belongs to the function.
-                Event::Syscall => {
-                    let now = ptrace::registers(tid)?;
-                    if now.rip == self.code.0 + SYSCALL + 2 && now.orig_rax == libc::SYS_pause as u64 {
-                        self.skip_call(now, deadline)?;
-                        return Ok(now.rdi);
-                    }
-                }
-                Event::Stop => {}
-                Event::Signal(signal) => {
-                    return Err(TraceeError::UnexpectedStop { tid, status: signal << 8, operation: OPERATION });
-                }
-                Event::Ended => return Err(TraceeError::Gone { tid, operation: OPERATION }),
-                _ => return Err(TraceeError::UnexpectedStop { tid, status: 0, operation: OPERATION }),
-            }
-        }
-    }
-
-    /// Takes the leader from the entry stop of a call to its exit stop without making it: the next call starts from there.
-    fn skip_call(&self, at_entry: Registers, deadline: Instant) -> Result<(), TraceeError> {
-        ptrace::set_registers(self.pid, &Registers { orig_rax: u64::MAX, ..at_entry })?;
-        loop {
-            ptrace::resume_to_syscall(self.pid)?;
-            match ptrace::wait(self.pid, deadline, "leave a function of the new program")? {
-                Event::Syscall => return Ok(()),
-                Event::Ended => return Err(TraceeError::Gone { tid: self.pid, operation: "leaving a function" }),
-                _ => {}
-            }
         }
     }
 

@@ -13,6 +13,7 @@ pub mod emptied;
 pub mod error;
 mod exec;
 pub mod fault;
+mod functions;
 mod gadget;
 pub mod holder;
 pub mod inject;

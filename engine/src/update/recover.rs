@@ -72,6 +72,7 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
         patches: &patches,
         contents: &[],
         resolvers: &[],
+        allocations: None,
         protect_after: &[],
         executable: Some(program.as_fd()),
         origin: Origin::Hot { stopped_at: Instant::now() },

@@ -135,6 +135,7 @@ fn fill(reader: &ImageReader, mut files: MappedFiles, pid: i32) -> Result<(), Ve
                 patches: &[],
                 contents: &[],
                 resolvers: &[],
+                allocations: None,
                 protect_after: &[],
                 executable: Some(executable.as_fd()),
                 origin: Origin::Cold { descriptors: &placed },

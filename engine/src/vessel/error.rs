@@ -52,6 +52,12 @@ pub enum VesselError {
         /// As `/proc` shows it.
         found: String,
     },
+    /// The program's allocator made no block.
+    #[error("the program's allocator returned no block of {length} bytes")]
+    NoBlock {
+        /// Bytes asked for.
+        length: u64,
+    },
     /// The way back was not tried, since the engine has no hold on the process.
     #[error("the way back was not tried")]
     NotTried,

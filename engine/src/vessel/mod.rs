@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "a memory file is made by a system call that nix wraps without its flags")]
 
+mod allocate;
 pub mod error;
 pub mod files;
 mod fill;
@@ -12,6 +13,7 @@ mod mapping;
 pub mod pages;
 mod pending;
 pub mod restore;
+mod scatter;
 pub mod site;
 pub mod stub;
 mod threads;

@@ -9,8 +9,8 @@ use dsu_formats::model::latest::{Descriptors, Protection, Snapshot};
 use super::error::VesselError;
 use super::files::MappedFiles;
 use super::pages::PageProvider;
-use super::{fill, mapping, pending, threads, verify};
-use crate::plan::rewrite::{Contents, Patch, Resolver};
+use super::{allocate, fill, mapping, pending, threads, verify};
+use crate::plan::rewrite::{Allocations, Contents, Patch, Resolver};
 use crate::resources;
 use crate::resources::descriptors::Placed;
 use crate::resources::timers::Path;
@@ -39,6 +39,8 @@ pub struct Restore<'a> {
     pub contents: &'a [Contents],
     /// Selectors of indirect functions to run.
     pub resolvers: &'a [Resolver],
+    /// Blocks that the program's allocator makes and frees once all is in place.
+    pub allocations: Option<&'a Allocations>,
     /// Ranges that become read-only once they are filled.
     pub protect_after: &'a [RunRange],
     /// What `/proc/PID/exe` is to show.
@@ -99,6 +101,11 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     }
     step("verify", vessel)?;
     verify::mappings(vessel, &space.mappings)?;
+    // After the comparison: the allocator may grow the heap and map more.
+    if let Some(allocations) = what.allocations {
+        step("allocate", vessel)?;
+        allocate::allocate(vessel, allocations, leader_thread_pointer(snapshot))?;
+    }
     Ok(threads::final_states(&snapshot.threads))
 }
 
@@ -167,7 +174,7 @@ fn give_back_layout(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), Vess
 }
 
 fn run_resolvers(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {
-    let fs_base = what.snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base);
+    let fs_base = leader_thread_pointer(what.snapshot);
     for resolver in what.resolvers {
         let address = vessel.call_function(resolver.function, &[], fs_base, RESOLVER_LIMIT)?;
         for (slot, addend) in &resolver.slots {
@@ -175,6 +182,10 @@ fn run_resolvers(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselE
         }
     }
     Ok(())
+}
+
+fn leader_thread_pointer(snapshot: &Snapshot) -> u64 {
+    snapshot.threads.first().map_or(0, |leader| leader.registers.fs_base)
 }
 
 fn step(name: &'static str, vessel: &Emptied) -> Result<(), VesselError> {

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod doctor;
 pub mod inspect;
 pub mod plan;
+pub mod plugin_sandbox;
 pub mod recover;
 pub mod restore;
 pub mod update;

@@ -24,6 +24,11 @@ impl Sorted for VesselError {
                 "the source of the pages is incomplete: `dsu verify IMAGE` checks an image; a live process can be tried again",
             ),
             VesselError::Mismatch { .. } => Verdict::new(Exit::Failed, "mismatch", unexpected_hint()),
+            VesselError::NoBlock { .. } => Verdict::new(
+                Exit::Failed,
+                "no-block",
+                "objects of changed types need new memory from the program's allocator: look at its limits (RLIMIT_AS, RLIMIT_DATA, cgroup)",
+            ),
             VesselError::NotTried => Verdict::new(Exit::Parked, "not-tried", "`dsu recover` tries it"),
             VesselError::NoSite { .. } => Verdict::new(
                 Exit::Blocked,

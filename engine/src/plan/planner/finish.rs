@@ -8,6 +8,7 @@ use dsu_formats::model::latest::{Generation, Retained};
 use super::Planner;
 use super::ground::Ground;
 use crate::plan::blocker::{Blocker, PlanError};
+use crate::plan::compare::objects::Place;
 use crate::plan::generations;
 use crate::plan::loader::auxv;
 use crate::plan::mappings;
@@ -20,6 +21,7 @@ impl Planner<'_> {
             return Err(PlanError::Blocked(self.blockers));
         }
         let placement = self.ground.placement;
+        self.tell_generation();
         let kept = mappings::pages(std::mem::take(&mut self.kept));
         let mut contents = self.image.contents(placement.new_bias());
         for range in &kept {
@@ -40,8 +42,9 @@ impl Planner<'_> {
         patches.dedup_by_key(|patch| patch.address);
         let resolvers: Vec<Resolver> = std::mem::take(&mut self.ground.linked.resolvers);
         let protect_after = mappings::relro(&self.request.new.elf, placement.new_bias()).into_iter().collect();
-        let shared = self.shared;
-        Ok(Rewrite { snapshot: self.snapshot, patches, shared, contents, dropped, resolvers, protect_after, report: self.report })
+        let (shared, allocations) = (self.shared, self.allocations);
+        let (snapshot, report) = (self.snapshot, self.report);
+        Ok(Rewrite { snapshot, patches, shared, contents, dropped, resolvers, allocations, protect_after, report })
     }
 
     /// Lays out the new address space; gives the ranges of the old one that go.
@@ -69,6 +72,20 @@ impl Planner<'_> {
         layout.auxv = auxv::rewritten(&layout.auxv, new, placement.new_bias());
         layout.exe.clone_from(&self.request.file.path);
         dropped
+    }
+
+    /// A program that defines `int dsu_generation` finds in it how many times it has been updated.
+    fn tell_generation(&mut self) {
+        const NAME: &str = "dsu_generation";
+        let before = self.request.snapshot.generations.first().map_or(0, |generation| generation.count);
+        let objects = self.request.comparison.sides.new.objects.list().iter();
+        for object in objects.filter(|object| object.identity.name == NAME) {
+            let place = self.image.slice_mut(object.start, 4).filter(|_| object.size == 4 && object.place == Place::Writable);
+            match place {
+                Some(place) => place.copy_from_slice(&((before + 1) as u32).to_le_bytes()),
+                None => self.report.warnings.push(format!("`{NAME}` is not a writable int: the number of updates is not stored")),
+            }
+        }
     }
 
     fn generation(&self, kept: &[RunRange]) -> Generation {

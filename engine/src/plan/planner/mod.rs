@@ -21,7 +21,7 @@ use super::moves::Moves;
 use super::owners::Owners;
 use super::pointers::{Fates, Pointers};
 use super::request::Request;
-use super::rewrite::{Patch, Report, Rewrite, SharedWord};
+use super::rewrite::{Allocations, Patch, Report, Rewrite, SharedWord};
 use super::safe_point::{self, Stacks};
 use super::scan::{
     self,
@@ -71,6 +71,7 @@ struct Planner<'a> {
     image: DataImage,
     patches: Vec<Patch>,
     shared: Vec<SharedWord>,
+    allocations: Allocations,
     snapshot: dsu_formats::model::latest::Snapshot,
     kept: Vec<RunRange>,
     literals: Vec<OldLiteral>,
@@ -92,6 +93,7 @@ impl<'a> Planner<'a> {
             image: DataImage::default(),
             patches: Vec::new(),
             shared: Vec::new(),
+            allocations: Allocations::default(),
             snapshot: request.snapshot.clone(),
             kept: Vec::new(),
         }

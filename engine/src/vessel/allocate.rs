@@ -1,0 +1,74 @@
+//! Objects that outgrew their blocks: the program's own allocator makes new ones in the filled vessel.
+
+use std::time::Duration;
+
+use dsu_formats::address::RunAddress;
+
+use super::error::VesselError;
+use super::scatter::{self, Piece};
+use crate::plan::rewrite::{Allocations, Allocator};
+use crate::tracee::emptied::Emptied;
+use crate::tracee::inject::Injector;
+
+/// An allocator that waits for a lock waits for ever: this is far beyond what any number of blocks takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Makes the blocks, stores them and the words that point to them, and frees the old ones; `fs_base` is the thread pointer that the
+/// allocator runs with.
+pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<(), VesselError> {
+    let Some(allocator) = allocations.allocator else { return Ok(()) };
+    let places = make(vessel, allocations, allocator, fs_base)?;
+    let settled = settle(vessel, allocations, &places)?;
+    let mut pieces: Vec<Piece<'_>> = settled.words.iter().map(|(at, word)| (*at, &word[..])).collect();
+    for (block, place) in allocations.blocks.iter().zip(&places) {
+        let bytes = &settled.bytes[block.offset as usize..(block.offset + block.length) as usize];
+        pieces.push((RunAddress(*place), bytes));
+    }
+    pieces.sort_unstable_by_key(|(at, _)| *at);
+    scatter::store(vessel.memory(), &pieces)?;
+    let mut freed: Vec<u64> = allocations.freed.iter().map(|block| block.0).collect();
+    Ok(vessel.call_for_each(allocator.release, &mut freed, fs_base, LIMIT)?)
+}
+
+fn make(vessel: &mut Emptied, allocations: &Allocations, allocator: Allocator, fs_base: u64) -> Result<Vec<u64>, VesselError> {
+    let mut places: Vec<u64> = allocations.blocks.iter().map(|block| block.length).collect();
+    vessel.call_for_each(allocator.allocate, &mut places, fs_base, LIMIT)?;
+    match places.iter().position(|place| *place == 0) {
+        Some(refused) => Err(VesselError::NoBlock { length: allocations.blocks[refused].length }),
+        None => Ok(places),
+    }
+}
+
+/// Blocks and words with the addresses that the blocks got.
+struct Settled {
+    bytes: Vec<u8>,
+    words: Vec<(RunAddress, [u8; 8])>,
+}
+
+fn settle(vessel: &Emptied, allocations: &Allocations, places: &[u64]) -> Result<Settled, VesselError> {
+    let mut settled = Settled { bytes: allocations.bytes.clone(), words: Vec::new() };
+    let unknown = |found: u64| VesselError::Mismatch {
+        what: "a place-holder address",
+        expected: "one of a new block".to_owned(),
+        found: format!("{found:#x}"),
+    };
+    let real = |word: [u8; 8]| -> Result<[u8; 8], VesselError> {
+        let word = u64::from_le_bytes(word);
+        let (index, within) = allocations.locate(word).ok_or_else(|| unknown(word))?;
+        Ok((places[index] + within).to_le_bytes())
+    };
+    for fixup in &allocations.fixups {
+        match allocations.offset_of(fixup.0) {
+            Some(offset) => {
+                let slot = settled.bytes.get_mut(offset as usize..offset as usize + 8).ok_or_else(|| unknown(fixup.0))?;
+                let word: &mut [u8; 8] = slot.try_into().map_err(|_| unknown(fixup.0))?;
+                *word = real(*word)?;
+            }
+            None => {
+                let word = vessel.memory().read_u64(*fixup)?.to_le_bytes();
+                settled.words.push((*fixup, real(word)?));
+            }
+        }
+    }
+    Ok(settled)
+}
