@@ -112,10 +112,9 @@ impl Prepared {
     }
 }
 
-/// Compares the builds with the user's answers; every name in the spec must mean something.
+/// Compares the builds with the user's answers; all of them must be carried out.
 fn answered(builds: &Builds, spec: &Spec) -> Result<Comparison, SpecError> {
     let comparison = Comparison::answered(&builds.old, &builds.new, spec)?;
-    plan::spec::bind(spec, &builds.old, &builds.new, &comparison)?;
     match plan::spec::not_carried_out(spec) {
         problems if problems.is_empty() => Ok(comparison),
         problems => Err(SpecError(problems)),

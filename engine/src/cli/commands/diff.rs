@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dsu_engine::plan::compare::Comparison;
 use dsu_engine::plan::diff::Diff;
 use dsu_engine::plan::diff::draft::draft;
-use dsu_engine::plan::spec::{bind, guards};
+use dsu_engine::plan::spec::guards;
 use dsu_engine::program::build::{Build, DebugSearch};
 use dsu_formats::spec::{Spec, SpecError};
 use serde_json::{Value, json};
@@ -47,15 +47,8 @@ fn open(arguments: &DiffArguments, search: &DebugSearch) -> Result<(Build, Build
 fn compare(old: &Build, new: &Build, spec: Option<&Spec>) -> Result<Comparison, Box<Failure>> {
     let Some(spec) = spec else { return Ok(Comparison::new(old, new)) };
     let problems = guards::check(spec, (old, &old.path), new);
-    let compared = if problems.is_empty() { answered(old, new, spec) } else { Err(SpecError(problems)) };
+    let compared = if problems.is_empty() { Comparison::answered(old, new, spec) } else { Err(SpecError(problems)) };
     compared.map_err(|error| Box::new(unfit_spec(&spec.source.path, &error)))
-}
-
-/// Every name in the spec must mean something, whatever a difference needs of it.
-fn answered(old: &Build, new: &Build, spec: &Spec) -> Result<Comparison, SpecError> {
-    let comparison = Comparison::answered(old, new, spec)?;
-    bind(spec, old, new, &comparison)?;
-    Ok(comparison)
 }
 
 /// Writes a new file: answers that somebody gave are never overwritten.

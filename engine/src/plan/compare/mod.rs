@@ -22,7 +22,7 @@ use super::blocker::Blocker;
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
 use super::spec::accepted::Accepted;
-use super::spec::pairing;
+use super::spec::{self, Bound, pairing};
 use super::view::{CodeFacts, View};
 use crate::program::build::Build;
 use crate::program::unwind::UnwindIndex;
@@ -51,6 +51,8 @@ pub struct Comparison {
     pub unwind: Arc<UnwindIndex>,
     /// What the user takes upon himself.
     pub accepted: Accepted,
+    /// The rest of the user's answers.
+    pub bound: Bound,
     /// Reasons against every update from the old to the new build.
     pub blockers: Vec<Blocker>,
 }
@@ -64,10 +66,10 @@ impl Comparison {
         Self::of(old, new, sides, code, Accepted::default())
     }
 
-    /// Compares two builds of which the user knows some pairs.
+    /// Compares two builds with the user's answers.
     ///
     /// # Errors
-    /// Everything in the spec's pairings that does not hold for these builds.
+    /// Every name in the spec that means nothing in these builds, and every rule that does not fit their types; pairs first.
     pub fn answered(old: &Build, new: &Build, spec: &Spec) -> Result<Self, SpecError> {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
@@ -82,7 +84,9 @@ impl Comparison {
             }
         };
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
-        Ok(Self::of(old, new, sides, code, accepted))
+        let mut comparison = Self::of(old, new, sides, code, accepted);
+        comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        Ok(comparison)
     }
 
     fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
@@ -96,6 +100,7 @@ impl Comparison {
         blockers.retain(|blocker| !accepted.covers(blocker));
         Self {
             accepted,
+            bound: Bound::default(),
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
             unwind: Arc::new(UnwindIndex::new(&old.elf)),

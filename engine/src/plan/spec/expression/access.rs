@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use dsu_formats::address::RunAddress;
 use dsu_formats::spec::place::Span;
 
-use super::evaluate::{Evaluated, Fault, evaluate};
-use super::{Code, Out};
+use super::Code;
+use super::evaluate::{Evaluated, Fault, whole};
 use crate::plan::data::value::ObjectView;
 use crate::program::types::TypeId;
 
@@ -92,7 +92,7 @@ fn word_at(view: &ObjectView<'_>, at: usize) -> Evaluated<u64> {
 }
 
 fn element(index: &Code, count: Option<u64>, old: &ObjectView<'_>) -> Evaluated<u64> {
-    let value = number(index, old)?;
+    let value = whole(index, Some(old))?;
     match u64::try_from(value) {
         Ok(value) if count.is_none_or(|count| value < count) => Ok(value),
         _ => {
@@ -101,13 +101,6 @@ fn element(index: &Code, count: Option<u64>, old: &ObjectView<'_>) -> Evaluated<
             });
             Err(Fault::Failed(index.span, format!("element {value} is out of range: expected {limit}")))
         }
-    }
-}
-
-fn number(index: &Code, old: &ObjectView<'_>) -> Evaluated<i128> {
-    match evaluate(index, Some(old))? {
-        Out::Integer(value) => Ok(value),
-        _ => Err(Fault::Failed(index.span, "the index is no whole number".to_owned())),
     }
 }
 
@@ -123,7 +116,7 @@ fn target(
         return Err(Fault::Failed(span, "the pointer is null".to_owned()));
     }
     let Some(index) = index else { return Ok(RunAddress(address)) };
-    let distance = number(index, old)?.checked_mul(size.into());
+    let distance = whole(index, Some(old))?.checked_mul(size.into());
     let found = distance.and_then(|distance| distance.checked_add(address.into())).and_then(|at| u64::try_from(at).ok());
     found.map(RunAddress).ok_or_else(|| Fault::Failed(index.span, "the element is outside the address space".to_owned()))
 }

@@ -328,8 +328,11 @@ impl<'a> Checker<'a> {
         if matches!(operator, Divide | Binary::Remainder) && is_zero(&right) {
             return Err(self.problem(b.span, "division by zero"));
         }
+        let of_whole = kind == Kind::Integer;
         let kind = if is_comparison { Kind::Integer } else { kind };
-        Ok((Code::new(Op::Binary(operator, Box::new(left), Box::new(right)), span), kind))
+        let (left, right) = (Box::new(left), Box::new(right));
+        let op = if of_whole { Op::Whole(operator, left, right) } else { Op::Binary(operator, left, right) };
+        Ok((Code::new(op, span), kind))
     }
 
     fn choice(&mut self, condition: &Node, then: &Node, otherwise: &Node, span: Span) -> Checked {

@@ -4,7 +4,7 @@ use dsu_formats::spec::expression::Unary;
 use dsu_formats::spec::place::Span;
 
 use super::access::Access;
-use super::operators::{binary, cast, is_set};
+use super::operators::{binary, cast, integers, is_set};
 use super::{Code, Compiled, NumberForm, Op, Out};
 use crate::plan::data::value::{ObjectView, ValueError, read_bits, sign_extend};
 
@@ -56,13 +56,37 @@ pub(super) fn evaluate(code: &Code, old: Option<&ObjectView<'_>>) -> Evaluated<O
         Op::Cast(kind, of) => cast(*kind, evaluate(of, old)?, code.span)?,
         Op::Unary(operator, of) => unary(*operator, evaluate(of, old)?, code)?,
         Op::Binary(operator, a, b) => binary(*operator, (a, b), code.span, old)?,
-        Op::IsSet(of) => Out::Integer(is_set(&evaluate(of, old)?).into()),
-        Op::Choice(condition, then, otherwise) => {
-            let chosen = if is_set(&evaluate(condition, old)?) { then } else { otherwise };
-            evaluate(chosen, old)?
-        }
+        Op::Whole(..) => Out::Integer(whole(code, old)?),
+        Op::IsSet(of) => Out::Integer(truth(of, old)?.into()),
+        Op::Choice(condition, then, otherwise) => evaluate(if truth(condition, old)? { then } else { otherwise }, old)?,
         Op::Map(of, values, otherwise) => mapped(of, values, otherwise.as_deref(), old)?,
     })
+}
+
+/// The value of an expression that the checker found to be a whole number.
+pub(super) fn whole(code: &Code, old: Option<&ObjectView<'_>>) -> Evaluated<i128> {
+    match &code.op {
+        Op::Integer(value) => Ok(*value),
+        Op::Number(access, form) if !form.float => whole_number(access, *form, old),
+        Op::Whole(operator, a, b) => {
+            let (a, b) = (whole(a, old)?, whole(b, old)?);
+            integers(*operator, a, b).map_err(|reason| Fault::Failed(code.span, reason.to_owned()))
+        }
+        Op::Choice(condition, then, otherwise) => whole(if truth(condition, old)? { then } else { otherwise }, old),
+        Op::IsSet(of) => Ok(truth(of, old)?.into()),
+        _ => match evaluate(code, old)? {
+            Out::Integer(value) => Ok(value),
+            _ => Err(mismatch(code)),
+        },
+    }
+}
+
+/// Whether a value counts as true.
+fn truth(code: &Code, old: Option<&ObjectView<'_>>) -> Evaluated<bool> {
+    match &code.op {
+        Op::Integer(_) | Op::Whole(..) | Op::IsSet(_) => Ok(whole(code, old)? != 0),
+        _ => Ok(is_set(&evaluate(code, old)?)),
+    }
 }
 
 /// What the checker keeps from happening.
@@ -71,16 +95,36 @@ fn mismatch(code: &Code) -> Fault {
 }
 
 fn number(access: &Access, form: NumberForm, old: Option<&ObjectView<'_>>) -> Evaluated<Out> {
+    if form.float {
+        access.with(old, |view, at| float(part(view, at, form.size)?))
+    } else {
+        whole_number(access, form, old).map(Out::Integer)
+    }
+}
+
+fn whole_number(access: &Access, form: NumberForm, old: Option<&ObjectView<'_>>) -> Evaluated<i128> {
     access.with(old, |view, at| {
-        let end = usize::try_from(form.size).ok().and_then(|size| at.checked_add(size)).ok_or(Fault::Outside)?;
-        let bytes = view.bytes().get(at..end).ok_or(Fault::Outside)?;
-        if form.float {
-            return float(bytes);
-        }
-        let raw = read_bits(bytes, form.bits).ok_or(Fault::Outside)?;
-        let width = form.bits.map_or(form.size * 8, |bits| bits.1);
-        Ok(Out::Integer(if form.signed { sign_extend(raw, width) } else { raw as i128 }))
+        let bytes = part(view, at, form.size)?;
+        Ok(match (form.bits, bytes) {
+            (None, [a]) if form.signed => (*a as i8).into(),
+            (None, [a]) => (*a).into(),
+            (None, &[a, b, c, d]) if form.signed => i32::from_le_bytes([a, b, c, d]).into(),
+            (None, &[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]).into(),
+            (None, &[a, b, c, d, e, f, g, h]) if form.signed => i64::from_le_bytes([a, b, c, d, e, f, g, h]).into(),
+            (None, &[a, b, c, d, e, f, g, h]) => u64::from_le_bytes([a, b, c, d, e, f, g, h]).into(),
+            (bits, bytes) => {
+                let raw = read_bits(bytes, bits).ok_or(Fault::Outside)?;
+                let width = bits.map_or(form.size * 8, |bits| bits.1);
+                if form.signed { sign_extend(raw, width) } else { raw as i128 }
+            }
+        })
     })
+}
+
+/// `size` bytes of an object from `at` on.
+fn part<'v>(view: &'v ObjectView<'_>, at: usize, size: u64) -> Evaluated<&'v [u8]> {
+    let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size));
+    end.and_then(|end| view.bytes().get(at..end)).ok_or(Fault::Outside)
 }
 
 fn float(bytes: &[u8]) -> Evaluated<Out> {
@@ -92,11 +136,7 @@ fn float(bytes: &[u8]) -> Evaluated<Out> {
 }
 
 fn characters(access: &Access, length: u64, old: Option<&ObjectView<'_>>) -> Evaluated<Out> {
-    access.with(old, |view, at| {
-        let end = usize::try_from(length).ok().and_then(|length| at.checked_add(length)).ok_or(Fault::Outside)?;
-        let bytes = view.bytes().get(at..end).ok_or(Fault::Outside)?;
-        Ok(Out::Text(bytes.iter().copied().take_while(|byte| *byte != 0).collect()))
-    })
+    access.with(old, |view, at| Ok(Out::Text(part(view, at, length)?.iter().copied().take_while(|byte| *byte != 0).collect())))
 }
 
 fn text_behind(pointer: &Code, old: Option<&ObjectView<'_>>) -> Evaluated<Vec<u8>> {

@@ -76,6 +76,8 @@ enum Op {
     Cast(dsu_formats::spec::expression::CType, Box<Code>),
     Unary(dsu_formats::spec::expression::Unary, Box<Code>),
     Binary(dsu_formats::spec::expression::Binary, Box<Code>, Box<Code>),
+    /// The same, of two whole numbers: most expressions are made of these alone, and they need no other kind of value.
+    Whole(dsu_formats::spec::expression::Binary, Box<Code>, Box<Code>),
     /// A condition: whether a value is not zero.
     IsSet(Box<Code>),
     Choice(Box<Code>, Box<Code>, Box<Code>),
@@ -183,7 +185,7 @@ impl Code {
             Op::Integer(_) | Op::Float(_) | Op::Text(_) => false,
             Op::Number(..) | Op::Pointer(_) | Op::Characters(..) | Op::TextBehind(_) => true,
             Op::Length(of) | Op::ToFloat(of) | Op::Cast(_, of) | Op::Unary(_, of) | Op::IsSet(of) => of.looks_at_object(),
-            Op::Binary(_, a, b) => a.looks_at_object() || b.looks_at_object(),
+            Op::Binary(_, a, b) | Op::Whole(_, a, b) => a.looks_at_object() || b.looks_at_object(),
             Op::Choice(a, b, c) => a.looks_at_object() || b.looks_at_object() || c.looks_at_object(),
             Op::Map(of, values, otherwise) => {
                 of.looks_at_object()

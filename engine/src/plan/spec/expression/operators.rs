@@ -53,7 +53,9 @@ fn compared(operator: Binary, order: std::cmp::Ordering) -> Result<Out, &'static
     Ok(Out::Integer(holds.into()))
 }
 
-fn integers(operator: Binary, a: i128, b: i128) -> Result<i128, &'static str> {
+/// An operator on two whole numbers.
+#[inline]
+pub(super) fn integers(operator: Binary, a: i128, b: i128) -> Result<i128, &'static str> {
     let overflow = "overflow: the result needs more than 128 bits";
     match operator {
         Binary::Add => a.checked_add(b).ok_or(overflow),

@@ -211,12 +211,18 @@ fn a_short_object_is_an_error_and_no_panic() {
     assert!(compiled.value(&view).unwrap_err().to_string().contains("past the end of the object"));
 }
 
+/// What this thread has computed, whatever else the machine does.
+fn processor_time() -> std::time::Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock).expect("a clock that Linux has").into()
+}
+
 #[test]
 fn a_million_objects_take_a_million_evaluations_and_no_more() {
     let fixture = Fixture::new();
     let compiled = fixture.compile("old.b * 2 + (old.a < 0 ? old.list[old.low - 4] : old.low) & 0xff").unwrap();
     let view = fixture.view();
-    let start = std::time::Instant::now();
+    let start = processor_time();
     let sum: i128 = (0..1_000_000)
         .map(|_| match compiled.value(&view) {
             Ok(Value::Integer(value)) => value,
@@ -224,5 +230,5 @@ fn a_million_objects_take_a_million_evaluations_and_no_more() {
         })
         .sum();
     assert_eq!(sum, 1_000_000 * ((200 * 2 + 2) & 0xff));
-    println!("1,000,000 evaluations: {:?}", start.elapsed());
+    println!("1,000,000 evaluations: {:?} of processor time", processor_time() - start);
 }
