@@ -125,9 +125,9 @@ fn written_as<T: Named>(item: &T, detail: Detail) -> String {
         Detail::Short => identity.unit.rsplit('/').next().unwrap_or_default(),
         Detail::Path | Detail::Line => identity.unit.as_str(),
     };
-    let file = (!unit.is_empty() && !identity.external).then(|| format!("{unit}:")).unwrap_or_default();
+    let file = if unit.is_empty() || identity.external { String::new() } else { format!("{unit}:") };
     let function = identity.function.as_ref().map(|function| format!("{function}::")).unwrap_or_default();
-    let line = (detail == Detail::Line && declared.1 != 0).then(|| format!("@{}", declared.1)).unwrap_or_default();
+    let line = if detail == Detail::Line && declared.1 != 0 { format!("@{}", declared.1) } else { String::new() };
     format!("{file}{function}{}{line}", identity.name)
 }
 
