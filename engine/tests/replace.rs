@@ -25,6 +25,7 @@ fn move_to(pid: i32, program: &Path) -> Result<Box<Updated>, UpdateError> {
         keep_image: None,
         force: false,
         spec: None,
+        accept_seccomp_risk: false,
         debug_directories: Vec::new(),
     };
     match update(&request, &mut Silent)? {
@@ -92,6 +93,7 @@ fn a_program_goes_through_the_vessel_onto_its_own_build() {
         keep_image: None,
         force: true,
         spec: None,
+        accept_seccomp_risk: false,
         debug_directories: Vec::new(),
     };
     update(&request, &mut Silent).unwrap();

@@ -31,6 +31,8 @@ pub struct Program {
     pub flags: &'static [&'static str],
     /// Its library.
     pub library: Option<Library>,
+    /// Options that `dsu` needs to move it.
+    pub options: &'static [&'static str],
     /// What an update from version one to version two comes to.
     pub update: Expected,
     /// What an update from version two to version one comes to.
@@ -53,6 +55,7 @@ impl Program {
             sources,
             flags: &[],
             library: None,
+            options: &[],
             update: Expected::Done,
             back: Expected::Done,
             same: Expected::Done,
@@ -71,6 +74,12 @@ impl Program {
     /// Adds a library.
     pub const fn library(mut self, library: Library) -> Self {
         self.library = Some(library);
+        self
+    }
+
+    /// Adds options for `dsu update` and `dsu checkpoint`.
+    pub const fn options(mut self, options: &'static [&'static str]) -> Self {
+        self.options = options;
         self
     }
 
@@ -191,6 +200,7 @@ macro_rules! for_each_program {
             block_recv: ("block_recv.c");
             block_accept: ("block_accept.c");
             block_poll: ("block_poll.c");
+            block_select: ("block_select.c");
             block_epoll: ("block_epoll.c");
             block_nanosleep: ("block_nanosleep.c");
             block_futex: ("block_futex.c");
@@ -234,6 +244,7 @@ macro_rules! for_each_program {
             guard_pages: ("guard_pages.c");
             stack_grows: ("stack_grows.c");
             heap_growth: ("heap_growth.c");
+            memory_large: ("memory_large.c");
             malloc_stress: ("malloc_stress.c");
 
             // The C library and the loader.
@@ -242,6 +253,7 @@ macro_rules! for_each_program {
             exit_handlers: ("exit_handlers.c") .one_way(&["both the end of"]);
             loader_phdr: ("loader_phdr.c") .flags(&["-rdynamic"]);
             loader_dlsym: ("loader_dlsym.c") .flags(&["-rdynamic"]);
+            loader_dlsym_sysv: ("loader_dlsym.c") .flags(&["-rdynamic", "-Wl,--hash-style=sysv"]);
             dlopen_lazy: ("dlopen_lazy.c") .flags(&["-rdynamic"]).library(Library::Loaded("lib_dlopen_lazy.c"));
             library_linked: ("library_linked.c") .library(Library::Linked("lib_library_linked.c"));
             backtrace: ("backtrace.c");
@@ -261,7 +273,8 @@ macro_rules! for_each_program {
             prctl_attributes: ("prctl_attributes.c") .hot_only(&["PR_SET_PDEATHSIG"]);
             not_dumpable: ("not_dumpable.c") .root();
             personality: ("personality.c");
-            seccomp_strict: ("seccomp_strict.c") .root().cold_or_refused();
+            seccomp_strict: ("seccomp_strict.c") .root().options(&["--accept-seccomp-risk"]).cold_or_refused();
+            seccomp_lenient: ("seccomp_strict.c") .flags(&["-DLENIENT"]).root().cold_or_refused();
             // Neither can change the link to its executable, and no exec gives them the right to.
             capabilities_dropped: ("capabilities_dropped.c") .root().never(&["CAP_CHECKPOINT_RESTORE"]);
             other_user: ("other_user.c") .root().never(&["CAP_CHECKPOINT_RESTORE"]);

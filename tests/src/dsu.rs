@@ -107,6 +107,12 @@ impl Run {
         self
     }
 
+    /// Adds bare options.
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.command.args(options);
+        self
+    }
+
     /// Adds a bare argument.
     pub fn argument(mut self, value: &Path) -> Self {
         self.command.arg(value);

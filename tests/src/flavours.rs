@@ -117,7 +117,7 @@ pub fn with_fault(name: &str, step: &str, passage: u32, effect: Effect) -> bool 
     loop {
         match target.event() {
             Event::Ready if struck.is_none() => {
-                let outcome = Run::update(target.pid(), &new).fault(&fault).run();
+                let outcome = Run::update(target.pid(), &new).options(program.options).fault(&fault).run();
                 struck = Some(outcome.code != Some(code::DONE));
                 let runs = settle(&target, &old, &new, &outcome, &what);
                 target.go(runs.number());
@@ -220,7 +220,7 @@ fn update(target: &mut Target, program: &Program, style: Style, from: Version, t
     };
     let [old, new] = [from, to].map(|version| build::program(program, version, style));
     let what = format!("{}, {from:?} to {to:?}, {style:?}", program.name);
-    let run = Run::update(target.pid(), &new);
+    let run = Run::update(target.pid(), &new).options(program.options);
     if let Expected::Refused(words) = expected {
         refused(target, program, run.option("--wait", Path::new("100ms")), words, &what);
         return from.number();
@@ -265,7 +265,7 @@ fn assert_runs(target: &Target, executable: &Path, what: &str, outcome: &Outcome
 fn checkpoint_and_restore(target: &mut Target, program: &Program) {
     let image = target.path("image");
     let what = format!("{}, cold", program.name);
-    let run = Run::checkpoint_and_kill(target.pid(), &image);
+    let run = Run::checkpoint_and_kill(target.pid(), &image).options(program.options);
     match program.cold {
         Expected::Refused(words) => {
             refused(target, program, run, words, &what);

@@ -11,6 +11,7 @@ use dsu_tests::dsu::{Run, code};
 use dsu_tests::observe::{Registers, Snapshot};
 use dsu_tests::target::{Event, Target};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use tempfile::TempDir;
 
 fn start(program: &Program) -> Target {
@@ -66,6 +67,37 @@ fn a_checkpoint_may_leave_the_program_stopped() {
     assert!(stat.contains(") T "), "stopped: {stat}");
     kill(target.pid(), Signal::SIGCONT).expect("SIGCONT");
     go_on(target, 1);
+}
+
+/// Stopped by its parent, as by a shell with ^Z: nobody who watches it is told of anything else.
+#[test]
+fn a_stopped_program_is_moved_and_stays_stopped() {
+    let program = find("cond_wait");
+    let target = start(&program);
+    let pid = target.pid();
+    kill(pid, Signal::SIGSTOP).expect("SIGSTOP");
+    let stopped = waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED).expect("its end, or its stop");
+    assert_eq!(stopped, WaitStatus::Stopped(pid, Signal::SIGSTOP));
+    let is_stopped = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+        assert!(stat.contains(") T "), "stopped: {stat}");
+        let news = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+        assert_eq!(waitid(Id::Pid(pid), news).expect("waitid"), WaitStatus::StillAlive);
+    };
+    let image = target.path("image");
+    let outcome = Run::new("checkpoint").pid(pid).option("--output", &image).run();
+    outcome.assert_code(code::DONE, "checkpoint");
+    assert!(outcome.text().contains("let it run"), "{}", outcome.text());
+    is_stopped();
+    for version in [Version::Two, Version::One, Version::Two] {
+        let new = build::program(&program, version, Style::USUAL);
+        Run::update(pid, &new).run().assert_code(code::DONE, "update");
+        is_stopped();
+    }
+    kill(pid, Signal::SIGCONT).expect("SIGCONT");
+    let on = waitid(Id::Pid(pid), WaitPidFlag::WCONTINUED).expect("that it goes on");
+    assert_eq!(on, WaitStatus::Continued(pid));
+    go_on(target, 2);
 }
 
 #[test]

@@ -66,10 +66,21 @@ tests!(
 );
 
 /// Only failures: when the engine dies, the filter that it had suspended is in force again, and kills the process at the
-/// calls of its way back (README, "What it carries today, and what not").
+/// calls of its way back. That is the risk that `dsu` asks about.
 #[test]
 fn fails_at_a_phase_under_a_seccomp_filter() {
     at_every_phase("seccomp_strict", Effect::Fail);
+}
+
+/// A filter that allows what the way back is made of, in force again when the engine dies.
+#[test]
+fn dies_at_a_phase_under_a_lenient_seccomp_filter() {
+    at_every_phase("seccomp_lenient", Effect::Die);
+}
+
+#[test]
+fn dies_at_a_call_under_a_lenient_seccomp_filter() {
+    at_calls("seccomp_lenient", Effect::Die);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dsu_tests::build::{self, Style, Version};
-use dsu_tests::catalogue::{IDLE, Program};
+use dsu_tests::catalogue::{IDLE, Program, find};
 use dsu_tests::dsu::{Run, code};
 use dsu_tests::flavours::refused;
 use dsu_tests::observe::{Registers, Snapshot};
@@ -238,4 +238,28 @@ fn wrong_usage() {
         let run = arguments[1..].iter().fold(Run::new(arguments[0]), |run, argument| run.argument(Path::new(argument)));
         run.run().assert_code(code::USAGE, &format!("dsu {arguments:?}"));
     }
+}
+
+#[test]
+fn a_seccomp_filter_that_kills_at_the_way_back() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let program = Program { options: &[], ..find("seccomp_strict") };
+    let [old, new] = [Version::One, Version::Two].map(|version| build::program(&program, version, Style::USUAL));
+    let mut target = Target::start(&program, &old);
+    assert_eq!(target.event(), Event::Ready);
+    let image = target.path("image");
+    let words = ["seccomp", "munmap", "pause", "set_tid_address", "--accept-seccomp-risk"];
+    for (run, what) in [
+        (Run::update(target.pid(), &new), "update"),
+        (Run::new("plan").pid(target.pid()).option("--program", &new), "plan"),
+        (Run::checkpoint_and_kill(target.pid(), &image), "checkpoint"),
+    ] {
+        let outcome = refused(&mut target, &program, run, &words, what);
+        outcome.assert_code(code::BLOCKED, what);
+        // The filter allows these.
+        assert!(!outcome.text().contains("futex") && !outcome.text().contains("mmap,"), "{what}: {}", outcome.text());
+    }
+    go_on(target, 1, "seccomp filter");
 }

@@ -125,6 +125,9 @@ pub struct CheckpointArguments {
     /// What becomes of the process
     #[arg(long, value_enum, default_value_t = Afterwards::Run)]
     pub then: Afterwards,
+    /// Go on although the program's seccomp filter would end it if dsu itself were killed in the middle
+    #[arg(long)]
+    pub accept_seccomp_risk: bool,
 }
 
 /// What becomes of a process after its checkpoint.
@@ -183,6 +186,9 @@ pub struct PairArguments {
     /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub wait: Duration,
+    /// Go on although the program's seccomp filter would end it if dsu itself were killed in the middle
+    #[arg(long)]
+    pub accept_seccomp_risk: bool,
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,

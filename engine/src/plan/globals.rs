@@ -13,6 +13,7 @@ use super::compare::pairs::Partner;
 use super::image::DataImage;
 use super::pointers::{Fates, Site};
 use super::rewrite::Report;
+use super::scan::filter::FOUR_GIB;
 use super::scan::sites::Sites;
 use super::spec::names::pairing_lines;
 use super::words::{Holder, Words};
@@ -158,7 +159,8 @@ pub fn carry(
         };
         to.copy_from_slice(from);
         let first = object.start.0.next_multiple_of(8) - object.start.0;
-        for offset in (first..length.saturating_sub(7)).step_by(8) {
+        let halfway = halfway_pointers(placement, &data.captured, object.start, length);
+        for offset in (first..length.saturating_sub(7)).step_by(8).chain(halfway) {
             let Some(word) = data.captured.word(object.start.offset(offset)) else { continue };
             let address = placement.old_run(super::address::OldLink(object.start.offset(offset))).0;
             let holder = Holder::Variable { name: &object.identity.name, offset, address };
@@ -173,6 +175,19 @@ pub fn carry(
             }
         }
     }
+}
+
+/// Offsets of pointers into the program at four bytes from an aligned word, as packed structures have them (see
+/// [`super::scan::filter::Filter::find`]), in the variable at `start`.
+fn halfway_pointers(placement: &Placement, captured: &DataImage, start: LinkAddress, length: u64) -> Vec<u64> {
+    if placement.old_range().start.0 < FOUR_GIB {
+        return Vec::new();
+    }
+    let first = (12 - start.0 % 8) % 8;
+    let points = |at: LinkAddress| captured.word(at).is_some_and(|word| placement.old_link(word).is_some());
+    let offsets = (first..length.saturating_sub(7)).step_by(8);
+    let alone = |at: LinkAddress| !points(LinkAddress(at.0.wrapping_sub(4))) && !points(at.offset(4));
+    offsets.filter(|offset| points(start.offset(*offset)) && alone(start.offset(*offset))).collect()
 }
 
 /// The pointer type of the word `offset` bytes into a value of type `kind`, when the type says it is one.

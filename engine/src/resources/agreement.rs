@@ -1,18 +1,15 @@
 //! Whether all threads of a process agree in what threads made by `clone` inherit from the main thread.
 
-use std::os::unix::fs::MetadataExt;
-
 use nix::errno::Errno;
 
 use super::error::{Obstacle, ResourceError};
 use super::{proc, status::Status};
 use crate::tracee::calls::{self, Compared};
 use crate::tracee::error::TraceeError;
+use crate::tracee::seccomp::MOST_FILTERS;
 
 /// Namespaces that a thread can enter alone; the others need a process with one thread.
 const NAMESPACES: [&str; 4] = ["net", "uts", "ipc", "pid_for_children"];
-/// More filters than the kernel lets a thread have (32,768 instructions in all).
-const MOST_FILTERS: u32 = 4096;
 
 /// Compares every thread with the first, `statuses` in the order of `tids`. All threads must be in a ptrace stop of the caller.
 pub fn disagreements(pid: i32, tids: &[i32], statuses: &[Status]) -> Result<Vec<Obstacle>, ResourceError> {
@@ -81,11 +78,11 @@ struct Place {
 
 impl Place {
     fn read(pid: i32, tid: i32) -> Result<Self, TraceeError> {
+        // The text of the link names the namespace; following it would make the kernel open it, at five times the price.
         let mut namespaces = String::new();
         for name in NAMESPACES {
-            let path = format!("/proc/{pid}/task/{tid}/ns/{name}");
-            let inode = std::fs::metadata(&path).map_err(|source| TraceeError::Proc { path, source })?.ino();
-            namespaces.push_str(&format!("{name}:[{inode}] "));
+            let link = proc::link(pid, &format!("task/{tid}/ns/{name}"))?;
+            namespaces.push_str(&format!("{} ", String::from_utf8_lossy(&link)));
         }
         Ok(Self { namespaces, control_group: proc::text(pid, &format!("task/{tid}/cgroup"))?.trim_end().replace('\n', " ") })
     }

@@ -4,8 +4,10 @@
 use dsu_formats::model::latest::{Capabilities, Credentials};
 
 use super::error::{Obstacle, ResourceError};
-use super::scratch::put;
+use super::questions::{Answers, Questions, Ticket};
 use super::status::Status;
+use crate::tracee::batch::Batch;
+use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 
 const PR_SET_KEEPCAPS: u64 = 8;
@@ -24,7 +26,20 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The process's credentials, from the leader's `status` and one injected call.
 pub fn capture(injector: &mut dyn Injector, status: &Status) -> Result<Credentials, ResourceError> {
-    let securebits = injector.leader_call("prctl(PR_GET_SECUREBITS)", libc::SYS_prctl, &[PR_GET_SECUREBITS, 0, 0, 0, 0])? as u32;
+    let leader = injector.threads()[0];
+    let mut questions = Questions::new(injector);
+    let asked = ask_securebits(&mut questions, leader);
+    Ok(from_answers(&questions.put(injector)?, asked, status)?)
+}
+
+/// Adds the question to the leader, whose bits they are.
+pub(crate) fn ask_securebits(questions: &mut Questions, leader: i32) -> Ticket {
+    questions.ask(leader, "prctl(PR_GET_SECUREBITS)", libc::SYS_prctl, |_| [PR_GET_SECUREBITS, 0, 0, 0, 0])
+}
+
+/// What was asked for, and what the leader's status says.
+pub(crate) fn from_answers(answers: &Answers, asked: Ticket, status: &Status) -> Result<Credentials, TraceeError> {
+    let securebits = answers.value(asked)? as u32;
     Ok(Credentials {
         uids: status.uids,
         gids: status.gids,
@@ -78,83 +93,82 @@ pub fn blockers(saved: &Credentials) -> Vec<Obstacle> {
     obstacles
 }
 
-/// Gives thread `tid` of the vessel what the exec took. No call for a thread whose credentials are right, the usual case.
+/// Gives thread `tid` of the vessel, whose status is `now`, what the exec took. No call for a thread whose credentials are right,
+/// the usual case.
 ///
-/// Threads have credentials of their own, so call it in each. Comes before everything that a change of credentials resets
+/// Threads have credentials of their own, so call it for each. Comes before everything that a change of credentials resets
 /// (parent-death signal, dumpable) and after everything that needs the capabilities that the process had given up.
-pub fn give_back(injector: &mut dyn Injector, tid: i32, saved: &Credentials) -> Result<(), ResourceError> {
-    let now = Status::read(injector.memory().pid(), tid)?;
+pub fn give_back(batch: &mut Batch<'_>, tid: i32, saved: &Credentials, now: &Status) -> Result<(), ResourceError> {
     if now.gids != saved.gids {
-        set_ids(injector, tid, &saved.gids, [("setresgid", libc::SYS_setresgid), ("setfsgid", libc::SYS_setfsgid)])?;
+        set_ids(batch, tid, &saved.gids, [("setresgid", libc::SYS_setresgid), ("setfsgid", libc::SYS_setfsgid)])?;
     }
-    if now.uids != saved.uids {
-        set_ids(injector, tid, &saved.uids, [("setresuid", libc::SYS_setresuid), ("setfsuid", libc::SYS_setfsuid)])?;
+    let changes_user = now.uids != saved.uids;
+    if changes_user {
+        set_ids(batch, tid, &saved.uids, [("setresuid", libc::SYS_setresuid), ("setfsuid", libc::SYS_setfsuid)])?;
     }
-    let now = Status::read(injector.memory().pid(), tid)?.capabilities;
-    if now != saved.capabilities {
-        set_capabilities(injector, tid, &saved.capabilities)?;
+    // A change of user may change the capabilities too, and takes ambient ones.
+    if changes_user || now.capabilities != saved.capabilities {
+        let kept = if changes_user { 0 } else { now.capabilities.ambient };
+        set_capabilities(batch, tid, &saved.capabilities, kept)?;
     }
     if saved.keep_capabilities {
-        injector.call(tid, "prctl(PR_SET_KEEPCAPS)", libc::SYS_prctl, &[PR_SET_KEEPCAPS, 1, 0, 0, 0])?;
+        batch.add(tid, "prctl(PR_SET_KEEPCAPS)", libc::SYS_prctl, [PR_SET_KEEPCAPS, 1, 0, 0, 0])?;
     }
     Ok(())
 }
 
 fn set_ids(
-    injector: &mut dyn Injector,
+    batch: &mut Batch<'_>,
     tid: i32,
     ids: &[u32; 4],
     [all, file_system]: [(&'static str, i64); 2],
 ) -> Result<(), ResourceError> {
     let [real, effective, saved, file_system_id] = ids.map(u64::from);
-    injector.call(tid, all.0, all.1, &[real, effective, saved])?;
+    batch.add(tid, all.0, all.1, [real, effective, saved])?;
     if file_system_id != effective {
-        injector.call(tid, file_system.0, file_system.1, &[file_system_id])?;
+        batch.add(tid, file_system.0, file_system.1, [file_system_id])?;
     }
     Ok(())
 }
 
-fn set_capabilities(injector: &mut dyn Injector, tid: i32, sets: &Capabilities) -> Result<(), ResourceError> {
+/// Sets all sets but the bounding one; `kept` are ambient capabilities that are there already.
+fn set_capabilities(batch: &mut Batch<'_>, tid: i32, sets: &Capabilities, kept: u64) -> Result<(), ResourceError> {
     // __user_cap_header_struct, then two __user_cap_data_struct: effective, permitted, inheritable, low halves first.
-    let mut bytes = Vec::with_capacity(8 + 24);
-    bytes.extend(CAPABILITY_VERSION_3.to_le_bytes());
-    bytes.extend(0u32.to_le_bytes());
+    let mut words = vec![CAPABILITY_VERSION_3, 0];
     for shift in [0, 32] {
-        for set in [sets.effective, sets.permitted, sets.inheritable] {
-            bytes.extend(((set >> shift) as u32).to_le_bytes());
-        }
+        words.extend([sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> shift) as u32));
     }
-    let address = put(injector, 0, &bytes)?;
-    injector.call(tid, "capset", libc::SYS_capset, &[address, address + 8])?;
-    let present = Status::read(injector.memory().pid(), tid)?.capabilities.ambient;
-    for capability in (0..64).filter(|capability| (sets.ambient & !present) >> capability & 1 == 1) {
+    batch.add_with(tid, "capset", libc::SYS_capset, |at| {
+        (words.iter().flat_map(|word| word.to_le_bytes()).collect(), [at, at + 8])
+    })?;
+    for capability in (0..64).filter(|capability| (sets.ambient & !kept) >> capability & 1 == 1) {
         let arguments = [PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0];
-        injector.call(tid, "prctl(PR_CAP_AMBIENT_RAISE)", libc::SYS_prctl, &arguments)?;
+        batch.add(tid, "prctl(PR_CAP_AMBIENT_RAISE)", libc::SYS_prctl, arguments)?;
     }
     Ok(())
 }
 
-/// Gives thread `tid` of a fresh process these credentials: everything that an exec would have kept, then the rest.
-pub fn restore(injector: &mut dyn Injector, tid: i32, saved: &Credentials) -> Result<(), ResourceError> {
-    let now = Status::read(injector.memory().pid(), tid)?;
+/// Gives thread `tid` of a fresh process, whose status is `now`, these credentials: everything that an exec would have kept, then
+/// the rest.
+pub fn restore(batch: &mut Batch<'_>, tid: i32, saved: &Credentials, now: &Status) -> Result<(), ResourceError> {
     let excess = now.capabilities.bounding & !saved.capabilities.bounding;
     for capability in (0..64).filter(|capability| excess >> capability & 1 == 1) {
-        injector.call(tid, "prctl(PR_CAPBSET_DROP)", libc::SYS_prctl, &[PR_CAPBSET_DROP, capability, 0, 0, 0])?;
+        batch.add(tid, "prctl(PR_CAPBSET_DROP)", libc::SYS_prctl, [PR_CAPBSET_DROP, capability, 0, 0, 0])?;
     }
     if now.groups != saved.groups {
-        let list: Vec<u8> = saved.groups.iter().flat_map(|group| group.to_le_bytes()).collect();
-        let address = put(injector, 0, &list)?;
-        injector.call(tid, "setgroups", libc::SYS_setgroups, &[saved.groups.len() as u64, address])?;
+        batch.add_with(tid, "setgroups", libc::SYS_setgroups, |at| {
+            (saved.groups.iter().flat_map(|group| group.to_le_bytes()).collect(), [saved.groups.len() as u64, at])
+        })?;
     }
     // Capabilities must survive the change of user, to be set right after it.
     let bits = [PR_SET_SECUREBITS, u64::from(saved.securebits | SECBIT_KEEP_CAPS), 0, 0, 0];
-    injector.call(tid, "prctl(PR_SET_SECUREBITS)", libc::SYS_prctl, &bits)?;
-    give_back(injector, tid, &Credentials { keep_capabilities: false, ..saved.clone() })?;
+    batch.add(tid, "prctl(PR_SET_SECUREBITS)", libc::SYS_prctl, bits)?;
+    give_back(batch, tid, &Credentials { keep_capabilities: false, ..saved.clone() }, now)?;
     if !saved.keep_capabilities {
-        injector.call(tid, "prctl(PR_SET_KEEPCAPS)", libc::SYS_prctl, &[PR_SET_KEEPCAPS, 0, 0, 0, 0])?;
+        batch.add(tid, "prctl(PR_SET_KEEPCAPS)", libc::SYS_prctl, [PR_SET_KEEPCAPS, 0, 0, 0, 0])?;
     }
     if saved.no_new_privs && !now.no_new_privs {
-        injector.call(tid, "prctl(PR_SET_NO_NEW_PRIVS)", libc::SYS_prctl, &[PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0])?;
+        batch.add(tid, "prctl(PR_SET_NO_NEW_PRIVS)", libc::SYS_prctl, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0])?;
     }
     Ok(())
 }

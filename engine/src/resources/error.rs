@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use dsu_formats::address::RunRange;
 use nix::errno::Errno;
 
+use crate::tracee::batch::Failed;
 use crate::tracee::error::TraceeError;
 
 /// A failed dealing with a resource. Each names the operation, its object and the kernel's answer.
@@ -58,6 +59,19 @@ pub enum ResourceError {
     /// An obstacle that shows only while the resource is being made.
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
+}
+
+impl From<Failed> for ResourceError {
+    fn from(failed: Failed) -> Self {
+        match failed.errno() {
+            // The arguments tell which signal, descriptor, range it was.
+            Some(source) => {
+                let arguments = failed.call.arguments.map(|argument| format!("{argument:#x}")).join(", ");
+                Self::call(failed.call.name, format_args!("thread {} ({arguments})", failed.call.tid), source)
+            }
+            None => Self::Tracee(failed.source),
+        }
+    }
 }
 
 impl ResourceError {
@@ -132,6 +146,16 @@ pub enum Obstacle {
         /// Its value.
         value: String,
         /// Why not.
+        reason: String,
+    },
+    /// A seccomp filter would end the process, or keep it from its way back, were the engine killed in the middle.
+    #[error("thread {tid}: {reason}")]
+    SeccompRisk {
+        /// A thread with the filter.
+        tid: i32,
+        /// The calls that are in the way; empty when the filter cannot be read.
+        calls: Vec<&'static str>,
+        /// What the filter does.
         reason: String,
     },
     /// The machine or a limit has less room than is needed.

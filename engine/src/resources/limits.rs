@@ -3,9 +3,9 @@
 use dsu_formats::model::latest::{Limit, Limits};
 
 use super::error::ResourceError;
-use super::{proc, scratch};
+use super::proc;
+use crate::tracee::batch::Batch;
 use crate::tracee::error::TraceeError;
-use crate::tracee::inject::Injector;
 
 /// The labels of `/proc/PID/limits` by `RLIMIT_…` number (fs/proc/base.c, `lnames`).
 const LABELS: [&str; 16] = [
@@ -46,15 +46,15 @@ fn parse(path: &str, text: &str) -> Result<Limits, TraceeError> {
 }
 
 /// Sets every limit of a fresh process that differs.
-pub fn restore(injector: &mut dyn Injector, limits: &Limits) -> Result<(), ResourceError> {
-    let now = read_limits(injector.memory().pid())?;
+pub fn restore(batch: &mut Batch<'_>, limits: &Limits) -> Result<(), ResourceError> {
+    let now = read_limits(batch.pid())?;
     for (number, (wanted, present)) in limits.limits.iter().zip(&now.limits).enumerate() {
         if wanted == present {
             continue;
         }
-        let pair: Vec<u8> = [wanted.soft, wanted.hard].into_iter().flat_map(u64::to_le_bytes).collect();
-        let address = scratch::put(injector, 0, &pair)?;
-        injector.leader_call("prlimit64", libc::SYS_prlimit64, &[0, number as u64, address, 0])?;
+        batch.leader_with("prlimit64", libc::SYS_prlimit64, |at| {
+            ([wanted.soft.to_le_bytes(), wanted.hard.to_le_bytes()].concat(), [0, number as u64, at, 0])
+        })?;
     }
     Ok(())
 }

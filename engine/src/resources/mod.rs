@@ -11,6 +11,7 @@ pub mod memory;
 pub mod modules;
 pub(crate) mod proc;
 pub mod process;
+pub(crate) mod questions;
 pub(crate) mod scratch;
 pub mod signals;
 mod status;

@@ -3,11 +3,11 @@
 use std::os::unix::ffi::OsStringExt;
 
 use crate::tracee::error::TraceeError;
+use crate::tracee::procfs;
 
 /// Bytes of `/proc/PID/NAME`.
 pub(crate) fn bytes(pid: i32, name: &str) -> Result<Vec<u8>, TraceeError> {
-    let path = format!("/proc/{pid}/{name}");
-    std::fs::read(&path).map_err(|source| TraceeError::Proc { path, source })
+    procfs::read(pid, name)
 }
 
 /// Text of `/proc/PID/NAME`; bytes that are no UTF-8 are replaced.

@@ -4,8 +4,10 @@ use dsu_formats::model::latest::{Filesystem, Process};
 use nix::errno::Errno;
 
 use super::error::{Obstacle, ResourceError};
-use super::scratch::{half, take};
+use super::questions::{Answers, Questions, Ticket};
+use super::scratch::half;
 use super::{proc, status::Status};
+use crate::tracee::batch::Batch;
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 
@@ -20,9 +22,37 @@ const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
 /// The `MEMBARRIER_CMD_REGISTER_…` commands (include/uapi/linux/membarrier.h).
 const MEMBARRIER_REGISTRATIONS: u32 = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8;
 
-/// Captures everything of the process's own. Four injected calls.
+/// What only the process itself can tell.
+pub(crate) struct Asked {
+    dumpable: Ticket,
+    child_subreaper: Ticket,
+    thp_disable: Ticket,
+    membarrier: Ticket,
+    membarrier_known: Ticket,
+}
+
+/// Captures everything of the process's own. Five injected calls.
 pub fn capture(injector: &mut dyn Injector, status: &Status) -> Result<Process, ResourceError> {
-    let pid = injector.memory().pid();
+    let mut questions = Questions::new(injector);
+    let asked = ask_process(&mut questions);
+    let answers = questions.put(injector)?;
+    from_answers(&answers, &asked, injector.memory().pid(), status)
+}
+
+/// Adds the questions to the process.
+pub(crate) fn ask_process(questions: &mut Questions) -> Asked {
+    let mut prctl = |name, operation| questions.ask_any(name, libc::SYS_prctl, |_| [operation, 0, 0, 0, 0]);
+    let dumpable = prctl("prctl(PR_GET_DUMPABLE)", PR_GET_DUMPABLE);
+    let thp_disable = prctl("prctl(PR_GET_THP_DISABLE)", PR_GET_THP_DISABLE);
+    let mut membarrier = |command| questions.ask_any("membarrier", libc::SYS_membarrier, |_| [command, 0, 0]);
+    let (membarrier, membarrier_known) = (membarrier(MEMBARRIER_GET_REGISTRATIONS), membarrier(MEMBARRIER_QUERY));
+    let subreaper = |place| [PR_GET_CHILD_SUBREAPER, place, 0, 0, 0];
+    let child_subreaper = questions.ask_any("prctl(PR_GET_CHILD_SUBREAPER)", libc::SYS_prctl, subreaper);
+    Asked { dumpable, child_subreaper, thp_disable, membarrier, membarrier_known }
+}
+
+/// What was asked for, and what can be read.
+pub(crate) fn from_answers(answers: &Answers, asked: &Asked, pid: i32, status: &Status) -> Result<Process, ResourceError> {
     let [ppid, pgid, sid] = read_ids(pid)?;
     Ok(Process {
         pid,
@@ -32,39 +62,26 @@ pub fn capture(injector: &mut dyn Injector, status: &Status) -> Result<Process, 
         address_space: 0,
         descriptor_table: 0,
         filesystem: capture_filesystem(pid, status)?,
-        dumpable: ask(injector, "prctl(PR_GET_DUMPABLE)", PR_GET_DUMPABLE)? as u8,
-        child_subreaper: is_subreaper(injector)?,
+        dumpable: answers.value(asked.dumpable)? as u8,
+        child_subreaper: half(&answers.bytes::<4>(asked.child_subreaper)?, 0) != 0,
         personality: read_personality(pid)?,
         oom_score_adj: read_oom_score_adj(pid)?,
-        thp_disable: ask(injector, "prctl(PR_GET_THP_DISABLE)", PR_GET_THP_DISABLE)? != 0,
-        membarrier_registrations: membarrier_registrations(injector)?,
+        thp_disable: answers.value(asked.thp_disable)? != 0,
+        membarrier_registrations: membarrier_registrations(answers, asked)?,
         children: read_children(pid)?,
     })
 }
 
-fn ask(injector: &mut dyn Injector, name: &'static str, operation: u64) -> Result<u64, TraceeError> {
-    injector.leader_call(name, libc::SYS_prctl, &[operation, 0, 0, 0, 0])
-}
-
-fn is_subreaper(injector: &mut dyn Injector) -> Result<bool, ResourceError> {
-    let address = injector.scratch().start.0;
-    injector.leader_call("prctl(PR_GET_CHILD_SUBREAPER)", libc::SYS_prctl, &[PR_GET_CHILD_SUBREAPER, address, 0, 0, 0])?;
-    Ok(half(&take::<4>(injector, 0)?, 0) != 0)
-}
-
 /// What the process has registered for. Kernels before 6.3 do not tell: then everything they know is taken as registered,
 /// which no program can tell from less.
-fn membarrier_registrations(injector: &mut dyn Injector) -> Result<u32, ResourceError> {
-    match injector.leader_call("membarrier", libc::SYS_membarrier, &[MEMBARRIER_GET_REGISTRATIONS, 0, 0]) {
-        Ok(mask) => Ok(mask as u32 & MEMBARRIER_REGISTRATIONS),
-        Err(TraceeError::Call { source: Errno::EINVAL, .. }) => {
-            let known = injector.leader_call("membarrier", libc::SYS_membarrier, &[MEMBARRIER_QUERY, 0, 0])?;
-            Ok(known as u32 & MEMBARRIER_REGISTRATIONS)
-        }
+fn membarrier_registrations(answers: &Answers, asked: &Asked) -> Result<u32, TraceeError> {
+    let mask = match answers.value(asked.membarrier) {
+        Err(TraceeError::Call { source: Errno::EINVAL, .. }) => answers.value(asked.membarrier_known)?,
         // A kernel built without the call.
-        Err(TraceeError::Call { source: Errno::ENOSYS, .. }) => Ok(0),
-        Err(other) => Err(other.into()),
-    }
+        Err(TraceeError::Call { source: Errno::ENOSYS, .. }) => 0,
+        other => other?,
+    };
+    Ok(mask as u32 & MEMBARRIER_REGISTRATIONS)
 }
 
 /// Parent, process group and session.
@@ -115,36 +132,30 @@ pub fn blockers(saved: &Process) -> Vec<Obstacle> {
 
 /// Gives the vessel what the exec took: personality, membarrier registrations, and `dumpable` last, which a change of
 /// credentials resets.
-pub fn give_back(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
-    let pid = injector.memory().pid();
-    if read_personality(pid)? != saved.personality {
-        injector.leader_call("personality", libc::SYS_personality, &[u64::from(saved.personality)])?;
-    }
+pub fn give_back(batch: &mut Batch<'_>, saved: &Process) -> Result<(), ResourceError> {
+    batch.leader("personality", libc::SYS_personality, [u64::from(saved.personality)])?;
     for command in (0..32).map(|bit| 1u32 << bit).filter(|command| saved.membarrier_registrations & command != 0) {
-        injector.leader_call("membarrier", libc::SYS_membarrier, &[u64::from(command), 0, 0])?;
+        batch.leader("membarrier", libc::SYS_membarrier, [u64::from(command), 0, 0])?;
     }
-    if ask(injector, "prctl(PR_GET_DUMPABLE)", PR_GET_DUMPABLE)? as u8 != saved.dumpable {
-        let arguments = [PR_SET_DUMPABLE, u64::from(saved.dumpable), 0, 0, 0];
-        injector.leader_call("prctl(PR_SET_DUMPABLE)", libc::SYS_prctl, &arguments)?;
-    }
+    batch.leader("prctl(PR_SET_DUMPABLE)", libc::SYS_prctl, [PR_SET_DUMPABLE, u64::from(saved.dumpable), 0, 0, 0])?;
     Ok(())
 }
 
 /// Gives a fresh process these attributes: what an exec would have kept, then the rest. Session, group and directories are
 /// `filesystem`'s and the vessel's.
-pub fn restore(injector: &mut dyn Injector, saved: &Process) -> Result<(), ResourceError> {
-    let pid = injector.memory().pid();
+pub fn restore(batch: &mut Batch<'_>, saved: &Process) -> Result<(), ResourceError> {
+    let pid = batch.pid();
     for (name, operation, value) in [
         ("prctl(PR_SET_CHILD_SUBREAPER)", PR_SET_CHILD_SUBREAPER, saved.child_subreaper),
         ("prctl(PR_SET_THP_DISABLE)", PR_SET_THP_DISABLE, saved.thp_disable),
     ] {
-        injector.leader_call(name, libc::SYS_prctl, &[operation, u64::from(value), 0, 0, 0])?;
+        batch.leader(name, libc::SYS_prctl, [operation, u64::from(value), 0, 0, 0])?;
     }
     if read_oom_score_adj(pid)? != saved.oom_score_adj {
         let path = format!("/proc/{pid}/oom_score_adj");
         std::fs::write(&path, saved.oom_score_adj.to_string()).map_err(|e| ResourceError::file("write", path, e))?;
     }
-    give_back(injector, saved)
+    give_back(batch, saved)
 }
 
 /// Compares the attributes that an exec could have changed.

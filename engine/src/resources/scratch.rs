@@ -14,9 +14,12 @@ pub(crate) fn put(injector: &dyn Injector, offset: u64, bytes: &[u8]) -> Result<
 
 /// Puts `text` and a zero byte at `offset`.
 pub(crate) fn put_string(injector: &dyn Injector, offset: u64, text: &[u8]) -> Result<u64, ResourceError> {
-    let mut bytes = text.to_vec();
-    bytes.push(0);
-    put(injector, offset, &bytes)
+    put(injector, offset, &string(text))
+}
+
+/// `text` and a zero byte.
+pub(crate) fn string(text: &[u8]) -> Vec<u8> {
+    [text, &[0]].concat()
 }
 
 /// The address of `length` bytes at `offset` of the scratch range, for a call to fill.

@@ -4,8 +4,10 @@ use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{Handler, ProcessSignals};
 
 use super::error::ResourceError;
-use super::scratch::{put, take, word};
+use super::questions::{Answers, Questions, Ticket};
+use super::scratch::word;
 use super::status::Status;
+use crate::tracee::batch::Batch;
 use crate::tracee::inject::Injector;
 
 const SIGNALS: u8 = 64;
@@ -14,47 +16,53 @@ const SIG_IGN: u64 = 1;
 /// Reads the handlers of the process: one injected call for each signal that is caught or ignored, and for SIGCHLD, whose
 /// flags mean something beside the default handler too.
 pub fn capture_handlers(injector: &mut dyn Injector, status: &Status) -> Result<Vec<Handler>, ResourceError> {
+    let mut questions = Questions::new(injector);
+    let asked = ask_handlers(&mut questions, status);
+    handlers(&questions.put(injector)?, &asked)
+}
+
+/// Adds the questions for the handlers.
+pub(crate) fn ask_handlers(questions: &mut Questions, status: &Status) -> Vec<(u8, Ticket)> {
     let asked = status.caught | status.ignored | bit(libc::SIGCHLD as u8);
+    let mut ask =
+        |signal: u8| questions.ask_any("rt_sigaction", libc::SYS_rt_sigaction, |place| [u64::from(signal), 0, place, 8]);
+    let signals = (1..=SIGNALS).filter(|signal| asked & bit(*signal) != 0 && is_changeable(*signal));
+    signals.map(|signal| (signal, ask(signal))).collect()
+}
+
+/// The handlers that are not the default.
+pub(crate) fn handlers(answers: &Answers, asked: &[(u8, Ticket)]) -> Result<Vec<Handler>, ResourceError> {
     let mut handlers = Vec::new();
-    for signal in (1..=SIGNALS).filter(|signal| asked & bit(*signal) != 0 && is_changeable(*signal)) {
-        let address = injector.scratch().start.0;
-        injector.leader_call("rt_sigaction", libc::SYS_rt_sigaction, &[u64::from(signal), 0, address, 8])?;
-        let bytes = take::<32>(injector, 0)?;
+    for (signal, ticket) in asked {
+        let bytes = answers.bytes::<32>(*ticket)?;
         let handler = Handler {
-            signal,
+            signal: *signal,
             handler: RunAddress(word(&bytes, 0)),
             flags: word(&bytes, 8),
             restorer: RunAddress(word(&bytes, 16)),
             mask: word(&bytes, 24),
         };
-        if handler != default(signal) {
+        if handler != default(*signal) {
             handlers.push(handler);
         }
     }
     Ok(handlers)
 }
 
-/// Sets the handlers of the vessel, hot or cold, and the default where it ignores a signal that the process did not.
+/// Sets the handlers of the vessel, hot or cold, and the default where it ignores a signal (`ignored`) that the process did not.
 ///
 /// Comes before pending signals are put back: setting a signal to be ignored discards those that wait.
-pub fn give_back(injector: &mut dyn Injector, saved: &ProcessSignals) -> Result<(), ResourceError> {
-    let pid = injector.memory().pid();
-    let ignored = Status::read(pid, pid)?.ignored;
+pub fn give_back(batch: &mut Batch<'_>, saved: &ProcessSignals, ignored: u64) -> Result<(), ResourceError> {
     for signal in (1..=SIGNALS).filter(|signal| is_changeable(*signal)) {
         let handler = saved.handlers.iter().find(|handler| handler.signal == signal).copied().unwrap_or_else(|| default(signal));
         let present = Handler { handler: RunAddress(if ignored & bit(signal) != 0 { SIG_IGN } else { 0 }), ..default(signal) };
         if handler != present {
-            set(injector, &handler)?;
+            let words = [handler.handler.0, handler.flags, handler.restorer.0, handler.mask];
+            batch.leader_with("rt_sigaction", libc::SYS_rt_sigaction, |at| {
+                (words.into_iter().flat_map(u64::to_le_bytes).collect(), [u64::from(signal), at, 0, 8])
+            })?;
         }
     }
-    Ok(())
-}
-
-fn set(injector: &mut dyn Injector, handler: &Handler) -> Result<(), ResourceError> {
-    let words = [handler.handler.0, handler.flags, handler.restorer.0, handler.mask];
-    let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-    let address = put(injector, 0, &bytes)?;
-    injector.leader_call("rt_sigaction", libc::SYS_rt_sigaction, &[u64::from(handler.signal), address, 0, 8])?;
     Ok(())
 }
 
@@ -88,6 +96,7 @@ fn is_changeable(signal: u8) -> bool {
 mod tests {
     use super::*;
     use crate::resources::testing::Target;
+    use crate::tracee::batch::together;
 
     const PROGRAM: &str = r#"
         #include <signal.h>
@@ -138,7 +147,8 @@ mod tests {
         other.line();
         let mut injector = other.borrow();
         assert!(verify(&mut injector, &saved).is_err());
-        give_back(&mut injector, &saved).unwrap();
+        let ignored = Status::read(other.pid(), other.pid()).unwrap().ignored;
+        together(&mut injector, |batch| give_back(batch, &saved, ignored)).unwrap();
         verify(&mut injector, &saved).unwrap();
     }
 }

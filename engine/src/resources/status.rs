@@ -10,6 +10,8 @@ use crate::tracee::error::TraceeError;
 /// The fields of one thread's status that the engine uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// The thread's name; `None` for one that the file shows with escapes.
+    pub name: Option<Vec<u8>>,
     /// Real, effective, saved and file-system user.
     pub uids: [u32; 4],
     /// Real, effective, saved and file-system group.
@@ -45,6 +47,7 @@ impl Status {
     pub fn parse(path: &str, text: &str) -> Result<Self, TraceeError> {
         let fields = Fields { path, values: text.lines().filter_map(|line| line.split_once(':')).collect() };
         Ok(Self {
+            name: fields.plain_name(),
             uids: fields.four("Uid", "four user IDs")?,
             gids: fields.four("Gid", "four group IDs")?,
             groups: fields.list("Groups", "group IDs")?,
@@ -75,6 +78,12 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn word(&self, name: &str, expected: &'static str) -> Result<&'a str, TraceeError> {
         self.values.get(name).copied().ok_or_else(|| proc::unexpected(self.path, expected, &format!("no line {name}")))
+    }
+
+    /// The kernel escapes newlines and backslashes; bytes that are no UTF-8 were replaced when the file was read.
+    fn plain_name(&self) -> Option<Vec<u8>> {
+        let name = self.values.get("Name")?.strip_prefix('\t')?;
+        (!name.contains(['\\', char::REPLACEMENT_CHARACTER])).then(|| name.as_bytes().to_vec())
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str, expected: &'static str) -> Result<T, TraceeError> {

@@ -6,9 +6,12 @@ use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{AltStack, RobustList, Scheduling, Thread};
 
 use super::error::{Obstacle, ResourceError};
-use super::scratch::{half, put, put_string, take, word};
+use super::questions::{Answers, Questions, Ticket};
+use super::scratch::{half, string, word};
 use super::{proc, status::Status};
+use crate::tracee::batch::Batch;
 use crate::tracee::calls::{self, SchedAttributes};
+use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 
 const PR_SET_PDEATHSIG: u64 = 1;
@@ -39,21 +42,74 @@ pub struct ThreadAttributes {
     seccomp_filters: u32,
 }
 
+/// What a thread is asked; only it can tell.
+pub(crate) struct Asked {
+    alt_stack: Ticket,
+    clear_tid: Ticket,
+    parent_death_signal: Ticket,
+    timer_slack: TimerSlack,
+}
+
+enum TimerSlack {
+    Known(u64),
+    Asked(Ticket),
+}
+
 impl ThreadAttributes {
     /// Captures thread `tid`, whose `status` the caller has read. Three injected calls.
     pub fn capture(injector: &mut dyn Injector, tid: i32, status: &Status) -> Result<Self, ResourceError> {
-        let on_thread = format!("thread {tid}");
-        let (head, length) = calls::get_robust_list(tid).map_err(|e| ResourceError::call("get_robust_list", &on_thread, e))?;
+        let mut questions = Questions::new(injector);
+        let asked = Self::ask(&mut questions, tid)?;
+        let answers = questions.put(injector)?;
+        Self::from_answers(&answers, &asked, injector.memory().pid(), tid, status)
+    }
+
+    /// Adds the questions to thread `tid`.
+    pub(crate) fn ask(questions: &mut Questions, tid: i32) -> Result<Asked, ResourceError> {
+        let mut prctl = |name, operation| questions.ask(tid, name, libc::SYS_prctl, |place| [operation, place, 0, 0, 0]);
+        let clear_tid = prctl("prctl(PR_GET_TID_ADDRESS)", PR_GET_TID_ADDRESS);
+        let parent_death_signal = prctl("prctl(PR_GET_PDEATHSIG)", PR_GET_PDEATHSIG);
+        Ok(Asked {
+            alt_stack: questions.ask(tid, "sigaltstack", libc::SYS_sigaltstack, |place| [0, place]),
+            clear_tid,
+            parent_death_signal,
+            // The file needs CAP_SYS_NICE; without it the thread asks itself.
+            timer_slack: match read_timer_slack(tid)? {
+                Some(slack) => TimerSlack::Known(slack),
+                None => TimerSlack::Asked(
+                    questions.ask(tid, "prctl(PR_GET_TIMERSLACK)", libc::SYS_prctl, |_| [PR_GET_TIMERSLACK, 0, 0, 0, 0]),
+                ),
+            },
+        })
+    }
+
+    /// What was asked for, and what can be read.
+    pub(crate) fn from_answers(
+        answers: &Answers,
+        asked: &Asked,
+        pid: i32,
+        tid: i32,
+        status: &Status,
+    ) -> Result<Self, ResourceError> {
+        let failed = |call| move |error| ResourceError::call(call, format_args!("thread {tid}"), error);
+        let (head, length) = calls::get_robust_list(tid).map_err(failed("get_robust_list"))?;
+        let stack = answers.bytes::<24>(asked.alt_stack)?;
         Ok(Self {
-            name: name(injector.memory().pid(), tid)?,
-            alt_stack: alt_stack(injector, tid)?,
+            name: match &status.name {
+                Some(name) => name.clone(),
+                None => name(pid, tid)?,
+            },
+            alt_stack: AltStack { base: RunAddress(word(&stack, 0)), flags: half(&stack, 8) as i32, size: word(&stack, 16) },
             robust_list: RobustList { head: RunAddress(head), length },
-            clear_tid: clear_tid(injector, tid)?,
-            affinity: calls::sched_getaffinity(tid).map_err(|e| ResourceError::call("sched_getaffinity", &on_thread, e))?,
+            clear_tid: RunAddress(word(&answers.bytes::<8>(asked.clear_tid)?, 0)),
+            affinity: calls::sched_getaffinity(tid).map_err(failed("sched_getaffinity"))?,
             scheduling: scheduling(tid)?,
-            io_priority: calls::ioprio_get(tid).map_err(|e| ResourceError::call("ioprio_get", &on_thread, e))?,
-            timer_slack_ns: timer_slack(injector, tid)?,
-            parent_death_signal: parent_death_signal(injector, tid)?,
+            io_priority: calls::ioprio_get(tid).map_err(failed("ioprio_get"))?,
+            timer_slack_ns: match asked.timer_slack {
+                TimerSlack::Known(slack) => slack,
+                TimerSlack::Asked(ticket) => answers.value(ticket)?,
+            },
+            parent_death_signal: half(&answers.bytes::<4>(asked.parent_death_signal)?, 0) as i32,
             seccomp_mode: status.seccomp_mode,
             seccomp_filters: status.seccomp_filters,
         })
@@ -83,33 +139,11 @@ fn name(pid: i32, tid: i32) -> Result<Vec<u8>, ResourceError> {
     Ok(name)
 }
 
-fn alt_stack(injector: &mut dyn Injector, tid: i32) -> Result<AltStack, ResourceError> {
-    let address = injector.scratch().start.0;
-    injector.call(tid, "sigaltstack", libc::SYS_sigaltstack, &[0, address])?;
-    let bytes = take::<24>(injector, 0)?;
-    Ok(AltStack { base: RunAddress(word(&bytes, 0)), flags: half(&bytes, 8) as i32, size: word(&bytes, 16) })
-}
-
-fn clear_tid(injector: &mut dyn Injector, tid: i32) -> Result<RunAddress, ResourceError> {
-    let address = injector.scratch().start.0;
-    injector.call(tid, "prctl(PR_GET_TID_ADDRESS)", libc::SYS_prctl, &[PR_GET_TID_ADDRESS, address, 0, 0, 0])?;
-    Ok(RunAddress(word(&take::<8>(injector, 0)?, 0)))
-}
-
-fn parent_death_signal(injector: &mut dyn Injector, tid: i32) -> Result<i32, ResourceError> {
-    let address = injector.scratch().start.0;
-    injector.call(tid, "prctl(PR_GET_PDEATHSIG)", libc::SYS_prctl, &[PR_GET_PDEATHSIG, address, 0, 0, 0])?;
-    Ok(half(&take::<4>(injector, 0)?, 0) as i32)
-}
-
-fn timer_slack(injector: &mut dyn Injector, tid: i32) -> Result<u64, ResourceError> {
-    // The file needs CAP_SYS_NICE; without it the thread asks itself.
+/// From the thread's file, if that may be read.
+fn read_timer_slack(tid: i32) -> Result<Option<u64>, TraceeError> {
     match proc::text(tid, "timerslack_ns") {
-        Ok(text) => Ok(proc::decimal("timerslack_ns", "nanoseconds", &text)?),
-        Err(_) => {
-            let arguments = [PR_GET_TIMERSLACK, 0, 0, 0, 0];
-            Ok(injector.call(tid, "prctl(PR_GET_TIMERSLACK)", libc::SYS_prctl, &arguments)?)
-        }
+        Ok(text) => proc::decimal("timerslack_ns", "nanoseconds", &text).map(Some),
+        Err(_) => Ok(None),
     }
 }
 
@@ -129,43 +163,40 @@ fn scheduling(tid: i32) -> Result<Scheduling, ResourceError> {
 }
 
 /// Gives thread `tid` of the vessel what `saved` had: call it in every thread, after its credentials. At most seven injected
-/// calls, five for a usual thread.
-pub fn give_back(injector: &mut dyn Injector, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
+/// calls, five for a usual thread. A call that may set what is there already costs less than a look.
+pub fn give_back(batch: &mut Batch<'_>, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
     give_back_scheduling(tid, saved)?;
-    if name(injector.memory().pid(), tid)? != saved.name {
-        let address = put_string(injector, 0, &saved.name)?;
-        injector.call(tid, "prctl(PR_SET_NAME)", libc::SYS_prctl, &[PR_SET_NAME, address, 0, 0, 0])?;
-    }
-    if timer_slack(injector, tid)? != saved.timer_slack_ns {
+    batch.add_with(tid, "prctl(PR_SET_NAME)", libc::SYS_prctl, |at| (string(&saved.name), [PR_SET_NAME, at, 0, 0, 0]))?;
+    // To set zero means the default, which is zero for few: those that have it are left alone.
+    if saved.timer_slack_ns != 0 || proc::text(tid, "timerslack_ns").is_ok_and(|text| text.trim() != "0") {
         let arguments = [PR_SET_TIMERSLACK, saved.timer_slack_ns, 0, 0, 0];
-        injector.call(tid, "prctl(PR_SET_TIMERSLACK)", libc::SYS_prctl, &arguments)?;
+        batch.add(tid, "prctl(PR_SET_TIMERSLACK)", libc::SYS_prctl, arguments)?;
     }
     if saved.parent_death_signal != 0 {
         let arguments = [PR_SET_PDEATHSIG, saved.parent_death_signal as u64, 0, 0, 0];
-        injector.call(tid, "prctl(PR_SET_PDEATHSIG)", libc::SYS_prctl, &arguments)?;
+        batch.add(tid, "prctl(PR_SET_PDEATHSIG)", libc::SYS_prctl, arguments)?;
     }
-    give_back_addresses(injector, tid, saved)
+    give_back_addresses(batch, tid, saved)
 }
 
 /// What the kernel holds of the thread's memory: alternate stack, robust list, tid word, restartable sequence.
-fn give_back_addresses(injector: &mut dyn Injector, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
+fn give_back_addresses(batch: &mut Batch<'_>, tid: i32, saved: &Thread) -> Result<(), ResourceError> {
     if saved.alt_stack.flags & SS_DISABLE == 0 {
-        let mut stack = Vec::with_capacity(24);
-        stack.extend(saved.alt_stack.base.0.to_le_bytes());
         // That the thread runs on it follows from its stack pointer; the kernel does not take the bit.
-        stack.extend(u64::from((saved.alt_stack.flags & !SS_ONSTACK) as u32).to_le_bytes());
-        stack.extend(saved.alt_stack.size.to_le_bytes());
-        let address = put(injector, 0, &stack)?;
-        injector.call(tid, "sigaltstack", libc::SYS_sigaltstack, &[address, 0])?;
+        let flags = u64::from((saved.alt_stack.flags & !SS_ONSTACK) as u32);
+        let stack = [saved.alt_stack.base.0, flags, saved.alt_stack.size];
+        batch.add_with(tid, "sigaltstack", libc::SYS_sigaltstack, |at| {
+            (stack.into_iter().flat_map(u64::to_le_bytes).collect(), [at, 0])
+        })?;
     }
     if saved.robust_list.head.0 != 0 {
         let arguments = [saved.robust_list.head.0, saved.robust_list.length];
-        injector.call(tid, "set_robust_list", libc::SYS_set_robust_list, &arguments)?;
+        batch.add(tid, "set_robust_list", libc::SYS_set_robust_list, arguments)?;
     }
-    injector.call(tid, "set_tid_address", libc::SYS_set_tid_address, &[saved.clear_tid.0])?;
+    batch.add(tid, "set_tid_address", libc::SYS_set_tid_address, [saved.clear_tid.0])?;
     if let Some(rseq) = saved.rseq {
         let arguments = [rseq.address.0, u64::from(rseq.length), u64::from(rseq.flags), u64::from(rseq.signature)];
-        injector.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
+        batch.add(tid, "rseq", libc::SYS_rseq, arguments)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::resources::testing::Target;
 use crate::resources::{credentials, process};
+use crate::tracee::batch::together;
 use dsu_formats::model::latest::Registers;
 
 const PROGRAM: &str = r#"
@@ -95,7 +96,7 @@ fn a_threads_attributes_are_captured_and_another_thread_gets_them() {
     let other = Target::idle();
     let mut injector = other.borrow();
     assert!(verify(&mut injector, other.pid(), &thread).is_err());
-    give_back(&mut injector, other.pid(), &thread).unwrap();
+    together(&mut injector, |batch| give_back(batch, other.pid(), &thread)).unwrap();
     verify(&mut injector, other.pid(), &thread).unwrap();
 }
 
@@ -118,10 +119,11 @@ fn process_attributes_are_captured_and_another_process_gets_them() {
     let mut injector = other.borrow();
     let expected = dsu_formats::model::latest::Process { pid: other.pid(), ..saved };
     assert!(process::verify(&mut injector, &expected).is_err());
-    process::restore(&mut injector, &expected).unwrap();
+    together(&mut injector, |batch| process::restore(batch, &expected)).unwrap();
     crate::resources::filesystem::restore(&mut injector, &expected.filesystem).unwrap();
     process::verify(&mut injector, &expected).unwrap();
-    credentials::give_back(&mut injector, other.pid(), &user).unwrap();
+    let status = Status::read(other.pid(), other.pid()).unwrap();
+    together(&mut injector, |batch| credentials::give_back(batch, other.pid(), &user, &status)).unwrap();
     credentials::verify(other.pid(), other.pid(), &user).unwrap();
 }
 
@@ -152,6 +154,7 @@ fn credentials_of_another_user_are_restored_in_a_fresh_process() {
     assert!(texts.iter().any(|text| text.contains("saved and file-system user")), "{texts:?}");
     let other = Target::idle();
     let mut injector = other.borrow();
-    credentials::restore(&mut injector, other.pid(), &saved).unwrap();
+    let status = Status::read(other.pid(), other.pid()).unwrap();
+    together(&mut injector, |batch| credentials::restore(batch, other.pid(), &saved, &status)).unwrap();
     credentials::verify(other.pid(), other.pid(), &saved).unwrap();
 }

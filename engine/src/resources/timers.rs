@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{IntervalTimer, PosixTimer, ProcessTimers};
-use nix::errno::Errno;
 
 use super::error::{Obstacle, ResourceError};
 use super::proc;
+use super::questions::{Answers, Questions, Ticket};
 use super::scratch::{half, put, take, word};
+use crate::tracee::batch::Batch;
 use crate::tracee::calls;
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
@@ -29,25 +30,49 @@ pub enum Path {
     Cold,
 }
 
+/// What was read of the timers, and what the process was asked.
+pub(crate) struct Asked {
+    interval: Vec<Ticket>,
+    posix: Vec<(PosixTimer, Ticket, Ticket)>,
+}
+
 /// Reads all timers. Three injected calls, and two for each POSIX timer.
 pub fn capture(injector: &mut dyn Injector) -> Result<ProcessTimers, ResourceError> {
-    let pid = injector.memory().pid();
+    let mut questions = Questions::new(injector);
+    let asked = ask_timers(&mut questions, injector.memory().pid(), true)?;
+    Ok(from_answers(&questions.put(injector)?, &asked)?)
+}
+
+/// Adds the questions for the timers, those of the interval timers where they are `wanted`: an exec keeps them.
+pub(crate) fn ask_timers(questions: &mut Questions, pid: i32, wanted: bool) -> Result<Asked, ResourceError> {
+    let count = if wanted { ProcessTimers::default().interval.len() } else { 0 };
+    let ask = |which| questions.ask_any("getitimer", libc::SYS_getitimer, |place| [which as u64, place]);
+    let interval = (0..count).map(ask).collect();
+    let listed = parse(&format!("/proc/{pid}/timers"), &proc::text(pid, "timers")?)?;
+    let ask = |timer: PosixTimer| {
+        let id = timer.id as u64;
+        let left = questions.ask_any("timer_gettime", libc::SYS_timer_gettime, |place| [id, place]);
+        (timer, left, questions.ask_any("timer_getoverrun", libc::SYS_timer_getoverrun, |_| [id]))
+    };
+    Ok(Asked { interval, posix: listed.into_iter().map(ask).collect() })
+}
+
+/// The timers as they were listed and asked for.
+pub(crate) fn from_answers(answers: &Answers, asked: &Asked) -> Result<ProcessTimers, TraceeError> {
     let mut timers = ProcessTimers::default();
-    for (which, timer) in timers.interval.iter_mut().enumerate() {
-        let address = injector.scratch().start.0;
-        injector.leader_call("getitimer", libc::SYS_getitimer, &[which as u64, address])?;
-        let bytes = take::<32>(injector, 0)?;
+    for (timer, ticket) in timers.interval.iter_mut().zip(&asked.interval) {
+        let bytes = answers.bytes::<32>(*ticket)?;
         timer.interval_us = units(&bytes, 0, MICROSECONDS);
         timer.value_us = units(&bytes, 16, MICROSECONDS);
     }
-    timers.posix = parse(&format!("/proc/{pid}/timers"), &proc::text(pid, "timers")?)?;
-    for timer in &mut timers.posix {
-        let address = injector.scratch().start.0;
-        injector.leader_call("timer_gettime", libc::SYS_timer_gettime, &[timer.id as u64, address])?;
-        let bytes = take::<32>(injector, 0)?;
-        timer.interval_ns = units(&bytes, 0, NANOSECONDS);
-        timer.value_ns = units(&bytes, 16, NANOSECONDS);
-        timer.overrun = injector.leader_call("timer_getoverrun", libc::SYS_timer_getoverrun, &[timer.id as u64])? as i32;
+    for (listed, left, overrun) in &asked.posix {
+        let bytes = answers.bytes::<32>(*left)?;
+        timers.posix.push(PosixTimer {
+            interval_ns: units(&bytes, 0, NANOSECONDS),
+            value_ns: units(&bytes, 16, NANOSECONDS),
+            overrun: answers.value(*overrun)? as i32,
+            ..*listed
+        });
     }
     Ok(timers)
 }
@@ -140,56 +165,57 @@ fn clock_obstacle(clock: i32) -> Option<&'static str> {
 
 /// Makes the POSIX timers again, with their IDs, armed with what was left of them less `since_capture`.
 ///
-/// Comes after the threads, which timers can signal, and as late as may be: they run from here on.
-pub fn give_back(injector: &mut dyn Injector, timers: &ProcessTimers, since_capture: Duration) -> Result<(), ResourceError> {
+/// Comes after the threads, which timers can signal, and as late as may be: they run from here on. [`verify`] says whether they
+/// have their IDs.
+pub fn give_back(batch: &mut Batch<'_>, timers: &ProcessTimers, since_capture: Duration) -> Result<(), ResourceError> {
     if timers.posix.is_empty() {
         return Ok(());
     }
-    delete_present(injector)?;
-    let switch = |injector: &mut dyn Injector, on| {
-        let arguments = [PR_TIMER_CREATE_RESTORE_IDS, on, 0, 0, 0];
-        injector.leader_call("prctl(PR_TIMER_CREATE_RESTORE_IDS)", libc::SYS_prctl, &arguments)
-    };
-    let chosen = match switch(injector, 1) {
-        Ok(_) => true,
-        Err(TraceeError::Call { source: Errno::EINVAL, .. }) => false,
-        Err(other) => return Err(other.into()),
-    };
-    let mut made = Ok(());
-    for timer in &timers.posix {
-        made = make(injector, timer);
-        if made.is_err() {
-            break;
+    delete_present(batch)?;
+    if calls::can_choose_timer_ids() {
+        let switch = |on| [PR_TIMER_CREATE_RESTORE_IDS, on, 0, 0, 0];
+        batch.leader("prctl(PR_TIMER_CREATE_RESTORE_IDS)", libc::SYS_prctl, switch(1))?;
+        for timer in &timers.posix {
+            batch
+                .leader_with("timer_create", libc::SYS_timer_create, |at| (event(timer), [timer.clock as u64, at, at + EVENT]))?;
         }
+        batch.leader("prctl(PR_TIMER_CREATE_RESTORE_IDS)", libc::SYS_prctl, switch(0))?;
+    } else {
+        let injector = batch.alone()?;
+        timers.posix.iter().try_for_each(|timer| make_by_counting(injector, timer))?;
     }
-    if chosen {
-        switch(injector, 0)?;
-    }
-    made?;
-    timers.posix.iter().try_for_each(|timer| arm(injector, timer, since_capture))
+    timers.posix.iter().try_for_each(|timer| arm(batch, timer, since_capture))
 }
 
 /// A restore that was taken back may have made timers in this vessel already.
-fn delete_present(injector: &mut dyn Injector) -> Result<(), ResourceError> {
-    let pid = injector.memory().pid();
+fn delete_present(batch: &mut Batch<'_>) -> Result<(), ResourceError> {
+    let pid = batch.pid();
     for timer in parse(&format!("/proc/{pid}/timers"), &proc::text(pid, "timers")?)? {
-        injector.leader_call("timer_delete", libc::SYS_timer_delete, &[timer.id as u64])?;
+        batch.leader("timer_delete", libc::SYS_timer_delete, [timer.id as u64])?;
     }
     Ok(())
 }
 
-fn make(injector: &mut dyn Injector, timer: &PosixTimer) -> Result<(), ResourceError> {
-    // struct sigevent: value, signal, notify, thread; 64 bytes. The wanted ID lies behind it.
-    let mut event = vec![0; 64];
+/// Length of `struct sigevent` in bytes.
+const EVENT: u64 = 64;
+
+/// `struct sigevent`: value, signal, notify, thread. The wanted ID lies behind it.
+fn event(timer: &PosixTimer) -> Vec<u8> {
+    let mut event = vec![0; EVENT as usize];
     event[..8].copy_from_slice(&timer.value.0.to_le_bytes());
     event[8..12].copy_from_slice(&timer.signal.to_le_bytes());
     event[12..16].copy_from_slice(&timer.notify.to_le_bytes());
     event[16..20].copy_from_slice(&timer.thread.to_le_bytes());
     event.extend(timer.id.to_le_bytes());
+    event
+}
+
+/// Makes and deletes timers until the kernel, which counts, comes to the wanted ID.
+fn make_by_counting(injector: &mut dyn Injector, timer: &PosixTimer) -> Result<(), ResourceError> {
     for _ in 0..=MOST_SKIPPED {
-        let address = put(injector, 0, &event)?;
-        injector.leader_call("timer_create", libc::SYS_timer_create, &[timer.clock as u64, address, address + 64])?;
-        let id = half(&take::<4>(injector, 64)?, 0) as i32;
+        let address = put(injector, 0, &event(timer))?;
+        injector.leader_call("timer_create", libc::SYS_timer_create, &[timer.clock as u64, address, address + EVENT])?;
+        let id = half(&take::<4>(injector, EVENT)?, 0) as i32;
         if id == timer.id {
             return Ok(());
         }
@@ -202,7 +228,7 @@ fn make(injector: &mut dyn Injector, timer: &PosixTimer) -> Result<(), ResourceE
     Err(Obstacle::Timer { id: timer.id, reason }.into())
 }
 
-fn arm(injector: &mut dyn Injector, timer: &PosixTimer, since_capture: Duration) -> Result<(), ResourceError> {
+fn arm(batch: &mut Batch<'_>, timer: &PosixTimer, since_capture: Duration) -> Result<(), ResourceError> {
     if timer.value_ns == 0 {
         return Ok(());
     }
@@ -211,9 +237,9 @@ fn arm(injector: &mut dyn Injector, timer: &PosixTimer, since_capture: Duration)
     // A timer that would have expired meanwhile expires now; zero would disarm it.
     let left = timer.value_ns.saturating_sub(gone).max(1);
     let words = [timer.interval_ns / NANOSECONDS, timer.interval_ns % NANOSECONDS, left / NANOSECONDS, left % NANOSECONDS];
-    let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-    let address = put(injector, 0, &bytes)?;
-    injector.leader_call("timer_settime", libc::SYS_timer_settime, &[timer.id as u64, 0, address, 0])?;
+    batch.leader_with("timer_settime", libc::SYS_timer_settime, |at| {
+        (words.into_iter().flat_map(u64::to_le_bytes).collect(), [timer.id as u64, 0, at, 0])
+    })?;
     Ok(())
 }
 
@@ -224,7 +250,7 @@ fn value_to_set(which: usize, timer: &IntervalTimer) -> u64 {
 }
 
 /// Sets the interval timers of a fresh process; an exec keeps them.
-pub fn restore_interval(injector: &mut dyn Injector, timers: &ProcessTimers) -> Result<(), ResourceError> {
+pub fn restore_interval(batch: &mut Batch<'_>, timers: &ProcessTimers) -> Result<(), ResourceError> {
     for (which, timer) in timers.interval.iter().enumerate().filter(|(_, timer)| **timer != IntervalTimer::default()) {
         let value_us = value_to_set(which, timer);
         let words = [
@@ -233,9 +259,9 @@ pub fn restore_interval(injector: &mut dyn Injector, timers: &ProcessTimers) -> 
             value_us / MICROSECONDS,
             value_us % MICROSECONDS,
         ];
-        let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-        let address = put(injector, 0, &bytes)?;
-        injector.leader_call("setitimer", libc::SYS_setitimer, &[which as u64, address, 0])?;
+        batch.leader_with("setitimer", libc::SYS_setitimer, |at| {
+            (words.into_iter().flat_map(u64::to_le_bytes).collect(), [which as u64, at, 0])
+        })?;
     }
     Ok(())
 }
@@ -260,6 +286,7 @@ pub fn verify(pid: i32, saved: &ProcessTimers) -> Result<(), ResourceError> {
 mod tests {
     use super::*;
     use crate::resources::testing::Target;
+    use crate::tracee::batch::together;
 
     const PROGRAM: &str = r#"
         #include <pthread.h>
@@ -308,8 +335,11 @@ mod tests {
         let other = Target::idle();
         timers.posix[1].thread = other.pid();
         let mut injector = other.borrow();
-        give_back(&mut injector, &timers, Duration::from_secs(600)).unwrap();
-        restore_interval(&mut injector, &timers).unwrap();
+        together(&mut injector, |batch| {
+            give_back(batch, &timers, Duration::from_secs(600))?;
+            restore_interval(batch, &timers)
+        })
+        .unwrap();
         verify(other.pid(), &timers).unwrap();
         let found = capture(&mut injector).unwrap();
         assert!(found.posix[1].value_ns <= 3000 * NANOSECONDS && found.posix[1].value_ns > 2900 * NANOSECONDS);
@@ -339,7 +369,7 @@ mod tests {
         let period = 3000 * MICROSECONDS;
         assert_eq!(timers.interval[0], IntervalTimer { interval_us: period, value_us: 0 });
         let other = Target::idle();
-        restore_interval(&mut other.borrow(), &timers).unwrap();
+        together(&mut other.borrow(), |batch| restore_interval(batch, &timers)).unwrap();
         let found = capture(&mut other.borrow()).unwrap();
         assert_eq!(found.interval[0].interval_us, period);
         assert!(found.interval[0].value_us > 0 && found.interval[0].value_us <= period);

@@ -1,22 +1,27 @@
 //! Taking over what another engine left behind: a parked vessel, and the holder of its old memory.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dsu_formats::address::{RunAddress, RunRange};
 
+use super::borrowed::Borrowed;
 use super::emptied::Emptied;
-use super::error::TraceeError;
+use super::error::{Refusal, TraceeError};
 use super::holder::Holder;
 use super::inject::Injector;
+use super::mark;
 use super::memory::RemoteMemory;
+use super::procfs;
 use super::ptrace;
 use super::release::GATE_OPEN;
 use super::seize;
 use super::site::{Layout, PARK};
-use super::stopped::StoppedThread;
 use super::target::{self, Target};
 use super::ticker::Ticker;
+
+/// How long a process goes on between two looks at where its threads are.
+const BETWEEN_STOPS: Duration = Duration::from_millis(1);
 
 /// What stands at the site that a dead engine chose for its vessel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +51,49 @@ pub fn look(pid: i32, site: RunRange) -> Result<Left, TraceeError> {
 /// Unmaps trampoline and scratch of a vessel at `site` whose gate is open, once no thread is on its way out of them.
 pub fn tidy(pid: i32, site: RunRange, deadline: Instant) -> Result<(), TraceeError> {
     let own = RunRange { start: Layout::at(site).code, end: site.end };
+    until_done(pid, deadline, "leave the vessel", |borrowed| {
+        if borrowed.stopped().may_need(own) {
+            return Ok(false);
+        }
+        borrowed.leader_call("munmap", libc::SYS_munmap, &[own.start.0, own.len()]).map(|_| true)
+    })
+}
+
+/// Unmaps the scratch mapping of an engine that died before the exec, once no thread is on its way out of it. `false` when there
+/// is none.
+pub fn clear(pid: i32, deadline: Instant) -> Result<bool, TraceeError> {
+    if mark::leftovers(pid).is_empty() {
+        return Ok(false);
+    }
+    until_done(pid, deadline, "leave the mapping of a dsu that was killed", Borrowed::remove_leftovers).map(|()| true)
+}
+
+/// Stops the process again and again, the threads going on in between, until `step` says that it is done.
+fn until_done(
+    pid: i32,
+    deadline: Instant,
+    awaited: &'static str,
+    mut step: impl FnMut(&mut Borrowed) -> Result<bool, TraceeError>,
+) -> Result<(), TraceeError> {
     loop {
-        let mut borrowed = Target::open(pid)?.stop(deadline)?.borrow()?;
-        let inside = |thread: &StoppedThread| {
-            [thread.registers.rip, thread.registers.rsp].into_iter().any(|address| own.contains(RunAddress(address)))
-        };
-        if !borrowed.stopped_threads().iter().any(inside) {
-            borrowed.leader_call("munmap", libc::SYS_munmap, &[own.start.0, own.len()])?;
-            return borrowed.give_back().map(drop);
+        let late = Instant::now() >= deadline;
+        match Target::open(pid)?.stop(deadline) {
+            Ok(stopped) => {
+                let mut borrowed = stopped.borrow()?;
+                if step(&mut borrowed)? {
+                    return borrowed.give_back().map(drop);
+                }
+                drop(borrowed.give_back()?.resume());
+            }
+            // A holder that the process is about to end.
+            Err(TraceeError::Refused { reason: Refusal::SharedMemory { .. }, .. }) if !late => {}
+            Err(error) => return Err(error),
         }
-        if Instant::now() >= deadline {
-            let awaited = "leave the vessel";
-            return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: super::procfs::describe_state(pid) });
+        if late {
+            return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: procfs::describe_state(pid) });
         }
-        drop(borrowed.give_back()?.resume());
+        // A process that is stopped without a break never gets to leave.
+        std::thread::sleep(BETWEEN_STOPS);
     }
 }
 
@@ -68,6 +102,7 @@ impl Emptied {
     pub fn adopt(pid: i32, site: RunRange, deadline: Instant) -> Result<Self, TraceeError> {
         let ticker = Ticker::start().map_err(|source| TraceeError::Call { call: "timer_create", tid: pid, source })?;
         let pidfd: OwnedFd = target::open_pidfd(pid)?;
+        wait_until_parked(pid, deadline)?;
         let tids = seize::stop_all(pid, deadline)?;
         for tid in &tids {
             ptrace::set_options(*tid, ptrace::OPTIONS)?;
@@ -87,6 +122,16 @@ impl Holder {
     pub fn adopt(pid: i32) -> Result<Self, TraceeError> {
         Ok(Self { pid, memory: RemoteMemory::open(pid)? })
     }
+}
+
+/// Lets threads come to the end of the tables of calls that their engine had started ([`super::table`]).
+fn wait_until_parked(pid: i32, deadline: Instant) -> Result<(), TraceeError> {
+    const BETWEEN: Duration = Duration::from_millis(1);
+    let works = |tid: i32| matches!(procfs::state(tid), Some('R' | 'D'));
+    while procfs::thread_ids(pid)?.into_iter().any(works) && Instant::now() + BETWEEN < deadline {
+        std::thread::sleep(BETWEEN);
+    }
+    Ok(())
 }
 
 fn has_park_code(memory: &RemoteMemory, at: RunAddress) -> bool {

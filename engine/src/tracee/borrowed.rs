@@ -9,11 +9,14 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::Registers;
+use nix::errno::Errno;
 
+use super::batch::Call;
 use super::call;
 use super::error::TraceeError;
 use super::gadget::Gadgets;
 use super::inject::Injector;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::sigframe;
@@ -54,17 +57,22 @@ pub struct Borrowed {
     pub(super) stopped: Option<Stopped>,
     pub(super) tids: Vec<i32>,
     chains: Vec<Chain>,
-    scratch: RunRange,
-    next_frame: u64,
+    pub(super) scratch: RunRange,
+    pub(super) next_frame: u64,
     channel: Option<Channel>,
+    /// Text of each thread's `status`, in the order of the threads.
+    statuses: Vec<String>,
     pub(super) held_back: Vec<i32>,
 }
 
 impl Borrowed {
     pub(super) fn borrow(stopped: Stopped) -> Result<Self, TraceeError> {
         let length = scratch_length(&stopped)?;
+        let pid = stopped.pid();
+        let status = |thread: &StoppedThread| super::procfs::read_text(pid, &format!("task/{}/status", thread.tid));
         let mut borrowed = Self {
             tids: stopped.threads().iter().map(|thread| thread.tid).collect(),
+            statuses: stopped.threads().iter().map(status).collect::<Result<_, _>>()?,
             stopped: Some(stopped),
             chains: Vec::new(),
             scratch: RunRange::default(),
@@ -73,12 +81,12 @@ impl Borrowed {
             held_back: Vec::new(),
         };
         borrowed.suspend_seccomp()?;
-        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
-        let start = borrowed.call_over_stack("mmap", libc::SYS_mmap, &[0, length, protection, flags, u64::MAX, 0])?;
-        borrowed.scratch = RunRange::new(start, start + length);
-        borrowed.next_frame = start + ARGUMENTS;
-        borrowed.lay_chains()?;
+        borrowed.map_scratch(length)?;
+        if !borrowed.stopped().target().leftovers.is_empty()
+            && let Err(error) = borrowed.remove_leftovers()
+        {
+            tracing::warn!(%error, "what an earlier dsu left in the process stays there");
+        }
         Ok(borrowed)
     }
 
@@ -90,6 +98,11 @@ impl Borrowed {
     /// Signals that wait for the process as a whole.
     pub fn shared_pending(&self) -> &[dsu_formats::model::latest::Pending] {
         self.stopped().shared_pending()
+    }
+
+    /// Text of `/proc/PID/task/TID/status` of each thread at the stop, the leader's first.
+    pub fn statuses(&self) -> &[String] {
+        &self.statuses
     }
 
     /// Descriptors that the engine has in the target.
@@ -117,6 +130,15 @@ impl Borrowed {
         self.call(tid, name, number, arguments)
     }
 
+    /// [`Borrowed::call_undoable`] for several calls that are made together, none of which may be refused.
+    pub fn call_all_undoable(&mut self, calls: &[(Call, Undo)]) -> Result<Vec<u64>, TraceeError> {
+        let undos: Vec<(i32, &Undo)> = calls.iter().map(|(call, undo)| (call.tid, undo)).collect();
+        self.push_undos(&undos)?;
+        let calls: Vec<Call> = calls.iter().map(|(call, _)| *call).collect();
+        let answers = self.call_each(&calls)?;
+        calls.iter().zip(answers).map(|(call, answer)| answer.map_err(|source| call.refused(source))).collect()
+    }
+
     /// Puts everything back; the process is stopped and untouched again.
     pub fn give_back(mut self) -> Result<Stopped, TraceeError> {
         self.put_back()?;
@@ -132,13 +154,14 @@ impl Borrowed {
         self.stopped().target().gadgets
     }
 
-    /// Reserves room for one small frame in the scratch mapping.
-    pub(super) fn new_frame(&mut self, tid: i32) -> Result<RunAddress, TraceeError> {
+    /// Reserves room in the scratch mapping for `count` small frames behind one another.
+    pub(super) fn new_frames(&mut self, tid: i32, count: usize) -> Result<RunAddress, TraceeError> {
         let at = self.next_frame;
-        if at + sigframe::SMALL_FRAME > self.scratch.end.0 {
-            return Err(TraceeError::Call { call: "signal frame", tid, source: nix::errno::Errno::ENOSPC });
+        let end = at + count as u64 * sigframe::SMALL_FRAME;
+        if end > self.scratch.end.0 {
+            return Err(TraceeError::Call { call: "signal frame", tid, source: Errno::ENOSPC });
         }
-        self.next_frame += sigframe::SMALL_FRAME;
+        self.next_frame = end;
         Ok(RunAddress(at))
     }
 
@@ -150,15 +173,30 @@ impl Borrowed {
 
     /// Puts an undoing call before everything that the thread's chain does, and returns where its frame lies.
     pub(super) fn push_undo(&mut self, tid: i32, undo: &Undo) -> Result<RunAddress, TraceeError> {
-        let index = self.index(tid)?;
-        let at = self.new_frame(tid)?;
-        let base = self.base_registers(index);
-        let head = self.chains[index].head;
-        let frame = sigframe::call_frame(self.gadgets(), &base, undo.number, &undo.arguments, head);
-        self.memory().write(at, &frame)?;
-        self.chains[index].head = at;
-        self.chains[index].undo.push((undo.clone(), head));
-        Ok(at)
+        self.push_undos(&[(tid, undo)])
+    }
+
+    /// [`Borrowed::push_undo`] for several, in one write; returns where the first frame lies. The others follow, each
+    /// [`sigframe::SMALL_FRAME`] long.
+    pub(super) fn push_undos(&mut self, undos: &[(i32, &Undo)]) -> Result<RunAddress, TraceeError> {
+        let indices = undos.iter().map(|(tid, _)| self.index(*tid)).collect::<Result<Vec<_>, _>>()?;
+        let start = self.new_frames(self.tids[0], undos.len())?;
+        let mut heads: Vec<RunAddress> = self.chains.iter().map(|chain| chain.head).collect();
+        let mut frames = Vec::with_capacity(undos.len() * sigframe::SMALL_FRAME as usize);
+        for (&index, (_, undo)) in indices.iter().zip(undos) {
+            let at = RunAddress(start.0 + frames.len() as u64);
+            let base = self.base_registers(index);
+            frames.extend(sigframe::call_frame(self.gadgets(), &base, undo.number, &undo.arguments, heads[index]));
+            frames.resize(frames.len().next_multiple_of(sigframe::SMALL_FRAME as usize), 0);
+            heads[index] = at;
+        }
+        self.memory().write(start, &frames)?;
+        for (position, (index, (_, undo))) in indices.into_iter().zip(undos).enumerate() {
+            let chain = &mut self.chains[index];
+            chain.undo.push(((*undo).clone(), chain.head));
+            chain.head = RunAddress(start.0 + position as u64 * sigframe::SMALL_FRAME);
+        }
+        Ok(start)
     }
 
     /// Fills in the task that an undoing call of the leader, `depth` below its newest, is about. The kernel has written it
@@ -177,8 +215,7 @@ impl Borrowed {
         let Some((undo, head)) = self.chains[index].undo.pop() else { return Ok(None) };
         self.chains[index].head = head;
         // The thread itself stands before a return into the old head until its next call.
-        let registers = self.call_registers(index, libc::SYS_getpid, &[]);
-        ptrace::set_registers(tid, &registers)?;
+        ptrace::set_registers(tid, &self.idle_registers(index))?;
         Ok(Some(undo))
     }
 
@@ -199,16 +236,22 @@ impl Borrowed {
 
     fn suspend_seccomp(&self) -> Result<(), TraceeError> {
         for tid in &self.tids {
-            let status = super::procfs::read_text(*tid, "status")?;
-            if super::procfs::status_field(&status, "Seccomp").is_some_and(|mode| mode != "0") {
-                let options = libc::PTRACE_O_TRACESYSGOOD | ptrace::SUSPEND_SECCOMP;
-                ptrace::set_options(*tid, options)?;
+            let option = self.seccomp_option(*tid);
+            if option != 0 {
+                ptrace::set_options(*tid, libc::PTRACE_O_TRACESYSGOOD | option)?;
             }
         }
         Ok(())
     }
 
-    fn lay_chains(&mut self) -> Result<(), TraceeError> {
+    /// The ptrace option that keeps a thread's filters, if it has any, from what the engine calls.
+    pub(super) fn seccomp_option(&self, tid: i32) -> i32 {
+        let status = self.tids.iter().zip(&self.statuses).find(|(known, _)| **known == tid);
+        let mode = status.and_then(|(_, status)| super::procfs::status_field(status, "Seccomp"));
+        if mode.is_some_and(|mode| mode != "0") { ptrace::SUSPEND_SECCOMP } else { 0 }
+    }
+
+    pub(super) fn lay_chains(&mut self) -> Result<(), TraceeError> {
         let gadgets = self.gadgets();
         let start = self.next_frame;
         let mut frames = Vec::new();
@@ -232,10 +275,14 @@ impl Borrowed {
             return Ok(());
         }
         let tid = self.tids[index];
-        let registers = self.call_registers(index, libc::SYS_getpid, &[]);
         self.chains[index].entered = true;
-        ptrace::set_registers(tid, &registers)?;
+        ptrace::set_registers(tid, &self.idle_registers(index))?;
         ptrace::set_signal_mask(tid, u64::MAX)
+    }
+
+    /// Registers of a thread between two calls: before a call that does nothing and returns into the chain.
+    fn idle_registers(&self, index: usize) -> Registers {
+        self.call_registers(index, libc::SYS_getpid, &[])
     }
 
     fn call_registers(&self, index: usize, number: i64, arguments: &[u64]) -> Registers {
@@ -243,9 +290,17 @@ impl Borrowed {
         sigframe::call_registers(self.gadgets(), &self.base_registers(index), number, arguments, next)
     }
 
-    /// Makes a call in the leader while there is no scratch mapping: the way back lies below the leader's red zone, where
+    /// Makes a call in the leader while its way back is not in the scratch mapping: it lies below the leader's red zone, where
     /// the kernel would put a signal frame too. What was there is put back afterwards.
-    fn call_over_stack(&mut self, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError> {
+    ///
+    /// When `lay` has laid chains in what the call made, the leader goes on in its own; else it is back where it was.
+    pub(super) fn call_over_stack(
+        &mut self,
+        name: &'static str,
+        number: i64,
+        arguments: &[u64],
+        lay: impl FnOnce(&mut Self, u64) -> Result<(), TraceeError>,
+    ) -> Result<(), TraceeError> {
         let leader = &self.stopped().threads()[0];
         let length = sigframe::full_frame_length(&leader.xstate);
         let at = RunAddress((leader.registers.rsp - RED_ZONE - length) & !63);
@@ -254,10 +309,16 @@ impl Borrowed {
         self.memory().read(at, &mut before)?;
         self.memory().write(at, &frame)?;
         let registers = sigframe::call_registers(self.gadgets(), &self.base_registers(0), number, arguments, at);
-        let result = self.call_in_leader(name, &registers);
-        self.restore_leader()?;
+        let laid = self.call_in_leader(name, &registers).and_then(|result| lay(self, result));
+        match self.chains.first_mut() {
+            Some(chain) if laid.is_ok() => {
+                chain.entered = true;
+                ptrace::set_registers(self.tids[0], &self.idle_registers(0))?;
+            }
+            _ => restore_threads(&self.stopped().threads()[..1])?,
+        }
         self.memory().write(at, &before)?;
-        result
+        laid
     }
 
     fn call_in_leader(&mut self, name: &'static str, registers: &Registers) -> Result<u64, TraceeError> {
@@ -269,24 +330,35 @@ impl Borrowed {
         call::checked(tid, name, outcome.result)
     }
 
-    fn restore_leader(&self) -> Result<(), TraceeError> {
-        restore_thread(&self.stopped().threads()[0])
-    }
-
+    /// A descriptor that the leader has from here on goes with the engine.
     fn undo_by_closing(&mut self, number: RawFd) -> Result<(), TraceeError> {
         let leader = self.tids[0];
-        self.push_undo(leader, &Undo { number: libc::SYS_close, arguments: vec![number as u64] }).map(drop)
+        self.push_undo(leader, &Undo { number: libc::SYS_close, arguments: vec![number as u64] })?;
+        // The call that made it returns past the new frame: the leader must not wait for its next one to go through it.
+        ptrace::set_registers(leader, &self.idle_registers(0))
     }
 
     /// Runs every undoing call, the newest first, as the chains would.
     fn undo_all(&mut self) -> Result<(), TraceeError> {
-        let laid = self.tids[..self.chains.len()].to_vec();
-        for tid in laid {
-            while let Some(undo) = self.pop_undo(tid)? {
-                match self.call(tid, "undo", undo.number, &undo.arguments) {
+        for index in 0..self.chains.len() {
+            while let Some((undo, head)) = self.chains[index].undo.pop() {
+                if !self.chains[index].entered {
+                    // No call was ever made in this thread.
+                    continue;
+                }
+                // The thread goes from "will undo this, then the rest" to "undoes this, then the rest" in one step.
+                self.chains[index].head = head;
+                let registers = self.call_registers(index, undo.number, &undo.arguments);
+                let tid = self.tids[index];
+                match call::run(tid, "undo", &registers) {
                     Err(error @ TraceeError::Gone { .. }) => return Err(error),
                     Err(error) => tracing::warn!(%error, "a change before the exec could not be undone"),
-                    Ok(_) => {}
+                    Ok(outcome) => {
+                        self.held_back.extend(outcome.held_back);
+                        if let Err(error) = call::checked(tid, "undo", outcome.result) {
+                            tracing::warn!(%error, "a change before the exec could not be undone");
+                        }
+                    }
                 }
             }
         }
@@ -295,16 +367,31 @@ impl Borrowed {
 
     fn put_back(&mut self) -> Result<(), TraceeError> {
         self.undo_all()?;
-        for index in 0..self.chains.len() {
-            if std::mem::take(&mut self.chains[index].entered) {
-                restore_thread(&self.stopped().threads()[index])?;
-            }
+        let entered: Vec<bool> = self.chains.iter().map(|chain| chain.entered).collect();
+        let borrowed = self.stopped().threads().iter().zip(&entered).skip(1).filter(|(_, entered)| **entered);
+        let threads: Vec<StoppedThread> = borrowed.map(|(thread, _)| thread.clone()).collect();
+        restore_threads(&threads)?;
+        // From here on the chains are no way back any more but the leader's, which goes straight on to its last call.
+        for chain in self.chains.iter_mut().skip(1) {
+            chain.entered = false;
         }
-        if !self.scratch.is_empty() {
-            let scratch = std::mem::take(&mut self.scratch);
-            self.call_over_stack("munmap", libc::SYS_munmap, &[scratch.start.0, scratch.len()])?;
+        if self.scratch.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let scratch = self.scratch;
+        let chains = std::mem::take(&mut self.chains);
+        let unmapped = self.call_over_stack("munmap", libc::SYS_munmap, &[scratch.start.0, scratch.len()], |_, _| Ok(()));
+        if unmapped.is_ok() {
+            self.scratch = RunRange::default();
+        }
+        drop(chains);
+        unmapped
+    }
+
+    /// The first call of each thread among `calls`, as positions, and the calls that must wait for those.
+    fn first_of_each_thread(calls: &[Call], waiting: &[usize]) -> (Vec<usize>, Vec<usize>) {
+        let mut busy = std::collections::HashSet::new();
+        waiting.iter().partition(|position| busy.insert(calls[**position].tid))
     }
 }
 
@@ -322,12 +409,45 @@ impl Injector for Borrowed {
         call::checked(tid, name, outcome.result)
     }
 
+    fn call_each(&mut self, calls: &[Call]) -> Result<Vec<Result<u64, Errno>>, TraceeError> {
+        for call in calls {
+            call::pass(call.tid, call.name)?;
+        }
+        let mut answers = vec![Err(Errno::ENOSYS); calls.len()];
+        let mut waiting: Vec<usize> = (0..calls.len()).collect();
+        while !waiting.is_empty() {
+            let (now, later) = Self::first_of_each_thread(calls, &waiting);
+            let mut prepared: Vec<call::Prepared> = Vec::with_capacity(now.len());
+            for call in now.iter().map(|position| &calls[*position]) {
+                let index = self.index(call.tid)?;
+                self.enter(index)?;
+                prepared.push((call.tid, call.name, self.call_registers(index, call.number, &call.arguments)));
+            }
+            let mut failure = None;
+            for (position, outcome) in now.into_iter().zip(call::run_each(&prepared)) {
+                match outcome {
+                    Ok(outcome) => {
+                        self.held_back.extend(outcome.held_back);
+                        answers[position] = call::answer(outcome.result);
+                    }
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            waiting = later;
+        }
+        Ok(answers)
+    }
+
     fn memory(&self) -> &RemoteMemory {
         self.stopped().memory()
     }
 
     fn scratch(&self) -> RunRange {
-        RunRange::new(self.scratch.start.0, self.scratch.start.0 + ARGUMENTS)
+        let start = self.scratch.start.0 + mark::HEADER_ROOM;
+        RunRange::new(start, start + ARGUMENTS)
     }
 
     fn import(&mut self, descriptor: BorrowedFd<'_>) -> Result<RawFd, TraceeError> {
@@ -394,10 +514,14 @@ fn final_frame(at: RunAddress, gadgets: Gadgets, thread: &StoppedThread) -> Vec<
 
 /// Back to the registers of the stop, at an event stop so that the kernel restarts the call in progress. The mask comes
 /// first: a thread with its own registers must never be seen with the engine's mask.
-fn restore_thread(thread: &StoppedThread) -> Result<(), TraceeError> {
-    call::to_event_stop(thread.tid)?;
-    ptrace::set_signal_mask(thread.tid, thread.signal_mask)?;
-    ptrace::set_registers(thread.tid, &thread.resumed_registers())
+fn restore_threads(threads: &[StoppedThread]) -> Result<(), TraceeError> {
+    let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
+    let restore = |(thread, stopped): (&StoppedThread, Result<(), TraceeError>)| {
+        stopped?;
+        ptrace::set_signal_mask(thread.tid, thread.signal_mask)?;
+        ptrace::set_registers(thread.tid, &thread.resumed_registers())
+    };
+    threads.iter().zip(call::to_event_stops(&tids)).try_for_each(restore)
 }
 
 fn scratch_length(stopped: &Stopped) -> Result<u64, TraceeError> {
@@ -406,5 +530,5 @@ fn scratch_length(stopped: &Stopped) -> Result<u64, TraceeError> {
     let descriptors = std::fs::read_dir(&path).map_err(|source| TraceeError::Proc { path, source })?.count() as u64;
     let finals: u64 = stopped.threads().iter().map(|thread| sigframe::full_frame_length(&thread.xstate)).sum();
     let undo = (descriptors + stopped.threads().len() as u64 * 4 + SPARE_FRAMES) * sigframe::SMALL_FRAME;
-    Ok((ARGUMENTS + finals + undo).next_multiple_of(dsu_formats::address::PAGE_SIZE))
+    Ok((mark::HEADER_ROOM + ARGUMENTS + finals + undo).next_multiple_of(dsu_formats::address::PAGE_SIZE))
 }

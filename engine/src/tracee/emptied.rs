@@ -1,21 +1,22 @@
 //! The process after the exec: the same PID, descriptors, parent and session, and no memory but a trampoline.
 //!
 //! The stub that is exec'ed parks at once, all signals blocked. Its code is copied into an anonymous mapping so that the
-//! stub's file can be unmapped. Every injected call runs through that copy and falls into the parking loop after it, so an
-//! engine that dies leaves a parked process behind, never a running wreck.
+//! stub's file can be unmapped. Every injected call runs through that copy and falls into the parking loop after it, and so
+//! does a thread at the end of a table of calls (`table`): an engine that dies leaves a parked process, never a running wreck.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::model::latest::{Pending, Registers};
 
+use super::batch::{Call, Failed, together};
 use super::call;
 use super::error::TraceeError;
-use super::holder;
+use super::gadget::Gadgets;
 use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::ptrace;
-use super::site::{ARGUMENTS, Layout, PARK, SYSCALL};
+use super::site::{ARGUMENTS, CODE, Layout, SYSCALL};
 use super::target;
 use super::ticker::Ticker;
 use super::transfer::{self, Channel};
@@ -31,9 +32,14 @@ pub struct Emptied {
     pub(super) memory: RemoteMemory,
     pidfd: OwnedFd,
     pub(super) code: RunAddress,
+    pub(super) tables: RunRange,
     pub(super) scratch: RunRange,
     channel: Option<Channel>,
+    /// Segments and flags that calls are made with.
+    base: Option<Registers>,
     pub(super) held_back: Vec<i32>,
+    /// Where the program had the code that calls run through, before it was emptied.
+    pub(super) gadgets: Option<Gadgets>,
     /// Held for its effect: waits end at their deadlines as long as it lives.
     _ticker: Ticker,
 }
@@ -47,19 +53,22 @@ impl Emptied {
             memory,
             pidfd,
             code,
+            tables: RunRange::default(),
             scratch: RunRange::default(),
             channel: None,
+            base: None,
             held_back: Vec::new(),
+            gadgets: None,
             _ticker: ticker,
         }
     }
 
-    /// Maps trampoline and scratch after the stub, unless they are there, and unmaps everything else, the stub included.
+    /// Maps trampoline, tables and scratch after the stub, unless they are there, and unmaps everything else, the stub included.
     ///
     /// Comes first after the exec; may be repeated when it failed.
     pub fn move_in(&mut self, site: RunRange) -> Result<(), TraceeError> {
         let has_trampoline = self.code == Layout::at(site).code;
-        let Layout { code, scratch, .. } = Layout::at(site);
+        let Layout { code, tables, scratch, .. } = Layout::at(site);
         let map = |protection: i32, start: u64, length: u64| {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
             [start, length, protection as u64, flags as u64, u64::MAX, 0]
@@ -68,33 +77,48 @@ impl Emptied {
             // Never writable and executable at once: the code is written through the kernel.
             let executable = libc::PROT_READ | libc::PROT_EXEC;
             self.leader_call("mmap", libc::SYS_mmap, &map(executable, code.0, PAGE_SIZE))?;
-            self.memory.write(code, &PARK)?;
+            self.memory.write(code, &CODE)?;
         }
         self.code = code;
         let writable = libc::PROT_READ | libc::PROT_WRITE;
-        self.leader_call("mmap", libc::SYS_mmap, &map(writable, scratch.start.0, scratch.len()))?;
-        self.scratch = scratch;
+        self.leader_call("mmap", libc::SYS_mmap, &map(writable, tables.start.0, scratch.end.0 - tables.start.0))?;
+        (self.tables, self.scratch) = (tables, scratch);
         self.unmap_all()
     }
 
-    /// Unmaps everything but the trampoline and the scratch range.
+    /// Unmaps everything but the trampoline and what follows it.
     ///
     /// A restartable sequence that a restore had registered goes first: the kernel kills a thread whose area is not there
     /// (`kernel/rseq.c`).
-    pub fn unmap_all(&mut self) -> Result<(), TraceeError> {
+    fn unmap_all(&mut self) -> Result<(), TraceeError> {
         const UNREGISTER: u64 = 1;
-        for tid in self.tids.clone() {
-            if let Some(rseq) = ptrace::rseq(tid)? {
-                let arguments = [rseq.address.0, u64::from(rseq.length), UNREGISTER, u64::from(rseq.signature)];
-                self.call(tid, "rseq", libc::SYS_rseq, &arguments)?;
+        let rseqs: Vec<_> =
+            self.tids.iter().map(|tid| Ok(ptrace::rseq(*tid)?.map(|rseq| (*tid, rseq)))).collect::<Result<_, TraceeError>>()?;
+        let (start, end) = (self.code.0, self.scratch.end.0);
+        let spare = match self.channel {
+            Some(_) => None,
+            None => {
+                let (channel, spare) = Channel::make(self)?;
+                self.channel = Some(channel);
+                Some(spare)
             }
-        }
-        // A restore that is taken back may have asked for locks on all that is mapped from then on.
-        self.leader_call("munlockall", libc::SYS_munlockall, &[])?;
-        let end = self.scratch.end.0;
-        self.leader_call("munmap", libc::SYS_munmap, &[0, self.code.0])?;
-        self.leader_call("munmap", libc::SYS_munmap, &[end, TASK_SIZE - end])?;
-        Ok(())
+        };
+        let unmapped: Result<(), Failed> = together(self, |batch| {
+            if let Some(spare) = spare {
+                batch.leader("close", libc::SYS_close, [spare as u64])?;
+            }
+            for (tid, rseq) in rseqs.into_iter().flatten() {
+                let arguments = [rseq.address.0, u64::from(rseq.length), UNREGISTER, u64::from(rseq.signature)];
+                batch.add(tid, "rseq", libc::SYS_rseq, arguments)?;
+            }
+            batch.run()?;
+            // A restore that is taken back may have asked for locks on all that is mapped from then on.
+            batch.leader("munlockall", libc::SYS_munlockall, [])?;
+            batch.leader("munmap", libc::SYS_munmap, [0, start])?;
+            batch.leader("munmap", libc::SYS_munmap, [end, TASK_SIZE - end])?;
+            Ok(())
+        });
+        Ok(unmapped?)
     }
 
     /// The process.
@@ -107,76 +131,17 @@ impl Emptied {
         ptrace::pending(tid, shared)
     }
 
-    /// Trampoline and scratch: what is mapped beside the image.
+    /// Trampoline, tables and scratch: what is mapped beside the image.
     pub fn own_range(&self) -> RunRange {
         RunRange { start: self.code, end: self.scratch.end }
-    }
-
-    /// Makes a thread with the given ID; it parks (`clone3` with `set_tid`, `include/uapi/linux/sched.h`).
-    ///
-    /// Without the privilege for that the next free ID is steered through `ns_last_pid`, and a wrong one is an error.
-    pub fn create_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
-        const SHARED: i32 =
-            libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM;
-        if self.tids.contains(&tid) {
-            return Ok(());
-        }
-        let born = match self.clone3(SHARED, Some(tid)) {
-            Err(TraceeError::Call { source: nix::errno::Errno::EPERM, .. }) => {
-                let path = "/proc/sys/kernel/ns_last_pid".to_owned();
-                std::fs::write(&path, (tid - 1).to_string()).map_err(|source| TraceeError::Proc { path, source })?;
-                self.clone3(SHARED, None)?
-            }
-            other => other?,
-        };
-        holder::wait_for_birth(born)?;
-        self.tids.push(born);
-        if born == tid {
-            return Ok(());
-        }
-        self.end_thread(born)?;
-        Err(TraceeError::Call { call: "clone3 (thread ID taken)", tid, source: nix::errno::Errno::EEXIST })
-    }
-
-    fn clone3(&mut self, flags: i32, tid: Option<i32>) -> Result<i32, TraceeError> {
-        // struct clone_args up to cgroup; set_tid and set_tid_size are its ninth and tenth words.
-        let at = self.scratch.start;
-        let list = RunAddress(at.0 + 128);
-        let mut block = [0u64; 11];
-        block[0] = flags as u64;
-        if tid.is_some() {
-            (block[8], block[9]) = (list.0, 1);
-        }
-        let mut bytes: Vec<u8> = block.iter().flat_map(|word| word.to_le_bytes()).collect();
-        bytes.resize(128, 0);
-        bytes.extend(tid.unwrap_or(0).to_le_bytes());
-        self.memory.write(at, &bytes)?;
-        let registers = self.call_registers(self.pid, libc::SYS_clone3, &[at.0, 88])?;
-        let outcome = call::run(self.pid, "clone3", &registers)?;
-        self.held_back.extend(outcome.held_back);
-        call::checked(self.pid, "clone3", outcome.result)?;
-        outcome.born.ok_or(TraceeError::Gone { tid: self.pid, operation: "making a thread" })
-    }
-
-    /// Ends a thread that must not be there.
-    fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
-        let registers = self.call_registers(tid, libc::SYS_exit, &[0])?;
-        self.tids.retain(|known| *known != tid);
-        match call::run(tid, "exit", &registers) {
-            Err(TraceeError::Gone { .. }) => Ok(()),
-            Err(error) => Err(error),
-            Ok(_) => Err(TraceeError::UnexpectedStop { tid, status: 0, operation: "exit" }),
-        }
     }
 
     /// Gives the process a descriptor for each of `descriptors`; all are close-on-exec.
     pub fn import_all(&mut self, descriptors: &[BorrowedFd<'_>]) -> Result<Vec<RawFd>, TraceeError> {
         let mut numbers = Vec::with_capacity(descriptors.len());
         for batch in descriptors.chunks(transfer::BATCH) {
-            let channel = match self.channel.take() {
-                Some(channel) => channel,
-                None => Channel::open(self)?,
-            };
+            self.open_channel()?;
+            let Some(channel) = self.channel.take() else { continue };
             match channel.send(self, batch) {
                 Ok(sent) => numbers.extend(sent),
                 Err(error) => {
@@ -190,6 +155,20 @@ impl Emptied {
         Ok(numbers)
     }
 
+    /// The channel to the process, made if need be.
+    pub(super) fn open_channel(&mut self) -> Result<&Channel, TraceeError> {
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => Channel::open(self)?,
+        };
+        Ok(self.channel.insert(channel))
+    }
+
+    /// The number of the process's end of the channel, while there is one.
+    pub fn channel_number(&self) -> Option<RawFd> {
+        self.channel.as_ref().map(Channel::theirs)
+    }
+
     /// Closes the channel that descriptors came through, so that the process has its own descriptors only.
     pub fn close_channel(&mut self) -> Result<(), TraceeError> {
         match self.channel.take() {
@@ -200,15 +179,19 @@ impl Emptied {
 
     /// Makes one call in each of several threads side by side, and returns the results in order.
     pub fn call_together(&mut self, name: &'static str, number: i64, calls: &[(i32, Vec<u64>)]) -> Result<Vec<u64>, TraceeError> {
-        let prepared = calls
-            .iter()
-            .map(|(tid, arguments)| Ok((*tid, self.call_registers(*tid, number, arguments)?)))
-            .collect::<Result<Vec<_>, TraceeError>>()?;
-        let results = call::run_together(name, &prepared)?;
-        calls.iter().zip(results).map(|((tid, _), result)| call::checked(*tid, name, result)).collect()
+        let calls: Vec<Call> = calls.iter().map(|(tid, given)| Call::of(*tid, name, number, given)).collect();
+        Ok(self.call_all(&calls)?)
     }
 
-    fn call_registers(&self, tid: i32, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
+    /// Registers of a thread in the vessel: what calls need of them is the same for all.
+    pub(super) fn base_registers(&mut self) -> Result<Registers, TraceeError> {
+        match self.base {
+            Some(base) => Ok(base),
+            None => Ok(*self.base.insert(ptrace::registers(self.pid)?)),
+        }
+    }
+
+    pub(super) fn call_registers(&mut self, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
         let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
         Ok(Registers {
             rip: self.code.0 + SYSCALL,
@@ -220,7 +203,7 @@ impl Emptied {
             r10: argument(3),
             r8: argument(4),
             r9: argument(5),
-            ..ptrace::registers(tid)?
+            ..self.base_registers()?
         })
     }
 }
@@ -231,10 +214,14 @@ impl Injector for Emptied {
     }
 
     fn call(&mut self, tid: i32, name: &'static str, number: i64, arguments: &[u64]) -> Result<u64, TraceeError> {
-        let registers = self.call_registers(tid, number, arguments)?;
+        let registers = self.call_registers(number, arguments)?;
         let outcome = call::run(tid, name, &registers)?;
         self.held_back.extend(outcome.held_back);
         call::checked(tid, name, outcome.result)
+    }
+
+    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
+        self.call_tables(calls)
     }
 
     fn memory(&self) -> &RemoteMemory {

@@ -149,9 +149,6 @@ pub enum Refusal {
     /// A thread's ID that is not a process's.
     #[error("it is a thread, not a process")]
     NotALeader,
-    /// Stopped by a job-control signal.
-    #[error("it is stopped by a signal; let it go on first (SIGCONT)")]
-    JobStopped,
 }
 
 impl TraceeError {

@@ -100,12 +100,7 @@ impl Borrowed {
         let memory = RemoteMemory::open(pid)?;
         let mut emptied = Emptied::from_parts(vec![pid], memory, target.pidfd, Layout::at(site).stub_code, ticker);
         emptied.held_back = held_back;
+        emptied.gadgets = Some(target.gadgets);
         Ok(emptied)
-    }
-
-    pub(super) fn seccomp_option(&self, tid: i32) -> i32 {
-        let filtered = super::procfs::read_text(tid, "status")
-            .is_ok_and(|status| super::procfs::status_field(&status, "Seccomp").is_some_and(|mode| mode != "0"));
-        if filtered { ptrace::SUSPEND_SECCOMP } else { 0 }
     }
 }

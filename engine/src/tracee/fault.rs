@@ -1,7 +1,7 @@
 //! Faults on purpose, so that tests can see what becomes of the target when a step fails or the engine dies at it.
 //!
-//! Steps are named: each phase of the transaction, and `call` for every injected system call. A fault strikes at the n-th
-//! passage of its step, once.
+//! Steps are named: each phase of the transaction, `call` for every injected system call, and `table` for every time that
+//! the vessel has begun to make calls by itself. A fault strikes at the n-th passage of its step, once.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,20 +45,44 @@ pub fn arm(fault: Fault) {
     let _ = FAULT.set(fault);
 }
 
-/// Passes a step: an error, or the end of the engine, when the armed fault strikes here.
-pub fn pass(step: &str) -> Result<(), Errno> {
-    let Some(fault) = FAULT.get().filter(|fault| fault.step == step) else { return Ok(()) };
-    if PASSAGES.fetch_add(1, Ordering::Relaxed) + 1 != fault.passage {
-        return Ok(());
-    }
-    match fault.effect {
-        Effect::Fail => Err(Errno::EIO),
-        Effect::Die => {
+/// A fault that strikes among several passages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// The passage at which it does, from 0.
+    pub index: usize,
+    effect: Effect,
+}
+
+impl Strike {
+    /// The error of the step that was struck, or the end of the engine.
+    pub fn land(self) -> Errno {
+        if self.effect == Effect::Die {
             // SAFETY: kill takes plain numbers; SIGKILL to ourselves does not return.
             unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-            Err(Errno::EIO)
         }
+        Errno::EIO
     }
+}
+
+/// Passes a step: an error, or the end of the engine, when the armed fault strikes here.
+pub fn pass(step: &str) -> Result<(), Errno> {
+    match pass_each(step, 1) {
+        Some(strike) => Err(strike.land()),
+        None => Ok(()),
+    }
+}
+
+/// Passes a step `count` times; says where the armed fault is to strike, if it is among these passages.
+pub fn pass_each(step: &str, count: usize) -> Option<Strike> {
+    let fault = FAULT.get().filter(|fault| fault.step == step)?;
+    let before = PASSAGES.fetch_add(count as u64, Ordering::Relaxed);
+    strike_among(fault, before, count)
+}
+
+/// Where `fault` strikes in the `count` passages after the first `before`.
+fn strike_among(fault: &Fault, before: u64, count: usize) -> Option<Strike> {
+    let index = fault.passage.checked_sub(before + 1)?;
+    (index < count as u64).then_some(Strike { index: index as usize, effect: fault.effect })
 }
 
 #[cfg(test)]
@@ -72,5 +96,12 @@ mod tests {
         assert_eq!(Fault::parse("die:exec:3"), fault(Effect::Die));
         assert_eq!(Fault::parse("exec"), None);
         assert_eq!(Fault::parse("exec:x"), None);
+    }
+
+    #[test]
+    fn a_fault_strikes_at_its_passage_and_at_no_other() {
+        let fault = Fault { step: "call".to_owned(), passage: 5, effect: Effect::Fail };
+        let at = |before, count| strike_among(&fault, before, count).map(|strike| strike.index);
+        assert_eq!((at(0, 4), at(0, 5), at(4, 1), at(2, 10), at(5, 10)), (None, Some(4), Some(0), Some(2), None));
     }
 }

@@ -3,14 +3,18 @@
 //! It shares memory with the target (CLONE_VM), nothing else: its copy of the descriptor table is emptied, it has a session
 //! of its own, blocks every signal, and its only code path is a chain that calls `pause` and returns into itself.
 
+use std::time::{Duration, Instant};
+
 use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::Registers;
+use nix::errno::Errno;
 
 use super::borrowed::{Borrowed, Undo};
 use super::call;
 use super::error::TraceeError;
 use super::inject::Injector;
 use super::memory::RemoteMemory;
+use super::procfs;
 use super::ptrace::{self, Event};
 use super::sigframe;
 
@@ -65,25 +69,25 @@ impl Borrowed {
 
     fn start_keeper(&mut self, sharing: i32) -> Result<Holder, TraceeError> {
         let leader = self.tids[0];
-        let parked = self.lay_parking_frame(leader)?;
-        ptrace::set_options(leader, ptrace::OPTIONS | self.seccomp_option(leader))?;
+        let seccomp = self.seccomp_option(leader);
+        ptrace::set_options(leader, ptrace::OPTIONS | ptrace::REPORT_CLONES | seccomp)?;
         // The kernel itself writes the new task's ID into the frame that would end it, as part of the clone: there is no
         // instant at which the task exists and the chain does not know it.
-        let holder_undo = self.push_undo(leader, &kill(NOBODY))?;
-        let reap_undo = self.push_undo(leader, &reap(NOBODY))?;
-        let parent_undo = self.push_undo(leader, &kill(NOBODY))?;
-        let arguments = clone_arguments(sharing, parked, parent_undo, reap_undo);
+        let undo = [kill(NOBODY), reap(NOBODY), kill(NOBODY)];
+        let holder_undo = self.push_undos(&undo.each_ref().map(|undo| (leader, undo)))?;
+        let [_, reap_undo, parent_undo] = frames_from(holder_undo);
+        let way = self.lay_way(leader, holder_undo)?;
+        let arguments = clone_arguments(sharing, way.parked, parent_undo, reap_undo);
         let registers = self.leader_registers(libc::SYS_clone, &arguments)?;
         let parent = clone(leader, &registers)?;
         self.set_undo_target(0, parent_undo, parent)?;
         self.set_undo_target(1, reap_undo, parent)?;
-        let born = self.clone_holder(parent, parked, holder_undo);
-        if let Ok(born) = &born {
-            self.set_undo_target(2, holder_undo, *born)?;
-        }
+        let born = self.clone_holder(parent, &way, sharing != 0, seccomp);
         end_task(parent);
-        let born = born?;
-        match self.forget_parent(leader, parent).and_then(|()| RemoteMemory::open(born)) {
+        let born = born.or_else(|error| self.unseen_holder(holder_undo).and(Err(error)))?;
+        let known = self.set_undo_target(2, holder_undo, born).and_then(|()| self.forget_parent(leader, parent));
+        match known.and_then(|()| settle(born, parent, (sharing == 0).then_some(seccomp))).and_then(|()| RemoteMemory::open(born))
+        {
             Ok(memory) => Ok(Holder { pid: born, memory }),
             Err(error) => {
                 // Waited for, so that nothing shares the memory any more once the process goes on.
@@ -93,6 +97,12 @@ impl Borrowed {
         }
     }
 
+    /// Takes over from the frame what the kernel wrote there, should the first task have made a holder that nobody saw.
+    fn unseen_holder(&mut self, frame: RunAddress) -> Result<(), TraceeError> {
+        let written = self.memory().read_u64(RunAddress(frame.0 + sigframe::FIRST_ARGUMENT))? as i32;
+        if written == NOBODY { Ok(()) } else { self.set_undo_target(2, frame, written) }
+    }
+
     /// Takes the ended first task out of the chain and reaps it as its parent.
     fn forget_parent(&mut self, leader: i32, parent: i32) -> Result<(), TraceeError> {
         self.pop_undo(leader)?;
@@ -100,34 +110,64 @@ impl Borrowed {
         self.pop_undo(leader).map(drop)
     }
 
-    fn clone_holder(&mut self, parent: i32, parked: RunAddress, undo: RunAddress) -> Result<i32, TraceeError> {
+    /// Sends the first task on its way to the holder, without a stop between.
+    ///
+    /// Where memory is shared, the kernel writes the holder's ID where the chain finds it; a copy's first task must end with
+    /// the engine until the chain was told.
+    fn clone_holder(&mut self, parent: i32, way: &Way, shares: bool, seccomp: i32) -> Result<i32, TraceeError> {
         wait_for_birth(parent)?;
+        let end_with_engine = if shares { 0 } else { libc::PTRACE_O_EXITKILL };
+        ptrace::set_options(parent, ptrace::OPTIONS | ptrace::REPORT_CLONES | seccomp | end_with_engine)?;
+        for name in ["close_range", "setsid", "clone"] {
+            call::pass(parent, name)?;
+        }
         let base = ptrace::registers(parent)?;
-        let gadgets = self.gadgets();
-        let registers = |number, arguments: &[u64]| sigframe::call_registers(gadgets, &base, number, arguments, parked);
-        let in_parent = |name, number, arguments: &[u64]| {
-            let outcome = call::run(parent, name, &registers(number, arguments))?;
-            call::checked(parent, name, outcome.result)
-        };
-        in_parent("close_range", libc::SYS_close_range, &[0, u64::from(u32::MAX), 0])?;
-        in_parent("setsid", libc::SYS_setsid, &[])?;
-        ptrace::set_options(parent, ptrace::OPTIONS)?;
-        let arguments = clone_arguments(libc::CLONE_VM, parked, undo, undo);
-        let born = clone(parent, &registers(libc::SYS_clone, &arguments))?;
-        wait_for_birth(born)?;
-        Ok(born)
+        let all = [0, u64::from(u32::MAX), 0];
+        let registers = sigframe::call_registers(self.gadgets(), &base, libc::SYS_close_range, &all, way.onward);
+        ptrace::set_registers(parent, &registers)?;
+        ptrace::resume(parent, 0)?;
+        wait_for_clone(parent)
     }
 
-    /// A frame whose registers call `pause` and return into the frame itself, all signals blocked.
-    fn lay_parking_frame(&mut self, leader: i32) -> Result<RunAddress, TraceeError> {
-        let at = self.new_frame(leader)?;
+    /// Lays the frames that the first task goes through once its descriptors are closed: out of its session, the clone of the
+    /// holder, its end should that fail. All signals are blocked on the way.
+    fn lay_way(&mut self, leader: i32, holder_undo: RunAddress) -> Result<Way, TraceeError> {
+        let parked = self.new_frames(leader, 4)?;
+        let [_, onward, clone, end] = frames_from(parked);
         let base = Registers { fs_base: 0, ..self.stopped().threads()[0].registers };
-        let frame = sigframe::call_frame(self.gadgets(), &base, libc::SYS_pause, &[], at);
-        self.memory().write(at, &frame)?;
-        Ok(at)
+        let arguments = clone_arguments(libc::CLONE_VM, parked, holder_undo, holder_undo);
+        let calls: [(i64, &[u64], RunAddress); 4] = [
+            // A frame that returns into itself: the rest of the life of a parked task.
+            (libc::SYS_pause, &[], parked),
+            (libc::SYS_setsid, &[], clone),
+            (libc::SYS_clone, &arguments, end),
+            (libc::SYS_exit, &[1], parked),
+        ];
+        let mut frames = Vec::new();
+        for (number, arguments, next) in calls {
+            frames.extend(sigframe::call_frame(self.gadgets(), &base, number, arguments, next));
+            frames.resize(frames.len().next_multiple_of(sigframe::SMALL_FRAME as usize), 0);
+        }
+        self.memory().write(parked, &frames)?;
+        Ok(Way { parked, onward })
     }
 }
 
+/// The way of the task that makes the holder.
+struct Way {
+    /// A frame that calls `pause` for ever.
+    parked: RunAddress,
+    /// Where the task goes on once its descriptors are closed.
+    onward: RunAddress,
+}
+
+/// The addresses of small frames behind one another.
+fn frames_from<const N: usize>(first: RunAddress) -> [RunAddress; N] {
+    std::array::from_fn(|i| RunAddress(first.0 + i as u64 * sigframe::SMALL_FRAME))
+}
+
+/// A new task is there, or not, well before this.
+const LIMIT: Duration = Duration::from_secs(5);
 /// No process has this ID (`PID_MAX_LIMIT` is 4,194,304).
 const NOBODY: i32 = i32::MAX;
 
@@ -142,6 +182,40 @@ fn clone(tid: i32, registers: &Registers) -> Result<i32, TraceeError> {
     let outcome = call::run(tid, "clone", registers)?;
     call::checked(tid, "clone", outcome.result)?;
     outcome.born.ok_or(TraceeError::Gone { tid, operation: "making the holder" })
+}
+
+/// Waits until a task that was let go makes another.
+fn wait_for_clone(tid: i32) -> Result<i32, TraceeError> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match ptrace::wait(tid, deadline, "make the holder")? {
+            Event::Clone(born) => return Ok(born),
+            Event::Ended => return Err(TraceeError::Gone { tid, operation: "making the holder" }),
+            Event::Stop | Event::Signal(libc::SIGSTOP) => ptrace::resume(tid, 0)?,
+            _ => return Err(TraceeError::UnexpectedStop { tid, status: 0, operation: "making the holder" }),
+        }
+    }
+}
+
+/// Checks what nobody saw the holder's maker do, and lets a copy outlive the engine.
+///
+/// A holder that shares memory is not waited for: it exists, and that is all it is for. It is in a session of its own, which on
+/// a busy machine may not get a processor for a while.
+fn settle(holder: i32, parent: i32, copy: Option<i32>) -> Result<(), TraceeError> {
+    let refused = |call| TraceeError::Call { call, tid: holder, source: Errno::EPERM };
+    let stat = procfs::read_text(holder, "stat")?;
+    let session = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3)?.parse::<i32>().ok());
+    if session != Some(parent) {
+        return Err(refused("setsid"));
+    }
+    if !procfs::descriptor_numbers(holder)?.is_empty() {
+        return Err(refused("close_range"));
+    }
+    if let Some(seccomp) = copy {
+        wait_for_birth(holder)?;
+        ptrace::set_options(holder, ptrace::OPTIONS | seccomp)?;
+    }
+    Ok(())
 }
 
 fn reap(pid: i32) -> Undo {
@@ -171,7 +245,7 @@ fn end_task(pid: i32) {
 
 /// Waits for the first stop of a task that a traced task has just made.
 pub(super) fn wait_for_birth(tid: i32) -> Result<(), TraceeError> {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = Instant::now() + LIMIT;
     match ptrace::wait(tid, deadline, "be born")? {
         Event::Stop => Ok(()),
         Event::Ended => Err(TraceeError::Gone { tid, operation: "being born" }),

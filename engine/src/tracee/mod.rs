@@ -6,7 +6,10 @@
 #![allow(unsafe_code, reason = "ptrace requests and raw system calls that nix does not wrap")]
 
 pub mod adopt;
+pub mod batch;
+mod births;
 pub mod borrowed;
+mod bpf;
 mod call;
 pub mod calls;
 pub mod emptied;
@@ -18,6 +21,7 @@ mod gadget;
 pub mod holder;
 pub mod inject;
 pub mod last_pid;
+pub mod mark;
 pub mod memory;
 pub mod objects;
 pub mod pagemap;
@@ -26,6 +30,7 @@ pub mod probe;
 pub mod procfs;
 mod ptrace;
 pub mod release;
+pub mod seccomp;
 mod seize;
 mod sigframe;
 pub mod site;
@@ -33,6 +38,8 @@ pub mod sockets;
 pub mod spawn;
 pub mod stopped;
 pub mod syscall;
+mod table;
 pub mod target;
 mod ticker;
 pub mod transfer;
+mod workers;

@@ -1,13 +1,36 @@
 //! The few files of `/proc` that taking and letting go of a process needs. Resources read theirs through [`read`].
 
+use std::cell::RefCell;
 use std::fs;
+use std::io::Read;
 
 use super::error::TraceeError;
 
 /// Reads `/proc/PID/NAME` whole.
 pub fn read(pid: i32, name: &str) -> Result<Vec<u8>, TraceeError> {
     let path = format!("/proc/{pid}/{name}");
-    fs::read(&path).map_err(|source| TraceeError::Proc { path, source })
+    read_path(&path).map_err(|source| TraceeError::Proc { path, source })
+}
+
+/// Reads a file of `/proc` whole. The kernel says nothing of its length, so that `std::fs::read` would start with a few bytes
+/// and come back for more and more; some hundred such files are read while a process stands still.
+fn read_path(path: &str) -> std::io::Result<Vec<u8>> {
+    const ROOM: usize = 64 * 1024;
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; ROOM]);
+    }
+    let mut file = fs::File::open(path)?;
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut bytes = Vec::new();
+        loop {
+            match file.read(buffer) {
+                Ok(0) => return Ok(bytes),
+                Ok(length) => bytes.extend_from_slice(&buffer[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    })
 }
 
 /// Reads `/proc/PID/NAME` as text; bytes that are no UTF-8 are replaced.
@@ -44,8 +67,19 @@ fn numbers_in(path: String) -> Result<Vec<i32>, TraceeError> {
 
 /// State letter of a task (`R`, `S`, `D`, `T`, `t`, `Z`, …), if it exists.
 pub fn state(tid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let stat = read_text(tid, "stat").ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Start time of a process in clock ticks since boot (field 22 of `/proc/PID/stat`): tells it from a later one with its ID.
+pub fn start_time(pid: i32) -> Result<u64, TraceeError> {
+    let text = read_text(pid, "stat")?;
+    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
+    field.and_then(|word| word.parse().ok()).ok_or_else(|| TraceeError::ProcText {
+        path: format!("/proc/{pid}/stat"),
+        expected: "a start time in field 22",
+        found: text.clone(),
+    })
 }
 
 /// Whether a task is gone or waits to be reaped.
@@ -69,7 +103,7 @@ pub fn is_killed(tid: i32) -> bool {
 
 /// Words for messages about a thread that does not react.
 pub fn describe_state(tid: i32) -> String {
-    let wait = fs::read_to_string(format!("/proc/{tid}/wchan")).unwrap_or_default();
+    let wait = read_text(tid, "wchan").unwrap_or_default();
     match state(tid) {
         None => "it is gone".to_owned(),
         Some(letter) if wait.is_empty() || wait == "0" => format!("state {letter}"),

@@ -1,6 +1,7 @@
 //! The ptrace requests and waits that the other files build on. Every request names its thread in its error.
 
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{Pending, Registers, Rseq};
@@ -16,8 +17,10 @@ const XSTATE_ROOM: usize = 16 * 1024;
 /// `PTRACE_GET_RSEQ_CONFIGURATION` (`include/uapi/linux/ptrace.h`, since 5.13).
 const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
 
-/// Options that hold while the engine injects: syscall stops marked, exec and clone reported, new tasks attached.
-pub(super) const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC;
+/// Options that hold while the engine injects: syscall stops marked, exec reported.
+pub(super) const OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC;
+/// Beside [`OPTIONS`]: `clone` reported, new tasks attached. With CLONE_PTRACE they are attached without a report.
+pub(super) const REPORT_CLONES: i32 = libc::PTRACE_O_TRACECLONE;
 /// `PTRACE_O_SUSPEND_SECCOMP`.
 pub(super) const SUSPEND_SECCOMP: i32 = 1 << 21;
 
@@ -168,6 +171,9 @@ pub(super) fn wait(tid: i32, deadline: Instant, awaited: &'static str) -> Result
     let started = Instant::now();
     loop {
         let mut status = 0;
+        if comes_soon(tid, started, &mut status) {
+            return decode(tid, status, awaited);
+        }
         // SAFETY: `status` outlives the call.
         let result = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL) };
         if result == tid {
@@ -187,6 +193,36 @@ pub(super) fn wait(tid: i32, deadline: Instant, awaited: &'static str) -> Result
             }
             _ => return Err(TraceeError::Gone { tid, operation: awaited }),
         }
+    }
+}
+
+/// Looks for a report again and again for a moment: most stops are a few microseconds away, and to sleep until then, with a
+/// processor to be woken at the end, takes longer. Not where there is one processor, which the tracee needs.
+fn comes_soon(tid: i32, started: Instant, status: &mut i32) -> bool {
+    const MOMENT: Duration = Duration::from_micros(50);
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    if *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from)) < 2 {
+        return false;
+    }
+    loop {
+        // SAFETY: the kernel writes one int through the pointer to a live one.
+        let result = unsafe { libc::waitpid(tid, status, libc::__WALL | libc::WNOHANG) };
+        if result != 0 || started.elapsed() > MOMENT {
+            // An error shows itself again to the wait that follows.
+            return result == tid;
+        }
+        std::hint::spin_loop();
+    }
+}
+
+/// What `tid` has to report at this moment, if anything.
+pub(super) fn look(tid: i32, operation: &'static str) -> Result<Option<Event>, TraceeError> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
+        0 => Ok(None),
+        reported if reported == tid => decode(tid, status, operation).map(Some),
+        _ => Err(TraceeError::Gone { tid, operation }),
     }
 }
 

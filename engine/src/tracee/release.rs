@@ -4,7 +4,7 @@
 //! frame with its final state. An engine that dies before the word is set leaves all threads parked at the gate; one that
 //! dies after it lets them all go. Setting the word is the commit.
 
-use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::Registers;
 
 use super::borrowed;
@@ -57,7 +57,7 @@ impl Emptied {
     }
 
     fn lay_gate(&mut self, finals: &[FinalState]) -> Result<(Gadgets, RunAddress), TraceeError> {
-        let gadgets = Gadgets::find(&self.memory)?;
+        let gadgets = Gadgets::find_again(&self.memory, self.gadgets)?;
         let gate = self.scratch.start;
         self.memory.write(gate, &[0; 8])?;
         let rooms = self.scratch().end.0;
@@ -110,12 +110,14 @@ impl Gated {
     }
 
     fn settle_all(&mut self) -> Result<(), TraceeError> {
-        for last in self.finals.iter().skip(1) {
-            settle(last)?;
+        let others = self.finals.get(1..).unwrap_or_default();
+        settle(others)?;
+        // They have their own registers: nothing of the vessel is on their way any more.
+        for last in others {
+            ptrace::detach(last.tid)?;
         }
-        let own = self.emptied.own_range();
-        self.unmap_own(own)?;
-        for last in &self.finals {
+        self.unmap_own()?;
+        for last in self.finals.iter().take(1) {
             ptrace::detach(last.tid)?;
         }
         borrowed::resend(self.emptied.pid, &std::mem::take(&mut self.emptied.held_back));
@@ -123,7 +125,8 @@ impl Gated {
     }
 
     /// Unmaps trampoline and scratch. The leader's way on lies below its red zone meanwhile.
-    fn unmap_own(&mut self, own: RunRange) -> Result<(), TraceeError> {
+    fn unmap_own(&mut self) -> Result<(), TraceeError> {
+        let own = self.emptied.own_range();
         let Some(leader) = self.finals.first() else { return Ok(()) };
         let length = sigframe::full_frame_length(&leader.xstate);
         let at = RunAddress((leader.registers.rsp - RED_ZONE - length) & !63);
@@ -137,15 +140,19 @@ impl Gated {
         let outcome = call::run(leader.tid, "munmap", &registers)?;
         self.emptied.held_back.extend(outcome.held_back);
         call::checked(leader.tid, "munmap", outcome.result)?;
-        settle(leader)?;
+        settle(std::slice::from_ref(leader))?;
         memory.write(at, &before)
     }
 }
 
-/// Gives a thread its final state at an event stop, where the kernel restarts the call in progress.
-fn settle(last: &FinalState) -> Result<(), TraceeError> {
-    call::to_event_stop(last.tid)?;
-    ptrace::set_xstate(last.tid, &last.xstate)?;
-    ptrace::set_signal_mask(last.tid, last.signal_mask)?;
-    ptrace::set_registers(last.tid, &last.registers)
+/// Gives threads their final states at event stops, where the kernel restarts the calls in progress.
+fn settle(finals: &[FinalState]) -> Result<(), TraceeError> {
+    let tids: Vec<i32> = finals.iter().map(|last| last.tid).collect();
+    let give = |(last, stopped): (&FinalState, Result<(), TraceeError>)| {
+        stopped?;
+        ptrace::set_xstate(last.tid, &last.xstate)?;
+        ptrace::set_signal_mask(last.tid, last.signal_mask)?;
+        ptrace::set_registers(last.tid, &last.registers)
+    };
+    finals.iter().zip(call::to_event_stops(&tids)).try_for_each(give)
 }

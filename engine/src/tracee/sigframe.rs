@@ -4,6 +4,8 @@
 //! `rsp = F` runs rt_sigreturn with this frame and takes its registers and mask. A frame whose registers stand before
 //! `syscall; ret` with `rsp` at a further frame makes one more call on the way: frames chain.
 
+use std::sync::OnceLock;
+
 use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::Registers;
 
@@ -114,15 +116,25 @@ fn usable_length(xstate: &[u8]) -> usize {
         return 0;
     }
     let features = word(xstate, SW_BYTES) & usable_features(xstate);
-    let end = (2..63)
-        .filter(|component| features & (1 << component) != 0)
-        .map(|component| {
-            let leaf = std::arch::x86_64::__cpuid_count(0xd, component);
-            (leaf.ebx + leaf.eax) as usize
-        })
-        .max()
-        .unwrap_or(0);
+    let end = (2..63).filter(|component| features & (1 << component) != 0).map(component_end).max().unwrap_or(0);
     end.clamp(XSTATE_HEADER_END, xstate.len())
+}
+
+/// Asks the processor for all that a frame needs to know of it: each time costs a virtual machine more than a system call.
+pub(super) fn learn() {
+    for component in 2..63 {
+        component_end(component);
+    }
+}
+
+/// Where a component ends in the XSAVE area.
+fn component_end(component: u32) -> usize {
+    static ENDS: [OnceLock<usize>; 64] = [const { OnceLock::new() }; 64];
+    let ask = || {
+        let leaf = std::arch::x86_64::__cpuid_count(0xd, component);
+        (leaf.ebx + leaf.eax) as usize
+    };
+    ENDS.get(component as usize).map_or(0, |end| *end.get_or_init(ask))
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {

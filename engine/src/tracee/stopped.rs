@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{InSyscall, Pending, Registers, Rseq};
 
 use super::borrowed::Borrowed;
 use super::error::{Refusal, TraceeError};
+use super::gadget;
 use super::memory::RemoteMemory;
 use super::ptrace;
 use super::seize;
@@ -64,7 +65,7 @@ impl Stopped {
             return Err(error);
         }
         stopped.shared_pending = ptrace::pending(pid, true)?;
-        if let Some(other) = seize::sharer(pid) {
+        if let Some(other) = stopped.target().strangers.sharer(pid) {
             return Err(TraceeError::Refused { pid, reason: Refusal::SharedMemory { other } });
         }
         Ok(stopped)
@@ -129,6 +130,15 @@ impl Stopped {
     pub(super) fn into_parts(mut self) -> Option<(Target, Ticker)> {
         self.threads.clear();
         self.target.take().zip(self.ticker.take())
+    }
+
+    /// Whether a thread may still need `range`, in which an engine that died laid chains: it is inside, or it is in a chain on
+    /// its own stack, whose call may be about the range.
+    pub(super) fn may_need(&self, range: RunRange) -> bool {
+        self.threads.iter().map(|thread| &thread.registers).any(|registers| {
+            let inside = [registers.rip, registers.rsp].into_iter().any(|address| range.contains(RunAddress(address)));
+            inside || gadget::is_in_chain(self.memory(), registers)
+        })
     }
 
     pub(super) fn target(&self) -> &Target {

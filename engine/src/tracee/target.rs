@@ -3,12 +3,15 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Instant;
 
+use dsu_formats::address::RunRange;
 use nix::errno::Errno;
 
 use super::error::{Refusal, TraceeError};
 use super::gadget::Gadgets;
+use super::mark;
 use super::memory::RemoteMemory;
 use super::seize;
+use super::sigframe;
 use super::stopped::Stopped;
 
 /// A process that runs, untouched. [`Target::stop`] consumes it.
@@ -18,6 +21,9 @@ pub struct Target {
     pub(super) memory: RemoteMemory,
     pub(super) gadgets: Gadgets,
     pub(super) pidfd: OwnedFd,
+    pub(super) strangers: seize::Strangers,
+    /// Scratch mappings that engines seem to have left in it; looked at again when it is stopped.
+    pub(super) leftovers: Vec<RunRange>,
 }
 
 impl Target {
@@ -32,7 +38,9 @@ impl Target {
             other => other,
         })?;
         let gadgets = Gadgets::find(&memory)?;
-        Ok(Self { pid, memory, gadgets, pidfd })
+        sigframe::learn();
+        let (strangers, leftovers) = (seize::Strangers::look(pid), mark::leftovers(pid));
+        Ok(Self { pid, memory, gadgets, pidfd, strangers, leftovers })
     }
 
     /// The process.

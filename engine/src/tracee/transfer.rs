@@ -1,16 +1,22 @@
-//! Descriptors between the engine and the tracee: in through a socket pair, out through `pidfd_getfd(2)`.
+//! Descriptors between the engine and the tracee: in through a socket pair, out through `pidfd_getfd(2)`. Through the same pair a
+//! vessel says that it has worked off its tables of calls.
 
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use dsu_formats::address::RunAddress;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg, setsockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::error::TraceeError;
 use super::inject::Injector;
 
 /// Descriptors that one message may carry (`SCM_MAX_FD`, `include/net/scm.h`).
 pub const BATCH: usize = 250;
+/// How long [`Channel::has_notice`] waits, in microseconds.
+const NOTICE_WAIT_US: i64 = 10_000;
 
 /// A socket pair with one end in the tracee.
 #[derive(Debug)]
@@ -22,21 +28,38 @@ pub struct Channel {
 impl Channel {
     /// Makes the pair in the tracee and takes one end out.
     pub fn open(injector: &mut dyn Injector) -> Result<Self, TraceeError> {
+        let (channel, spare) = Self::make(injector)?;
+        let mut close = |number: RawFd| injector.leader_call("close", libc::SYS_close, &[number as u64]);
+        match close(spare) {
+            Ok(_) => Ok(channel),
+            Err(error) => {
+                close(spare)?;
+                close(channel.theirs)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`Channel::open`], but the end that was taken out is still open in the tracee, too: it has this number there.
+    pub fn make(injector: &mut dyn Injector) -> Result<(Self, RawFd), TraceeError> {
         let scratch = injector.scratch().start;
         let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as u64;
         injector.leader_call("socketpair", libc::SYS_socketpair, &[libc::AF_UNIX as u64, kind, 0, scratch.0])?;
         let pair = injector.memory().read_u64(scratch)?;
-        let (theirs, other) = (pair as u32 as RawFd, (pair >> 32) as RawFd);
-        let ours = injector.export(other);
-        let closed = injector.leader_call("close", libc::SYS_close, &[other as u64]);
-        match (ours, closed) {
-            (Ok(ours), Ok(_)) => Ok(Self { ours, theirs }),
-            (ours, closed) => {
-                if closed.is_err() {
-                    injector.leader_call("close", libc::SYS_close, &[other as u64])?;
+        let (theirs, spare) = (pair as u32 as RawFd, (pair >> 32) as RawFd);
+        let tid = injector.threads()[0];
+        let taken = injector.export(spare).and_then(|ours| {
+            setsockopt(&ours, ReceiveTimeout, &TimeVal::microseconds(NOTICE_WAIT_US))
+                .map(|()| ours)
+                .map_err(|source| TraceeError::Call { call: "setsockopt", tid, source })
+        });
+        match taken {
+            Ok(ours) => Ok((Self { ours, theirs }, spare)),
+            Err(error) => {
+                for number in [spare, theirs] {
+                    injector.leader_call("close", libc::SYS_close, &[number as u64])?;
                 }
-                injector.leader_call("close", libc::SYS_close, &[theirs as u64])?;
-                Err(ours.err().or(closed.err()).unwrap_or(TraceeError::Gone { tid: 0, operation: "making a channel" }))
+                Err(error)
             }
         }
     }
@@ -74,9 +97,23 @@ impl Channel {
         if received != control_length {
             let tid = injector.threads()[0];
             // The kernel cut the list: the tracee has no numbers left.
-            return Err(TraceeError::Call { call: "recvmsg", tid, source: nix::errno::Errno::EMFILE });
+            return Err(TraceeError::Call { call: "recvmsg", tid, source: Errno::EMFILE });
         }
         Ok(control[16..].chunks_exact(4).map(|n| i32::from_le_bytes([n[0], n[1], n[2], n[3]])).collect())
+    }
+
+    /// Waits a moment for a byte that the tracee sends ([`super::table`]); `false` when none came.
+    pub(super) fn has_notice(&self) -> Result<bool, TraceeError> {
+        match recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::empty()) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
+            Err(source) => Err(TraceeError::Call { call: "recv", tid: 0, source }),
+        }
+    }
+
+    /// Takes what an earlier wait that was given up has left.
+    pub(super) fn forget_notices(&self) {
+        while recv(self.ours.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT).is_ok() {}
     }
 
     /// Number of the tracee's end.

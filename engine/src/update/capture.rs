@@ -1,12 +1,15 @@
 //! Everything about a stopped process, brought into the saved types.
 
-use dsu_formats::address::RunRange;
+use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{
-    AddressSpace, Descriptors, Generation, Host, Manifest, Module, ProcessSignals, ProgramId, Snapshot, Thread, Tree,
+    AddressSpace, Credentials, Descriptors, Generation, Host, Layout, Manifest, Module, Process, ProcessSignals, ProcessTimers,
+    ProgramId, Snapshot, Thread, Tree,
 };
 
 use crate::plan::generations;
 use crate::resources::memory::{OwnPages, Scanner};
+use crate::resources::questions::{Answers, Questions};
+use crate::resources::threads::ThreadAttributes;
 use crate::resources::{self, Obstacle, ResourceError, Status};
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
@@ -51,39 +54,24 @@ pub enum Purpose {
 /// Captures a stopped process.
 pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Result<Captured, ResourceError> {
     let pid = borrowed.memory().pid();
-    let tids = borrowed.threads().to_vec();
-    let statuses = tids.iter().map(|tid| Status::read(pid, *tid)).collect::<Result<Vec<_>, _>>()?;
-    let Some(leader) = statuses.first() else {
-        return Err(ResourceError::Unexpected {
-            object: format!("process {pid}"),
-            expected: "at least one thread",
-            found: "none".to_owned(),
-        });
-    };
+    let statuses = read_statuses(borrowed)?;
+    let answered = ask(borrowed, &statuses, purpose)?;
     let memory = resources::memory::capture_mappings(pid, &[borrowed.scratch_mapping()])?;
     let mut obstacles = resources::memory::blockers(&memory);
-    obstacles.extend(resources::agreement::disagreements(pid, &tids, &statuses)?);
+    obstacles.extend(resources::agreement::disagreements(pid, borrowed.threads(), &statuses)?);
     let own_pages = resources::memory::scan_own_pages(pid, &memory.mappings, Scanner::Best)?;
-    let layout = resources::memory::capture_layout(borrowed)?;
+    let layout = answered.layout;
     let modules = resources::modules::capture_modules(borrowed.memory(), &layout, &memory.mappings, 0)?;
     let mut mappings = memory.mappings;
     resources::modules::fill_build_ids(borrowed.memory(), &modules, &mut mappings);
-    let threads = capture_threads(borrowed, &statuses)?;
-    obstacles.extend(resources::threads::blockers(&threads));
-    let process = resources::process::capture(borrowed, leader)?;
-    obstacles.extend(resources::process::blockers(&process));
-    let credentials = resources::credentials::capture(borrowed, leader)?;
-    let exec_obstacles = resources::credentials::blockers(&credentials);
-    let signals = ProcessSignals {
-        handlers: resources::signals::capture_handlers(borrowed, leader)?,
-        pending: borrowed.shared_pending().to_vec(),
-    };
-    let timers = resources::timers::capture(borrowed)?;
-    obstacles.extend(resources::timers::blockers(&timers, resources::timers::Path::Hot));
+    obstacles.extend(resources::threads::blockers(&answered.threads));
+    obstacles.extend(resources::process::blockers(&answered.process));
+    let exec_obstacles = resources::credentials::blockers(&answered.credentials);
+    obstacles.extend(resources::timers::blockers(&answered.timers, resources::timers::Path::Hot));
     let descriptors = capture_descriptors(borrowed, purpose)?;
     obstacles.extend(resources::descriptors::blockers_of_exec(&descriptors));
     let limits = resources::limits::read_limits(pid)?;
-    obstacles.extend(resources::memory::blockers_of_locks(&mappings, &limits, &credentials));
+    obstacles.extend(resources::memory::blockers_of_locks(&mappings, &limits, &answered.credentials));
     let shared_memory = resources::memory::scan_shared(pid, &mappings)?;
     let shared_pages = match purpose {
         Purpose::Update => Vec::new(),
@@ -91,19 +79,86 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
     };
     let generation = generation(borrowed, &modules);
     let snapshot = Snapshot {
-        manifest: manifest(facts, &threads),
-        tree: Tree { processes: vec![process] },
+        manifest: manifest(facts, &answered.threads),
+        tree: Tree { processes: vec![answered.process] },
         address_spaces: vec![AddressSpace { mappings, layout, lock_future: memory.lock_future }],
         modules,
-        threads,
-        signals: vec![signals],
-        timers: vec![timers],
+        threads: answered.threads,
+        signals: vec![answered.signals],
+        timers: vec![answered.timers],
         descriptors,
-        credentials: vec![credentials],
+        credentials: vec![answered.credentials],
         limits: vec![limits],
         generations: vec![generation],
     };
     Ok(Captured { snapshot, own_pages, shared_memory, shared_pages, obstacles, exec_obstacles })
+}
+
+/// The status of each thread at the stop, the leader's first.
+fn read_statuses(borrowed: &Borrowed) -> Result<Vec<Status>, ResourceError> {
+    let pid = borrowed.memory().pid();
+    let texts = borrowed.threads().iter().zip(borrowed.statuses());
+    let parsed = texts.map(|(tid, text)| Status::parse(&format!("/proc/{pid}/task/{tid}/status"), text));
+    Ok(parsed.collect::<Result<_, _>>()?)
+}
+
+/// What the process itself was asked.
+struct Answered {
+    layout: Layout,
+    threads: Vec<Thread>,
+    process: Process,
+    credentials: Credentials,
+    signals: ProcessSignals,
+    timers: ProcessTimers,
+}
+
+/// Puts every question that an injected call answers, all of them together.
+fn ask(borrowed: &mut Borrowed, statuses: &[Status], purpose: Purpose) -> Result<Answered, ResourceError> {
+    let pid = borrowed.memory().pid();
+    let Some(leader) = statuses.first() else {
+        return Err(ResourceError::Unexpected {
+            object: format!("process {pid}"),
+            expected: "at least one thread",
+            found: "none".to_owned(),
+        });
+    };
+    let mut questions = Questions::new(borrowed);
+    let tids = borrowed.threads().to_vec();
+    let threads = tids.iter().map(|tid| ThreadAttributes::ask(&mut questions, *tid)).collect::<Result<Vec<_>, _>>()?;
+    let securebits = resources::credentials::ask_securebits(&mut questions, pid);
+    let handlers = resources::signals::ask_handlers(&mut questions, leader);
+    let timers = resources::timers::ask_timers(&mut questions, pid, purpose == Purpose::Durable)?;
+    let process = resources::process::ask_process(&mut questions);
+    let brk = resources::memory::ask_break(&mut questions);
+    let answers = questions.put(borrowed)?;
+    Ok(Answered {
+        layout: Layout { brk: RunAddress(answers.value(brk)?), ..resources::memory::read_layout(pid)? },
+        threads: answered_threads(borrowed, &answers, &threads, statuses)?,
+        process: resources::process::from_answers(&answers, &process, pid, leader)?,
+        credentials: resources::credentials::from_answers(&answers, securebits, leader)?,
+        signals: ProcessSignals {
+            handlers: resources::signals::handlers(&answers, &handlers)?,
+            pending: borrowed.shared_pending().to_vec(),
+        },
+        timers: resources::timers::from_answers(&answers, &timers)?,
+    })
+}
+
+fn answered_threads(
+    borrowed: &Borrowed,
+    answers: &Answers,
+    asked: &[resources::threads::Asked],
+    statuses: &[Status],
+) -> Result<Vec<Thread>, ResourceError> {
+    let pid = borrowed.memory().pid();
+    let threads = borrowed.stopped_threads().iter().zip(asked).zip(statuses);
+    let one = |((thread, asked), status): ((&StoppedThread, _), _)| {
+        let attributes = ThreadAttributes::from_answers(answers, asked, pid, thread.tid, status)?;
+        let mut saved = saved_thread(thread.clone());
+        attributes.fill(&mut saved);
+        Ok(saved)
+    };
+    threads.map(one).collect()
 }
 
 fn capture_descriptors(borrowed: &mut Borrowed, purpose: Purpose) -> Result<Descriptors, ResourceError> {
@@ -141,20 +196,6 @@ fn manifest(facts: &Facts, threads: &[Thread]) -> Manifest {
         host: Host { xfeatures, ..facts.host.clone() },
         lineage: None,
     }
-}
-
-fn capture_threads(borrowed: &mut Borrowed, statuses: &[Status]) -> Result<Vec<Thread>, ResourceError> {
-    let stopped: Vec<StoppedThread> = borrowed.stopped_threads().to_vec();
-    stopped
-        .into_iter()
-        .zip(statuses)
-        .map(|(thread, status)| {
-            let attributes = resources::threads::ThreadAttributes::capture(borrowed, thread.tid, status)?;
-            let mut saved = saved_thread(thread);
-            attributes.fill(&mut saved);
-            Ok(saved)
-        })
-        .collect()
 }
 
 /// What ptrace alone tells of a thread; the rest is empty.

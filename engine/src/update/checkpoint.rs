@@ -12,11 +12,13 @@ use super::image::{self, Pieces};
 use super::lock::ProcessLock;
 use super::operation::{CheckpointRequest, Checkpointed, ImageSummary, Observer, Then};
 use super::prepare::{self, Running};
+use super::seccomp;
 use super::timeline::Timeline;
 use crate::program::build::Library;
 use crate::resources::ResourceError;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
+use crate::tracee::procfs;
 use crate::tracee::target::Target;
 use crate::vessel::pages::subtract;
 
@@ -31,13 +33,19 @@ pub fn checkpoint(request: &CheckpointRequest, observer: &mut dyn Observer) -> R
     let build_id = Library::from_file(&running.file, &running.path).ok().and_then(|program| program.elf.build_id);
     let (facts, _) = prepare::facts(&target, &running, build_id)?;
     timeline.mark("prepare");
+    let job_stopped = procfs::state(request.pid) == Some('T');
     observer.step("stop");
     timeline.pause();
-    let mut borrowed = target.stop(Instant::now() + STOP_LIMIT)?.borrow()?;
+    let stopped = target.stop(Instant::now() + STOP_LIMIT)?;
+    seccomp::check(&stopped, request.accept_seccomp_risk)?;
+    let mut borrowed = stopped.borrow()?;
     timeline.mark("stop");
     let captured = capture::capture(&mut borrowed, &facts, Purpose::Durable)?;
     timeline.mark("capture");
-    let (obstacles, warnings) = judge(&captured, request);
+    let (obstacles, mut warnings) = judge(&captured, request);
+    if job_stopped {
+        warnings.push("a restore will let it run: an image does not say that a process is stopped by a signal".to_owned());
+    }
     if !obstacles.is_empty() {
         drop(borrowed);
         return Err(UpdateError::Blocked { blockers: Vec::new(), obstacles });

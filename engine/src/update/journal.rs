@@ -1,59 +1,59 @@
 //! What a later engine needs to finish or take back a transaction whose engine died.
 //!
-//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, where
-//! the transaction is. They need not survive the machine, only the engine, so nothing is synced.
+//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, what
+//! the transaction made. They need not survive the machine, only the engine, so nothing is synced. How far the transaction
+//! came is not in them: the process itself shows it (`tracee::adopt`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
+use dsu_formats::address::{PAGE_SIZE, RunRange};
 use dsu_formats::image::{ImageReader, ImageWriter};
-use dsu_formats::model::latest::{Extent, PageSource, Snapshot};
-use serde::{Deserialize, Serialize};
+use dsu_formats::journal;
+use dsu_formats::model::latest::{Extent, JournalRecord, PageSource, Snapshot};
 
 use super::error::UpdateError;
-use super::phase::Phase;
-
-/// Where a transaction is, and what it made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalV1 {
-    /// The process.
-    pub pid: i32,
-    /// Its start time in clock ticks since boot: tells it from a later process with its PID.
-    pub start_time: u64,
-    /// Phase that was reached.
-    pub phase: Phase,
-    /// The holder.
-    pub holder: i32,
-    /// Start time of the holder.
-    pub holder_start_time: u64,
-    /// Stub, trampoline and scratch of the vessel.
-    pub site: RunRange,
-    /// Private pages that the holder has.
-    pub own_pages: Vec<RunRange>,
-    /// Guards inside mappings.
-    pub guards: Vec<RunRange>,
-    /// Words in shared memory that the new image may have changed, as they were.
-    pub shared_words: Vec<(RunAddress, u64)>,
-}
 
 /// The journal of one process.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     image: PathBuf,
+    /// Files for the image and for the record, made before there was anything to write.
+    made: Option<(File, File)>,
 }
 
 impl Journal {
     /// The journal in `directory`, whether it exists or not.
     pub fn in_directory(directory: &Path) -> Self {
-        Self { path: directory.join("journal"), image: directory.join("old.dsu") }
+        Self { path: directory.join("journal"), image: directory.join("old.dsu"), made: None }
+    }
+
+    /// Makes the files, so that a stopped process need not wait for the file system of a busy machine. What another engine left
+    /// is not touched: that is overwritten by a transaction only.
+    pub fn make_files(&mut self) -> Result<(), UpdateError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let image = create_private(&self.image).map_err(|error| self.failed("make", &self.image, Box::new(error)))?;
+        let record = create_private(&self.unfinished()).map_err(|error| self.failed("make", &self.path, Box::new(error)))?;
+        self.made = Some((image, record));
+        Ok(())
+    }
+
+    /// Where the record is until it is whole.
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("new")
     }
 
     /// Writes the old image, its pages left in the holder.
     pub fn write_image(&self, snapshot: &Snapshot, own_pages: &[RunRange]) -> Result<(), UpdateError> {
         let failed = |source| self.failed("write", &self.image, source);
-        let file = create_private(&self.image).map_err(|error| failed(Box::new(error)))?;
+        let file = match &self.made {
+            Some((image, _)) => image.try_clone(),
+            None => create_private(&self.image),
+        };
+        let file = file.map_err(|error| failed(Box::new(error)))?;
         let mut writer = ImageWriter::to_file(file).map_err(|error| failed(Box::new(error)))?;
         for range in own_pages {
             let extent =
@@ -63,23 +63,26 @@ impl Journal {
         writer.finish(snapshot).map(drop).map_err(|error| failed(Box::new(error)))
     }
 
-    /// Notes where the transaction is; atomically, since the engine may die at any instant.
-    pub fn write(&self, record: &JournalV1) -> Result<(), UpdateError> {
+    /// Notes what the transaction made; atomically, since the engine may die at any instant.
+    pub fn write(&self, record: &JournalRecord) -> Result<(), UpdateError> {
         let failed = |source| self.failed("write", &self.path, source);
-        let bytes = postcard::to_stdvec(record).map_err(|error| failed(Box::new(error)))?;
-        let temporary = self.path.with_extension("new");
-        let mut file = create_private(&temporary).map_err(|error| failed(Box::new(error)))?;
-        std::io::Write::write_all(&mut file, &bytes).map_err(|error| failed(Box::new(error)))?;
-        fs::rename(&temporary, &self.path).map_err(|error| failed(Box::new(error)))
+        let bytes = journal::encode(record).map_err(|error| failed(Box::new(error)))?;
+        let file = match &self.made {
+            Some((_, record)) => record.try_clone(),
+            None => create_private(&self.unfinished()),
+        };
+        let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, &bytes));
+        written.map_err(|error| failed(Box::new(error)))?;
+        fs::rename(self.unfinished(), &self.path).map_err(|error| failed(Box::new(error)))
     }
 
     /// Reads the journal; `None` when there is none.
-    pub fn read(&self) -> Result<Option<JournalV1>, UpdateError> {
+    pub fn read(&self) -> Result<Option<JournalRecord>, UpdateError> {
         let failed = |source| self.failed("read", &self.path, source);
         match fs::read(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(Box::new(error))),
-            Ok(bytes) => postcard::from_bytes(&bytes).map(Some).map_err(|error| failed(Box::new(error))),
+            Ok(bytes) => journal::decode(&bytes).map(Some).map_err(|error| failed(Box::new(error))),
         }
     }
 
@@ -88,9 +91,12 @@ impl Journal {
         ImageReader::open(&self.image).map_err(|error| self.failed("read", &self.image, Box::new(error)))
     }
 
-    /// Removes both files: the transaction is over.
+    /// Removes the files: the transaction is over.
     pub fn remove(&self) {
         // Left-overs are told from a live transaction by the process's start time.
+        if self.made.is_some() {
+            let _ = fs::remove_file(self.unfinished());
+        }
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(&self.image);
     }
@@ -104,4 +110,51 @@ impl Journal {
 fn create_private(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use dsu_formats::address::RunAddress;
+
+    use super::*;
+
+    fn record() -> JournalRecord {
+        JournalRecord {
+            pid: 4711,
+            start_time: 99,
+            holder: 4712,
+            holder_start_time: 100,
+            site: RunRange::new(0x1000_0000, 0x1004_0000),
+            own_pages: vec![RunRange::new(0x5000, 0x7000)],
+            guards: Vec::new(),
+            shared_words: vec![(RunAddress(0x9000), 7)],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_until_it_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::in_directory(directory.path());
+        assert_eq!(journal.read().unwrap(), None);
+        journal.write(&record()).unwrap();
+        assert_eq!(journal.read().unwrap(), Some(record()));
+        journal.remove();
+        assert_eq!(journal.read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_dsu_is_refused_with_both_versions() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::in_directory(directory.path());
+        let mut bytes = journal::encode(&record()).unwrap();
+        bytes[8] = 9;
+        bytes[12] = 9;
+        let end = bytes.len() - 4;
+        let sum = crc32fast::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(&sum.to_le_bytes());
+        fs::write(directory.path().join("journal"), bytes).unwrap();
+        let error = journal.read().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("format version 9") && cause.contains("knows version 1"), "{cause}");
+    }
 }

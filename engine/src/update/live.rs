@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dsu_formats::spec::Spec;
 
+use super::aside;
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
 use super::health;
@@ -15,6 +16,7 @@ use super::operation::{ImageSummary, Observer, PlanRequest, Planned, UpdateOutco
 use super::phase::Phase;
 use super::planner::Planner;
 use super::prepare::{self, Builds, Running};
+use super::seccomp;
 use super::timeline::Timeline;
 use super::transaction::{self, OldMemory, Transaction};
 use crate::plan::blocker::Blocker;
@@ -23,6 +25,7 @@ use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::priority::Raised;
+use crate::tracee::procfs;
 use crate::tracee::target::Target;
 use crate::vessel::files::MappedFiles;
 
@@ -39,23 +42,31 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
     let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
     let mut subject = Subject::open(&target, &pair, purpose, observer)?;
+    subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let same = subject.builds.are_same();
     if same && !request.force {
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
         return Ok(UpdateOutcome::UpToDate { build_id });
     }
+    let mut journal = Journal::in_directory(lock.directory());
+    journal.make_files()?;
+    let start_time = procfs::start_time(request.pid)?;
+    let stock = aside::set_aside(request.pid, observer);
+    if stock.bytes() > 0 {
+        subject.timeline.mark("set memory aside");
+    }
     let raised = Raised::new();
-    let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
+    let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer).inspect_err(|_| journal.remove())?;
     observer.step("update");
-    let journal = Journal::in_directory(lock.directory());
     let transaction = Transaction {
         captured: &planned.captured,
         rewrite: &planned.rewrite,
         new_program: if same { &subject.running.file } else { &subject.builds.new_file },
         old_program: &subject.running.file,
         journal: &journal,
+        stock: &stock,
         stopped_at: planned.stopped_at,
-        start_time: prepare::start_time(request.pid)?,
+        start_time,
     };
     let shared = image::read(planned.borrowed.memory(), &image::saved_shared(&planned.captured))?;
     let mut old_memory = transaction.run(planned.borrowed, std::mem::take(&mut subject.files), &mut subject.timeline)?;
@@ -109,6 +120,7 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
     let _lock = ProcessLock::acquire(request.pid)?;
     let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
     let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;
+    subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
     drop(planned.borrowed.give_back()?.resume());
@@ -145,6 +157,7 @@ struct Subject {
     files: MappedFiles,
     planner: Planner,
     purpose: Purpose,
+    accept_seccomp_risk: bool,
     timeline: Timeline,
 }
 
@@ -174,7 +187,7 @@ impl Subject {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");
         }
         timeline.mark("compare programs");
-        Ok(Self { running, builds, facts, files, planner, purpose, timeline })
+        Ok(Self { running, builds, facts, files, planner, purpose, accept_seccomp_risk: false, timeline })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.
@@ -195,6 +208,7 @@ impl Subject {
                 wait_between(attempts);
                 continue;
             }
+            seccomp::check(&stopped, self.accept_seccomp_risk)?;
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
             transaction::pass(Phase::Stopped, borrowed.memory().pid())?;

@@ -3,6 +3,7 @@
 //! A process is in one phase at a time ([`phase::Phase`]). Before the exec, giving up is letting go. After it, the old image
 //! goes back into the same vessel by the same code. What cannot go back parks, and `recover` finishes it from the journal.
 
+mod aside;
 pub mod capture;
 pub mod checkpoint;
 mod cold;
@@ -21,6 +22,7 @@ pub mod prepare;
 pub mod recover;
 pub mod restore;
 mod room;
+mod seccomp;
 mod shared;
 pub mod timeline;
 pub mod transaction;

@@ -38,6 +38,8 @@ pub struct UpdateRequest {
     pub keep_image: Option<PathBuf>,
     /// Go through the vessel even when the process already runs this build.
     pub force: bool,
+    /// Go on although a seccomp filter would not let the process find its way back, were the engine killed.
+    pub accept_seccomp_risk: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
 }
@@ -107,6 +109,8 @@ pub struct PlanRequest {
     pub spec: Option<Spec>,
     /// How long to try for a moment at which no changed function is active.
     pub wait: Duration,
+    /// As for an update: a plan makes calls in the process, too.
+    pub accept_seccomp_risk: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
 }
@@ -154,6 +158,8 @@ pub struct CheckpointRequest {
     pub output: PathBuf,
     /// What becomes of the process.
     pub then: Then,
+    /// As for an update: a checkpoint makes calls in the process, too.
+    pub accept_seccomp_risk: bool,
 }
 
 /// A checkpoint that was taken.

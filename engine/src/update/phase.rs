@@ -1,9 +1,7 @@
 //! Where a transaction is.
 
-use serde::{Deserialize, Serialize};
-
 /// The phases of an update, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Every thread is stopped; giving up is letting go.
     Stopped,
@@ -18,7 +16,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Name for journals, faults and messages.
+    /// Name for faults and messages.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Stopped => "stopped",

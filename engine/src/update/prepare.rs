@@ -11,7 +11,6 @@ use super::capture::Facts;
 use super::error::UpdateError;
 use crate::program::build::{Build, DebugSearch};
 use crate::resources::{self, ResourceError};
-use crate::tracee::procfs;
 use crate::tracee::target::Target;
 
 /// The program that a process runs.
@@ -94,18 +93,4 @@ pub fn facts(target: &Target, running: &Running, build_id: Option<Vec<u8>>) -> R
     let mappings = resources::memory::capture_mappings(pid, &[])?.mappings;
     let host = resources::host::capture(target.memory(), &layout, &mappings, &[])?;
     Ok((Facts { program: ProgramId { build_id, ..running.id.clone() }, host }, mappings))
-}
-
-/// Start time of a process in clock ticks since boot (field 22 of `/proc/PID/stat`).
-pub fn start_time(pid: i32) -> Result<u64, UpdateError> {
-    let text = procfs::read_text(pid, "stat")?;
-    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-    field.and_then(|word| word.parse().ok()).ok_or_else(|| {
-        crate::tracee::error::TraceeError::ProcText {
-            path: format!("/proc/{pid}/stat"),
-            expected: "a start time in field 22",
-            found: text.clone(),
-        }
-        .into()
-    })
 }

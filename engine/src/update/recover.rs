@@ -4,20 +4,23 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use dsu_formats::model::latest::JournalRecord;
+
 use super::error::UpdateError;
-use super::journal::{Journal, JournalV1};
+use super::journal::Journal;
 use super::lock::ProcessLock;
 use super::operation::{Observer, Recovered, RecoveredTo};
-use super::prepare;
 use crate::plan::rewrite::Patch;
 use crate::resources::ResourceError;
 use crate::tracee::adopt::{self, Left};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::holder::Holder;
+use crate::tracee::procfs;
 use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
 use crate::vessel::restore::{Origin, Restore, restore};
+use crate::vessel::stock::Stock;
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -26,16 +29,19 @@ pub fn recover(pid: i32, observer: &mut dyn Observer) -> Result<Recovered, Updat
     let lock = ProcessLock::acquire(pid)?;
     let journal = Journal::in_directory(lock.directory());
     let Some(record) = journal.read()? else {
-        return Ok(Recovered { pid, outcome: RecoveredTo::NothingToDo });
+        return Ok(Recovered { pid, outcome: clear(pid)? });
     };
-    if prepare::start_time(pid).ok() != Some(record.start_time) {
+    if procfs::start_time(pid).ok() != Some(record.start_time) {
         // The process of the journal has ended; this one has its number by chance.
         end_holder(&record);
         journal.remove();
         return Ok(Recovered { pid, outcome: RecoveredTo::NothingToDo });
     }
     let outcome = match adopt::look(pid, record.site)? {
-        Left::Nothing => RecoveredTo::HealedItself,
+        Left::Nothing => {
+            clear(pid)?;
+            RecoveredTo::HealedItself
+        }
         Left::OpenGate => {
             adopt::tidy(pid, record.site, Instant::now() + STOP_LIMIT)?;
             RecoveredTo::NewVersion
@@ -51,8 +57,14 @@ pub fn recover(pid: i32, observer: &mut dyn Observer) -> Result<Recovered, Updat
     Ok(Recovered { pid, outcome })
 }
 
+/// Removes what an engine left that died before there was a journal.
+fn clear(pid: i32) -> Result<RecoveredTo, UpdateError> {
+    let removed = adopt::clear(pid, Instant::now() + STOP_LIMIT)?;
+    Ok(if removed { RecoveredTo::HealedItself } else { RecoveredTo::NothingToDo })
+}
+
 /// Fills the parked vessel with the old image, from the holder's memory.
-fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError> {
+fn restore_old(record: &JournalRecord, journal: &Journal) -> Result<(), UpdateError> {
     let image = journal.read_image()?;
     let snapshot = image.snapshot();
     let holder = Holder::adopt(record.holder)?;
@@ -67,7 +79,7 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
     let what = Restore {
         snapshot,
         files: &files,
-        pages: PageProvider::Holder { holder: &holder, ranges: record.own_pages.clone() },
+        pages: PageProvider::Holder { holder: &holder, ranges: record.own_pages.clone(), stock: &Stock::default() },
         guards: &record.guards,
         patches: &patches,
         contents: &[],
@@ -90,8 +102,8 @@ fn restore_old(record: &JournalV1, journal: &Journal) -> Result<(), UpdateError>
 }
 
 /// Ends the holder of a journal, if it is still the task that the journal means.
-fn end_holder(record: &JournalV1) {
-    let same = prepare::start_time(record.holder).ok() == Some(record.holder_start_time);
+fn end_holder(record: &JournalRecord) {
+    let same = procfs::start_time(record.holder).ok() == Some(record.holder_start_time);
     if let (true, Ok(holder)) = (same, Holder::adopt(record.holder)) {
         holder.end();
     }

@@ -5,16 +5,17 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::Snapshot;
+use dsu_formats::model::latest::{JournalRecord, Snapshot};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
-use super::journal::{Journal, JournalV1};
+use super::journal::Journal;
 use super::phase::Phase;
 use super::shared;
 use super::timeline::Timeline;
 use crate::plan::rewrite::{Patch, Rewrite};
 use crate::resources::descriptors::close_on_exec_numbers;
+use crate::tracee::batch::Call;
 use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
@@ -28,6 +29,7 @@ use crate::vessel::error::VesselError;
 use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
 use crate::vessel::restore::{Origin, Restore, restore};
+use crate::vessel::stock::Stock;
 use crate::vessel::{site, stub};
 
 /// A stopped process, its image, and what to make of it.
@@ -42,6 +44,8 @@ pub struct Transaction<'a> {
     pub old_program: &'a File,
     /// Where the journal goes.
     pub journal: &'a Journal,
+    /// Huge pages that were set aside for the new memory.
+    pub stock: &'a Stock,
     /// When the process was stopped.
     pub stopped_at: Instant,
     /// Start time of the process.
@@ -128,33 +132,17 @@ impl Transaction<'_> {
     }
 
     /// Takes off the process what the exec would act upon, starts the holder, writes the journal.
-    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalV1), UpdateError> {
+    fn leave_old(&self, borrowed: &mut Borrowed, prepared: &Prepared) -> Result<(Holder, JournalRecord), UpdateError> {
         let leader = borrowed.threads()[0];
         pass(Phase::Planned, leader)?;
-        for number in close_on_exec_numbers(&self.captured.snapshot.descriptors) {
-            let flags = |flags: i32| vec![number as u64, libc::F_SETFD as u64, flags as u64];
-            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC) };
-            borrowed.call_undoable(leader, "fcntl", libc::SYS_fcntl, &flags(0), &undo).map_err(UpdateError::given_up)?;
-        }
-        for thread in &self.captured.snapshot.threads {
-            let (list, word) = (thread.robust_list, thread.clear_tid);
-            let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![list.head.0, 24] };
-            borrowed
-                .call_undoable(thread.tid, "set_robust_list", libc::SYS_set_robust_list, &[0, 24], &undo)
-                .map_err(UpdateError::given_up)?;
-            let undo = Undo { number: libc::SYS_set_tid_address, arguments: vec![word.0] };
-            borrowed
-                .call_undoable(thread.tid, "set_tid_address", libc::SYS_set_tid_address, &[0], &undo)
-                .map_err(UpdateError::given_up)?;
-        }
+        borrowed.call_all_undoable(&self.farewell(borrowed.threads())).map_err(UpdateError::given_up)?;
         last_pid::move_past(borrowed.threads().iter().copied()).map_err(UpdateError::given_up)?;
         let holder = borrowed.start_holder().map_err(UpdateError::given_up)?;
-        let record = JournalV1 {
+        let record = JournalRecord {
             pid: leader,
             start_time: self.start_time,
-            phase: Phase::Executed,
             holder: holder.pid(),
-            holder_start_time: super::prepare::start_time(holder.pid())?,
+            holder_start_time: procfs::start_time(holder.pid())?,
             site: prepared.site,
             own_pages: self.captured.own_pages.runs.clone(),
             guards: self.captured.own_pages.guards.clone(),
@@ -174,12 +162,31 @@ impl Transaction<'_> {
         }
     }
 
+    /// What an exec would act upon: descriptors that it closes, and words of the threads' memory that it writes to or follows.
+    fn farewell(&self, tids: &[i32]) -> Vec<(Call, Undo)> {
+        let mut calls = Vec::new();
+        // The threads share the descriptor table: any of them can change it.
+        for (number, tid) in close_on_exec_numbers(&self.captured.snapshot.descriptors).into_iter().zip(tids.iter().cycle()) {
+            let flags = |flags: i32| [number as u64, libc::F_SETFD as u64, flags as u64];
+            let undo = Undo { number: libc::SYS_fcntl, arguments: flags(libc::FD_CLOEXEC).to_vec() };
+            calls.push((Call::new(*tid, "fcntl", libc::SYS_fcntl, flags(0)), undo));
+        }
+        for thread in &self.captured.snapshot.threads {
+            let (tid, list, word) = (thread.tid, thread.robust_list, thread.clear_tid);
+            let undo = Undo { number: libc::SYS_set_robust_list, arguments: vec![list.head.0, 24] };
+            calls.push((Call::new(tid, "set_robust_list", libc::SYS_set_robust_list, [0, 24]), undo));
+            let undo = Undo { number: libc::SYS_set_tid_address, arguments: vec![word.0] };
+            calls.push((Call::new(tid, "set_tid_address", libc::SYS_set_tid_address, [0]), undo));
+        }
+        calls
+    }
+
     /// Fills the vessel with the new image and commits, or goes back.
     fn fill(
         &self,
         mut emptied: Emptied,
         holder: Holder,
-        record: JournalV1,
+        record: JournalRecord,
         files: &MappedFiles,
         timeline: &mut Timeline,
     ) -> Result<OldMemory, UpdateError> {
@@ -189,7 +196,7 @@ impl Transaction<'_> {
             Err(failure) => return self.go_back(emptied, failure, holder, &record, files),
         };
         timeline.mark("restore");
-        match self.commit(emptied, finals, &record) {
+        match self.commit(emptied, finals) {
             Ok(untidy) => {
                 timeline.mark("commit");
                 timeline.resume();
@@ -203,17 +210,12 @@ impl Transaction<'_> {
     }
 
     /// Everything up to the opening of the gate can still fail and gives the vessel back. What fails after it is returned.
-    fn commit(
-        &self,
-        emptied: Emptied,
-        finals: Vec<FinalState>,
-        record: &JournalV1,
-    ) -> Result<Option<TraceeError>, (Box<Emptied>, VesselError)> {
+    fn commit(&self, emptied: Emptied, finals: Vec<FinalState>) -> Result<Option<TraceeError>, (Box<Emptied>, VesselError)> {
         let gated = emptied.gate(finals).map_err(|(emptied, error)| (emptied, error.into()))?;
-        let noted = self.journal.write(&JournalV1 { phase: Phase::Filled, ..record.clone() });
-        if let Err(error) = noted.and_then(|()| pass(Phase::Filled, record.pid)) {
+        let pid = gated.pid();
+        if let Err(error) = pass(Phase::Filled, pid) {
             tracing::warn!(%error, "the commit was given up");
-            let failure = TraceeError::Call { call: "the commit", tid: record.pid, source: nix::errno::Errno::EIO };
+            let failure = TraceeError::Call { call: "the commit", tid: pid, source: nix::errno::Errno::EIO };
             return Err((Box::new(gated.withdraw()), failure.into()));
         }
         match gated.commit() {
@@ -229,12 +231,12 @@ impl Transaction<'_> {
         mut emptied: Emptied,
         failure: VesselError,
         holder: Holder,
-        record: &JournalV1,
+        record: &JournalRecord,
         files: &MappedFiles,
     ) -> Result<OldMemory, UpdateError> {
         let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
         match moved_in.and_then(|()| self.restore_old(&mut emptied, &holder, files)) {
-            Ok(finals) => match self.commit(emptied, finals, record) {
+            Ok(finals) => match self.commit(emptied, finals) {
                 Ok(untidy) => {
                     holder.end();
                     match untidy {
@@ -257,7 +259,7 @@ impl Transaction<'_> {
             &Restore {
                 snapshot: &self.captured.snapshot,
                 files,
-                pages: PageProvider::Holder { holder, ranges: own.runs.clone() },
+                pages: PageProvider::Holder { holder, ranges: own.runs.clone(), stock: self.stock },
                 guards: &own.guards,
                 patches: &patches,
                 contents: &[],
@@ -278,7 +280,11 @@ impl Transaction<'_> {
             &Restore {
                 snapshot: &rewrite.snapshot,
                 files,
-                pages: PageProvider::Holder { holder, ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped) },
+                pages: PageProvider::Holder {
+                    holder,
+                    ranges: capture::carried(&self.captured.own_pages.runs, &rewrite.dropped),
+                    stock: self.stock,
+                },
                 guards: &capture::carried(&self.captured.own_pages.guards, &rewrite.dropped),
                 patches: &patches,
                 contents: &rewrite.contents,

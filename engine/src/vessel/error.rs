@@ -3,7 +3,14 @@
 use dsu_formats::address::{RunAddress, RunRange};
 
 use crate::resources::ResourceError;
+use crate::tracee::batch::Failed;
 use crate::tracee::error::TraceeError;
+
+impl From<Failed> for VesselError {
+    fn from(failed: Failed) -> Self {
+        Self::Resource(failed.into())
+    }
+}
 
 /// A vessel could not be filled.
 #[derive(Debug, thiserror::Error)]

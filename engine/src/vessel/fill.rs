@@ -1,36 +1,32 @@
 //! Bytes into mapped pages.
 //!
-//! From a holder the kernel copies straight into the vessel: the vessel itself calls `process_vm_readv`. Pages that their
-//! mapping does not let be written go through `/proc/PID/mem`, which may write to private pages whatever their protection.
+//! From a holder the kernel copies straight into the vessel (`copy`). Pages that their mapping does not let be written go through
+//! `/proc/PID/mem`, which may write to private pages whatever their protection.
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::image::PageBytes;
 use dsu_formats::model::latest::{Backing, Mapping, Sharing};
 use nix::errno::Errno;
 
+use super::copy;
 use super::error::VesselError;
 use super::pages::PageProvider;
+use super::stock::Stock;
 use crate::plan::rewrite::{Contents, Patch};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::holder::Holder;
 use crate::tracee::inject::Injector;
 
-/// Entries of one `process_vm_readv` (`UIO_MAXIOV`).
+/// Entries of one `process_vm_writev` (`UIO_MAXIOV`).
 const BATCH: usize = 1024;
-/// Bytes of one entry.
-const PIECE: u64 = 16 << 20;
-/// Bytes after which a call is full: small enough that several threads have equal shares.
-const CALL: u64 = 32 << 20;
-/// Threads that copy side by side: as many tables fit into the scratch range.
-const MOST_WORKERS: usize = 4;
 /// Bytes that the engine copies at a time.
 const BUFFER: usize = 1 << 20;
 
 /// Stores the pages of `provider` into the vessel's mappings.
 pub(super) fn fill(vessel: &mut Emptied, mappings: &[Mapping], provider: &PageProvider<'_>) -> Result<(), VesselError> {
     match provider {
-        PageProvider::Holder { holder, ranges } => fill_from_holder(vessel, mappings, holder, ranges),
+        PageProvider::Holder { holder, ranges, stock } => fill_from_holder(vessel, mappings, holder, ranges, stock),
         PageProvider::Image { reader, address_space } => {
             for run in reader.pages().runs_in(*address_space, RunRange::new(0, u64::MAX)) {
                 let run = run.map_err(|source| VesselError::NoPage { address: RunAddress(0), source: Box::new(source) })?;
@@ -77,9 +73,15 @@ pub(super) fn store(vessel: &Emptied, contents: &[Contents]) -> Result<(), Vesse
     Ok(())
 }
 
-fn fill_from_holder(vessel: &mut Emptied, mappings: &[Mapping], holder: &Holder, ranges: &[RunRange]) -> Result<(), VesselError> {
+fn fill_from_holder(
+    vessel: &mut Emptied,
+    mappings: &[Mapping],
+    holder: &Holder,
+    ranges: &[RunRange],
+    stock: &Stock,
+) -> Result<(), VesselError> {
     let (direct, forced) = split_by_access(mappings, ranges);
-    let refused = match copy_direct(vessel, holder, &direct) {
+    let refused = match copy::from_holder(vessel, mappings, holder, &direct, stock) {
         // The vessel's credentials may not reach the holder (a program that is not dumpable): the engine copies.
         Err(TraceeError::Call { source: Errno::EPERM | Errno::EFAULT | Errno::ENOSYS, .. }) => true,
         other => other.map(|()| false)?,
@@ -108,52 +110,6 @@ fn split_by_access(mappings: &[Mapping], ranges: &[RunRange]) -> (Vec<RunRange>,
         }
     }
     (direct, forced)
-}
-
-/// Copies with as many of the vessel's threads as there are processors: what takes long is the kernel making pages.
-fn copy_direct(vessel: &mut Emptied, holder: &Holder, ranges: &[RunRange]) -> Result<(), TraceeError> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers: Vec<i32> = vessel.threads().iter().copied().take(processors.min(MOST_WORKERS)).collect();
-    let mut pieces = ranges
-        .iter()
-        .flat_map(|range| (range.start.0..range.end.0).step_by(PIECE as usize).map(|at| (at, PIECE.min(range.end.0 - at))))
-        .peekable();
-    while pieces.peek().is_some() {
-        let mut calls = Vec::with_capacity(workers.len());
-        let mut totals = Vec::with_capacity(workers.len());
-        for (slot, tid) in workers.iter().enumerate() {
-            let (list, total) = next_list(&mut pieces);
-            if list.is_empty() {
-                break;
-            }
-            let table = vessel.scratch().start.0 + (slot * BATCH * 16) as u64;
-            vessel.memory().write(RunAddress(table), &list)?;
-            let count = (list.len() / 16) as u64;
-            calls.push((*tid, vec![holder.pid() as u64, table, count, table, count, 0]));
-            totals.push(total);
-        }
-        let copied = vessel.call_together("process_vm_readv", libc::SYS_process_vm_readv, &calls)?;
-        if copied != totals {
-            let tid = vessel.pid();
-            return Err(TraceeError::Call { call: "process_vm_readv", tid, source: Errno::EFAULT });
-        }
-    }
-    Ok(())
-}
-
-/// The table of one call: pairs of address and length, and how many bytes they are.
-fn next_list(pieces: &mut impl Iterator<Item = (u64, u64)>) -> (Vec<u8>, u64) {
-    let mut list = Vec::new();
-    let mut total = 0;
-    for (at, length) in pieces.by_ref() {
-        list.extend(at.to_le_bytes());
-        list.extend(length.to_le_bytes());
-        total += length;
-        if list.len() == BATCH * 16 || total >= CALL {
-            break;
-        }
-    }
-    (list, total)
 }
 
 fn copy_through_engine(vessel: &Emptied, holder: &Holder, ranges: &[RunRange]) -> Result<(), VesselError> {

@@ -5,16 +5,20 @@
 
 #![allow(unsafe_code, reason = "a memory file is made by a system call that nix wraps without its flags")]
 
+mod ahead;
 mod allocate;
+mod copy;
 pub mod error;
 pub mod files;
 mod fill;
+mod huge;
 mod mapping;
 pub mod pages;
 mod pending;
 pub mod restore;
 mod scatter;
 pub mod site;
+pub mod stock;
 pub mod stub;
 mod threads;
 mod verify;

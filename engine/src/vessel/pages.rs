@@ -3,6 +3,7 @@
 use dsu_formats::address::RunRange;
 use dsu_formats::image::ImageReader;
 
+use super::stock::Stock;
 use crate::tracee::holder::Holder;
 
 /// Source of the pages of one address space.
@@ -13,6 +14,8 @@ pub enum PageProvider<'a> {
         holder: &'a Holder,
         /// Private pages with bytes of their own, ascending.
         ranges: Vec<RunRange>,
+        /// Huge pages that were set aside for them.
+        stock: &'a Stock,
     },
     /// An image file.
     Image {

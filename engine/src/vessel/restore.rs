@@ -1,19 +1,22 @@
 //! The one way from an image to a process: an emptied process in, a process before the gate out.
 
+use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunRange;
-use dsu_formats::model::latest::{Descriptors, Protection, Snapshot};
+use dsu_formats::model::latest::{AddressSpace, Descriptors, ProcessSignals, Protection, Snapshot};
 
 use super::error::VesselError;
 use super::files::MappedFiles;
 use super::pages::PageProvider;
-use super::{allocate, fill, mapping, pending, threads, verify};
+use super::threads::{self, Statuses};
+use super::{allocate, fill, mapping, pending, verify};
 use crate::plan::rewrite::{Allocations, Contents, Patch, Resolver};
 use crate::resources;
 use crate::resources::descriptors::Placed;
 use crate::resources::timers::Path;
+use crate::tracee::batch::{Batch, together};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
@@ -73,34 +76,27 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
         close_strays(vessel, &snapshot.descriptors)?;
     }
     step("map", vessel)?;
-    // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
-    // `replace_mm_exe_file`), and on the way back that may be this very file.
-    give_back_layout(vessel, what)?;
-    mapping::map_all(vessel, &space.mappings, what.files)?;
+    map(vessel, what, space)?;
     // Before the pages, so that several threads can fill them.
     step("threads", vessel)?;
-    threads::create(vessel, &snapshot.threads)?;
+    let fresh = threads::create(vessel, &snapshot.threads)?;
     step("fill", vessel)?;
     fill::fill(vessel, &space.mappings, &what.pages)?;
     fill::patch(vessel, what.patches)?;
     fill::store(vessel, what.contents)?;
     run_resolvers(vessel, what)?;
-    for range in what.protect_after {
-        mapping::protect(vessel, *range, Protection { read: true, write: false, execute: false })?;
-    }
     step("give-back", vessel)?;
-    resources::memory::give_back_guards(vessel, what.guards)?;
-    resources::memory::give_back_flags(vessel, &space.mappings)?;
-    resources::signals::give_back(vessel, signals)?;
+    let statuses = Statuses::read(vessel.pid(), &snapshot.threads, &fresh)?;
+    let given = Given { what, space, signals, statuses };
     match &what.origin {
-        Origin::Hot { stopped_at } => hot(vessel, snapshot, stopped_at.elapsed())?,
-        Origin::Cold { descriptors } => cold(vessel, snapshot, descriptors)?,
-    }
-    if space.lock_future {
-        resources::memory::give_back_lock_future(vessel)?;
+        Origin::Hot { stopped_at } => given.hot(vessel, *stopped_at)?,
+        Origin::Cold { descriptors } => given.cold(vessel, descriptors)?,
     }
     step("verify", vessel)?;
     verify::mappings(vessel, &space.mappings)?;
+    if let Some(timers) = snapshot.timers.first().filter(|timers| !timers.posix.is_empty()) {
+        resources::timers::verify(vessel.pid(), timers)?;
+    }
     // After the comparison: the allocator may grow the heap and map more.
     if let Some(allocations) = what.allocations {
         step("allocate", vessel)?;
@@ -109,68 +105,118 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     Ok(threads::final_states(&snapshot.threads))
 }
 
-/// What the exec took of the same process.
-fn hot(vessel: &mut Emptied, snapshot: &Snapshot, stopped_for: Duration) -> Result<(), VesselError> {
-    let found = &snapshot.descriptors;
-    resources::descriptors::give_back_close_on_exec(vessel, found)?;
-    resources::descriptors::give_back_owners(vessel, found, Path::Hot)?;
-    resources::descriptors::rewrite_words(vessel, found)?;
-    if let Some(credentials) = snapshot.credentials.first() {
-        threads::give_back(vessel, &snapshot.threads, credentials)?;
-    }
-    if let Some(signals) = snapshot.signals.first() {
-        pending::settle(vessel, &signals.pending, &snapshot.threads)?;
-    }
-    if let Some(timers) = snapshot.timers.first() {
-        resources::timers::give_back(vessel, timers, stopped_for)?;
-    }
-    if let Some(process) = snapshot.tree.processes.first() {
-        resources::process::give_back(vessel, process)?;
-    }
-    Ok(vessel.close_channel()?)
+/// Makes the mappings, and sets the numbers that the kernel keeps of them.
+fn map(vessel: &mut Emptied, what: &Restore<'_>, space: &AddressSpace) -> Result<(), VesselError> {
+    let files = mapping::Files::of(&space.mappings, what.files)?;
+    let wanted: Vec<BorrowedFd<'_>> = what.executable.into_iter().chain(files.descriptors().iter().copied()).collect();
+    let numbers = vessel.import_all(&wanted)?;
+    let (executable, others) = numbers.split_at(usize::from(what.executable.is_some()));
+    together(vessel, |batch| {
+        // Before anything is mapped: the link to the executable cannot be changed while the old one's file is (`kernel/sys.c`,
+        // `replace_mm_exe_file`), and on the way back that may be this very file.
+        resources::memory::give_back_layout(batch, &space.layout, executable.first().copied())?;
+        mapping::map_all(batch, &space.mappings, &files, others)?;
+        mapping::close_files(batch, &numbers)
+    })
 }
 
-/// What only a fresh process lacks. Credentials come late, since the steps before them need the engine's.
-fn cold(vessel: &mut Emptied, snapshot: &Snapshot, descriptors: &Placed) -> Result<(), VesselError> {
-    let Some(process) = snapshot.tree.processes.first() else { return Ok(()) };
-    resources::filesystem::restore(vessel, &process.filesystem)?;
-    vessel.close_channel()?;
-    resources::descriptors::settle(vessel, &snapshot.descriptors, descriptors)?;
-    if let Some(signals) = snapshot.signals.first() {
-        pending::settle(vessel, &signals.pending, &snapshot.threads)?;
+/// What is given back to a filled vessel.
+struct Given<'a> {
+    what: &'a Restore<'a>,
+    space: &'a AddressSpace,
+    signals: &'a ProcessSignals,
+    statuses: Statuses,
+}
+
+impl Given<'_> {
+    /// What the exec took of the same process.
+    fn hot(&self, vessel: &mut Emptied, stopped_at: Instant) -> Result<(), VesselError> {
+        let snapshot = self.what.snapshot;
+        let found = &snapshot.descriptors;
+        together(vessel, |batch| {
+            self.memory_and_handlers(batch)?;
+            resources::descriptors::give_back_close_on_exec(batch, found)?;
+            resources::descriptors::give_back_owners(batch, found, Path::Hot)?;
+            resources::descriptors::rewrite_words(batch, found)?;
+            match snapshot.credentials.first() {
+                Some(credentials) => threads::give_back(batch, &snapshot.threads, credentials, &self.statuses),
+                None => Ok(()),
+            }
+        })?;
+        pending::settle(vessel, &self.signals.pending, &snapshot.threads)?;
+        self.last(vessel, |batch| {
+            if let Some(timers) = snapshot.timers.first() {
+                resources::timers::give_back(batch, timers, stopped_at.elapsed())?;
+            }
+            match snapshot.tree.processes.first() {
+                Some(process) => Ok(resources::process::give_back(batch, process)?),
+                None => Ok(()),
+            }
+        })
     }
-    if let Some(limits) = snapshot.limits.first() {
-        resources::limits::restore(vessel, limits)?;
+
+    /// What only a fresh process lacks. Credentials come late, since the steps before them need the engine's.
+    fn cold(&self, vessel: &mut Emptied, descriptors: &Placed) -> Result<(), VesselError> {
+        let snapshot = self.what.snapshot;
+        let Some(process) = snapshot.tree.processes.first() else { return Ok(()) };
+        together(vessel, |batch| self.memory_and_handlers(batch))?;
+        resources::filesystem::restore(vessel, &process.filesystem)?;
+        vessel.close_channel()?;
+        resources::descriptors::settle(vessel, &snapshot.descriptors, descriptors)?;
+        pending::settle(vessel, &self.signals.pending, &snapshot.threads)?;
+        together(vessel, |batch| {
+            if let Some(limits) = snapshot.limits.first() {
+                resources::limits::restore(batch, limits)?;
+            }
+            if let Some(credentials) = snapshot.credentials.first() {
+                threads::restore(batch, &snapshot.threads, credentials, &self.statuses)?;
+            }
+            resources::descriptors::give_back_owners(batch, &snapshot.descriptors, Path::Cold)?;
+            Ok::<_, VesselError>(())
+        })?;
+        self.last(vessel, |batch| {
+            if let Some(timers) = snapshot.timers.first() {
+                resources::timers::give_back(batch, timers, Duration::ZERO)?;
+                resources::timers::restore_interval(batch, timers)?;
+            }
+            Ok(resources::process::restore(batch, process)?)
+        })
     }
-    if let Some(credentials) = snapshot.credentials.first() {
-        threads::restore(vessel, &snapshot.threads, credentials)?;
+
+    fn memory_and_handlers(&self, batch: &mut Batch<'_>) -> Result<(), VesselError> {
+        for range in self.what.protect_after {
+            mapping::protect(batch, *range, Protection { read: true, write: false, execute: false })?;
+        }
+        resources::memory::give_back_guards(batch, self.what.guards)?;
+        resources::memory::give_back_flags(batch, &self.space.mappings)?;
+        Ok(resources::signals::give_back(batch, self.signals, self.statuses.leader().ignored)?)
     }
-    resources::descriptors::give_back_owners(vessel, &snapshot.descriptors, Path::Cold)?;
-    if let Some(timers) = snapshot.timers.first() {
-        resources::timers::give_back(vessel, timers, Duration::ZERO)?;
-        resources::timers::restore_interval(vessel, timers)?;
+
+    /// The last calls of a restore: what `collect` adds, locks on what will be mapped, and the end of the channel.
+    fn last(
+        &self,
+        vessel: &mut Emptied,
+        collect: impl FnOnce(&mut Batch<'_>) -> Result<(), VesselError>,
+    ) -> Result<(), VesselError> {
+        together(vessel, |batch| {
+            collect(batch)?;
+            if self.space.lock_future {
+                resources::memory::give_back_lock_future(batch)?;
+            }
+            Ok::<_, VesselError>(())
+        })?;
+        Ok(vessel.close_channel()?)
     }
-    Ok(resources::process::restore(vessel, process)?)
 }
 
 /// Closes what an earlier try brought into the vessel and did not come to close.
 fn close_strays(vessel: &mut Emptied, saved: &Descriptors) -> Result<(), VesselError> {
-    vessel.close_channel()?;
-    let known: Vec<i32> = saved.tables.iter().flat_map(|table| &table.descriptors).map(|descriptor| descriptor.number).collect();
+    let saved = saved.tables.iter().flat_map(|table| &table.descriptors).map(|descriptor| descriptor.number);
+    let known: HashSet<i32> = saved.chain(vessel.channel_number()).collect();
     for number in procfs::descriptor_numbers(vessel.pid())?.into_iter().filter(|number| !known.contains(number)) {
         vessel.leader_call("close", libc::SYS_close, &[number as u64])?;
     }
     Ok(())
-}
-
-fn give_back_layout(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {
-    let Some(space) = what.snapshot.address_spaces.first() else { return Ok(()) };
-    let number = what.executable.map(|file| vessel.import(file)).transpose()?;
-    let set = resources::memory::give_back_layout(vessel, &space.layout, number);
-    if let Some(number) = number {
-        vessel.leader_call("close", libc::SYS_close, &[number as u64])?;
-    }
-    Ok(set?)
 }
 
 fn run_resolvers(vessel: &mut Emptied, what: &Restore<'_>) -> Result<(), VesselError> {

@@ -4,8 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, gettid};
 
 use crate::run::{Outcome, Waiting, assert_fails, command};
@@ -68,16 +67,6 @@ fn a_traced_process() {
     let pid = Pid::from_raw(waiting.pid());
     ptrace::seize(pid, ptrace::Options::empty()).unwrap();
     assert_refused(waiting.pid(), 3, "traced", &[&waiting.pid().to_string(), &gettid().to_string()]);
-}
-
-#[test]
-fn a_stopped_process() {
-    let waiting = Waiting::sleep();
-    let pid = Pid::from_raw(waiting.pid());
-    kill(pid, Signal::SIGSTOP).unwrap();
-    let stopped = waitid(Id::Pid(pid), WaitPidFlag::WSTOPPED).unwrap();
-    assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
-    assert_refused(waiting.pid(), 3, "job-stopped", &[&waiting.pid().to_string(), "stopped by a signal"]);
 }
 
 #[test]

@@ -1,14 +1,7 @@
-/* The data: a hash table in shards, each with a lock of its own. Entries may expire. */
+/* The data: a hash table behind a lock. Entries may expire. */
 #include "kvd.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-enum { SHARDS = 16, BUCKETS = 4096 };
+enum { BUCKETS = 65536, SLICES = 16 };
 
 struct entry {
     struct entry *next;
@@ -17,44 +10,18 @@ struct entry {
     char key[];
 };
 
-static struct shard {
-    pthread_mutex_t lock;
-    struct entry **buckets;
-} shards[SHARDS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct entry *buckets[BUCKETS];
 
 atomic_ulong stat_keys, stat_expired, stat_appended_bytes;
 
-uint64_t now_us(void)
-{
+uint64_t now_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-void store_init(void)
-{
-    for (int i = 0; i < SHARDS; i++) {
-        pthread_mutex_init(&shards[i].lock, NULL);
-        shards[i].buckets = allocate(BUCKETS * sizeof *shards[i].buckets);
-    }
-}
-
-/* FNV-1a. Entries hang where it says, so it stays the same. */
-static uint64_t hash(const char *key)
-{
-    uint64_t h = 14695981039346656037u;
-    while (*key)
-        h = (h ^ (unsigned char)*key++) * 1099511628211u;
-    return h;
-}
-
-static bool expired(const struct entry *entry, uint64_t now)
-{
-    return entry->expires_us && entry->expires_us <= now;
-}
-
-static void drop(struct entry **place)
-{
+static void drop(struct entry **place) {
     struct entry *entry = *place;
     *place = entry->next;
     free(entry->value);
@@ -63,10 +30,9 @@ static void drop(struct entry **place)
 }
 
 /* Drops what has expired in a chain. */
-static void sweep(struct entry **place, uint64_t now)
-{
+static void sweep(struct entry **place, uint64_t now) {
     while (*place) {
-        if (expired(*place, now)) {
+        if ((*place)->expires_us && (*place)->expires_us <= now) {
             drop(place);
             atomic_fetch_add(&stat_expired, 1);
         } else {
@@ -75,27 +41,25 @@ static void sweep(struct entry **place, uint64_t now)
     }
 }
 
-/* Locks the key's shard and finds where its entry hangs, or would. */
-static struct entry **find(const char *key, struct shard **shard)
-{
-    uint64_t h = hash(key);
-    *shard = &shards[h % SHARDS];
-    pthread_mutex_lock(&(*shard)->lock);
-    struct entry **place = &(*shard)->buckets[h / SHARDS % BUCKETS];
+/* Takes the lock and finds where the key's entry hangs, or would. FNV-1a says where, so it stays the same. */
+static struct entry **find(const char *key) {
+    uint64_t hash = 14695981039346656037u;
+    for (const char *c = key; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    pthread_mutex_lock(&lock);
+    struct entry **place = &buckets[hash % BUCKETS];
     sweep(place, now_us());
     while (*place && strcmp((*place)->key, key))
         place = &(*place)->next;
     return place;
 }
 
-/* Keys and values as long as the limits are fine. */
-static bool too_long(const char *key, size_t value_len)
-{
-    return strlen(key) > KEY_MAX_LEN || value_len > VALUE_MAX_LEN;
+static enum result done(enum result result) {
+    pthread_mutex_unlock(&lock);
+    return result;
 }
 
-static void put(struct entry **place, const char *key, const char *value)
-{
+static void put(struct entry **place, const char *key, const char *value) {
     size_t size = strlen(value) + 1;
     char *copy = memcpy(allocate(size), value, size);
     if (!*place) {
@@ -107,125 +71,90 @@ static void put(struct entry **place, const char *key, const char *value)
     (*place)->value = copy;
 }
 
-enum store_result store_set(const char *key, const char *value)
-{
-    struct shard *shard;
+/* Keys and values as long as the limits are fine. */
+static bool too_long(const char *key, size_t value_len) {
+    return strlen(key) > KEY_MAX_LEN || value_len > VALUE_MAX_LEN;
+}
+
+enum result store_set(const char *key, const char *value) {
     if (too_long(key, strlen(value)))
-        return STORE_TOO_LONG;
-    struct entry **place = find(key, &shard);
+        return TOO_LONG;
+    struct entry **place = find(key);
     put(place, key, value);
     (*place)->expires_us = 0;
-    pthread_mutex_unlock(&shard->lock);
-    return STORE_OK;
+    return done(OK);
 }
 
-enum store_result store_get(const char *key, char *value)
-{
-    struct shard *shard;
-    struct entry *entry = *find(key, &shard);
+enum result store_get(const char *key, char *value) {
+    struct entry *entry = *find(key);
     if (entry)
         strcpy(value, entry->value);
-    pthread_mutex_unlock(&shard->lock);
-    return entry ? STORE_OK : STORE_MISSING;
+    return done(entry ? OK : MISSING);
 }
 
-enum store_result store_delete(const char *key)
-{
-    struct shard *shard;
-    struct entry **place = find(key, &shard);
-    enum store_result result = *place ? STORE_OK : STORE_MISSING;
-    if (*place)
-        drop(place);
-    pthread_mutex_unlock(&shard->lock);
-    return result;
+enum result store_delete(const char *key) {
+    struct entry **place = find(key);
+    if (!*place)
+        return done(MISSING);
+    drop(place);
+    return done(OK);
 }
 
-static enum store_result add_locked(struct entry **place, const char *key, long long delta, long long *sum)
-{
-    char text[32], *end = NULL;
+enum result store_add(const char *key, long long delta, long long *sum) {
+    char text[32], *end = "";
+    if (too_long(key, 0))
+        return TOO_LONG;
+    struct entry **place = find(key);
     errno = 0;
     *sum = *place ? strtoll((*place)->value, &end, 10) : 0;
-    if (end && (end == (*place)->value || *end || errno))
-        return STORE_NOT_A_NUMBER;
+    if (*end || errno)
+        return done(NOT_A_NUMBER);
     if (__builtin_add_overflow(*sum, delta, sum))
-        return STORE_OVERFLOW;
+        return done(OUT_OF_RANGE);
     snprintf(text, sizeof text, "%lld", *sum);
     put(place, key, text);
-    return STORE_OK;
-}
-
-enum store_result store_add(const char *key, long long delta, long long *sum)
-{
-    struct shard *shard;
-    if (too_long(key, 0))
-        return STORE_TOO_LONG;
-    struct entry **place = find(key, &shard);
-    enum store_result result = add_locked(place, key, delta, sum);
-    pthread_mutex_unlock(&shard->lock);
-    return result;
+    return done(OK);
 }
 
 /* Appends to a value, or sets it; the time to live stays. */
-enum store_result store_append(const char *key, const char *tail)
-{
+enum result store_append(const char *key, const char *tail) {
     char joined[VALUE_MAX_LEN + 1];
-    struct shard *shard;
-    struct entry **place = find(key, &shard);
+    struct entry **place = find(key);
     const char *head = *place ? (*place)->value : "";
-    bool fits = !too_long(key, strlen(head) + strlen(tail));
-    if (fits) {
-        snprintf(joined, sizeof joined, "%s%s", head, tail);
-        put(place, key, joined);
-        atomic_fetch_add(&stat_appended_bytes, strlen(tail));
-    }
-    pthread_mutex_unlock(&shard->lock);
-    return fits ? STORE_OK : STORE_TOO_LONG;
+    if (too_long(key, strlen(head) + strlen(tail)))
+        return done(TOO_LONG);
+    snprintf(joined, sizeof joined, "%s%s", head, tail);
+    put(place, key, joined);
+    atomic_fetch_add(&stat_appended_bytes, strlen(tail));
+    return done(OK);
 }
 
-enum store_result store_expire(const char *key, uint64_t ttl_ms)
-{
-    struct shard *shard;
-    struct entry *entry = *find(key, &shard);
+enum result store_expire(const char *key, uint64_t ttl_ms) {
+    struct entry *entry = *find(key);
     if (entry)
         entry->expires_us = now_us() + ttl_ms * 1000;
-    pthread_mutex_unlock(&shard->lock);
-    return entry ? STORE_OK : STORE_MISSING;
+    return done(entry ? OK : MISSING);
 }
 
-/* How long a key has to live; -1 for ever. */
-enum store_result store_ttl(const char *key, long long *ttl_ms)
-{
-    struct shard *shard;
-    struct entry *entry = *find(key, &shard);
-    if (entry)
-        *ttl_ms = entry->expires_us ? (long long)(entry->expires_us - now_us()) / 1000 : -1;
-    pthread_mutex_unlock(&shard->lock);
-    return entry ? STORE_OK : STORE_MISSING;
-}
-
-/* Visits the keys that begin with a prefix and have not expired. */
-void store_each(const char *prefix, void (*visit)(struct conn *conn, const char *key), struct conn *conn)
-{
+void store_each(const char *prefix, void (*visit)(struct conn *conn, const char *key), struct conn *conn) {
     size_t len = strlen(prefix);
-    uint64_t now = now_us();
-    for (struct shard *shard = shards; shard < shards + SHARDS; shard++) {
-        pthread_mutex_lock(&shard->lock);
-        for (int i = 0; i < BUCKETS; i++)
-            for (struct entry *entry = shard->buckets[i]; entry; entry = entry->next)
-                if (!strncmp(entry->key, prefix, len) && !expired(entry, now))
-                    visit(conn, entry->key);
-        pthread_mutex_unlock(&shard->lock);
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < BUCKETS; i++) {
+        sweep(&buckets[i], now_us());
+        for (struct entry *entry = buckets[i]; entry; entry = entry->next)
+            if (!strncmp(entry->key, prefix, len))
+                visit(conn, entry->key);
     }
+    pthread_mutex_unlock(&lock);
 }
 
-/* Drops what has expired in the next shard. */
-void store_sweep(void)
-{
+/* Drops what has expired in the next slice of the table. */
+void store_sweep(void) {
     static unsigned turn;
-    struct shard *shard = &shards[turn++ % SHARDS];
+    unsigned slice = turn++ % SLICES;
     uint64_t now = now_us();
-    pthread_mutex_lock(&shard->lock);
-    for (int i = 0; i < BUCKETS; i++)
-        sweep(&shard->buckets[i], now);
-    pthread_mutex_unlock(&shard->lock);
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < BUCKETS / SLICES; i++)
+        sweep(&buckets[slice * (BUCKETS / SLICES) + i], now);
+    pthread_mutex_unlock(&lock);
 }

@@ -1,15 +1,5 @@
-/*
- * The loops that threads live in: one waits for events, the others wait for connections with something to
- * read. The loops only wait and hand on; what is to be done is elsewhere.
- */
-#define _GNU_SOURCE
+/* The loops that threads live in. They only wait and hand on; what is to be done is elsewhere. */
 #include "kvd.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
-
-enum { EVENTS_PER_WAIT = 32 };
 
 int epoll_fd = -1;
 
@@ -24,8 +14,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t not_empty = PTHREAD_COND_INITIALIZER;
 static struct conn *first_job, **last_job = &first_job;
 
-void jobs_push(struct conn *conn)
-{
+void jobs_push(struct conn *conn) {
     pthread_mutex_lock(&lock);
     conn->next_job = NULL;
     *last_job = conn;
@@ -34,8 +23,7 @@ void jobs_push(struct conn *conn)
     pthread_mutex_unlock(&lock);
 }
 
-static struct conn *jobs_wait(void)
-{
+static struct conn *jobs_wait(void) {
     pthread_mutex_lock(&lock);
     while (!first_job)
         pthread_cond_wait(&not_empty, &lock);
@@ -48,46 +36,36 @@ static struct conn *jobs_wait(void)
 }
 
 /* The number of the calling worker, from 1; 0 in the main thread. */
-unsigned worker_number(void)
-{
+unsigned worker_number(void) {
     return self ? self->number : 0;
 }
 
-static void *worker_loop(void *argument)
-{
+static void *worker_loop(void *argument) {
     self = argument;
     for (;;)
         conn_serve(jobs_wait());
     return NULL;
 }
 
-void pool_start(unsigned count)
-{
+void pool_start(unsigned count) {
     for (unsigned i = 0; i < count; i++) {
-        char name[24];
         workers[i].number = i + 1;
         errno = pthread_create(&workers[i].thread, NULL, worker_loop, &workers[i]);
         if (errno)
             die("cannot start a worker");
-        snprintf(name, sizeof name, "kvd-worker-%u", i + 1);
-        pthread_setname_np(workers[i].thread, name);
     }
 }
 
-static void event_loop(void)
-{
+int main(int argc, char **argv) {
+    setup(argc, argv);
     for (;;) {
-        struct epoll_event events[EVENTS_PER_WAIT];
-        int count = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, -1);
+        struct epoll_event events[32];
+        int count = epoll_wait(epoll_fd, events, 32, -1);
         if (count < 0 && errno != EINTR)
             die("epoll_wait");
-        events_dispatch(events, count);
+        for (int i = 0; i < count; i++) {
+            struct source *source = events[i].data.ptr;
+            source->ready(source);
+        }
     }
-}
-
-int main(int argc, char **argv)
-{
-    setup(argc, argv);
-    event_loop();
-    return 0;
 }

@@ -191,14 +191,19 @@ struct Tail<'a> {
     sink: &'a Sink,
     table: Table,
     end: u64,
+    /// What lies before `end` and was not written yet: there are many sections, most of them small.
+    waiting: Vec<u8>,
 }
+
+/// How much waits to be written at once.
+const WAITING: usize = 1 << 20;
 
 impl<'a> Tail<'a> {
     fn after(sink: &'a Sink, store: FinishedStore) -> Result<Self, ImageError> {
         check_len(SectionKind::PageStore, store.len)?;
         let end = HEADER_LEN + store.len;
         let sections = vec![Section::new(SectionKind::PageStore, store.crc, HEADER_LEN, store.len, end)];
-        let mut tail = Self { sink, table: Table { sections }, end };
+        let mut tail = Self { sink, table: Table { sections }, end, waiting: Vec::new() };
         tail.put(SectionKind::PageChecksums, &store.checksums)?;
         Ok(tail)
     }
@@ -222,16 +227,22 @@ impl<'a> Tail<'a> {
         let table = self.table.encode();
         let (header, identity) = Header::encode(self.end, &table);
         self.write(&table)?;
+        self.flush()?;
         let write = self.sink.file().write_all_at(&header, 0);
         write.map_err(|source| self.sink.error("write to", source))?;
         Ok((self.end, identity))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
-        let write = self.sink.file().write_all_at(bytes, self.end);
-        write.map_err(|source| self.sink.error("write to", source))?;
+        self.waiting.extend_from_slice(bytes);
         self.end += bytes.len() as u64;
-        Ok(())
+        if self.waiting.len() < WAITING { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), ImageError> {
+        let write = self.sink.file().write_all_at(&self.waiting, self.end - self.waiting.len() as u64);
+        self.waiting.clear();
+        write.map_err(|source| self.sink.error("write to", source))
     }
 }
 

@@ -7,6 +7,7 @@ pub use super::descriptors::{
     FileLockV1 as FileLock, KindV1 as Kind, PipeEndV1 as PipeEnd, SocketStateV1 as SocketState, SocketV1 as Socket,
 };
 pub use super::generations::{GenerationV1 as Generation, RetainedV1 as Retained};
+pub use super::journal::JournalV1 as JournalRecord;
 pub use super::limits::{LimitV1 as Limit, LimitsV1 as Limits};
 pub use super::manifest::{HostV1 as Host, LineageV1 as Lineage, ManifestV1 as Manifest, ProgramIdV1 as ProgramId};
 pub use super::memory::{

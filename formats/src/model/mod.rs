@@ -1,4 +1,4 @@
-//! The meaning of each section of an image.
+//! The meaning of each section of an image, and of the journal's record.
 //!
 //! Every saved type carries its version in its name (`…V1`) and lives in the file of its section. What the engine works
 //! with are the aliases in [`latest`]; a type that changes gets a `…V2` beside the old one, a converter, and `latest`
@@ -7,6 +7,7 @@
 pub mod credentials;
 pub mod descriptors;
 pub mod generations;
+pub mod journal;
 pub mod latest;
 pub mod limits;
 pub mod manifest;

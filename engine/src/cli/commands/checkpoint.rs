@@ -20,7 +20,12 @@ pub fn run(arguments: &CheckpointArguments, mut progress: Progress) -> Ending {
         Afterwards::Stop => Then::Stop,
         Afterwards::Kill => Then::Kill,
     };
-    let request = CheckpointRequest { pid: arguments.pid, output: arguments.output.clone(), then };
+    let request = CheckpointRequest {
+        pid: arguments.pid,
+        output: arguments.output.clone(),
+        then,
+        accept_seccomp_risk: arguments.accept_seccomp_risk,
+    };
     let result = checkpoint::checkpoint(&request, &mut progress);
     progress.finish();
     match result {

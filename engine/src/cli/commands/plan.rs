@@ -20,6 +20,7 @@ pub fn run(arguments: &PlanArguments, mut progress: Progress) -> Ending {
         program: pair.program.clone(),
         spec: read_spec(pair.spec.as_deref())?,
         wait: pair.wait,
+        accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),
     };
     let result = live::plan(&request, &mut progress);

@@ -26,6 +26,7 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
         wait: pair.wait,
         keep_image: arguments.keep_image.clone(),
         force: arguments.force,
+        accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),
     };
     let build_ids = BuildIds::before(pair.pid, &pair.program);

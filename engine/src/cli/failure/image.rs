@@ -1,8 +1,9 @@
-//! Images that cannot be read or written.
+//! Images and journals that cannot be read or written.
 
 use std::path::Path;
 
 use dsu_formats::image::ImageError;
+use dsu_formats::journal::JournalError;
 
 use super::system::io_verdict;
 use super::{Exit, Failure, Sorted, State, Subject, Verdict};
@@ -43,6 +44,26 @@ impl Sorted for ImageError {
             ImageError::Parent { .. } => {
                 ("wrong-parent", "name the image that this one was made from with --parent; `dsu inspect` shows its identity")
             }
+        };
+        Verdict::new(Exit::Failed, code, hint)
+    }
+}
+
+impl Sorted for JournalError {
+    fn verdict(&self, _: &Subject<'_>) -> Verdict {
+        let (code, hint) = match self {
+            JournalError::NewerFormat { .. } => (
+                "newer-journal",
+                "recover with the dsu that began the update, or a later one; `dsu --version` tells this one's version",
+            ),
+            JournalError::NotAJournal { .. }
+            | JournalError::Length { .. }
+            | JournalError::Checksum { .. }
+            | JournalError::NoSuchFormat { .. }
+            | JournalError::Record(_) => (
+                "corrupt-journal",
+                "nothing of the journal is used and the process was not touched; if it is parked, end it and start the program anew",
+            ),
         };
         Verdict::new(Exit::Failed, code, hint)
     }

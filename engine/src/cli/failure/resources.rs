@@ -52,6 +52,11 @@ impl Sorted for Obstacle {
                     "the program has to give up its {attribute}, or dsu needs more privilege: `dsu doctor` tells what it has"
                 ),
             ),
+            Obstacle::SeccompRisk { .. } => (
+                "seccomp-risk",
+                "--accept-seccomp-risk goes on all the same: dsu suspends the filter, and the risk is its own end by a signal, no other failure"
+                    .to_owned(),
+            ),
             Obstacle::Room { limit, needed, .. } => (
                 "room",
                 format!("raise {limit} so that it allows {needed} bytes more while the old and the new memory are both there"),

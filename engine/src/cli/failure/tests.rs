@@ -41,7 +41,6 @@ fn refusals() -> Vec<Sample> {
         (refused(Refusal::ZombieLeader), &["4242"]),
         (refused(Refusal::Myself), &["4242"]),
         (refused(Refusal::NotALeader), &["4242"]),
-        (refused(Refusal::JobStopped), &["4242"]),
     ]
 }
 

@@ -99,9 +99,6 @@ fn refusal(pid: i32, reason: &Refusal) -> Verdict {
             "not-a-process",
             format!("name the process that the thread belongs to: `grep Tgid /proc/{pid}/status` shows it"),
         ),
-        Refusal::JobStopped => {
-            (Exit::Blocked, "job-stopped", format!("`kill -CONT {pid}`, or `fg` in its shell, then try again"))
-        }
     };
     Verdict::new(exit, code, hint)
 }

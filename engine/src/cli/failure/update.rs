@@ -6,6 +6,7 @@ use dsu_engine::update::error::UpdateError;
 use dsu_engine::update::lock::LockError;
 use dsu_engine::vessel::error::VesselError;
 use dsu_formats::image::ImageError;
+use dsu_formats::journal::JournalError;
 
 use super::system::{io_verdict, unexpected_hint};
 use super::{Exit, Failure, Sorted, State, Subject, Verdict, chain, plan, resources, spec};
@@ -126,6 +127,9 @@ fn boxed_verdict(error: &(dyn std::error::Error + 'static), subject: &Subject<'_
         return error.verdict(subject);
     }
     if let Some(error) = error.downcast_ref::<ImageError>() {
+        return error.verdict(subject);
+    }
+    if let Some(error) = error.downcast_ref::<JournalError>() {
         return error.verdict(subject);
     }
     if let Some(error) = error.downcast_ref::<std::io::Error>() {

@@ -49,6 +49,31 @@ fn carried(pair: &Pair, data: &OldData, decisions: &Decisions) -> (DataImage, Ve
 }
 
 #[test]
+fn a_pointer_in_a_packed_structure_follows() {
+    let source = |more: &str| {
+        format!(
+            "struct __attribute__((packed)) event {{ unsigned mask; void *data; }};
+             {more} long value = 3; static struct event events[3];
+             int main(void) {{ return events[0].mask + value; }}"
+        )
+    };
+    let pair = pair(&source(""), &source("long before[5] = {1};"));
+    let mut data = loaded(&pair);
+    let events = pair.old_symbol("events");
+    for index in 0..3 {
+        set(&mut data, OldLink(events.0.offset(index * 12)), &7u32.to_le_bytes());
+        set(&mut data, OldLink(events.0.offset(index * 12 + 4)), &pair.old_run("value").to_le_bytes());
+    }
+    let (decisions, _) = decided(&pair, &data);
+    let (image, blockers) = carried(&pair, &data, &decisions);
+    assert!(blockers.is_empty(), "{blockers:?}");
+    let found = pair.new_symbol("events").0;
+    for index in 0..3 {
+        assert_eq!(image.word(found.offset(index * 12 + 4)), Some(pair.new_run("value")), "event {index}");
+    }
+}
+
+#[test]
 fn a_default_takes_the_new_one_and_a_value_is_kept() {
     let source = |start: u32, extra: &str| {
         format!("int kept = {start}; int left = {start}; {extra} int main(void) {{ return kept + left; }}")

@@ -67,39 +67,58 @@ fn missing(part: &'static str) -> impl Fn(usize) -> RecordError {
 struct Values<'a> {
     elf: &'a Elf,
     bias: u64,
-    gnu: GnuHash,
+    hash: Hash,
 }
 
-/// Header of DT_GNU_HASH.
+/// The hash table that the loader looks symbols up in: DT_GNU_HASH where there is one.
 #[derive(Clone, Copy)]
-struct GnuHash {
-    address: u64,
-    buckets: u32,
-    first: u32,
-    words: u32,
-    shift: u32,
+enum Hash {
+    /// Header of DT_GNU_HASH.
+    Gnu { address: u64, buckets: u32, first: u32, words: u32, shift: u32 },
+    /// Header of DT_HASH (System V ABI, "Hash Table").
+    SystemV { address: u64, buckets: u32 },
+}
+
+impl Hash {
+    fn read(elf: &Elf) -> Option<Self> {
+        let header = |address: u64, length: u64| {
+            let bytes = elf.file_bytes(LinkAddress(address), length)?;
+            Some(move |at: usize| half(bytes, at).unwrap_or(0))
+        };
+        if let Some(address) = elf.dynamic_value(abi::DT_GNU_HASH) {
+            let half = header(address, 16)?;
+            return Some(Self::Gnu { address, buckets: half(0), first: half(4), words: half(8), shift: half(12) });
+        }
+        let address = elf.dynamic_value(abi::DT_HASH)?;
+        Some(Self::SystemV { address, buckets: header(address, 8)?(0) })
+    }
 }
 
 impl<'a> Values<'a> {
     fn new(elf: &'a Elf, bias: u64) -> Result<Self, RecordError> {
-        let none = || RecordError { part: "hash table", problem: "the program has no DT_GNU_HASH".to_owned() };
-        let address = elf.dynamic_value(abi::DT_GNU_HASH).ok_or_else(none)?;
-        let header = elf.file_bytes(LinkAddress(address), 16).ok_or_else(none)?;
-        let half = |at: usize| header.get(at..at + 4).map_or(0, |part| u32::from_le_bytes([part[0], part[1], part[2], part[3]]));
-        Ok(Self { elf, bias, gnu: GnuHash { address, buckets: half(0), first: half(4), words: half(8), shift: half(12) } })
+        let none = || RecordError { part: "hash table", problem: "the program has neither DT_GNU_HASH nor DT_HASH".to_owned() };
+        Ok(Self { elf, bias, hash: Hash::read(elf).ok_or_else(none)? })
     }
 
     fn run(&self, link: u64) -> u64 {
         self.bias.wrapping_add(link)
     }
 
-    /// `l_nbuckets` to `l_gnu_chain_zero`.
+    /// `l_nbuckets` to `l_gnu_chain_zero`, as `_dl_setup_hash` of glibc sets them. For DT_HASH the last two are `l_chain` and
+    /// `l_buckets`, and there is no filter.
     fn hash(&self) -> ([u32; 3], [u64; 3]) {
-        let gnu = self.gnu;
-        let bloom = self.run(gnu.address).wrapping_add(16);
-        let buckets = bloom.wrapping_add(u64::from(gnu.words) * 8);
-        let chains = buckets.wrapping_add(u64::from(gnu.buckets) * 4).wrapping_sub(u64::from(gnu.first) * 4);
-        ([gnu.buckets, gnu.words.wrapping_sub(1), gnu.shift], [bloom, buckets, chains])
+        match self.hash {
+            Hash::Gnu { address, buckets, first, words, shift } => {
+                let bloom = self.run(address).wrapping_add(16);
+                let table = bloom.wrapping_add(u64::from(words) * 8);
+                let chains = table.wrapping_add(u64::from(buckets) * 4).wrapping_sub(u64::from(first) * 4);
+                ([buckets, words.wrapping_sub(1), shift], [bloom, table, chains])
+            }
+            Hash::SystemV { address, buckets } => {
+                let table = self.run(address).wrapping_add(8);
+                ([buckets, 0, 0], [0, table.wrapping_add(u64::from(buckets) * 4), table])
+            }
+        }
     }
 
     fn span(&self) -> (u64, u64) {

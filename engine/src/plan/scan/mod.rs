@@ -15,8 +15,8 @@ use super::words::{Holder, Words};
 use filter::Filter;
 use sites::Sites;
 
-/// Bytes read at a time.
-const CHUNK: u64 = 512 << 10;
+/// Bytes read at a time: they are still in the second-level cache when they are looked at.
+const CHUNK: u64 = 256 << 10;
 /// Threads that scan: memory bandwidth is shared, more gain little.
 const THREADS: usize = 2;
 /// Memory below which one thread is faster than starting a second.
@@ -86,6 +86,11 @@ fn chunks(ranges: &[RunRange]) -> Vec<RunRange> {
     chunks
 }
 
+/// Room for any of `chunks`: those of a small program are short, and fresh memory is not for nothing.
+fn longest(chunks: &[RunRange]) -> usize {
+    chunks.iter().map(RunRange::len).max().unwrap_or(0) as usize
+}
+
 fn work(
     chunks: &[RunRange],
     next: &AtomicUsize,
@@ -94,12 +99,13 @@ fn work(
     words: &mut Words<'_>,
 ) -> Result<Scanned, SourceError> {
     let mut scanned = Scanned::default();
-    let mut buffer = vec![0; CHUNK as usize];
+    let mut buffer = vec![0; longest(chunks)];
     let mut hits = Vec::new();
     while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
         let bytes = &mut buffer[..chunk.len() as usize];
         words.memory.read(chunk.start, bytes)?;
         filter.find(bytes, &mut hits);
+        hits.extend(across_end(words.memory, *chunk, filter));
         scanned.words += chunk.len() / 8;
         for (offset, word) in hits.drain(..) {
             let address = RunAddress(chunk.start.0 + offset);
@@ -112,13 +118,25 @@ fn work(
     Ok(scanned)
 }
 
+/// A pointer of a packed structure that begins in the last four bytes of `chunk`, where memory goes on.
+fn across_end(memory: &dyn MemorySource, chunk: RunRange, filter: &Filter) -> Option<(u64, u64)> {
+    let mut bytes = [0; 8];
+    let start = RunAddress(chunk.end.0.checked_sub(4)?);
+    if !filter.looks_halfway() || memory.read(start, &mut bytes).is_err() {
+        return None;
+    }
+    let word = u64::from_le_bytes(bytes);
+    filter.passes_halfway(word).then_some((chunk.len() - 4, word))
+}
+
 /// Looks for pointers into the old program in memory that other processes may share; each is a blocker.
 /// Gives the number of words looked at.
 pub fn scan_shared(ranges: &[RunRange], filter: &Filter, words: &mut Words<'_>) -> u64 {
-    let mut buffer = vec![0; CHUNK as usize];
+    let chunks = chunks(ranges);
+    let mut buffer = vec![0; longest(&chunks)];
     let mut hits = Vec::new();
     let mut count = 0;
-    for chunk in chunks(ranges) {
+    for chunk in chunks {
         let bytes = &mut buffer[..chunk.len() as usize];
         if words.memory.read(chunk.start, bytes).is_err() {
             read_pages(words.memory, chunk.start, bytes);

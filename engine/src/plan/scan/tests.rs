@@ -48,6 +48,19 @@ fn scanned(pair: &Pair, memory: &FakeMemory, sites: &Sites, literals: &[RunRange
 }
 
 #[test]
+fn pointers_of_packed_structures_follow_also_from_page_to_page() {
+    let pair = sample();
+    let mut memory = FakeMemory::default();
+    let ends = [HEAP + 4, HEAP + 28, HEAP + 0xffc];
+    memory.put_word(HEAP + 0x1ff8, 0);
+    for address in ends {
+        memory.put(address, &pair.old_run("value").to_le_bytes());
+    }
+    let result = scanned(&pair, &memory, &Sites::default(), &[], Moves::default());
+    assert_eq!(result.patches, ends.map(|address| Patch { address: RunAddress(address), word: pair.new_run("value") }));
+}
+
+#[test]
 fn plain_and_mangled_words_follow_and_numbers_stay() {
     let pair = sample();
     let mut memory = FakeMemory::default();

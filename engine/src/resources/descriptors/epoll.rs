@@ -9,6 +9,7 @@ use super::super::error::{Obstacle, ResourceError};
 use super::super::scratch::put;
 use super::fdinfo::FdInfo;
 use super::give_back::number_of;
+use crate::tracee::batch::Batch;
 use crate::tracee::calls;
 use crate::tracee::inject::Injector;
 
@@ -69,11 +70,7 @@ pub(super) fn restore() -> Result<OwnedFd, ResourceError> {
 /// Adds the watches of the epoll at `number`, once every descriptor is in its place: the kernel remembers the numbers.
 pub(super) fn add_watches(injector: &mut dyn Injector, number: i32, watches: &[EpollWatch]) -> Result<(), ResourceError> {
     for watch in watches {
-        // struct epoll_event is packed on x86-64.
-        let mut event = Vec::with_capacity(12);
-        event.extend(watch.events.to_le_bytes());
-        event.extend(watch.data.to_le_bytes());
-        let address = put(injector, 0, &event)?;
+        let address = put(injector, 0, &event(watch))?;
         let arguments = [number as u64, libc::EPOLL_CTL_ADD as u64, watch.descriptor as u64, address];
         injector.leader_call("epoll_ctl", libc::SYS_epoll_ctl, &arguments)?;
     }
@@ -84,13 +81,9 @@ pub(super) fn add_watches(injector: &mut dyn Injector, number: i32, watches: &[E
 /// version of the program, on the way to it or back.
 ///
 /// A watch that reported once and waits to be armed again (EPOLLONESHOT) stays disarmed; one by edge may report once more.
-pub fn rewrite_words(injector: &mut dyn Injector, wanted: &Descriptors) -> Result<(), ResourceError> {
-    let watches = changed(&present(injector.memory().pid(), wanted)?, wanted);
+pub fn rewrite_words(batch: &mut Batch<'_>, wanted: &Descriptors) -> Result<(), ResourceError> {
+    let watches = changed(&present(batch.pid(), wanted)?, wanted);
     for (index, number, watch) in watches {
-        let mut event = Vec::with_capacity(12);
-        event.extend(watch.events.to_le_bytes());
-        event.extend(watch.data.to_le_bytes());
-        let address = put(injector, 0, &event)?;
         let epoll = number_of(wanted, index).unwrap_or(u64::MAX);
         // The kernel changes no exclusive watch: it is taken out and put in anew.
         let steps: &[i32] = if watch.events & libc::EPOLLEXCLUSIVE as u32 != 0 {
@@ -99,11 +92,17 @@ pub fn rewrite_words(injector: &mut dyn Injector, wanted: &Descriptors) -> Resul
             &[libc::EPOLL_CTL_MOD]
         };
         for operation in steps {
-            let arguments = [epoll, *operation as u64, number as u64, address];
-            injector.leader_call("epoll_ctl", libc::SYS_epoll_ctl, &arguments)?;
+            batch.leader_with("epoll_ctl", libc::SYS_epoll_ctl, |at| {
+                (event(&watch), [epoll, *operation as u64, number as u64, at])
+            })?;
         }
     }
     Ok(())
+}
+
+/// `struct epoll_event`, which is packed on x86-64.
+fn event(watch: &EpollWatch) -> Vec<u8> {
+    [&watch.events.to_le_bytes()[..], &watch.data.to_le_bytes()].concat()
 }
 
 /// Watches whose word changes and that no call can reach, since their number leads elsewhere now.

@@ -7,10 +7,9 @@ use dsu_formats::model::latest::{DescriptionId, Descriptor, Descriptors};
 
 use super::super::error::ResourceError;
 use super::super::proc;
-use super::super::scratch::put;
 use super::super::timers::Path;
 use super::fdinfo::FdInfo;
-use crate::tracee::inject::Injector;
+use crate::tracee::batch::Batch;
 
 const CLOSE_RANGE_CLOEXEC: u64 = 4;
 const F_SETSIG: u64 = 10;
@@ -24,13 +23,13 @@ pub fn close_on_exec_numbers(found: &Descriptors) -> Vec<RawFd> {
 }
 
 /// Sets the close-on-exec flags again. One call for each run of such numbers without another in between.
-pub fn give_back_close_on_exec(injector: &mut dyn Injector, found: &Descriptors) -> Result<(), ResourceError> {
+pub fn give_back_close_on_exec(batch: &mut Batch<'_>, found: &Descriptors) -> Result<(), ResourceError> {
     let Some(table) = found.tables.first() else { return Ok(()) };
     for run in table.descriptors.chunk_by(|a, b| a.close_on_exec == b.close_on_exec) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
         if first.close_on_exec {
             let arguments = [first.number as u64, last.number as u64, CLOSE_RANGE_CLOEXEC];
-            injector.leader_call("close_range", libc::SYS_close_range, &arguments)?;
+            batch.leader("close_range", libc::SYS_close_range, arguments)?;
         }
     }
     Ok(())
@@ -38,8 +37,8 @@ pub fn give_back_close_on_exec(injector: &mut dyn Injector, found: &Descriptors)
 
 /// Sets who gets the signals of a description again: after an exec where that is a thread other than the leader, in a fresh
 /// process wherever there is one. Comes after the threads.
-pub fn give_back_owners(injector: &mut dyn Injector, found: &Descriptors, path: Path) -> Result<(), ResourceError> {
-    let leader = injector.memory().pid();
+pub fn give_back_owners(batch: &mut Batch<'_>, found: &Descriptors, path: Path) -> Result<(), ResourceError> {
+    let leader = batch.pid();
     for (index, description) in found.descriptions.iter().enumerate() {
         let (kind, id) = description.owner;
         let is_lost = match path {
@@ -47,11 +46,10 @@ pub fn give_back_owners(injector: &mut dyn Injector, found: &Descriptors, path: 
             Path::Cold => description.owner != (0, 0) || description.signal != 0,
         };
         let Some(number) = number_of(found, index).filter(|_| is_lost) else { continue };
-        let mut owner = kind.to_le_bytes().to_vec();
-        owner.extend(id.to_le_bytes());
-        let address = put(injector, 0, &owner)?;
-        injector.leader_call("fcntl(F_SETOWN_EX)", libc::SYS_fcntl, &[number, F_SETOWN_EX, address])?;
-        injector.leader_call("fcntl(F_SETSIG)", libc::SYS_fcntl, &[number, F_SETSIG, description.signal as u64])?;
+        batch.leader_with("fcntl(F_SETOWN_EX)", libc::SYS_fcntl, |at| {
+            ([kind.to_le_bytes(), id.to_le_bytes()].concat(), [number, F_SETOWN_EX, at])
+        })?;
+        batch.leader("fcntl(F_SETSIG)", libc::SYS_fcntl, [number, F_SETSIG, description.signal as u64])?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::resources::Obstacle;
 use crate::resources::testing::Target;
 use crate::resources::timers::Path;
+use crate::tracee::batch::together;
 use crate::tracee::inject::Injector;
 use crate::tracee::sockets;
 
@@ -222,7 +223,7 @@ fn moved(mut target: Target) -> (Descriptors, Target, tempfile::TempDir) {
     let mut injector = vessel.borrow();
     settle(&mut injector, &found, &placed).unwrap();
     drop(placed);
-    give_back_owners(&mut injector, &found, Path::Cold).unwrap();
+    together(&mut injector, |batch| give_back_owners(batch, &found, Path::Cold)).unwrap();
     (found, vessel, directory)
 }
 
@@ -358,7 +359,7 @@ fn close_on_exec_flags_are_set_again_and_the_table_is_verified() {
         injector.leader_call("fcntl", libc::SYS_fcntl, &[number as u64, libc::F_SETFD as u64, 0]).unwrap();
     }
     assert!(verify(target.pid(), &found, &[]).unwrap_err().to_string().contains("descriptor 10"));
-    give_back_close_on_exec(&mut injector, &found).unwrap();
+    together(&mut injector, |batch| give_back_close_on_exec(batch, &found)).unwrap();
     verify(target.pid(), &found, &[]).unwrap();
 }
 
@@ -372,7 +373,7 @@ fn words_of_watches_are_rewritten_in_place() {
     let Kind::Epoll { watches } = &mut after.descriptions[index].kind else { panic!("no epoll") };
     watches.iter_mut().find(|watch| watch.descriptor == 16).unwrap().data = 0x1234;
     assert_eq!(blockers_of_rewrite(&before, &after), []);
-    rewrite_words(&mut target.borrow(), &after).unwrap();
+    together(&mut target.borrow(), |batch| rewrite_words(batch, &after)).unwrap();
     assert_eq!(kind_at(&captured(&target, &inherited(&target)), 22), &after.descriptions[index].kind);
     let mut closed = after.clone();
     closed.tables[0].descriptors.retain(|descriptor| descriptor.number != 16);

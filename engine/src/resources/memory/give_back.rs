@@ -8,7 +8,7 @@ use dsu_formats::model::latest::{Backing, Credentials, Layout, Limits, Mapping, 
 use super::super::error::{Obstacle, ResourceError};
 use super::super::scratch;
 use super::layout::read_layout;
-use crate::tracee::inject::Injector;
+use crate::tracee::batch::Batch;
 
 const PR_SET_VMA: u64 = 0x5356_4d41;
 const PR_SET_VMA_ANON_NAME: u64 = 0;
@@ -20,21 +20,21 @@ const MLOCK_ONFAULT: u64 = 1;
 /// Gives mappings that have just been made their advice, names and locks; locks last, since they fault pages in.
 ///
 /// One call for each flag of each mapping that has one; none for a plain mapping.
-pub fn give_back_flags(injector: &mut dyn Injector, mappings: &[Mapping]) -> Result<(), ResourceError> {
+pub fn give_back_flags(batch: &mut Batch<'_>, mappings: &[Mapping]) -> Result<(), ResourceError> {
     for mapping in mappings {
         let (start, length) = (mapping.range.start.0, mapping.range.len());
         for advice in advice(&mapping.flags) {
-            injector.leader_call("madvise", libc::SYS_madvise, &[start, length, advice])?;
+            batch.leader("madvise", libc::SYS_madvise, [start, length, advice])?;
         }
         if let Backing::Anonymous { name: Some(name) } = &mapping.backing {
-            let name = scratch::put_string(injector, 0, name)?;
-            let arguments = [PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, length, name];
-            injector.leader_call("prctl(PR_SET_VMA)", libc::SYS_prctl, &arguments)?;
+            batch.leader_with("prctl(PR_SET_VMA)", libc::SYS_prctl, |at| {
+                (scratch::string(name), [PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, length, at])
+            })?;
         }
     }
     for mapping in mappings.iter().filter(|mapping| mapping.flags.locked) {
         let how = if mapping.flags.locked_on_fault { MLOCK_ONFAULT } else { 0 };
-        injector.leader_call("mlock2", libc::SYS_mlock2, &[mapping.range.start.0, mapping.range.len(), how])?;
+        batch.leader("mlock2", libc::SYS_mlock2, [mapping.range.start.0, mapping.range.len(), how])?;
     }
     Ok(())
 }
@@ -56,10 +56,10 @@ fn advice(flags: &MappingFlags) -> impl Iterator<Item = u64> {
 }
 
 /// Installs guards again (`MADV_GUARD_INSTALL`, Linux 6.13).
-pub fn give_back_guards(injector: &mut dyn Injector, guards: &[RunRange]) -> Result<(), ResourceError> {
+pub fn give_back_guards(batch: &mut Batch<'_>, guards: &[RunRange]) -> Result<(), ResourceError> {
     for guard in guards {
         let arguments = [guard.start.0, guard.len(), MADV_GUARD_INSTALL];
-        injector.leader_call("madvise(MADV_GUARD_INSTALL)", libc::SYS_madvise, &arguments)?;
+        batch.leader("madvise(MADV_GUARD_INSTALL)", libc::SYS_madvise, arguments)?;
     }
     Ok(())
 }
@@ -76,8 +76,8 @@ pub fn blockers_of_locks(mappings: &[Mapping], limits: &Limits, credentials: &Cr
 }
 
 /// Puts `mlockall(MCL_FUTURE)` back in force; everything mapped from here on is locked, so this comes last.
-pub fn give_back_lock_future(injector: &mut dyn Injector) -> Result<(), ResourceError> {
-    injector.leader_call("mlockall", libc::SYS_mlockall, &[libc::MCL_FUTURE as u64])?;
+pub fn give_back_lock_future(batch: &mut Batch<'_>) -> Result<(), ResourceError> {
+    batch.leader("mlockall", libc::SYS_mlockall, [libc::MCL_FUTURE as u64])?;
     Ok(())
 }
 
@@ -85,7 +85,15 @@ pub fn give_back_lock_future(injector: &mut dyn Injector) -> Result<(), Resource
 ///
 /// The link is refused with EBUSY while any mapping of the previous one is left, and with EPERM for a target without
 /// CAP_CHECKPOINT_RESTORE (`is_layout_link_settable`).
-pub fn give_back_layout(injector: &mut dyn Injector, layout: &Layout, exe: Option<RawFd>) -> Result<(), ResourceError> {
+pub fn give_back_layout(batch: &mut Batch<'_>, layout: &Layout, exe: Option<RawFd>) -> Result<(), ResourceError> {
+    batch.leader_with("prctl(PR_SET_MM_MAP)", libc::SYS_prctl, |at| {
+        (memory_map(layout, exe, at), [PR_SET_MM, PR_SET_MM_MAP, at, MM_MAP_LENGTH, 0])
+    })?;
+    Ok(())
+}
+
+/// `struct prctl_mm_map` as it lies at `at`, the auxiliary vector that it points to behind it.
+fn memory_map(layout: &Layout, exe: Option<RawFd>, at: u64) -> Vec<u8> {
     let auxv: Vec<u8> = layout.auxv.iter().flat_map(|(kind, value)| [*kind, *value]).flat_map(u64::to_le_bytes).collect();
     let mut map: Vec<u8> = Vec::with_capacity(MM_MAP_LENGTH as usize);
     let numbers = [
@@ -102,15 +110,11 @@ pub fn give_back_layout(injector: &mut dyn Injector, layout: &Layout, exe: Optio
         layout.env_end,
     ];
     numbers.iter().for_each(|number| map.extend(number.0.to_le_bytes()));
-    let auxv_address = injector.scratch().start.0 + MM_MAP_LENGTH;
-    map.extend(auxv_address.to_le_bytes());
+    map.extend((at + MM_MAP_LENGTH).to_le_bytes());
     map.extend((auxv.len() as u32).to_le_bytes());
     map.extend(exe.map_or(u32::MAX, |number| number as u32).to_le_bytes());
     map.extend(auxv);
-    let address = scratch::put(injector, 0, &map)?;
-    let arguments = [PR_SET_MM, PR_SET_MM_MAP, address, MM_MAP_LENGTH, 0];
-    injector.leader_call("prctl(PR_SET_MM_MAP)", libc::SYS_prctl, &arguments)?;
-    Ok(())
+    map
 }
 
 /// Length of `struct prctl_mm_map` in bytes.
@@ -136,6 +140,8 @@ pub fn check_layout(pid: i32, expected: &Layout, with_exe: bool) -> Result<(), R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracee::batch::together;
+    use crate::tracee::inject::Injector;
 
     #[test]
     fn a_plain_mapping_needs_no_advice() {
@@ -195,7 +201,7 @@ mod tests {
         let mut injector = other.borrow();
         let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
         injector.leader_call("mmap", libc::SYS_mmap, &[block.start.0, block.len(), 3, flags, u64::MAX, 0]).unwrap();
-        give_back_flags(&mut injector, &saved).unwrap();
+        together(&mut injector, |batch| give_back_flags(batch, &saved)).unwrap();
         assert_eq!(inside(other.pid()), saved);
     }
 
@@ -210,7 +216,7 @@ mod tests {
         layout.env_end.0 -= 1;
         layout.auxv.insert(0, (libc::AT_HWCAP2, 0x1234));
         assert!(check_layout(target.pid(), &layout, true).is_err());
-        give_back_layout(&mut injector, &layout, None).unwrap();
+        together(&mut injector, |batch| give_back_layout(batch, &layout, None)).unwrap();
         check_layout(target.pid(), &layout, true).unwrap();
     }
 }

@@ -5,15 +5,21 @@ use dsu_formats::model::latest::Layout;
 
 use super::super::error::ResourceError;
 use super::super::proc;
+use super::super::questions::{Questions, Ticket};
 use crate::tracee::error::TraceeError;
 use crate::tracee::inject::Injector;
 
 /// Reads the layout of the process. One injected call (`brk`).
 pub fn capture_layout(injector: &mut dyn Injector) -> Result<Layout, ResourceError> {
-    let pid = injector.memory().pid();
-    let mut layout = read_layout(pid)?;
-    layout.brk = RunAddress(injector.leader_call("brk", libc::SYS_brk, &[0])?);
-    Ok(layout)
+    let mut questions = Questions::new(injector);
+    let asked = ask_break(&mut questions);
+    let answers = questions.put(injector)?;
+    Ok(Layout { brk: RunAddress(answers.value(asked)?), ..read_layout(injector.memory().pid())? })
+}
+
+/// Adds the question for the current break.
+pub(crate) fn ask_break(questions: &mut Questions) -> Ticket {
+    questions.ask_any("brk", libc::SYS_brk, |_| [0])
 }
 
 /// Everything but the current break, which `/proc` does not show.

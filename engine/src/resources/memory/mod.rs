@@ -11,7 +11,7 @@ mod shared;
 pub use give_back::{
     blockers_of_locks, check_layout, give_back_flags, give_back_guards, give_back_layout, give_back_lock_future,
 };
-pub(crate) use layout::read_layout;
+pub(crate) use layout::{ask_break, read_layout};
 pub use layout::{capture_layout, is_layout_link_settable};
 pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_mapped, read_mapping_lines};
 pub use own_pages::{OwnPages, Scanner, scan_own_pages};
