@@ -38,6 +38,7 @@ fn engine_with_a_fault() {
         wait: Duration::from_secs(5),
         keep_image: None,
         force: true,
+        spec: None,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
     };

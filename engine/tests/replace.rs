@@ -24,6 +24,7 @@ fn move_to(pid: i32, program: &Path) -> Result<Box<Updated>, UpdateError> {
         wait: Duration::from_secs(5),
         keep_image: None,
         force: false,
+        spec: None,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
     };
@@ -91,6 +92,7 @@ fn a_program_goes_through_the_vessel_onto_its_own_build() {
         wait: Duration::from_secs(5),
         keep_image: None,
         force: true,
+        spec: None,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
     };

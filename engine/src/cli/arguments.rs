@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dsu_formats::spec::duration::duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -64,6 +65,14 @@ Both builds need debug information (gcc -g, or a debug package). The process is 
     /// Say what an update would do, or what stands in its way; the process stands still for a moment and goes on unchanged
     #[command(after_help = "Example:\n  dsu plan --pid 4242 --program ./kvd-v2")]
     Plan(PlanArguments),
+    /// Show what changed between two builds, and draft the answers that an update needs; no process is needed
+    #[command(after_help = "\
+Examples:
+  dsu diff ./kvd-v1 ./kvd-v2
+  dsu diff ./kvd-v1 ./kvd-v2 -o update.toml
+
+An existing file is never overwritten.")]
+    Diff(DiffArguments),
     /// Finish or take back an update whose engine died
     #[command(after_help = "Example:\n  dsu recover --pid 4242")]
     Recover(RecoverArguments),
@@ -86,9 +95,12 @@ impl Command {
             Command::Update(arguments) => Some(arguments.pair.pid),
             Command::Plan(arguments) => Some(arguments.pair.pid),
             Command::Recover(arguments) => Some(arguments.pid),
-            Command::Doctor(_) | Command::Restore(_) | Command::Inspect(_) | Command::Verify(_) | Command::PluginSandbox(_) => {
-                None
-            }
+            Command::Doctor(_)
+            | Command::Diff(_)
+            | Command::Restore(_)
+            | Command::Inspect(_)
+            | Command::Verify(_)
+            | Command::PluginSandbox(_) => None,
         }
     }
 }
@@ -168,12 +180,35 @@ pub struct PairArguments {
     /// The new build
     #[arg(long, value_name = "FILE")]
     pub program: PathBuf,
+    /// The answers to what dsu cannot decide for this pair of builds (`dsu diff OLD NEW -o FILE` drafts one)
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub wait: Duration,
     /// Go on although the program's seccomp filter would end it if dsu itself were killed in the middle
     #[arg(long)]
     pub accept_seccomp_risk: bool,
+    /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// Arguments of `dsu diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The old build
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The new build
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// Write the draft of a spec to this file: guards, and a commented question wherever dsu cannot decide
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Answers that are known already: pairs and renames
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,
@@ -209,29 +244,6 @@ pub struct VerifyArguments {
     pub parent: Option<PathBuf>,
 }
 
-/// Longest time that can be asked for: a week.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Parses a number with its unit: `100ms`, `1.5s`, `2m`, `1h`; `0` needs none.
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "" if number == "0" => 1.0,
-        "" => return Err("expected a unit, as in 100ms, 5s, 2m or 1h".to_owned()),
-        other => return Err(format!("expected the unit ms, s, m or h, found `{other}`")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("expected a number such as 5 before the unit, found `{number}`"))?;
-    match Duration::try_from_secs_f64(number * seconds) {
-        Ok(duration) if duration <= LONGEST => Ok(duration),
-        _ => Err("expected no more than 168h".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -241,20 +253,6 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("100ms"), Ok(Duration::from_millis(100)));
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration("0"), Ok(Duration::ZERO));
-        for (wrong, word) in
-            [("5", "unit"), ("5x", "`x`"), ("s", "number"), ("1.2.3s", "number"), ("-1s", "unit"), ("999h", "168h")]
-        {
-            let message = duration(wrong).unwrap_err();
-            assert!(message.contains(word), "{wrong}: {message}");
-        }
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub enum Blocker {
         unit: String,
         /// Variables of the new program that it could be.
         candidates: Vec<String>,
+        /// The line of a spec that says so, for each of them.
+        answers: Vec<String>,
     },
     /// A constructor that is new or changed: it would have run at the start of the new program, and will not.
     #[error("constructor `{function}` ({place}) {change}, and constructors do not run in an update")]
@@ -99,6 +101,8 @@ pub enum Blocker {
         place: String,
         /// `is new` or `changes`, and through which function.
         change: String,
+        /// The line of a spec that does without it.
+        answers: Vec<String>,
     },
     /// Code that computes with an address as with a number, as a table keyed by addresses does.
     #[error("`{function}` ({place}) computes with the address of {object} as with a number, and the address changes")]
@@ -220,6 +224,8 @@ pub enum PointerReason {
         symbol: String,
         /// Source file.
         unit: String,
+        /// The line of a spec that pairs it, its right side left open.
+        answers: Vec<String>,
     },
     /// What it points to has several possible partners.
     #[error("which is `{symbol}`; it could be any of {} in the new program", candidates.join(", "))]
@@ -228,6 +234,8 @@ pub enum PointerReason {
         symbol: String,
         /// Candidates in the new program.
         candidates: Vec<String>,
+        /// The line of a spec that names it, for each of them.
+        answers: Vec<String>,
     },
     /// It points to an object whose layout differs.
     #[error("which is {offset:#x} bytes into `{symbol}`, whose layout changes")]
@@ -264,6 +272,18 @@ impl Blocker {
             Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => true,
             Blocker::Pointer { passing, .. } => *passing,
             _ => false,
+        }
+    }
+
+    /// Lines of a spec of which one would answer it, with their tables: `[pair.globals] "a" = "b"`.
+    pub fn answers(&self) -> &[String] {
+        match self {
+            Blocker::AmbiguousVariable { answers, .. }
+            | Blocker::Constructor { answers, .. }
+            | Blocker::Pointer {
+                reason: PointerReason::Gone { answers, .. } | PointerReason::Ambiguous { answers, .. }, ..
+            } => answers,
+            _ => &[],
         }
     }
 }

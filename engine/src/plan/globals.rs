@@ -15,6 +15,7 @@ use super::pointers::{Fates, Site};
 use super::rewrite::Report;
 use super::scan::filter::FOUR_GIB;
 use super::scan::sites::Sites;
+use super::spec::names::pairing_lines;
 use super::words::{Holder, Words};
 use crate::program::address::LinkAddress;
 use crate::program::elf::{Elf, Section};
@@ -81,6 +82,7 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
                 name: object.identity.name.clone(),
                 unit: object.identity.unit.clone(),
                 candidates: candidates.iter().map(|index| described(&new[*index])).collect(),
+                answers: pairing_lines("pair.globals", (old, index), (new, candidates)),
             }),
             Partner::Many(_) => {}
             Partner::Gone => drop_variable(comparison, object, changed && !copy, report),

@@ -8,6 +8,7 @@ pub mod base;
 pub mod blocker;
 pub mod compare;
 pub mod data;
+pub mod diff;
 pub mod generations;
 pub mod globals;
 pub mod heap;
@@ -26,6 +27,7 @@ pub mod safe_point;
 pub mod scan;
 pub mod scope_blockers;
 pub mod source;
+pub mod spec;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;

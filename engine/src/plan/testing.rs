@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
+use dsu_formats::spec::Spec;
 
 use super::address::{NewLink, OldLink, Placement};
 use super::compare::Comparison;
@@ -27,13 +28,19 @@ pub(crate) struct Pair {
 
 /// Compiles and compares two programs; no variable's value is carried.
 pub(crate) fn pair(old: &str, new: &str) -> Pair {
+    answered(old, new, "").expect("no answer is wrong")
+}
+
+/// As [`pair`], with the user's answers.
+pub(crate) fn answered(old: &str, new: &str, spec: &str) -> Result<Pair, String> {
+    let spec = Spec::parse(std::path::Path::new("u.toml"), spec).map_err(|error| error.to_string())?;
     let flags = ["-g", "-O1", "-fno-toplevel-reorder"];
     let files = [old, new].map(|source| Compiled::new("program", source, &flags));
     let open = |file: &Compiled| Build::open(&file.path, &DebugSearch::default()).expect("a compiler's output opens");
     let (old, new) = (open(&files[0]), open(&files[1]));
-    let comparison = Comparison::new(&old, &new);
+    let comparison = Comparison::answered(&old, &new, &spec).map_err(|error| error.to_string())?;
     let carried = vec![false; comparison.sides.old.objects.list().len()];
-    Pair { old, new, comparison, fates: Fates { carried, ..Fates::default() }, _files: files }
+    Ok(Pair { old, new, comparison, fates: Fates { carried, ..Fates::default() }, _files: files })
 }
 
 impl Pair {

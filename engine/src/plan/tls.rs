@@ -9,6 +9,7 @@ use super::compare::pairs::Partner;
 use super::loader::record::TlsFields;
 use super::rewrite::{Patch, Report};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
+use super::spec::names::pairing_lines;
 use super::tls_growth::{Growth, LibraryBlock, find_count, find_room, lay_out};
 use super::words::{Holder, Words};
 use crate::program::address::LinkAddress;
@@ -237,8 +238,10 @@ fn new_block(
             }
             Partner::Many(candidates) => {
                 let unit = variable.identity.unit.clone();
-                let candidates = candidates.iter().map(|index| sides.new.locals.list()[*index].identity.unit.clone()).collect();
-                words.blockers.push(Blocker::AmbiguousVariable { name: name.clone(), unit, candidates });
+                let (old, new) = (sides.old.locals.list(), sides.new.locals.list());
+                let answers = pairing_lines("pair.globals", (old, index), (new, candidates));
+                let candidates = candidates.iter().map(|index| new[*index].identity.unit.clone()).collect();
+                words.blockers.push(Blocker::AmbiguousVariable { name: name.clone(), unit, candidates, answers });
             }
             Partner::Gone => {}
         }

@@ -27,6 +27,15 @@ pub enum UpdateError {
         /// What the capture found.
         obstacles: Vec<Obstacle>,
     },
+    /// The spec is not for these builds, or names what they do not have; the process is untouched.
+    #[error("the spec {path} does not fit these programs")]
+    Spec {
+        /// The spec file.
+        path: std::path::PathBuf,
+        /// Everything that is wrong.
+        #[source]
+        source: dsu_formats::spec::SpecError,
+    },
     /// The program that runs cannot be read or lacks debug information.
     #[error("the running program {path} cannot be used for a plan")]
     OldProgram {
@@ -68,6 +77,14 @@ pub enum UpdateError {
     /// The new program runs, and the engine's own mappings are still in it.
     #[error("the new program runs, but what the update needed is still in its memory")]
     Untidy(#[source] Box<TraceeError>),
+    /// The new program runs, and the user's health check says that it does not work.
+    #[error("the new program runs, but its health check `{command}` failed: {reason}")]
+    Health {
+        /// The command.
+        command: String,
+        /// How it ended, and what it said.
+        reason: String,
+    },
     /// A recovery failed: the process is as parked as it was.
     #[error("process {pid} stays parked")]
     StillParked {

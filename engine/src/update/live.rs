@@ -1,10 +1,14 @@
 //! `update` and `plan`: a running process, stopped until it can be moved.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use dsu_formats::spec::Spec;
 
 use super::aside;
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
+use super::health;
 use super::image::{self, Pieces};
 use super::journal::Journal;
 use super::lock::ProcessLock;
@@ -36,7 +40,8 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let target = Target::open(request.pid)?;
     let lock = ProcessLock::acquire(request.pid)?;
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
-    let mut subject = Subject::open(&target, &request.program, &request.debug_directories, purpose, observer)?;
+    let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
+    let mut subject = Subject::open(&target, &pair, purpose, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let same = subject.builds.are_same();
     if same && !request.force {
@@ -73,6 +78,7 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     };
     drop(old_memory);
     subject.timeline.mark("tidy up");
+    let later_failure = later_failure.or_else(|| unhealthy(request, observer));
     let captured = &planned.captured.snapshot;
     Ok(UpdateOutcome::Updated(Box::new(Updated {
         pid: request.pid,
@@ -90,6 +96,13 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     })))
 }
 
+/// What the health check says against the new version, if there is one and it does.
+fn unhealthy(request: &UpdateRequest, observer: &mut dyn Observer) -> Option<Box<UpdateError>> {
+    let health = request.spec.as_ref()?.health.as_ref()?;
+    observer.step("health check");
+    health::check(health, request.pid).err().map(Box::new)
+}
+
 /// Writes the image of the old process from the holder, while the new one already runs.
 fn keep_image(
     request: &UpdateRequest,
@@ -105,7 +118,8 @@ fn keep_image(
 pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
-    let mut subject = Subject::open(&target, &request.program, &request.debug_directories, Purpose::Update, observer)?;
+    let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
+    let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let raised = Raised::new();
     let planned = subject.stop_and_plan(target, Instant::now() + request.wait, observer)?;
@@ -125,6 +139,13 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
         pause_ms: subject.timeline.pause_ms(),
         steps: subject.timeline.steps().to_vec(),
     })
+}
+
+/// What a process is to be moved to, and with which answers.
+struct Pair<'a> {
+    program: &'a Path,
+    spec: Option<&'a Spec>,
+    debug_directories: &'a [PathBuf],
 }
 
 /// A process with both builds, read and compared while it runs.
@@ -150,23 +171,17 @@ struct Ready {
 }
 
 impl Subject {
-    fn open(
-        target: &Target,
-        program: &std::path::Path,
-        debug_directories: &[std::path::PathBuf],
-        purpose: Purpose,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, UpdateError> {
+    fn open(target: &Target, pair: &Pair<'_>, purpose: Purpose, observer: &mut dyn Observer) -> Result<Self, UpdateError> {
         let mut timeline = Timeline::start();
         let pid = target.pid();
         let running = Running::open(pid)?;
         observer.step("read programs");
         let mut search = DebugSearch::default();
-        search.directories.extend_from_slice(debug_directories);
-        let builds = Builds::open(&running, program, &search)?;
+        search.directories.extend_from_slice(pair.debug_directories);
+        let builds = Builds::open(&running, pair.program, &search)?;
         timeline.mark("read programs");
         let (facts, mappings) = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
-        let planner = Planner::new(pid, &running, &builds)?;
+        let planner = Planner::new(pid, &running, &builds, pair.spec)?;
         let mut files = MappedFiles::default();
         if let Err(error) = files.open_missing(pid, &mappings) {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod checkpoint;
 mod cold;
 pub mod error;
+mod health;
 mod image;
 pub mod journal;
 mod libraries;

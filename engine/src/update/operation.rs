@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dsu_formats::spec::Spec;
+
 pub use super::checkpoint::checkpoint;
 use super::error::UpdateError;
 pub use super::live::{plan, update};
@@ -28,6 +30,8 @@ pub struct UpdateRequest {
     pub pid: i32,
     /// The new build.
     pub program: PathBuf,
+    /// The user's answers.
+    pub spec: Option<Spec>,
     /// How long to try for a moment at which no changed function is active.
     pub wait: Duration,
     /// Where to write an image of the old process after the update.
@@ -101,6 +105,8 @@ pub struct PlanRequest {
     pub pid: i32,
     /// The new build.
     pub program: PathBuf,
+    /// The user's answers.
+    pub spec: Option<Spec>,
     /// How long to try for a moment at which no changed function is active.
     pub wait: Duration,
     /// As for an update: a plan makes calls in the process, too.

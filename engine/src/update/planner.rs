@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use dsu_formats::model::latest::{ProgramId, Snapshot};
+use dsu_formats::spec::{Problem, Spec, SpecError};
 
 use super::capture::{self, Captured};
 use super::error::UpdateError;
@@ -39,13 +40,19 @@ struct Prepared {
 }
 
 impl Planner {
-    /// Compares the builds and reads the libraries of `pid`.
-    pub fn new(pid: i32, running: &Running, builds: &Builds) -> Result<Self, UpdateError> {
+    /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
+    pub fn new(pid: i32, running: &Running, builds: &Builds, spec: Option<&Spec>) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
+        if let Some(spec) = spec {
+            refuse(spec, plan::spec::guards::check(spec, (&builds.old, &running.path), &builds.new))?;
+        }
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
-        let comparison = Comparison::new(&builds.old, &builds.new);
+        let comparison = match spec {
+            None => Comparison::new(&builds.old, &builds.new),
+            Some(spec) => answered(builds, spec).map_err(|error| spec_error(spec, error))?,
+        };
         let libraries = Libraries::read(pid, running.id.inode)?;
         Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
     }
@@ -103,6 +110,23 @@ impl Prepared {
             file: &self.file,
         })
     }
+}
+
+/// Compares the builds with the user's answers; all of them must be carried out.
+fn answered(builds: &Builds, spec: &Spec) -> Result<Comparison, SpecError> {
+    let comparison = Comparison::answered(&builds.old, &builds.new, spec)?;
+    match plan::spec::not_carried_out(spec) {
+        problems if problems.is_empty() => Ok(comparison),
+        problems => Err(SpecError(problems)),
+    }
+}
+
+fn refuse(spec: &Spec, problems: Vec<Problem>) -> Result<(), UpdateError> {
+    if problems.is_empty() { Ok(()) } else { Err(spec_error(spec, SpecError(problems))) }
+}
+
+fn spec_error(spec: &Spec, source: SpecError) -> UpdateError {
+    UpdateError::Spec { path: spec.source.path.clone(), source }
 }
 
 /// The new program's file as the image names it.

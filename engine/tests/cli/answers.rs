@@ -37,7 +37,7 @@ fn help_names_every_exit_code() {
     for code in 0..=7 {
         assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(&format!("{code}  "))), "{code}: {}", help.stdout);
     }
-    for command in ["doctor", "checkpoint", "restore", "update", "plan", "recover", "inspect", "verify"] {
+    for command in ["doctor", "checkpoint", "restore", "update", "plan", "diff", "recover", "inspect", "verify"] {
         assert!(help.stdout.contains(command), "{command}");
         assert_eq!(dsu(&[command, "--help"]).code, Some(0), "{command}");
     }

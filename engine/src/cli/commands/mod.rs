@@ -1,6 +1,7 @@
 //! One file for each command: what it asks the library for, and its answer.
 
 pub mod checkpoint;
+pub mod diff;
 pub mod doctor;
 pub mod inspect;
 pub mod plan;
@@ -13,9 +14,10 @@ pub mod verify;
 use std::io;
 use std::path::Path;
 
+use dsu_formats::spec::Spec;
 use nix::unistd::{AccessFlags, access};
 
-use super::failure::{Exit, Failure, file_failure};
+use super::failure::{Exit, Failure, file_failure, spec_failure};
 
 /// Refuses a place where no image can be written, before any process is touched.
 fn check_destination(path: &Path) -> Result<(), Box<Failure>> {
@@ -28,6 +30,11 @@ fn check_destination(path: &Path) -> Result<(), Box<Failure>> {
         _ => Path::new("."),
     };
     access(directory, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| failed(errno.into()))
+}
+
+/// Reads a spec, before any process is touched.
+fn read_spec(path: Option<&Path>) -> Result<Option<Spec>, Box<Failure>> {
+    path.map(Spec::open).transpose().map_err(|error| Box::new(spec_failure(&error)))
 }
 
 /// Refuses what cannot be a program, before any process is touched. Opening a FIFO would wait for its other end.

@@ -4,7 +4,7 @@ use dsu_engine::update::live;
 use dsu_engine::update::operation::{PlanRequest, Planned};
 use serde_json::{Value, json};
 
-use super::check_program;
+use super::{check_program, read_spec};
 use crate::cli::arguments::PlanArguments;
 use crate::cli::failure::{Subject, update_failure};
 use crate::cli::output::report::{Carried, notes};
@@ -18,6 +18,7 @@ pub fn run(arguments: &PlanArguments, mut progress: Progress) -> Ending {
     let request = PlanRequest {
         pid: pair.pid,
         program: pair.program.clone(),
+        spec: read_spec(pair.spec.as_deref())?,
         wait: pair.wait,
         accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),

@@ -4,7 +4,7 @@ use dsu_engine::update::live;
 use dsu_engine::update::operation::{ImageSummary, UpdateOutcome, UpdateRequest, Updated};
 use serde_json::{Value, json};
 
-use super::{check_destination, check_program};
+use super::{check_destination, check_program, read_spec};
 use crate::cli::arguments::UpdateArguments;
 use crate::cli::failure::{Exit, Failure, Subject, later_failure, update_failure};
 use crate::cli::log::{BuildIds, Entry};
@@ -22,6 +22,7 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
     let request = UpdateRequest {
         pid: pair.pid,
         program: pair.program.clone(),
+        spec: read_spec(pair.spec.as_deref())?,
         wait: pair.wait,
         keep_image: arguments.keep_image.clone(),
         force: arguments.force,

@@ -6,6 +6,7 @@ mod image;
 mod plan;
 mod program;
 mod resources;
+mod spec;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ use std::error::Error;
 use serde_json::{Value, json};
 
 pub use image::image_failure;
+pub use program::program_failure;
+pub use spec::{spec_failure, unfit_spec};
 pub use system::{file_failure, output_failure};
 pub use update::{later_failure, update_failure};
 

@@ -11,7 +11,13 @@ pub(super) fn reason(blocker: &Blocker) -> Reason {
     if let Some(fields) = facts.as_object_mut() {
         fields.insert("transient".to_owned(), blocker.is_transient().into());
     }
-    Reason { message: blocker.to_string(), hint: hint(&facts).to_owned(), facts }
+    let mut hint = hint(&facts).to_owned();
+    match blocker.answers() {
+        [] => {}
+        [only] => hint = format!("{hint}; or answer in a spec (--spec FILE): {only}"),
+        answers => hint = format!("{hint}; or answer in a spec (--spec FILE) with one of: {}", answers.join("   or   ")),
+    }
+    Reason { message: blocker.to_string(), hint, facts }
 }
 
 /// What would answer a blocker or make it go away, by the kind (and for a pointer the problem) that programs see in its JSON.

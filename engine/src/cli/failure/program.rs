@@ -1,9 +1,18 @@
 //! Builds that cannot be read.
 
+use std::path::Path;
+
 use dsu_engine::program::error::ProgramError;
 
 use super::system::io_verdict;
-use super::{Exit, Sorted, Subject, Verdict};
+use super::{Exit, Failure, Sorted, State, Subject, Verdict};
+
+/// A program that a command only reads.
+pub fn program_failure(error: &ProgramError, path: &Path) -> Failure {
+    let mut failure = Failure::sorted(error, error.verdict(&Subject::File(path)), State::Nothing);
+    failure.chain.insert(0, format!("the program {} cannot be used", path.display()));
+    failure
+}
 
 impl Sorted for ProgramError {
     fn verdict(&self, subject: &Subject<'_>) -> Verdict {

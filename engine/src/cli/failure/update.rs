@@ -9,7 +9,7 @@ use dsu_formats::image::ImageError;
 use dsu_formats::journal::JournalError;
 
 use super::system::{io_verdict, unexpected_hint};
-use super::{Exit, Failure, Sorted, State, Subject, Verdict, chain, plan, resources};
+use super::{Exit, Failure, Sorted, State, Subject, Verdict, chain, plan, resources, spec};
 
 /// A command about `subject` that ended with `error`.
 pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
@@ -19,6 +19,10 @@ pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
             failure.blockers = blockers.iter().map(plan::reason).collect();
             failure.obstacles = obstacles.iter().map(|obstacle| resources::reason(obstacle, subject)).collect();
             failure.chain = vec![blocked_message(blockers.len() + obstacles.len(), subject)];
+        }
+        UpdateError::Spec { source, .. } => {
+            failure.chain.truncate(1);
+            failure.chain.extend(spec::problem_lines(source));
         }
         UpdateError::Parked { back, .. } => failure.also = Some(("on the way back", chain(&**back))),
         _ => {}
@@ -65,6 +69,7 @@ impl Sorted for UpdateError {
             UpdateError::Tracee(error) => error.verdict(subject),
             UpdateError::Resource(error) => error.verdict(subject),
             UpdateError::Blocked { .. } => Verdict::new(Exit::Blocked, "blocked", blocked_hint(subject)),
+            UpdateError::Spec { .. } => spec::wrong_spec(),
             UpdateError::OldProgram { source, .. } | UpdateError::NewProgram { source, .. } => source.verdict(subject),
             UpdateError::Source(error) => boxed_verdict(&*error.source, subject),
             UpdateError::GivenUp(source) => source.verdict(subject),
@@ -77,6 +82,11 @@ impl Sorted for UpdateError {
                     Subject::Process(pid) => format!("`dsu recover --pid {pid}` removes it"),
                     Subject::File(_) => "`dsu recover` removes it".to_owned(),
                 },
+            ),
+            UpdateError::Health { .. } => Verdict::new(
+                Exit::LaterStep,
+                "health-check",
+                "look at the program's log; an update to the old build takes it back, with the state that it has gained since",
             ),
             UpdateError::StillParked { source, .. } => Verdict { exit: Exit::Parked, ..source.verdict(subject) },
             UpdateError::Image { source, .. } => source.verdict(subject),

@@ -1,5 +1,6 @@
 //! Tells how a command ended: to people on stdout and stderr, or to programs as one JSON object on stdout.
 
+pub mod diff;
 pub mod human;
 pub mod json;
 pub mod report;

@@ -9,13 +9,14 @@ use super::pairs::Partner;
 use super::rows::table_at;
 use super::sides::Sides;
 use crate::plan::address::{NewLink, OldLink};
+use crate::plan::spec::pairing::GivenFunction;
 use crate::plan::view::CodeFacts;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::code::{CallGraph, CodeImage, Comparer, Fate, FunctionDiff, ObjectPairing, Pairing};
 
-/// Compares the code of two builds whose variables are paired in `sides`; fills in the functions there.
-pub fn compare(old: &Build, new: &Build, sides: &mut Sides) -> CodeFacts {
+/// Reads the code of two builds; fills in the functions of `sides`.
+pub fn read<'b>(old: &'b Build, new: &'b Build, sides: &mut Sides) -> (CodeImage<'b>, CodeImage<'b>) {
     let (from, to) = std::thread::scope(|scope| {
         let from = scope.spawn(|| CodeImage::new(&old.elf, &old.debug));
         let to = CodeImage::new(&new.elf, &new.debug);
@@ -23,15 +24,26 @@ pub fn compare(old: &Build, new: &Build, sides: &mut Sides) -> CodeFacts {
     });
     sides.old.functions = Functions::read(&from, &old.debug);
     sides.new.functions = Functions::read(&to, &new.debug);
-    let diff = FunctionDiff::new(&from, &to, sides);
+    (from, to)
+}
+
+/// Compares the code of two builds whose variables are paired in `sides`, and pairs the functions there. `given` are pairs that somebody
+/// knows.
+pub fn compare(
+    (old, from): (&Build, &CodeImage<'_>),
+    (new, to): (&Build, &CodeImage<'_>),
+    sides: &mut Sides,
+    given: &[GivenFunction],
+) -> CodeFacts {
+    let diff = FunctionDiff::with_pairs(from, to, sides, given);
     sides.functions = diff.iter().map(|(_, fate)| partner(fate)).collect();
     let mut facts = CodeFacts {
         same: diff.iter().map(|(_, fate)| fate.is_same()).collect(),
-        references: references(&from, &to, sides, &diff),
-        calls: CallGraph::new(&from),
-        new_calls: CallGraph::new(&to),
+        references: references(from, to, sides, &diff),
+        calls: CallGraph::new(from),
+        new_calls: CallGraph::new(to),
         returns: HashMap::new(),
-        only_rows: only_rows(&from, old, new, sides),
+        only_rows: only_rows(from, old, new, sides),
     };
     for (id, _) in from.inventory().iter() {
         facts.returns.extend(from.calls(id).iter().map(|call| (call.next, call.callee)));

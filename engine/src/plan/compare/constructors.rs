@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use crate::plan::abi;
 use crate::plan::blocker::Blocker;
 use crate::plan::compare::functions::position;
+use crate::plan::spec::names::written_among;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::code::FunctionId;
 
 /// A blocker for each constructor of the new program that the old one lacks, or that does something else now.
-pub fn changed(view: &View<'_>) -> Vec<Blocker> {
+/// Those at the positions `accepted` need not run, by the user's word.
+pub fn changed(view: &View<'_>, accepted: &HashSet<usize>) -> Vec<Blocker> {
     let unchanged = unchanged_functions(view);
     let mut blockers = Vec::new();
     for entry in constructors(view.new) {
@@ -19,6 +21,9 @@ pub fn changed(view: &View<'_>) -> Vec<Blocker> {
             blockers.push(blocker(view, entry, "is in no known function".to_owned()));
             continue;
         };
+        if accepted.contains(&function) {
+            continue;
+        }
         let closure = view.code.new_calls.closure([FunctionId(function as u32)]);
         let mut called = std::iter::once(function).chain(closure.functions.iter().map(|id| position(*id)));
         if let Some(changed) = called.find(|index| !unchanged.contains(index)) {
@@ -57,5 +62,7 @@ fn is_paired(view: &View<'_>, function: usize) -> bool {
 fn blocker(view: &View<'_>, entry: LinkAddress, change: String) -> Blocker {
     let function = view.new.function_at(entry).map_or_else(|| entry.to_string(), |function| function.name.clone());
     let place = view.new.line_at(entry).map_or_else(String::new, |(file, line)| format!("{file}:{line}"));
-    Blocker::Constructor { function, place, change }
+    let name = view.sides.new.functions.at_entry(entry).and_then(|index| written_among(view.sides.new.functions.list(), index));
+    let answers = name.map(|name| format!("[accept] constructors = [\"{name}\"]")).into_iter().collect();
+    Blocker::Constructor { function, place, change, answers }
 }

@@ -16,9 +16,13 @@ pub mod units;
 
 use std::sync::Arc;
 
+use dsu_formats::spec::{Spec, SpecError};
+
 use super::blocker::Blocker;
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
+use super::spec::accepted::Accepted;
+use super::spec::{self, Bound, pairing};
 use super::view::{CodeFacts, View};
 use crate::program::build::Build;
 use crate::program::unwind::UnwindIndex;
@@ -45,6 +49,10 @@ pub struct Comparison {
     pub new_index: DynamicIndex,
     /// How to unwind the old program.
     pub unwind: Arc<UnwindIndex>,
+    /// What the user takes upon himself.
+    pub accepted: Accepted,
+    /// The rest of the user's answers.
+    pub bound: Bound,
     /// Reasons against every update from the old to the new build.
     pub blockers: Vec<Blocker>,
 }
@@ -53,15 +61,46 @@ impl Comparison {
     /// Compares two builds.
     pub fn new(old: &Build, new: &Build) -> Self {
         let mut sides = Sides::new(old, new);
-        let code = code::compare(old, new, &mut sides);
+        let (from, to) = code::read(old, new, &mut sides);
+        let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
+        Self::of(old, new, sides, code, Accepted::default())
+    }
+
+    /// Compares two builds with the user's answers.
+    ///
+    /// # Errors
+    /// Every name in the spec that means nothing in these builds, and every rule that does not fit their types; pairs first.
+    pub fn answered(old: &Build, new: &Build, spec: &Spec) -> Result<Self, SpecError> {
+        let mut sides = Sides::new(old, new);
+        let (from, to) = code::read(old, new, &mut sides);
+        let variables = pairing::pair_variables(spec, &mut sides);
+        let given = pairing::given_functions(spec, &sides.old.functions, &sides.new.functions);
+        let accepted = Accepted::bind(spec, old, &sides);
+        let (given, accepted) = match (variables, given, accepted) {
+            (Ok(()), Ok(given), Ok(accepted)) => (given, accepted),
+            (variables, given, accepted) => {
+                let problems = variables.err().into_iter().chain(given.err()).chain(accepted.err()).flatten();
+                return Err(SpecError(problems.collect()));
+            }
+        };
+        let code = code::compare((old, &from), (new, &to), &mut sides, &given);
+        let mut comparison = Self::of(old, new, sides, code, accepted);
+        comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        Ok(comparison)
+    }
+
+    fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
         let unknown = View { old, new, sides: &sides, code: &code, same_initialiser: &[] };
         let same_initialiser = same_initialisers(&unknown);
         let mut blockers = kinds::unsupported(old, new);
         blockers.extend(layout::changed_types(old, new));
-        blockers.extend(constructors::changed(&unknown));
+        blockers.extend(constructors::changed(&unknown, &accepted.constructors));
         blockers.extend(numbers::computed_addresses(old, &sides.old));
+        blockers.retain(|blocker| !accepted.covers(blocker));
         Self {
+            accepted,
+            bound: Bound::default(),
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
             unwind: Arc::new(UnwindIndex::new(&old.elf)),

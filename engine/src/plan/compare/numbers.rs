@@ -314,7 +314,7 @@ mod tests {
         let compiled = Compiled::new("program", source, flags);
         let build = Build::open(&compiled.path, &crate::program::build::DebugSearch::default()).unwrap();
         let mut sides = Sides::new(&build, &build);
-        super::super::code::compare(&build, &build, &mut sides);
+        super::super::code::read(&build, &build, &mut sides);
         let blockers = computed_addresses(&build, &sides.old);
         let named = blockers.iter().map(|blocker| match blocker {
             Blocker::AddressAsNumber { object, .. } => object.split([' ', '+']).next().unwrap_or_default().to_owned(),

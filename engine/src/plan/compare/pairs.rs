@@ -109,6 +109,40 @@ fn assign(old: &HashMap<Key, Vec<usize>>, new: &HashMap<Key, Vec<usize>>, partne
     }
 }
 
+/// Makes `new` the partner of `old`, or nothing: what somebody knows wins over names. Nobody else keeps `new`; where that leaves one
+/// candidate to one thing alone, they are partners.
+pub fn force(partners: &mut [Partner], old: usize, new: Option<usize>) {
+    for partner in partners.iter_mut() {
+        match partner {
+            Partner::One(known) if Some(*known) == new => *partner = Partner::Gone,
+            Partner::Many(candidates) => candidates.retain(|candidate| Some(*candidate) != new),
+            _ => {}
+        }
+    }
+    if let Some(partner) = partners.get_mut(old) {
+        *partner = new.map_or(Partner::Gone, Partner::One);
+    }
+    settle_last(partners);
+}
+
+/// What is down to one candidate that nobody else has is certain; what is down to none has no partner.
+fn settle_last(partners: &mut [Partner]) {
+    let mut claims: HashMap<usize, u32> = HashMap::new();
+    for partner in partners.iter() {
+        if let Partner::Many(candidates) = partner {
+            candidates.iter().for_each(|candidate| *claims.entry(*candidate).or_default() += 1);
+        }
+    }
+    for partner in partners.iter_mut() {
+        let Partner::Many(candidates) = partner else { continue };
+        match candidates[..] {
+            [] => *partner = Partner::Gone,
+            [only] if claims.get(&only) == Some(&1) => *partner = Partner::One(only),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +182,17 @@ mod tests {
         let old = [identity("n", "a.c", Some("f"), false), identity("n", "a.c", Some("f"), false)];
         let new = [identity("n", "a.c", Some("f"), false), identity("n", "a.c", Some("f"), false)];
         assert_eq!(paired(&old, &new), [Partner::Many(vec![0, 1]), Partner::Many(vec![0, 1])]);
+    }
+
+    #[test]
+    fn what_is_given_wins_and_the_rest_follows() {
+        let mut partners = vec![Partner::Many(vec![0, 1]), Partner::Many(vec![0, 1]), Partner::One(2)];
+        force(&mut partners, 0, Some(1));
+        assert_eq!(partners, [Partner::One(1), Partner::One(0), Partner::One(2)]);
+        force(&mut partners, 0, Some(2));
+        assert_eq!(partners, [Partner::One(2), Partner::One(0), Partner::Gone]);
+        force(&mut partners, 1, None);
+        assert_eq!(partners[1], Partner::Gone);
     }
 
     #[test]

@@ -252,7 +252,11 @@ impl<'a> ObjectView<'a> {
         }
     }
 
-    fn text_at(&self, start: RunAddress) -> Result<Vec<u8>, ValueError> {
+    /// The string at `start`, without its terminating zero.
+    ///
+    /// # Errors
+    /// Unreadable memory, no zero within a mebibyte.
+    pub fn text_at(&self, start: RunAddress) -> Result<Vec<u8>, ValueError> {
         let mut text = Vec::new();
         let mut at = start;
         while text.len() < TEXT_LIMIT {

@@ -4,6 +4,7 @@ use super::{Decision, Pointers, Site};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::blocker::PointerReason;
 use crate::plan::compare::pairs::Partner;
+use crate::plan::spec::names::{open_line, pairing_lines};
 use crate::program::address::LinkAddress;
 
 /// Longest call instruction that leaves a return address (an indirect call with SIB, displacement and prefix).
@@ -63,10 +64,16 @@ impl Pointers<'_> {
                 what: "function",
                 symbol: self.function_name(function),
                 unit: sides.old.functions.list()[function].identity.unit.clone(),
+                answers: open_line("pair.functions", sides.old.functions.list(), function),
             }),
             Partner::Many(candidates) => Decision::Blocked(PointerReason::Ambiguous {
                 symbol: self.function_name(function),
                 candidates: candidates.iter().map(|index| place_name(&sides.new.functions.list()[*index])).collect(),
+                answers: pairing_lines(
+                    "pair.functions",
+                    (sides.old.functions.list(), function),
+                    (sides.new.functions.list(), candidates),
+                ),
             }),
         }
     }

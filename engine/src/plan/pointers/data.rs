@@ -6,6 +6,7 @@ use crate::plan::blocker::PointerReason;
 use crate::plan::compare::objects::{Object, Place};
 use crate::plan::compare::pairs::Partner;
 use crate::plan::compare::rows::{RowMatch, ends_in_array, table_at};
+use crate::plan::spec::names::{open_line, pairing_lines};
 
 impl Pointers<'_> {
     /// An address in one of the old program's data segments.
@@ -34,6 +35,7 @@ impl Pointers<'_> {
             Partner::Many(candidates) => Decision::Blocked(PointerReason::Ambiguous {
                 symbol: old.identity.name.clone(),
                 candidates: candidates.iter().map(|index| place_name(&sides.new.objects.list()[*index])).collect(),
+                answers: pairing_lines("pair.globals", (sides.old.objects.list(), index), (sides.new.objects.list(), candidates)),
             }),
             Partner::Gone => self.gone(index, old, offset),
         }
@@ -51,6 +53,7 @@ impl Pointers<'_> {
             what: "variable",
             symbol: old.identity.name.clone(),
             unit: old.identity.unit.clone(),
+            answers: open_line("pair.globals", self.view.sides.old.objects.list(), index),
         })
     }
 

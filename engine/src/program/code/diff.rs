@@ -61,16 +61,19 @@ impl FunctionDiff {
         Self::with_pairs(old, new, objects, &[])
     }
 
-    /// As [`Self::new`], with pairs of function entries that the user gave.
+    /// As [`Self::new`], with pairs of function entries that the user gave; `None`: no partner.
     pub fn with_pairs(
         old: &CodeImage<'_>,
         new: &CodeImage<'_>,
         objects: &dyn ObjectPairing,
-        given: &[(LinkAddress, LinkAddress)],
+        given: &[(LinkAddress, Option<LinkAddress>)],
     ) -> Self {
         let mut partners = pair::pair(old.inventory(), new.inventory());
         for (from, to) in given {
-            force(&mut partners, old.inventory().entered_at(*from), new.inventory().entered_at(*to));
+            match to {
+                Some(to) => force(&mut partners, old.inventory().entered_at(*from), new.inventory().entered_at(*to)),
+                None => part(&mut partners, old.inventory().entered_at(*from)),
+            }
         }
         by_content(old, new, objects, &mut partners);
         let pairing = Paired::new(old, new, objects, &partners);
@@ -113,6 +116,13 @@ fn force(partners: &mut [Partner], from: Option<FunctionId>, to: Option<Function
     }
     if let Some(partner) = partners.get_mut(from.0 as usize) {
         *partner = Partner::One(to);
+    }
+}
+
+/// Takes a function's partner away.
+fn part(partners: &mut [Partner], from: Option<FunctionId>) {
+    if let Some(partner) = from.and_then(|from| partners.get_mut(from.0 as usize)) {
+        *partner = Partner::None;
     }
 }
 

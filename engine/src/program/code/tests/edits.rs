@@ -197,7 +197,7 @@ fn a_user_pairs_what_names_cannot() {
             .map(|(_, function)| function.entry())
             .expect("a function")
     };
-    let given = [(entry(&old, "name_of"), entry(&new, "number_of"))];
+    let given = [(entry(&old, "name_of"), Some(entry(&new, "number_of")))];
     let diff = FunctionDiff::with_pairs(&old, &new, &ByName::new(&pair.old.elf, &pair.new.elf), &given);
     assert!(diff.iter().all(|(_, fate)| fate.is_same()), "{diff:?}");
     assert!(diff.added().is_empty());

@@ -1,0 +1,172 @@
+//! What is read, and what is refused where.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::spec::Spec;
+use crate::spec::expression::NodeKind;
+use crate::spec::model::{Argument, Case, FieldValue, GlobalValue, Meaning, Otherwise};
+
+const WHOLE: &str = r#"
+[old]
+program = "kvd"
+build-id = "9F2C00112233"
+
+[new]
+build-id = "0011223344556677"
+
+[pair.functions]
+serve = "serve_client"
+"net.c:helper" = "io.c:helper"
+retired = false
+
+[pair.globals]
+"lookup::hits" = "search::hits"
+
+[pair.types]
+"struct item" = "struct entry"
+
+[fields]
+"struct entry.hits" = 0
+"struct entry.size" = "(unsigned short)(old.length + 1)"
+"struct entry.kind" = { map = { 1 = 2, BUSY = "new::ACTIVE", else = 0 }, of = "old.kind" }
+"struct table.slots[new]" = -1
+
+[globals]
+limit = "new"
+total = "keep"
+ratio = 0.5
+
+[enums]
+"enum state" = { IDLE = "WAITING", 3 = 7, else = "keep" }
+"enum perms" = "flags"
+
+[memory]
+"struct session.data" = { by = "old.kind", types = { 1 = "struct user", 2 = "opaque" } }
+"struct vector.items" = { type = "struct item", count = "old.used" }
+"struct value.as" = { by = "old.tag", members = { 0 = "number", 1 = { old = "text", new = "string" }, else = false } }
+"struct blob" = "opaque"
+
+[allocators]
+"struct conn" = { allocate = "pool_get", free = "pool_put" }
+
+[plugins]
+"struct list" = "./list-to-hash"
+"struct tree" = { run = ["./tree", "--fast"], within = "20s" }
+
+[keyed-by-address]
+hash_pointer = "table_rehash(&sessions)"
+
+[after-restore]
+call = ["rebuild(&store.c:index, 16, (2 + 3) * 4)", "log_line(\"moved, all\")", "ready()"]
+health = { run = ["./check", "7000"], within = "5s" }
+
+[accept]
+constructors = ["init_cpu"]
+unused-types = ["struct debug"]
+may-lose = ["struct entry.name"]
+cleared-blocks = true
+"#;
+
+fn read(text: &str) -> Result<Spec, Vec<String>> {
+    let strip = |problem: &crate::spec::Problem| problem.to_string().trim_start_matches("u.toml:").to_owned();
+    Spec::parse(Path::new("u.toml"), text).map_err(|error| error.0.iter().map(strip).collect())
+}
+
+#[test]
+fn every_rule_is_read() {
+    let spec = read(WHOLE).unwrap();
+    assert_eq!(spec.old.build_id.as_ref().unwrap().value, "9f2c00112233");
+    assert_eq!((spec.functions.len(), spec.globals.len(), spec.types.len()), (3, 1, 1));
+    assert!(spec.functions[2].new.value.is_none());
+    assert_eq!(spec.fields.len(), 4);
+    let FieldValue::Map { values, otherwise, .. } = &spec.fields[2].value.value else { panic!("{:?}", spec.fields[2]) };
+    assert_eq!(values[1].0.value, Case::Name("BUSY".to_owned()));
+    assert!(otherwise.is_some() && spec.fields[3].subject.value.new_elements);
+    assert_eq!((&spec.values[0].value.value, &spec.values[1].value.value), (&GlobalValue::New, &GlobalValue::Keep));
+    assert_eq!(spec.enums[0].value.value.otherwise.as_ref().unwrap().value, Otherwise::Keep);
+    assert!(spec.enums[1].value.value.flags);
+    assert!(matches!(&spec.memory[0].value.value, Meaning::ByTag { types, .. } if types[1].1.value.is_none()));
+    assert!(matches!(&spec.memory[2].value.value, Meaning::Union { otherwise: Some(member), .. } if member.value.old.is_none()));
+    assert_eq!(spec.plugins[1].value.value.command[1].value, "--fast");
+    assert_eq!(spec.keyed[0].value.value.text, "table_rehash(&sessions)");
+    assert_eq!(spec.calls.len(), 3);
+    assert!(matches!(&spec.calls[0].arguments[0].value, Argument::Address(name) if name.file.as_deref() == Some("store.c")));
+    assert!(matches!(&spec.calls[1].arguments[0].value, Argument::Text(text) if text == "moved, all"));
+    assert!(spec.calls[2].arguments.is_empty());
+    assert_eq!(spec.health.unwrap().within.value, Duration::from_secs(5));
+    assert!(spec.accept.cleared_blocks.unwrap().value);
+}
+
+#[test]
+fn places_are_those_in_the_file() {
+    let spec = read("[fields]\n\"struct a.b\" = \"old.x + old.y\"\n").unwrap();
+    let FieldValue::Expression(expression) = &spec.fields[0].value.value else { panic!("an expression") };
+    let NodeKind::Binary(_, _, right) = &expression.root.kind else { panic!("a sum") };
+    assert_eq!(spec.source.line_and_column(right.span.start), (2, 25));
+}
+
+#[test]
+fn one_line_at_the_top_is_a_rule_too() {
+    let spec = read("fields.\"struct a.b\" = 1\npair.globals.x = \"y\"\n").unwrap();
+    assert_eq!((spec.fields.len(), spec.globals.len()), (1, 1));
+}
+
+#[test]
+fn wrong_specs_are_refused_with_line_column_and_nearest_name() {
+    let cases: [(&str, &str); 28] = [
+        ("[feilds]\n", "1:2: table `feilds` is not known; the nearest known name is `fields`"),
+        ("[old]\nprogarm = \"x\"", "2:1: key of [old] `progarm` is not known; the nearest known name is `program`"),
+        (
+            "[new]\nbuild-id = \"xyz\"",
+            "2:13: expected a build-id: eight hexadecimal digits or more (`readelf -n PROGRAM` shows them), found `xyz`",
+        ),
+        ("[pair]\nzzz = 1", "2:1: key of [pair] `zzz` is not known; expected functions, globals, types"),
+        ("[pair.functions]\nf = true", "2:5: expected a name of the new program, or false for none, found true"),
+        ("[pair.functions]\nf = 3", "2:5: expected a name in quotes, a string, found the number 3"),
+        ("[pair.functions]\nf = \"a b\"", "2:6: expected a name such as"),
+        ("[pair.types]\n\"struct\" = \"x\"", "2:1: expected a type such as"),
+        ("[fields]\n\"struct a.b\" = \"old. + 1\"", "2:22: expected a name, found `+`"),
+        ("[fields]\n\"struct a.b\" = 1979-05-27", "2:16: expected a constant, or an expression in quotes, found a date"),
+        ("[fields]\nstruct.b = 1", "2:1: a name with a `.` in it has to stand in quotes: `\"struct.…\" = …`"),
+        ("[fields.x]\nb = 1", "1:9: a name with a `.` in it has to stand in quotes"),
+        ("[fields]\n\"struct a.b\" = { map = { 1 = 2 } }", "2:16: expected `{ map = { 1 = 2 }, of = \"old.field\" }`"),
+        ("[fields]\n\"struct a.b\" = { map = { 1 = 2, 0x1 = 3 }, of = \"old.b\" }", "2:33: the value 0x1 stands here twice"),
+        ("[enums]\n\"enum e\" = 3", "2:12: expected `{ OLD = \"NEW\" }`"),
+        ("[enums]\n\"enum e\" = { \"a b\" = 1 }", "2:14: expected a number or the name of an enumerator, found `a b`"),
+        ("[memory]\n\"struct a.b\" = \"opak\"", "2:16: expected \"opaque\""),
+        ("[memory]\n\"struct a.b\" = { by = \"old.x\" }", "2:16: expected `type`, `count` or both"),
+        (
+            "[memory]\n\"struct a.b\" = { typ = \"struct c\" }",
+            "2:18: key of the meaning of memory `typ` is not known; the nearest known name is `type`",
+        ),
+        ("[allocators]\n\"struct a\" = { free = \"f\" }", "2:14: expected `{ allocate"),
+        ("[plugins]\n\"struct a\" = { run = [] }", "2:14: expected `{ run"),
+        ("[plugins]\n\"struct a\" = \"\"", "2:14: expected the name of a program, found nothing"),
+        ("[after-restore]\ncall = [\"f\"]", "2:10: expected a call such as `rebuild(&index, 16)`, found `f`"),
+        ("[after-restore]\ncall = [\"f(1 +)\"]", "2:15: expected a value, found the end of the expression"),
+        ("[after-restore]\ncall = [\"f(1,2,3,4,5,6,7)\"]", "2:10: expected at most 6 arguments, found 7"),
+        ("[after-restore]\nhealth = { run = [\"x\"] }", "2:10: expected `{ run = [\"./check\"], within = \"5s\" }`"),
+        ("[after-restore]\nhealth = { run = [\"x\"], within = \"5\" }", "2:35: expected a unit"),
+        ("[accept]\ncleared-blocks = 1", "2:18: expected true or false, found the number 1"),
+    ];
+    for (text, expected) in cases {
+        let problems = read(text).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{text}\nexpected {expected}\nfound {problems:#?}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once_by_place() {
+    let problems = read("[fields]\n\"struct a.b\" = \"1 +\"\n[old]\nx = 1\n[enums]\n\"enum e\" = 1\n").unwrap_err();
+    let lines: Vec<&str> = problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+    assert_eq!(lines, ["2", "4", "6"], "{problems:#?}");
+}
+
+#[test]
+fn what_is_no_toml_says_where() {
+    for (text, place) in [("[fields\n", "1:"), ("a = \n", "1:"), ("[old]\n[old]\n", "2:"), ("a = \"\u{1}\"", "1:")] {
+        let problems = read(text).unwrap_err();
+        assert!(problems[0].starts_with(place) && !problems[0].contains('\n'), "{text}: {problems:?}");
+    }
+}
