@@ -162,15 +162,8 @@ impl Batch<'_> {
         let calls = std::mem::take(&mut self.calls);
         let data = std::mem::take(&mut self.data);
         let before = self.results.len();
-        if let Some(first) = calls.first() {
-            let failed = |source| Failed::new(before, *first, source);
-            if !data.is_empty() {
-                self.injector.memory().write(self.injector.scratch().start, &data).map_err(failed)?;
-            }
-            let made = self.injector.call_all(&calls);
-            let results = made.map_err(|failed| Failed { index: before + failed.index, ..failed })?;
-            self.results.extend(results);
-        }
+        let made = self.injector.call_all(&calls, &data);
+        self.results.extend(made.map_err(|failed| Failed { index: before + failed.index, ..failed })?);
         Ok(&self.results)
     }
 

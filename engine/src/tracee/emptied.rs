@@ -180,7 +180,7 @@ impl Emptied {
     /// Makes one call in each of several threads side by side, and returns the results in order.
     pub fn call_together(&mut self, name: &'static str, number: i64, calls: &[(i32, Vec<u64>)]) -> Result<Vec<u64>, TraceeError> {
         let calls: Vec<Call> = calls.iter().map(|(tid, given)| Call::of(*tid, name, number, given)).collect();
-        Ok(self.call_all(&calls)?)
+        Ok(self.call_tables(&calls)?)
     }
 
     /// Registers of a thread in the vessel: what calls need of them is the same for all.
@@ -220,7 +220,12 @@ impl Injector for Emptied {
         call::checked(tid, name, outcome.result)
     }
 
-    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
+    fn call_all(&mut self, calls: &[Call], data: &[u8]) -> Result<Vec<u64>, Failed> {
+        let Some(first) = calls.first() else { return Ok(Vec::new()) };
+        let failed = |source| Failed::new(0, *first, source);
+        // Before the data: a channel is made by way of the scratch range.
+        self.open_channel().map_err(failed)?;
+        self.memory.write(self.scratch.start, data).map_err(failed)?;
         self.call_tables(calls)
     }
 

@@ -37,7 +37,11 @@ pub trait Injector {
     /// Makes all of `calls`, none of which may be refused, at most as many as a [`super::batch::Batch`] holds: those of one thread
     /// in their order, perhaps only up to the first that fails, those of different threads perhaps side by side. Returns the
     /// results in the order of `calls`.
-    fn call_all(&mut self, calls: &[Call]) -> Result<Vec<u64>, Failed> {
+    ///
+    /// `data` is what the scratch range is to begin with when the first of them is made.
+    fn call_all(&mut self, calls: &[Call], data: &[u8]) -> Result<Vec<u64>, Failed> {
+        let Some(first) = calls.first() else { return Ok(Vec::new()) };
+        self.memory().write(self.scratch().start, data).map_err(|source| Failed::new(0, *first, source))?;
         let made = calls.iter().enumerate().map(|(index, call)| {
             let made = self.call(call.tid, call.name, call.number, &call.arguments);
             made.map_err(|source| Failed::new(index, *call, source))
