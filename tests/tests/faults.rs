@@ -123,3 +123,14 @@ fn dies_at_a_call_with_threads() {
 fn dies_at_a_call_with_kernel_state() {
     at_calls("posix_timers", Effect::Die);
 }
+
+/// Helping threads and pages made ahead are there at some of the calls.
+#[test]
+fn fails_at_a_call_with_much_memory() {
+    at_calls("memory_large", Effect::Fail);
+}
+
+#[test]
+fn dies_at_a_call_with_much_memory() {
+    at_calls("memory_large", Effect::Die);
+}

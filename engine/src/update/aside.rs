@@ -8,7 +8,7 @@ use crate::resources::memory::{Needs, Room, Scanner, capture_mappings, check_roo
 use crate::vessel::stock::Stock;
 
 /// How long that may take: a machine short of huge pages would take as long again while the process stands still.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// Sets aside what process `pid` can use. It goes on meanwhile, so the figure is one that was right a moment ago; an update
 /// without any of it is only slower, so nothing here fails.

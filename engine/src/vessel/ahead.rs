@@ -18,10 +18,12 @@ use crate::tracee::inject::Injector;
 const POPULATE: u64 = 23;
 /// `MADV_COLLAPSE` (Linux 6.1): makes one huge page of the small ones in each piece, and changes no flag of the mapping.
 const COLLAPSE: u64 = 25;
-/// Bytes of the first call for huge pages: how fast they come is not known yet.
+/// Bytes of the first call for huge pages that were not set aside: how fast they come is not known yet.
 const FIRST: u64 = 8 << 20;
-/// Most bytes of one call: the others grow up to this.
-const MOST: u64 = 128 << 20;
+/// Most bytes of one call for huge pages, up to which the others grow: at each call the kernel waits for every processor once.
+const MOST: u64 = 256 << 20;
+/// Most bytes of one call for small pages.
+const SMALL_CALL: u64 = 32 << 20;
 /// What a mebibyte of huge pages may take. Small ones take about half of it; huge ones a tenth, unless the kernel has to look for
 /// them.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -42,7 +44,7 @@ pub(super) fn make(
     stock.release(u64::MAX);
     let long = |range: &RunRange| range.len() >= SMALLEST;
     let small = ranges.iter().filter(|range| long(range)).flat_map(|range| range.without(&made)).filter(long);
-    let batches: Vec<RunRange> = small.flat_map(|range| cut(range, MOST / 4)).collect();
+    let batches: Vec<RunRange> = small.flat_map(|range| cut(range, SMALL_CALL)).collect();
     for step in batches.chunks(workers.len()) {
         if !advise(vessel, workers, "madvise(MADV_POPULATE_WRITE)", step, POPULATE)? {
             break;
@@ -54,7 +56,8 @@ pub(super) fn make(
 /// Makes huge pages until one is refused, or those that were not set aside come too slowly; gives the ranges that have them, or may.
 fn collapse(vessel: &mut Emptied, workers: &[i32], whole: &[RunRange], stock: &Stock) -> Result<Vec<RunRange>, TraceeError> {
     let mut made = Vec::new();
-    let mut size = FIRST;
+    let total: u64 = whole.iter().map(RunRange::len).sum();
+    let mut size = if stock.bytes() >= total { MOST } else { FIRST };
     let mut rest: Vec<RunRange> = whole.iter().rev().copied().collect();
     loop {
         let step = next_step(&mut rest, workers.len(), size);
@@ -109,9 +112,16 @@ fn advise(
     match vessel.call_together(name, libc::SYS_madvise, &calls) {
         // Single pages that the kernel holds for a moment are passed over; the rest of the range was done.
         Ok(_) | Err(TraceeError::Call { source: Errno::EAGAIN, .. }) => Ok(true),
-        Err(TraceeError::Call { .. }) => Ok(false),
-        Err(other) => Err(other),
+        Err(error) if is_refusal(&error) => Ok(false),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether the kernel has no room, does not know the call, or forbids it: the work can be done without.
+pub(super) fn is_refusal(error: &TraceeError) -> bool {
+    use Errno::{EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOSPC, ENOSYS, EPERM};
+    let TraceeError::Call { source, .. } = error else { return false };
+    [EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOSPC, ENOSYS, EPERM].contains(source)
 }
 
 /// `range` in parts of at most `size` bytes.

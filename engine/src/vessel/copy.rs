@@ -40,14 +40,21 @@ pub(super) fn from_holder(
     if bytes < WORTH_IT {
         return copy(vessel, &own[..own.len().min(wanted)], holder, ranges, bytes);
     }
-    if let Err(error) = vessel.hire(wanted) {
-        tracing::debug!(%error, "the vessel's own threads copy alone");
+    let made = hire(vessel, wanted).and_then(|workers| {
+        let whole = if huge::are_allowed() { huge::whole_pieces(mappings, ranges) } else { Vec::new() };
+        ahead::make(vessel, &workers, ranges, &whole, stock)?;
+        copy(vessel, &workers, holder, ranges, bytes)
+    });
+    made.and(vessel.keep_only(&own))
+}
+
+/// As many threads as are `wanted`, or those that the vessel has when it may not have more.
+fn hire(vessel: &mut Emptied, wanted: usize) -> Result<Vec<i32>, TraceeError> {
+    match vessel.hire(wanted) {
+        Err(error) if ahead::is_refusal(&error) => tracing::debug!(%error, "the vessel's own threads copy alone"),
+        other => other?,
     }
-    let workers: Vec<i32> = vessel.threads().iter().copied().take(wanted).collect();
-    let whole = if huge::are_allowed() { huge::whole_pieces(mappings, ranges) } else { Vec::new() };
-    let copied =
-        ahead::make(vessel, &workers, ranges, &whole, stock).and_then(|()| copy(vessel, &workers, holder, ranges, bytes));
-    copied.and(vessel.keep_only(&own))
+    Ok(vessel.threads().iter().copied().take(wanted).collect())
 }
 
 fn copy(vessel: &mut Emptied, workers: &[i32], holder: &Holder, ranges: &[RunRange], bytes: u64) -> Result<(), TraceeError> {
