@@ -13,8 +13,10 @@ use super::priority::RealTime;
 
 /// More threads than this would take longer to wake than the quiet is worth.
 const MOST_PROCESSORS: usize = 128;
+/// How long a processor may take to leave kernel code that is not preempted; most are there in some ten microseconds.
+const FALLS_WITHIN: Duration = Duration::from_millis(10);
 /// No quiet is longer, whatever becomes of the engine's other thread.
-const LONGEST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(20);
 
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 static BUSY: AtomicUsize = AtomicUsize::new(0);
@@ -33,7 +35,7 @@ impl Hush {
         let keepers = KEEPERS.get_or_init(start_keepers);
         ACTIVE.store(true, Ordering::SeqCst);
         keepers.iter().for_each(Thread::unpark);
-        let give_up = Instant::now() + LONGEST / 2;
+        let give_up = Instant::now() + FALLS_WITHIN;
         // Asleep, since the keeper of this very processor must come to run as well.
         while BUSY.load(Ordering::SeqCst) < keepers.len() && Instant::now() < give_up {
             std::thread::park_timeout(Duration::from_micros(20));

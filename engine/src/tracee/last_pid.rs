@@ -1,6 +1,7 @@
 //! The kernel's counter of task IDs (`/proc/sys/kernel/ns_last_pid`, `kernel/pid_namespace.c`): kept from handing out the IDs of
 //! threads that are about to be made anew, and steered to them.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -30,22 +31,23 @@ const LOCK_TRIES: u32 = 50;
 /// only for a moment.
 #[derive(Debug)]
 pub(super) struct Steering {
-    before: Option<i32>,
+    before: Cell<Option<i32>>,
     /// Held for its effect: two engines that steer at a time would each take the other's value for what was before.
     _lock: Option<Flock<File>>,
 }
 
 impl Steering {
-    /// Notes where the counter is, and tries whether it can be set.
+    /// Tries whether the counter can be set.
     pub(super) fn begin() -> Result<Self, TraceeError> {
         let lock = lock();
-        let before = read();
-        write(before.unwrap_or(0)).map_err(|source| TraceeError::Proc { path: PATH.to_owned(), source })?;
-        Ok(Self { before, _lock: lock })
+        write(read().unwrap_or(0)).map_err(|source| TraceeError::Proc { path: PATH.to_owned(), source })?;
+        Ok(Self { before: Cell::new(None), _lock: lock })
     }
 
     /// Makes `id` the next one that the kernel gives, if it is free. A failure shows in the ID that comes.
     pub(super) fn set_next(&self, id: i32) {
+        // Noted at the last moment: what is given out meanwhile is given out twice if it is free again by the end.
+        self.before.set(read());
         let _ = write(id - 1);
     }
 }
@@ -65,7 +67,7 @@ fn lock() -> Option<Flock<File>> {
 
 impl Drop for Steering {
     fn drop(&mut self) {
-        if let Some(before) = self.before {
+        if let Some(before) = self.before.get() {
             // Where it could be set it can be set again.
             let _ = write(before);
         }

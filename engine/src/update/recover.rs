@@ -28,6 +28,8 @@ use crate::vessel::restore::{Origin, Restore, restore};
 use crate::vessel::stock::Stock;
 
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// An exec whose engine is dead comes to its end within this; a process that runs need never be at rest.
+const EXEC_LIMIT: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// Recovers process `pid` from the journal of a dead engine.
@@ -83,6 +85,11 @@ fn find(record: &JournalRecord, guarded: bool) -> Result<Left, UpdateError> {
         if guarded && procfs::state(record.pid) == Some('T') {
             resume(record.pid);
         }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    // What is looked at in the middle of an exec is gone a moment later.
+    let settled_by = Instant::now() + EXEC_LIMIT;
+    while guarded && !procfs::is_at_rest(record.pid) && Instant::now() < settled_by {
         std::thread::sleep(BETWEEN_LOOKS);
     }
     let left = adopt::look(record.pid, record.site)?;
