@@ -1,6 +1,7 @@
 //! New threads of an emptied process.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use nix::errno::Errno;
 
@@ -10,6 +11,7 @@ use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::holder;
 use super::procfs;
+use super::steer::{LIMIT, PAUSE};
 
 /// What a thread shares with its process. CLONE_PTRACE: it is attached, and stops before its first instruction
 /// (`ptrace_init_task`, `include/linux/ptrace.h`), without a stop of its maker.
@@ -30,13 +32,19 @@ impl Emptied {
     pub fn create_threads(&mut self, tids: &[i32]) -> Result<Vec<i32>, TraceeError> {
         let known: HashSet<i32> = self.tids.iter().copied().collect();
         let missing: Vec<i32> = tids.iter().copied().filter(|tid| !known.contains(tid)).collect();
-        let Some(first) = missing.first() else { return Ok(missing) };
-        match self.create_all(&missing) {
-            Ok(()) => {}
-            Err(failed) if failed.errno() == Some(Errno::EPERM) && !self.tids.contains(first) => {
-                missing.iter().try_for_each(|tid| self.create_steered(*tid))?;
+        let give_up = Instant::now() + LIMIT;
+        loop {
+            let left: Vec<i32> = missing.iter().copied().filter(|tid| !self.tids.contains(tid)).collect();
+            let Some(first) = left.first() else { break };
+            match self.create_all(&left) {
+                Ok(()) => break,
+                Err(failed) if failed.errno() == Some(Errno::EPERM) && !self.tids.contains(first) => {
+                    left.iter().try_for_each(|tid| self.create_steered(*tid))?;
+                }
+                // Another task has the ID, or the thread that had it has not gone all the way; the way back needs it too.
+                Err(failed) if failed.errno() == Some(Errno::EEXIST) && Instant::now() < give_up => std::thread::sleep(PAUSE),
+                Err(failed) => return Err(failed.source),
             }
-            Err(failed) => return Err(failed.source),
         }
         self.refuse_strangers(&known, &missing)?;
         Ok(missing)

@@ -14,9 +14,9 @@ use super::priority::RealTime;
 
 /// Another process may come in between and take the ID. Most are short-lived; the way back needs the same ID, so that giving up
 /// early helps nobody.
-const LIMIT: Duration = Duration::from_secs(15);
+pub(super) const LIMIT: Duration = Duration::from_secs(15);
 /// Between two tries while another task has the ID.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 impl Emptied {
     /// Makes a thread and checks that it has the ID `tid`; one with another ID is ended, and the next try follows.
