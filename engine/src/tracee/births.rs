@@ -93,15 +93,17 @@ impl Emptied {
     /// Makes a thread with the next free ID; it parks.
     pub(super) fn create_any(&mut self) -> Result<i32, TraceeError> {
         call::pass(self.pid, "clone3")?;
-        self.create_next(|| ())
+        self.create_next(|| (), || ())
     }
 
-    /// As [`Emptied::create_any`], and does `at_entry` while its maker stands at the entry of the call. No fault strikes here.
-    pub(super) fn create_next(&mut self, at_entry: impl Fn()) -> Result<i32, TraceeError> {
+    /// As [`Emptied::create_any`]; does `at_entry` while the maker stands at the entry of the call, and `at_exit` when it has come
+    /// out of it, before the new thread has to run. No fault strikes here.
+    pub(super) fn create_next(&mut self, at_entry: impl Fn(), at_exit: impl FnOnce()) -> Result<i32, TraceeError> {
         let at = self.scratch.start;
         self.memory.write(at, &clone_arguments(self.birth_table(), None))?;
         let registers = self.call_registers(libc::SYS_clone3, &[at.0, ARGUMENTS])?;
         let outcome = call::run_with(self.pid, "clone3", &registers, at_entry)?;
+        at_exit();
         self.held_back.extend(outcome.held_back);
         let born = call::checked(self.pid, "clone3", outcome.result)? as i32;
         holder::wait_for_birth(born)?;

@@ -65,12 +65,19 @@ fn lock() -> Option<Flock<File>> {
     None
 }
 
-impl Drop for Steering {
-    fn drop(&mut self) {
-        if let Some(before) = self.before.get() {
+impl Steering {
+    /// Puts the counter back where it was.
+    pub(super) fn end(&self) {
+        if let Some(before) = self.before.take() {
             // Where it could be set it can be set again.
             let _ = write(before);
         }
+    }
+}
+
+impl Drop for Steering {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

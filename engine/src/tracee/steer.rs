@@ -30,10 +30,12 @@ impl Emptied {
             let steering = Steering::begin()?;
             let quiet = Hush::fall();
             // At the entry of the call, which leaves others the least time.
-            let born = self.create_next(|| steering.set_next(tid))?;
-            // The counter first: what others make next must not be given what other vessels wait for.
-            drop(steering);
-            drop(quiet);
+            let set = || steering.set_next(tid);
+            let born = self.create_next(set, || {
+                // The counter first: what others make next must not be given what other vessels wait for.
+                steering.end();
+                drop(quiet);
+            })?;
             if born == tid {
                 return Ok(());
             }
