@@ -275,9 +275,11 @@ macro_rules! for_each_program {
             personality: ("personality.c");
             seccomp_strict: ("seccomp_strict.c") .root().options(&["--accept-seccomp-risk"]).cold_or_refused();
             seccomp_lenient: ("seccomp_strict.c") .flags(&["-DLENIENT"]).root().cold_or_refused();
-            // Neither can change the link to its executable, and no exec gives them the right to.
-            capabilities_dropped: ("capabilities_dropped.c") .root().never(&["CAP_CHECKPOINT_RESTORE"]);
-            other_user: ("other_user.c") .root().never(&["CAP_CHECKPOINT_RESTORE"]);
+            capabilities_dropped: ("capabilities_dropped.c") .root();
+            other_user: ("other_user.c") .root();
+            service_user: ("service_user.c") .root();
+            chrooted_user: ("chrooted_user.c") .root().cold_or_refused();
+            chrooted_no_new_privs: ("chrooted_no_new_privs.c") .root().never(&["its loader", "an exec takes"]).cold_or_refused();
             proc_self: ("proc_self.c");
             fork_children: ("fork_children.c") .cold_or_refused();
 

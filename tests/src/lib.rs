@@ -11,4 +11,5 @@ pub mod dsu;
 pub mod flavours;
 pub mod leaks;
 pub mod observe;
+pub mod reach;
 pub mod target;

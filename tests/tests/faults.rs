@@ -63,6 +63,8 @@ tests!(
     priority,
     prctl_attributes,
     proc_self,
+    other_user,
+    service_user,
 );
 
 /// Only failures: when the engine dies, the filter that it had suspended is in force again, and kills the process at the
@@ -91,6 +93,25 @@ fn fails_at_a_call_with_threads() {
 #[test]
 fn fails_at_a_call_with_kernel_state() {
     at_calls("prctl_attributes", Effect::Fail);
+}
+
+#[test]
+fn fails_at_a_call_of_another_user() {
+    at_calls("other_user", Effect::Fail);
+}
+
+#[test]
+fn dies_at_a_call_of_a_service_user() {
+    at_calls("service_user", Effect::Die);
+}
+
+#[test]
+fn dies_in_the_exec_of_a_program_without_privilege() {
+    for (step, passages) in [("exec", 3), ("exec-event", 2)] {
+        for passage in 1..=passages {
+            assert!(with_fault("service_user", step, passage, Effect::Die), "no fault struck at passage {passage} of {step}");
+        }
+    }
 }
 
 #[test]

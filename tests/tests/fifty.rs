@@ -23,4 +23,6 @@ tests!(
     copy_relocation,
     memory_locked,
     itimer_running,
+    other_user,
+    service_user,
 );

@@ -10,12 +10,10 @@ use dsu_tests::catalogue::{IDLE, Program, find};
 use dsu_tests::dsu::{Run, code};
 use dsu_tests::flavours::refused;
 use dsu_tests::observe::{Registers, Snapshot};
+use dsu_tests::reach::{NOBODY, Reach};
 use dsu_tests::target::{Event, Target};
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
-
-/// A user with no privilege.
-const NOBODY: u32 = 65534;
 
 /// Starts `old`, asks for an update to `new`, expects a refusal with `words`, and lets the program end by itself.
 fn refuse(old: &Path, new: &Path, words: &[&str], what: &str) {
@@ -190,46 +188,18 @@ fn a_kernel_thread() {
     assert!(outcome.text().contains("kernel thread"), "{}", outcome.text());
 }
 
-/// Copies of `dsu` and of both versions in a place that every user can reach.
-fn in_reach_of_all(directory: &TempDir) -> [PathBuf; 3] {
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-    let originals = [("dsu", dsu_tests::dsu::binary()), ("idle-v1", idle(Version::One)), ("idle-v2", idle(Version::Two))];
-    originals.map(|(name, original)| {
-        let copy = directory.path().join(name);
-        // By cp: a file that this process had open for writing might not be executable while another test starts a program.
-        let status = Command::new("cp").args([&original, &copy]).status().expect("cp runs");
-        assert!(status.success(), "copying {}", original.display());
-        copy
-    })
-}
-
 #[test]
 fn a_process_of_another_user() {
     if !Uid::effective().is_root() {
         return println!("not run, it needs root to become two users");
     }
-    let directory = TempDir::new().expect("a temporary directory");
-    let [binary, old, new] = in_reach_of_all(&directory);
+    let reach = Reach::new();
+    let [old, new] = [(Version::One, "v1"), (Version::Two, "v2")].map(|(version, name)| reach.copy(&idle(version), name));
     let mut target = Target::start(&IDLE, &old);
     assert_eq!(target.event(), Event::Ready);
-    let run = Run::update(target.pid(), &new).binary(&binary).as_user(NOBODY);
+    let run = Run::update(target.pid(), &new).binary(&reach.copy_dsu()).as_user(NOBODY);
     refused(&mut target, &IDLE, run, &["permi"], "process of another user");
     go_on(target, 1, "process of another user");
-}
-
-#[test]
-fn a_process_of_a_user_without_privilege_is_moved_or_refused() {
-    if !Uid::effective().is_root() {
-        return println!("not run, it needs root to become another user");
-    }
-    let directory = TempDir::new().expect("a temporary directory");
-    let [binary, old, new] = in_reach_of_all(&directory);
-    let mut target = Target::start_as(&IDLE, &old, Some(NOBODY));
-    assert_eq!(target.event(), Event::Ready);
-    let outcome = Run::update(target.pid(), &new).binary(&binary).as_user(NOBODY).run();
-    let allowed = [code::DONE, code::BLOCKED, code::LACKING].map(Some);
-    assert!(allowed.contains(&outcome.code), "{outcome:?}");
-    go_on(target, if outcome.code == Some(code::DONE) { 2 } else { 1 }, "own process of a user");
 }
 
 #[test]

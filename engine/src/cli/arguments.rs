@@ -19,7 +19,9 @@ Exit codes:
 
 Environment:
   DSU_LOG            what to log to stderr, such as `debug` or `dsu_engine::vessel=trace`
-  DSU_FAULT          for tests: fail or die at a step, `STEP:N` or `die:STEP:N`
+  DSU_FAULT          for tests: fail or die at steps, `STEP:N` or `die:STEP:N`, several with commas
+  DSU_NO_FILE_CAPABILITIES
+                     for tests: 1 moves programs without privilege as where no file can give them any
   DSU_SYSLOG_SOCKET  where the line for the system log goes instead of /dev/log";
 
 /// Moves a running, unmodified program onto a new build of itself: same PID, same connections, same memory, new code.

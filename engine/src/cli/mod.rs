@@ -95,8 +95,9 @@ fn start_log(verbose: u8) -> Result<bool, Box<Failure>> {
 
 fn arm_fault() -> Result<(), Box<Failure>> {
     let Some(text) = variable("DSU_FAULT")? else { return Ok(()) };
-    let fault = Fault::parse(&text).ok_or_else(|| wrong_variable("DSU_FAULT", &text, "`STEP:N` or `die:STEP:N`, N from 1"))?;
-    fault::arm(fault);
+    let faults =
+        Fault::parse_all(&text).ok_or_else(|| wrong_variable("DSU_FAULT", &text, "`STEP:N` or `die:STEP:N`, N from 1"))?;
+    fault::arm(faults);
     Ok(())
 }
 

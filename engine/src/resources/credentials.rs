@@ -19,6 +19,7 @@ const PR_CAP_AMBIENT: u64 = 47;
 const PR_CAP_AMBIENT_RAISE: u64 = 2;
 const SECBIT_NOROOT: u32 = 1;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+const CAP_SETGID: u64 = 1 << 6;
 const CAP_SETUID: u64 = 1 << 7;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_CHECKPOINT_RESTORE: u64 = 1 << 40;
@@ -58,11 +59,32 @@ fn permitted_after_exec(saved: &Credentials) -> u64 {
     if is_root { sets.inheritable | sets.bounding } else { sets.ambient }
 }
 
-/// What of these credentials would be lost by an exec for good.
-pub fn blockers(saved: &Credentials) -> Vec<Obstacle> {
+/// Whether the process can still choose thread IDs and set the link to its executable after an exec of a file without
+/// capabilities (`kernel/pid.c`, `alloc_pid`; `kernel/sys.c`, `prctl_set_mm_exe_file`).
+pub fn can_restore_itself(saved: &Credentials) -> bool {
+    has_restore_capability(permitted_after_exec(saved))
+}
+
+/// Whether one of these capabilities lets a process choose thread IDs and set that link.
+pub fn has_restore_capability(capabilities: u64) -> bool {
+    capabilities & (CAP_SYS_ADMIN | CAP_CHECKPOINT_RESTORE) != 0
+}
+
+/// What a file should give to such a process, so that it can be restored with all that it has: none if the file's gift is not
+/// taken or does not help (`security/commoncap.c`, `cap_bprm_creds_from_file`).
+pub fn from_file(saved: &Credentials) -> u64 {
+    let wanted = CAP_CHECKPOINT_RESTORE | CAP_SETUID | CAP_SETGID | saved.capabilities.permitted;
+    // A file that would give more than the bounding set allows could not be executed at all.
+    let given = wanted & saved.capabilities.bounding;
+    if saved.no_new_privs || !has_restore_capability(given) { 0 } else { given }
+}
+
+/// What of these credentials would be lost for good by an exec of a file that gives `given`.
+pub fn blockers(saved: &Credentials, given: u64) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
     let sets = &saved.capabilities;
-    let lost = sets.permitted & !permitted_after_exec(saved);
+    let permitted = permitted_after_exec(saved) | given;
+    let lost = sets.permitted & !permitted;
     if lost != 0 {
         obstacles.push(Obstacle::Attribute {
             attribute: "permitted capabilities",
@@ -70,19 +92,13 @@ pub fn blockers(saved: &Credentials) -> Vec<Obstacle> {
             reason: format!("an exec takes {lost:#x} of them, and the process cannot take them back"),
         });
     }
-    if permitted_after_exec(saved) & (CAP_SYS_ADMIN | CAP_CHECKPOINT_RESTORE) == 0 {
-        obstacles.push(Obstacle::Attribute {
-            attribute: "link to the executable",
-            value: "/proc/PID/exe".to_owned(),
-            reason: "only a process with CAP_CHECKPOINT_RESTORE can change it, and an exec gives it to none but root's"
-                .to_owned(),
-        });
-    }
-    let may_set_user = permitted_after_exec(saved) & CAP_SETUID != 0;
-    for (ids, attribute) in [(saved.uids, "saved and file-system user"), (saved.gids, "saved and file-system group")] {
+    for (ids, attribute, capability) in
+        [(saved.uids, "saved and file-system user", CAP_SETUID), (saved.gids, "saved and file-system group", CAP_SETGID)]
+    {
+        let may_set = permitted & capability != 0;
         let [real, effective, saved_id, file_system] = ids;
         let is_lost = |id| ![real, effective].contains(&id);
-        if !may_set_user && (is_lost(saved_id) || is_lost(file_system)) {
+        if !may_set && (is_lost(saved_id) || is_lost(file_system)) {
             obstacles.push(Obstacle::Attribute {
                 attribute,
                 value: format!("{saved_id}, {file_system}"),
@@ -201,14 +217,23 @@ mod tests {
 
     #[test]
     fn root_loses_nothing() {
-        assert_eq!(blockers(&root()), []);
+        assert_eq!(blockers(&root(), 0), []);
+    }
+
+    #[test]
+    fn only_root_can_restore_itself() {
+        assert!(can_restore_itself(&root()));
+        let mut saved = Credentials { uids: [1000; 4], gids: [1000; 4], ..Credentials::default() };
+        assert!(!can_restore_itself(&saved));
+        saved.capabilities.ambient = CAP_CHECKPOINT_RESTORE;
+        assert!(can_restore_itself(&saved));
     }
 
     #[test]
     fn capabilities_outside_the_bounding_set_are_lost() {
         let mut saved = root();
         saved.capabilities.bounding &= !CAP_SETUID;
-        let text: Vec<_> = blockers(&saved).iter().map(ToString::to_string).collect();
+        let text: Vec<_> = blockers(&saved, 0).iter().map(ToString::to_string).collect();
         assert!(text[0].contains("an exec takes 0x80"), "{text:?}");
     }
 
@@ -216,11 +241,24 @@ mod tests {
     fn a_plain_user_may_keep_its_own_ids_only() {
         let mut saved = Credentials { uids: [1000; 4], gids: [1000; 4], ..Credentials::default() };
         let about_ids = |saved: &Credentials| {
-            let texts: Vec<_> = blockers(saved).iter().map(ToString::to_string).collect();
+            let texts: Vec<_> = blockers(saved, 0).iter().map(ToString::to_string).collect();
             texts.iter().filter(|text| text.contains("no right to set them")).count()
         };
         assert_eq!(about_ids(&saved), 0);
         saved.uids[2] = 0;
         assert_eq!(about_ids(&saved), 1);
+    }
+
+    #[test]
+    fn a_file_gives_back_what_the_process_had_within_its_bounding_set() {
+        const NET_BIND_SERVICE: u64 = 1 << 10;
+        let mut saved = Credentials { uids: [1000, 1000, 0, 1000], gids: [1000; 4], ..Credentials::default() };
+        saved.capabilities.permitted = NET_BIND_SERVICE;
+        assert_eq!(from_file(&saved), 0, "nothing is in the bounding set");
+        saved.capabilities.bounding = ALL;
+        assert_eq!(blockers(&saved, 0).len(), 2);
+        assert_eq!(blockers(&saved, from_file(&saved)), []);
+        saved.no_new_privs = true;
+        assert_eq!(from_file(&saved), 0);
     }
 }

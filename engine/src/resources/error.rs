@@ -178,4 +178,45 @@ pub enum Obstacle {
         /// Here.
         found: String,
     },
+    /// A program that the process could not exec, or not as it is.
+    #[error("{path}: {problem}")]
+    Exec {
+        /// The program.
+        path: String,
+        /// What is wrong.
+        problem: ExecProblem,
+    },
+    /// Something that takes a capability which this engine does not have.
+    #[error("{what}: {reason}")]
+    Privilege {
+        /// What it is about.
+        what: String,
+        /// Why it takes one.
+        reason: String,
+        /// The capability, as `setcap(8)` writes it.
+        capability: &'static str,
+    },
+}
+
+/// Why a process that is to become a program by an exec of it cannot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
+#[serde(tag = "problem", rename_all = "kebab-case")]
+pub enum ExecProblem {
+    /// Its set-uid or set-gid bit, or file capabilities.
+    #[error("an exec of it gives privileges (set-uid, set-gid or file capabilities), which the process does not have")]
+    GivesPrivilege,
+    /// Permissions of the file, or `noexec` of its file system.
+    #[error("the process's user {user} may not execute it")]
+    NotExecutable {
+        /// Effective user of the process.
+        user: u32,
+    },
+    /// The loader that the program names is not there for the process.
+    #[error("its loader {loader} cannot be executed from the process's root directory {root}")]
+    NoLoader {
+        /// PT_INTERP.
+        loader: String,
+        /// Root directory of the process.
+        root: String,
+    },
 }

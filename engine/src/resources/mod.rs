@@ -20,5 +20,5 @@ pub(crate) mod testing;
 pub mod threads;
 pub mod timers;
 
-pub use error::{Obstacle, ResourceError};
+pub use error::{ExecProblem, Obstacle, ResourceError};
 pub use status::Status;

@@ -7,6 +7,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::borrowed::Borrowed;
 use super::emptied::Emptied;
+use super::entry;
 use super::error::{Refusal, TraceeError};
 use super::holder::Holder;
 use super::inject::Injector;
@@ -30,6 +31,8 @@ pub enum Left {
     Nothing,
     /// A stub or a trampoline: the process is parked, or its threads stand before the gate.
     Vessel,
+    /// A program that was exec'ed and has not begun ([`Emptied::adopt_program`]); only the journal can tell.
+    Program,
     /// A trampoline whose gate is open: the process runs.
     OpenGate,
 }
@@ -93,6 +96,30 @@ fn until_done(
             return Err(TraceeError::Deadline { tid: pid, awaited, limit_ms: 0, state: procfs::describe_state(pid) });
         }
         // A process that is stopped without a break never gets to leave.
+        std::thread::sleep(BETWEEN_STOPS);
+    }
+}
+
+/// Whether `pid` stands where the program that it was exec'ed to would begin, stopped or parked: one thread, all signals
+/// blocked, and nothing else done yet. An exec that is under way is waited for.
+pub fn has_not_begun(pid: i32) -> Result<bool, TraceeError> {
+    const ALL_BUT_KILL_AND_STOP: u64 = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1));
+    const LIMIT: Duration = Duration::from_secs(1);
+    let give_up = Instant::now() + LIMIT;
+    loop {
+        let status = procfs::read_text(pid, "status")?;
+        let field = |key| procfs::status_field(&status, key);
+        let blocked = field("SigBlk").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        if field("Threads") != Some("1") || blocked != Some(ALL_BUT_KILL_AND_STOP) {
+            return Ok(false);
+        }
+        let stopped = field("State").is_some_and(|state| state.starts_with('T'));
+        if stopped || entry::is_parked(pid)? {
+            return Ok(true);
+        }
+        if Instant::now() >= give_up {
+            return Ok(false);
+        }
         std::thread::sleep(BETWEEN_STOPS);
     }
 }

@@ -1,6 +1,7 @@
 //! New threads of an emptied process.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use nix::errno::Errno;
 
@@ -9,8 +10,8 @@ use super::call;
 use super::emptied::Emptied;
 use super::error::TraceeError;
 use super::holder;
-use super::inject::Injector;
 use super::procfs;
+use super::steer::{LIMIT, PAUSE};
 
 /// What a thread shares with its process. CLONE_PTRACE: it is attached, and stops before its first instruction
 /// (`ptrace_init_task`, `include/linux/ptrace.h`), without a stop of its maker.
@@ -27,17 +28,23 @@ const ARGUMENTS: u64 = 88;
 impl Emptied {
     /// Makes threads with the given IDs, those that are not there yet, and returns them; they park (`clone3` with `set_tid`).
     ///
-    /// Without the privilege for that the next free ID is steered through `ns_last_pid`, and a wrong one is an error.
+    /// Without the privilege for that the kernel's counter is steered to each (`steer.rs`).
     pub fn create_threads(&mut self, tids: &[i32]) -> Result<Vec<i32>, TraceeError> {
         let known: HashSet<i32> = self.tids.iter().copied().collect();
         let missing: Vec<i32> = tids.iter().copied().filter(|tid| !known.contains(tid)).collect();
-        let Some(first) = missing.first() else { return Ok(missing) };
-        match self.create_all(&missing) {
-            Ok(()) => {}
-            Err(failed) if failed.errno() == Some(Errno::EPERM) && !self.tids.contains(first) => {
-                missing.iter().try_for_each(|tid| self.create_by_counter(*tid))?;
+        let give_up = Instant::now() + LIMIT;
+        loop {
+            let left: Vec<i32> = missing.iter().copied().filter(|tid| !self.tids.contains(tid)).collect();
+            let Some(first) = left.first() else { break };
+            match self.create_all(&left) {
+                Ok(()) => break,
+                Err(failed) if failed.errno() == Some(Errno::EPERM) && !self.tids.contains(first) => {
+                    left.iter().try_for_each(|tid| self.create_steered(*tid))?;
+                }
+                // Another task has the ID, or the thread that had it has not gone all the way; the way back needs it too.
+                Err(failed) if failed.errno() == Some(Errno::EEXIST) && Instant::now() < give_up => std::thread::sleep(PAUSE),
+                Err(failed) => return Err(failed.source),
             }
-            Err(failed) => return Err(failed.source),
         }
         self.refuse_strangers(&known, &missing)?;
         Ok(missing)
@@ -83,22 +90,22 @@ impl Emptied {
         Ok(())
     }
 
-    fn create_by_counter(&mut self, tid: i32) -> Result<(), TraceeError> {
-        let path = "/proc/sys/kernel/ns_last_pid".to_owned();
-        std::fs::write(&path, (tid - 1).to_string()).map_err(|source| TraceeError::Proc { path, source })?;
-        let born = self.create_any()?;
-        if born == tid {
-            return Ok(());
-        }
-        self.end_thread(born)?;
-        Err(TraceeError::Call { call: "clone3 (thread ID taken)", tid, source: Errno::EEXIST })
-    }
-
     /// Makes a thread with the next free ID; it parks.
     pub(super) fn create_any(&mut self) -> Result<i32, TraceeError> {
+        call::pass(self.pid, "clone3")?;
+        self.create_next(|| (), || ())
+    }
+
+    /// As [`Emptied::create_any`]; does `at_entry` while the maker stands at the entry of the call, and `at_exit` when it has come
+    /// out of it, before the new thread has to run. No fault strikes here.
+    pub(super) fn create_next(&mut self, at_entry: impl Fn(), at_exit: impl FnOnce()) -> Result<i32, TraceeError> {
         let at = self.scratch.start;
         self.memory.write(at, &clone_arguments(self.birth_table(), None))?;
-        let born = self.leader_call("clone3", libc::SYS_clone3, &[at.0, ARGUMENTS])? as i32;
+        let registers = self.call_registers(libc::SYS_clone3, &[at.0, ARGUMENTS])?;
+        let outcome = call::run_with(self.pid, "clone3", &registers, at_entry)?;
+        at_exit();
+        self.held_back.extend(outcome.held_back);
+        let born = call::checked(self.pid, "clone3", outcome.result)? as i32;
         holder::wait_for_birth(born)?;
         self.tids.push(born);
         Ok(born)
@@ -107,9 +114,11 @@ impl Emptied {
     /// Ends a thread that must not be there.
     pub(super) fn end_thread(&mut self, tid: i32) -> Result<(), TraceeError> {
         let registers = self.call_registers(libc::SYS_exit, &[0])?;
-        self.tids.retain(|known| *known != tid);
         match call::run(tid, "exit", &registers) {
-            Err(TraceeError::Gone { .. }) => Ok(()),
+            Err(TraceeError::Gone { .. }) => {
+                self.tids.retain(|known| *known != tid);
+                Ok(())
+            }
             Err(error) => Err(error),
             Ok(_) => Err(TraceeError::UnexpectedStop { tid, status: 0, operation: "exit" }),
         }

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use super::batch::Call;
 use super::call;
-use super::error::TraceeError;
+use super::error::{Refusal, TraceeError};
 use super::gadget::Gadgets;
 use super::inject::Injector;
 use super::mark;
@@ -167,8 +167,13 @@ impl Borrowed {
 
     /// Registers for a call in the leader that the caller runs itself.
     pub(super) fn leader_registers(&mut self, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
-        self.enter(0)?;
-        Ok(self.call_registers(0, number, arguments))
+        self.thread_registers(0, number, arguments)
+    }
+
+    /// Registers for a call in the thread at `index`, likewise.
+    pub(super) fn thread_registers(&mut self, index: usize, number: i64, arguments: &[u64]) -> Result<Registers, TraceeError> {
+        self.enter(index)?;
+        Ok(self.call_registers(index, number, arguments))
     }
 
     /// Puts an undoing call before everything that the thread's chain does, and returns where its frame lies.
@@ -238,7 +243,12 @@ impl Borrowed {
         for tid in &self.tids {
             let option = self.seccomp_option(*tid);
             if option != 0 {
-                ptrace::set_options(*tid, libc::PTRACE_O_TRACESYSGOOD | option)?;
+                ptrace::set_options(*tid, libc::PTRACE_O_TRACESYSGOOD | option).map_err(|error| match error {
+                    TraceeError::Ptrace { source: Errno::EPERM, .. } => {
+                        TraceeError::Refused { pid: self.tids[0], reason: Refusal::Filtered }
+                    }
+                    other => other,
+                })?;
             }
         }
         Ok(())

@@ -29,14 +29,20 @@ impl Outcome {
 /// Runs `tid` from `registers`, which stand before a `syscall` instruction, to the exit stop of that call.
 pub(super) fn run(tid: i32, name: &'static str, registers: &Registers) -> Result<Outcome, TraceeError> {
     pass(tid, name)?;
+    run_with(tid, name, registers, || ())
+}
+
+/// As [`run`], and does `at_entry` while the thread stands at the entry of the call. No fault strikes here.
+pub(super) fn run_with(tid: i32, name: &'static str, registers: &Registers, at_entry: impl Fn()) -> Result<Outcome, TraceeError> {
     let deadline = Instant::now() + LIMIT;
     let mut outcome = Outcome::UNDER_WAY;
     expect_listed(registers.rax as i64, name);
     ptrace::set_registers(tid, registers)?;
-    for _ in ["entry", "exit"] {
-        ptrace::resume_to_syscall(tid)?;
-        to_syscall_stop(tid, name, deadline, &mut outcome)?;
-    }
+    ptrace::resume_to_syscall(tid)?;
+    to_syscall_stop(tid, name, deadline, &mut outcome)?;
+    at_entry();
+    ptrace::resume_to_syscall(tid)?;
+    to_syscall_stop(tid, name, deadline, &mut outcome)?;
     outcome.result = ptrace::registers(tid)?.rax as i64;
     Ok(outcome)
 }

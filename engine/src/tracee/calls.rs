@@ -201,6 +201,13 @@ const F_GETSIG: i32 = 11;
 const F_SETOWN_EX: i32 = 15;
 const F_GETOWN_EX: i32 = 16;
 
+/// Whether a file gives capabilities to whoever executes it (`security.capability`, capabilities(7)).
+pub fn gives_capabilities(file: BorrowedFd<'_>) -> bool {
+    let name = c"security.capability";
+    // SAFETY: the name is a string that outlives the call; with a length of 0 nothing is written.
+    unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), std::ptr::null_mut(), 0) > 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -149,6 +149,11 @@ pub enum Refusal {
     /// A thread's ID that is not a process's.
     #[error("it is a thread, not a process")]
     NotALeader,
+    /// A seccomp filter that this engine may not suspend.
+    #[error(
+        "it runs under a seccomp filter, which would act on the calls that dsu makes in it and which only CAP_SYS_ADMIN suspends"
+    )]
+    Filtered,
 }
 
 impl TraceeError {

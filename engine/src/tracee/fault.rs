@@ -1,7 +1,8 @@
 //! Faults on purpose, so that tests can see what becomes of the target when a step fails or the engine dies at it.
 //!
-//! Steps are named: each phase of the transaction, `call` for every injected system call, and `table` for every time that
-//! the vessel has begun to make calls by itself. A fault strikes at the n-th passage of its step, once.
+//! Steps are named: each phase of the transaction, `exec` and `exec-event` before and after the point of no return, `call` for every
+//! injected system call, and `table` for every time that the vessel has begun to make calls by itself. A fault strikes at the
+//! n-th passage of its step, once.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Parses faults between commas.
+    pub fn parse_all(text: &str) -> Option<Vec<Self>> {
+        text.split(',').map(Self::parse).collect()
+    }
+
     /// Parses `STEP:N` or `die:STEP:N`; `None` when the text has neither form.
     pub fn parse(text: &str) -> Option<Self> {
         let (effect, rest) = match text.strip_prefix("die:") {
@@ -37,12 +43,12 @@ impl Fault {
     }
 }
 
-static FAULT: OnceLock<Fault> = OnceLock::new();
-static PASSAGES: AtomicU64 = AtomicU64::new(0);
+/// Faults, each with the passages of its step so far.
+static FAULTS: OnceLock<Vec<(Fault, AtomicU64)>> = OnceLock::new();
 
-/// Arms `fault` for the rest of this process's life; a second one is ignored.
-pub fn arm(fault: Fault) {
-    let _ = FAULT.set(fault);
+/// Arms `faults` for the rest of this process's life; a second list is ignored.
+pub fn arm(faults: Vec<Fault>) {
+    let _ = FAULTS.set(faults.into_iter().map(|fault| (fault, AtomicU64::new(0))).collect());
 }
 
 /// A fault that strikes among several passages.
@@ -64,7 +70,7 @@ impl Strike {
     }
 }
 
-/// Passes a step: an error, or the end of the engine, when the armed fault strikes here.
+/// Passes a step: an error, or the end of the engine, when an armed fault strikes here.
 pub fn pass(step: &str) -> Result<(), Errno> {
     match pass_each(step, 1) {
         Some(strike) => Err(strike.land()),
@@ -72,11 +78,15 @@ pub fn pass(step: &str) -> Result<(), Errno> {
     }
 }
 
-/// Passes a step `count` times; says where the armed fault is to strike, if it is among these passages.
+/// Passes a step `count` times; says where an armed fault is to strike first, if one is among these passages.
 pub fn pass_each(step: &str, count: usize) -> Option<Strike> {
-    let fault = FAULT.get().filter(|fault| fault.step == step)?;
-    let before = PASSAGES.fetch_add(count as u64, Ordering::Relaxed);
-    strike_among(fault, before, count)
+    let armed = FAULTS.get().map_or(&[][..], Vec::as_slice);
+    let strikes = armed.iter().filter(|(fault, _)| fault.step == step).filter_map(|(fault, passages)| {
+        let before = passages.fetch_add(count as u64, Ordering::Relaxed);
+        strike_among(fault, before, count)
+    });
+    // Every fault of the step counts these passages.
+    strikes.collect::<Vec<_>>().into_iter().min_by_key(|strike| strike.index)
 }
 
 /// Where `fault` strikes in the `count` passages after the first `before`.
@@ -96,6 +106,8 @@ mod tests {
         assert_eq!(Fault::parse("die:exec:3"), fault(Effect::Die));
         assert_eq!(Fault::parse("exec"), None);
         assert_eq!(Fault::parse("exec:x"), None);
+        assert_eq!(Fault::parse_all("exec:3,die:exec:3").map(|faults| faults.len()), Some(2));
+        assert_eq!(Fault::parse_all("exec:3,"), None);
     }
 
     #[test]

@@ -82,6 +82,14 @@ pub fn start_time(pid: i32) -> Result<u64, TraceeError> {
     })
 }
 
+/// Whether a task waits in a system call other than an exec, or is stopped (`/proc/PID/syscall`: the number of the call, -1 outside of
+/// one, or `running`).
+pub fn is_at_rest(tid: i32) -> bool {
+    let text = read_text(tid, "syscall").unwrap_or_default();
+    let number = text.split_whitespace().next().and_then(|word| word.parse::<i64>().ok());
+    number.is_some_and(|number| ![libc::SYS_execve, libc::SYS_execveat].contains(&number))
+}
+
 /// Whether a task is gone or waits to be reaped.
 pub fn has_ended(tid: i32) -> bool {
     matches!(state(tid), None | Some('Z' | 'X'))

@@ -30,7 +30,7 @@ const NEEDED: [(i64, &str); 10] = [
 
 /// The other calls that an update or a checkpoint makes in a process: one of them may be under way when the engine dies, so none
 /// may be fatal.
-const MADE: [(i64, &str); 41] = [
+const MADE: [(i64, &str); 42] = [
     (libc::SYS_sendto, "sendto"),
     (libc::SYS_mmap, "mmap"),
     (libc::SYS_getpid, "getpid"),
@@ -48,6 +48,7 @@ const MADE: [(i64, &str); 41] = [
     (libc::SYS_close_range, "close_range"),
     (libc::SYS_setsid, "setsid"),
     (libc::SYS_execveat, "execveat"),
+    (libc::SYS_faccessat2, "faccessat2"),
     (libc::SYS_rseq, "rseq"),
     (libc::SYS_munlockall, "munlockall"),
     (libc::SYS_clone3, "clone3"),

@@ -12,6 +12,7 @@ use crate::resources::questions::{Answers, Questions};
 use crate::resources::threads::ThreadAttributes;
 use crate::resources::{self, Obstacle, ResourceError, Status};
 use crate::tracee::borrowed::Borrowed;
+use crate::tracee::exec::Way;
 use crate::tracee::inject::Injector;
 use crate::tracee::stopped::StoppedThread;
 use crate::tracee::syscall;
@@ -29,8 +30,10 @@ pub struct Captured {
     pub shared_pages: Vec<RunRange>,
     /// What cannot be carried.
     pub obstacles: Vec<Obstacle>,
-    /// What an exec would take for good; a process made anew from the image has it.
+    /// What an exec would take for good, once that is looked for; a process made anew from the image has it.
     pub exec_obstacles: Vec<Obstacle>,
+    /// How an update empties the process, where nothing better is known.
+    pub way: Way,
 }
 
 /// What the capture needs and can be found out before the stop.
@@ -66,7 +69,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
     resources::modules::fill_build_ids(borrowed.memory(), &modules, &mut mappings);
     obstacles.extend(resources::threads::blockers(&answered.threads));
     obstacles.extend(resources::process::blockers(&answered.process));
-    let exec_obstacles = resources::credentials::blockers(&answered.credentials);
+    let way = if resources::credentials::can_restore_itself(&answered.credentials) { Way::Stub } else { Way::Program };
     obstacles.extend(resources::timers::blockers(&answered.timers, resources::timers::Path::Hot));
     let descriptors = capture_descriptors(borrowed, purpose)?;
     obstacles.extend(resources::descriptors::blockers_of_exec(&descriptors));
@@ -91,7 +94,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
         limits: vec![limits],
         generations: vec![generation],
     };
-    Ok(Captured { snapshot, own_pages, shared_memory, shared_pages, obstacles, exec_obstacles })
+    Ok(Captured { snapshot, own_pages, shared_memory, shared_pages, obstacles, exec_obstacles: Vec::new(), way })
 }
 
 /// The status of each thread at the stop, the leader's first.

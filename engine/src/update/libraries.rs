@@ -1,6 +1,5 @@
 //! The shared libraries of a process, read and indexed while it still runs.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use dsu_formats::model::latest::Module;
 use crate::plan::link::symbols::IndexedLibrary;
 use crate::program::build::Library;
 use crate::program::elf::Elf;
-use crate::resources::memory::read_mapping_lines;
+use crate::resources::memory::{open_line, read_mapping_lines};
 use crate::tracee::error::TraceeError;
 use crate::tracee::memory::RemoteMemory;
 
@@ -31,10 +30,8 @@ impl Libraries {
                 continue;
             }
             seen.push((line.device, line.inode));
-            // Through map_files a deleted or invisible file is reached as well.
-            let link = format!("/proc/{pid}/map_files/{:x}-{:x}", line.range.start.0, line.range.end.0);
             let path = String::from_utf8_lossy(&line.path).into_owned();
-            let library = File::open(link).ok().and_then(|file| Library::from_file(&file, Path::new(&path)).ok());
+            let library = open_line(pid, line).ok().and_then(|file| Library::from_file(&file, Path::new(&path)).ok());
             list.extend(library.map(|library| IndexedLibrary::new(library.elf)));
         }
         if let Some(line) = lines.iter().find(|line| line.path == b"[vdso]") {

@@ -19,6 +19,7 @@ use super::prepare::{self, Builds, Running};
 use super::seccomp;
 use super::timeline::Timeline;
 use super::transaction::{self, OldMemory, Transaction};
+use super::way;
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
@@ -156,6 +157,7 @@ struct Subject {
     /// Files below the mappings that the process had before the stop.
     files: MappedFiles,
     planner: Planner,
+    files_give_privilege: bool,
     purpose: Purpose,
     accept_seccomp_risk: bool,
     timeline: Timeline,
@@ -186,8 +188,9 @@ impl Subject {
         if let Err(error) = files.open_missing(pid, &mappings) {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");
         }
+        let files_give_privilege = way::files_give_privilege(pid);
         timeline.mark("compare programs");
-        Ok(Self { running, builds, facts, files, planner, purpose, accept_seccomp_risk: false, timeline })
+        Ok(Self { running, builds, facts, files, planner, files_give_privilege, purpose, accept_seccomp_risk: false, timeline })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.
@@ -212,7 +215,9 @@ impl Subject {
             let mut borrowed = stopped.borrow()?;
             self.timeline.mark("stop");
             transaction::pass(Phase::Stopped, borrowed.memory().pid())?;
-            let captured = capture::capture(&mut borrowed, &self.facts, self.purpose)?;
+            let mut captured = capture::capture(&mut borrowed, &self.facts, self.purpose)?;
+            captured.way = way::choose(&captured, self.files_give_privilege);
+            captured.exec_obstacles = way::obstacles(&mut borrowed, &captured, &self.running, &self.builds, &mut self.files)?;
             self.timeline.mark("capture");
             let planned = self.planner.plan(&borrowed, &captured, &self.builds);
             self.timeline.mark("plan");

@@ -24,6 +24,14 @@ pub enum LockError {
         #[source]
         source: std::io::Error,
     },
+    /// Others may write to the directory, and could have planted a journal in it.
+    #[error("{path} is open to other users (mode {mode:o})")]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The directory belongs to somebody else, who could plant a journal in it.
     #[error("{path} belongs to user {owner}, not to user {user}")]
     Foreign {
@@ -67,23 +75,29 @@ impl ProcessLock {
     }
 }
 
-/// `/run/dsu` for root, the user's runtime directory or `/tmp` for others.
+/// `/run/dsu` for root. For others the runtime directory of their login, if it is theirs, else one in `/tmp`.
 fn runtime_directory() -> PathBuf {
-    if nix::unistd::geteuid().is_root() {
+    let user = nix::unistd::geteuid();
+    if user.is_root() {
         return PathBuf::from("/run/dsu");
     }
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) => PathBuf::from(directory).join("dsu"),
-        None => PathBuf::from(format!("/tmp/dsu-{}", nix::unistd::geteuid())),
-    }
+    let is_own = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == user.as_raw());
+    // A variable that was inherited through su or sudo names somebody else's.
+    let of_login = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(is_own);
+    of_login.map_or_else(|| PathBuf::from(format!("/tmp/dsu-{user}")), |directory| directory.join("dsu"))
 }
 
+/// Makes the directory, or takes it as it is if nobody else could have put anything in it.
 fn private_directory(path: &Path) -> Result<PathBuf, LockError> {
     let failed = |source| LockError::Directory { path: path.to_owned(), source };
     create_private(path).map_err(failed)?;
-    let (owner, user) = (fs::symlink_metadata(path).map_err(failed)?.uid(), nix::unistd::geteuid().as_raw());
-    if owner != user {
-        return Err(LockError::Foreign { path: path.to_owned(), owner, user });
+    // A link is not followed: it is no directory, whoever made it.
+    let (found, user) = (fs::symlink_metadata(path).map_err(failed)?, nix::unistd::geteuid().as_raw());
+    if found.uid() != user || !found.is_dir() {
+        return Err(LockError::Foreign { path: path.to_owned(), owner: found.uid(), user });
+    }
+    if found.mode() & 0o077 != 0 {
+        return Err(LockError::Open { path: path.to_owned(), mode: found.mode() & 0o7777 });
     }
     Ok(path.to_owned())
 }
@@ -98,6 +112,18 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_others_may_use_or_a_link_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let [open, link] = ["open", "link"].map(|name| parent.path().join(name));
+        assert!(private_directory(&open).is_ok());
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(matches!(private_directory(&open), Err(LockError::Open { mode: 0o770, .. })));
+        std::os::unix::fs::symlink(parent.path(), &link).unwrap();
+        assert!(matches!(private_directory(&link), Err(LockError::Foreign { .. })));
+    }
 
     #[test]
     fn a_locked_process_is_busy_until_the_lock_is_dropped() {

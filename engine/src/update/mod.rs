@@ -26,3 +26,4 @@ mod seccomp;
 mod shared;
 pub mod timeline;
 pub mod transaction;
+mod way;

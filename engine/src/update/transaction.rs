@@ -14,11 +14,13 @@ use super::phase::Phase;
 use super::shared;
 use super::timeline::Timeline;
 use crate::plan::rewrite::{Patch, Rewrite};
+use crate::resources::credentials;
 use crate::resources::descriptors::close_on_exec_numbers;
 use crate::tracee::batch::Call;
 use crate::tracee::borrowed::{Borrowed, Undo};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::error::TraceeError;
+use crate::tracee::exec::Way;
 use crate::tracee::holder::Holder;
 use crate::tracee::inject::Injector;
 use crate::tracee::last_pid;
@@ -30,7 +32,7 @@ use crate::vessel::files::MappedFiles;
 use crate::vessel::pages::PageProvider;
 use crate::vessel::restore::{Origin, Restore, restore};
 use crate::vessel::stock::Stock;
-use crate::vessel::{site, stub};
+use crate::vessel::{back, site, stub};
 
 /// A stopped process, its image, and what to make of it.
 pub struct Transaction<'a> {
@@ -91,7 +93,7 @@ impl Transaction<'_> {
             }
         };
         timeline.mark("prepare vessel");
-        let emptied = match borrowed.exec(prepared.stub, prepared.site) {
+        let emptied = match borrowed.exec(prepared.program, self.captured.way, prepared.site) {
             Ok(emptied) => emptied,
             Err((Some(borrowed), error)) => {
                 holder.end();
@@ -112,7 +114,7 @@ impl Transaction<'_> {
         self.fill(emptied, holder, record, &prepared.files, timeline)
     }
 
-    /// Opens what the vessel will need; the process is only read, but for the stub's descriptor.
+    /// Opens what the vessel will need; the process is only read, but for the descriptor of what is exec'ed.
     fn prepare(&self, borrowed: &mut Borrowed, mut files: MappedFiles) -> Result<Prepared, VesselError> {
         let old = &self.captured.snapshot;
         let new = &self.rewrite.snapshot;
@@ -126,9 +128,15 @@ impl Transaction<'_> {
         let taken = mappings(old).iter().chain(mappings(new)).map(|mapping| mapping.range);
         let scratch = borrowed.scratch_mapping();
         let site = site::choose(length, taken.chain([scratch]))?;
-        let stub = stub::make(site.start)?;
-        let stub = borrowed.import(stub.as_fd())?;
-        Ok(Prepared { files, site, stub })
+        let program = match self.captured.way {
+            Way::Stub => borrowed.import(stub::make(site.start)?.as_fd())?,
+            Way::PrivilegedStub => {
+                let given = old.credentials.first().map_or(0, credentials::from_file);
+                borrowed.import(stub::make_privileged(site.start, given)?.as_fd())?
+            }
+            Way::Program => borrowed.import(self.new_program.as_fd())?,
+        };
+        Ok(Prepared { files, site, program })
     }
 
     /// Takes off the process what the exec would act upon, starts the holder, writes the journal.
@@ -234,8 +242,7 @@ impl Transaction<'_> {
         record: &JournalRecord,
         files: &MappedFiles,
     ) -> Result<OldMemory, UpdateError> {
-        let moved_in = emptied.move_in(record.site).map_err(VesselError::from);
-        match moved_in.and_then(|()| self.restore_old(&mut emptied, &holder, files)) {
+        match self.restore_old(&mut emptied, &holder, record, files) {
             Ok(finals) => match self.commit(emptied, finals) {
                 Ok(untidy) => {
                     holder.end();
@@ -251,7 +258,15 @@ impl Transaction<'_> {
         }
     }
 
-    fn restore_old(&self, emptied: &mut Emptied, holder: &Holder, files: &MappedFiles) -> Result<Vec<FinalState>, VesselError> {
+    fn restore_old(
+        &self,
+        emptied: &mut Emptied,
+        holder: &Holder,
+        record: &JournalRecord,
+        files: &MappedFiles,
+    ) -> Result<Vec<FinalState>, VesselError> {
+        emptied.move_in(record.site)?;
+        let executable = back::make_ready(emptied, self.old_program, &self.captured.snapshot, record.site)?;
         let own = &self.captured.own_pages;
         let patches: Vec<Patch> = shared::old_words(&self.rewrite.shared).collect();
         restore(
@@ -266,7 +281,7 @@ impl Transaction<'_> {
                 resolvers: &[],
                 allocations: None,
                 protect_after: &[],
-                executable: Some(self.old_program.as_fd()),
+                executable,
                 origin: Origin::Hot { stopped_at: self.stopped_at },
             },
         )
@@ -291,7 +306,7 @@ impl Transaction<'_> {
                 resolvers: &rewrite.resolvers,
                 allocations: rewrite.allocations.allocator.is_some().then_some(&rewrite.allocations),
                 protect_after: &rewrite.protect_after,
-                executable: Some(self.new_program.as_fd()),
+                executable: (self.captured.way != Way::Program).then(|| self.new_program.as_fd()),
                 origin: Origin::Hot { stopped_at: self.stopped_at },
             },
         )
@@ -301,7 +316,8 @@ impl Transaction<'_> {
 struct Prepared {
     files: MappedFiles,
     site: RunRange,
-    stub: i32,
+    /// Number in the process of what is exec'ed.
+    program: i32,
 }
 
 fn mappings(snapshot: &Snapshot) -> &[dsu_formats::model::latest::Mapping] {

@@ -7,6 +7,7 @@
 
 mod ahead;
 mod allocate;
+pub mod back;
 mod copy;
 pub mod error;
 pub mod files;

@@ -28,8 +28,12 @@ impl Program {
     }
 
     pub fn start(binary: &Path) -> Self {
-        let mut child =
-            Command::new(binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program can be started");
+        Self::spawn(&mut Command::new(binary))
+    }
+
+    /// Starts what `command` says.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program can be started");
         let input = child.stdin.take().expect("stdin is piped");
         let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Self { child, input, output }

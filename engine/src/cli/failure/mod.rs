@@ -270,7 +270,8 @@ impl Failure {
     /// The whole JSON of a failed command.
     pub fn json(&self) -> Value {
         let mut value = json!({ "result": self.exit.word(), "error": self.error_json(), "exit": self.exit.code() });
-        if let (true, Value::Object(fields)) = (self.exit == Exit::Blocked, &mut value) {
+        let blocked = self.exit == Exit::Blocked || !self.obstacles.is_empty();
+        if let (true, Value::Object(fields)) = (blocked, &mut value) {
             fields.insert("blockers".to_owned(), self.blockers.iter().map(Reason::json).collect());
             fields.insert("obstacles".to_owned(), self.obstacles.iter().map(Reason::json).collect());
         }

@@ -1,6 +1,6 @@
 //! Kernel resources that cannot be captured or given back, and the obstacles that are found before.
 
-use dsu_engine::resources::{Obstacle, ResourceError};
+use dsu_engine::resources::{ExecProblem, Obstacle, ResourceError};
 
 use super::system::{errno_verdict, io_verdict, unexpected_hint};
 use super::{Exit, Reason, Sorted, Subject, Verdict};
@@ -61,6 +61,10 @@ impl Sorted for Obstacle {
                 "room",
                 format!("raise {limit} so that it allows {needed} bytes more while the old and the new memory are both there"),
             ),
+            Obstacle::Exec { path, problem } => ("exec", exec_hint(path, problem, &pid)),
+            Obstacle::Privilege { capability, .. } => {
+                return Verdict::new(Exit::Lacking, "privilege", privilege_hint(capability));
+            }
             Obstacle::Host { .. } => (
                 "host",
                 "restore it on the machine where it was made, with the same kernel, or one with the same kernel and processor"
@@ -69,6 +73,26 @@ impl Sorted for Obstacle {
         };
         Verdict::new(Exit::Blocked, code, hint)
     }
+}
+
+/// The process runs without privilege, so only an exec of the program itself names it in `/proc/PID/exe`.
+fn exec_hint(path: &str, problem: &ExecProblem, pid: &str) -> String {
+    match problem {
+        ExecProblem::GivesPrivilege => {
+            format!("install the program without these (`chmod ug-s {path}`, `setcap -r {path}`), or start it anew")
+        }
+        ExecProblem::NotExecutable { .. } => format!(
+            "put it where that user can execute it: see its mode and its directory's (`namei -l {path}`), and whether its file \
+             system is mounted with noexec (`findmnt -T {path}`)"
+        ),
+        ExecProblem::NoLoader { loader, .. } => {
+            format!("put a copy of {loader} at that path below /proc/{pid}/root for the time of the update")
+        }
+    }
+}
+
+fn privilege_hint(capability: &str) -> String {
+    format!("run dsu as root, or give it the privilege: `setcap cap_sys_ptrace,{capability}+ep` on the dsu binary")
 }
 
 /// An obstacle in a list.

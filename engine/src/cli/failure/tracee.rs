@@ -99,6 +99,11 @@ fn refusal(pid: i32, reason: &Refusal) -> Verdict {
             "not-a-process",
             format!("name the process that the thread belongs to: `grep Tgid /proc/{pid}/status` shows it"),
         ),
+        Refusal::Filtered => (
+            Exit::Lacking,
+            "filtered",
+            "run dsu as root, or give it the privilege: `setcap cap_sys_ptrace,cap_sys_admin+ep` on the dsu binary".to_owned(),
+        ),
     };
     Verdict::new(exit, code, hint)
 }

@@ -1,6 +1,6 @@
 //! Transactions that did not reach their goal: what became of the process, and what its cause suggests.
 
-use dsu_engine::resources::ResourceError;
+use dsu_engine::resources::{Obstacle, ResourceError};
 use dsu_engine::tracee::error::{Refusal, TraceeError};
 use dsu_engine::update::error::UpdateError;
 use dsu_engine::update::lock::LockError;
@@ -68,7 +68,12 @@ impl Sorted for UpdateError {
             UpdateError::Lock(error) => error.verdict(subject),
             UpdateError::Tracee(error) => error.verdict(subject),
             UpdateError::Resource(error) => error.verdict(subject),
-            UpdateError::Blocked { .. } => Verdict::new(Exit::Blocked, "blocked", blocked_hint(subject)),
+            UpdateError::Blocked { blockers, obstacles } => {
+                let only_privilege =
+                    blockers.is_empty() && obstacles.iter().all(|found| matches!(found, Obstacle::Privilege { .. }));
+                let exit = if only_privilege { Exit::Lacking } else { Exit::Blocked };
+                Verdict::new(exit, "blocked", blocked_hint(subject))
+            }
             UpdateError::Spec { .. } => spec::wrong_spec(),
             UpdateError::OldProgram { source, .. } | UpdateError::NewProgram { source, .. } => source.verdict(subject),
             UpdateError::Source(error) => boxed_verdict(&*error.source, subject),
@@ -147,6 +152,11 @@ impl Sorted for LockError {
                 format!("wait until the other one is done (`pgrep -a dsu`), then look at process {pid} again"),
             ),
             LockError::Directory { source, .. } => io_verdict(source, subject),
+            LockError::Open { path, .. } => Verdict::new(
+                Exit::Lacking,
+                "open-directory",
+                format!("make sure that nobody planted {0}, then `chmod 700 {0}`, and try again", path.display()),
+            ),
             LockError::Foreign { path, .. } => Verdict::new(
                 Exit::Lacking,
                 "foreign-directory",

@@ -269,16 +269,40 @@ fn mapped_file_size(pid: i32, line: &MappedFile, path: &[u8], deleted: bool) -> 
         Ok(metadata) => return Ok(metadata.len()),
         Err(source) => source,
     };
-    match std::fs::metadata(in_root(pid, path)) {
-        Ok(metadata) if !deleted && metadata.ino() == line.inode && device(&metadata) == line.device => Ok(metadata.len()),
-        _ => Err(ResourceError::file("look at", link, link_error)),
+    let is_same = |metadata: &std::fs::Metadata| metadata.ino() == line.inode && device(metadata) == line.device;
+    let by_path = if deleted { None } else { std::fs::metadata(in_root(pid, path)).ok() };
+    let by_other_ways = by_path.filter(is_same).or_else(|| std::fs::metadata(executable(pid)).ok().filter(is_same));
+    match by_other_ways {
+        Some(metadata) => Ok(metadata.len()),
+        // What cannot be opened again either blocks an update; an image refers to no file that is gone.
+        None if deleted && link_error.kind() == std::io::ErrorKind::PermissionDenied => Ok(0),
+        None => Err(ResourceError::file("look at", link, link_error)),
     }
 }
 
-/// Opens the file under a mapping of process `pid`: through `map_files`, else through its path if that leads to the same inode.
+/// The link to the program of `pid`, which takes no privilege.
+fn executable(pid: i32) -> String {
+    format!("/proc/{pid}/exe")
+}
+
+/// Opens the file under a mapping of process `pid`: through `map_files`, else through its path or the link to the program, if one
+/// of them leads to the same inode.
 ///
 /// `whole` is the range as `maps` prints it at this moment; `write` asks for a descriptor that can be mapped shared and writable.
 pub fn open_mapped(pid: i32, mapping: &Mapping, whole: RunRange, write: bool) -> Result<File, ResourceError> {
+    let (path, identity) = match &mapping.backing {
+        Backing::File { path, device, inode, .. } => (path.as_slice(), Some((*device, *inode))),
+        _ => (&b""[..], None),
+    };
+    open_same(pid, whole, path, identity, write)
+}
+
+/// Opens the file of a line of `maps` for reading, likewise.
+pub fn open_line(pid: i32, line: &MappedFile) -> Result<File, ResourceError> {
+    open_same(pid, line.range, &line.path, Some((line.device, line.inode)), false)
+}
+
+fn open_same(pid: i32, whole: RunRange, path: &[u8], identity: Option<(u64, u64)>, write: bool) -> Result<File, ResourceError> {
     let link = format!("/proc/{pid}/{}", map_file_name(whole));
     let mut options = File::options();
     options.read(true).write(write);
@@ -286,15 +310,12 @@ pub fn open_mapped(pid: i32, mapping: &Mapping, whole: RunRange, write: bool) ->
         Ok(file) => return Ok(file),
         Err(source) => source,
     };
-    if let Backing::File { path, device: expected, inode, deleted: false, .. } = &mapping.backing
-        && let Ok(file) = options.open(in_root(pid, path))
-        && let Ok(metadata) = file.metadata()
-        && metadata.ino() == *inode
-        && device(&metadata) == *expected
-    {
-        return Ok(file);
+    let is_same = |metadata: std::fs::Metadata| identity == Some((device(&metadata), metadata.ino()));
+    let mut opened = [in_root(pid, path), executable(pid).into()].into_iter().filter_map(|place| options.open(place).ok());
+    match opened.find(|file| file.metadata().is_ok_and(is_same)) {
+        Some(file) => Ok(file),
+        None => Err(ResourceError::file("open", link, link_error)),
     }
-    Err(ResourceError::file("open", link, link_error))
 }
 
 /// What in a capture cannot be mapped again, neither hot nor cold.
@@ -349,7 +370,7 @@ fn obstacle_of(mapping: &Mapping) -> Option<&'static str> {
 }
 
 /// A mapping's path or kind, for people.
-fn label(mapping: &Mapping) -> String {
+pub(crate) fn label(mapping: &Mapping) -> String {
     match &mapping.backing {
         Backing::Anonymous { name: Some(name) } => format!("anonymous, `{}`", String::from_utf8_lossy(name)),
         Backing::Anonymous { name: None } => "anonymous".to_owned(),

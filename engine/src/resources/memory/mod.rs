@@ -13,7 +13,8 @@ pub use give_back::{
 };
 pub(crate) use layout::{ask_break, read_layout};
 pub use layout::{capture_layout, is_layout_link_settable};
-pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_mapped, read_mapping_lines};
+pub(crate) use maps::label;
+pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_line, open_mapped, read_mapping_lines};
 pub use own_pages::{OwnPages, Scanner, scan_own_pages};
 pub use reopen::reopen_mapped;
 pub use room::{Needs, Room, check_room, measure_room};

@@ -22,7 +22,14 @@ pub fn scan_shared(pid: i32, mappings: &[Mapping]) -> Result<Vec<RunRange>, Reso
     let mut seen: HashSet<(u64, u64)> = HashSet::new();
     for mapping in mappings.iter().filter(|mapping| mapping.sharing == Sharing::Shared) {
         let Some((object, offset)) = unnamed_object(&mapping.backing) else { continue };
-        let file = open_mapped(pid, mapping, mapping.range, false)?;
+        let file = match open_mapped(pid, mapping, mapping.range, false) {
+            // Without the privilege to open it nobody can tell what of it has no bytes: all counts as data.
+            Err(ResourceError::File { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                runs.push(mapping.range);
+                continue;
+            }
+            opened => opened?,
+        };
         for data in data_ranges(&file, offset, mapping.range.len(), mapping)? {
             for page in (data.start.0..data.end.0).step_by(PAGE_SIZE as usize) {
                 if seen.insert((object, page)) {

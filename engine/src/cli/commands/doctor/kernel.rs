@@ -4,9 +4,9 @@ use std::fs::File;
 
 use dsu_engine::resources::memory;
 use dsu_engine::tracee::error::TraceeError;
-use dsu_engine::tracee::{calls, probe};
+use dsu_engine::tracee::{calls, last_pid, probe};
+use dsu_engine::vessel::stub;
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
 
 use super::Status::{Degraded, Missing};
 use super::user::effective_capabilities;
@@ -15,6 +15,7 @@ use super::{Check, Status};
 /// Oldest kernel with every call that has no fall-back (PTRACE_GET_RSEQ_CONFIGURATION).
 const OLDEST: (u32, u32) = (5, 13);
 const AS_ROOT: &str = "run dsu as root, or with the capability CAP_CHECKPOINT_RESTORE";
+const FOR_FILES: &str = "run dsu as root (CAP_SETFCAP), with /run, /tmp, /var/tmp or /dev/shm mounted without nosuid and noexec";
 const NEWER_KERNEL: &str = "a newer kernel";
 
 /// The kernel's version.
@@ -85,18 +86,18 @@ fn rseq(answer: Result<bool, TraceeError>) -> Check {
 
 /// Threads must get back their IDs.
 pub(super) fn thread_ids() -> Check {
-    const COUNTER: &str = "/proc/sys/kernel/ns_last_pid";
     let errno = match probe::choose_tid() {
         Ok(()) => return Check::ok("thread ids", "clone3 with set_tid"),
         Err(errno) => errno,
     };
     let found = format!("clone3 with set_tid: {}", errno.desc());
-    if access(COUNTER, AccessFlags::W_OK).is_ok() {
+    if last_pid::is_settable() {
         let meaning =
-            "threads get back their IDs through a counter that other processes move too: an update may have to be repeated";
+            "threads get back their IDs through a counter that other processes move too: an update may take a little longer";
         return Check::gap("thread ids", Degraded, found, meaning, AS_ROOT);
     }
-    Check::gap("thread ids", Missing, found, "threads cannot get back their IDs: no program with threads can be moved", AS_ROOT)
+    let meaning = "threads cannot get back their IDs: only programs with one thread can be moved, and no image can be restored";
+    Check::gap("thread ids", Degraded, found, meaning, AS_ROOT)
 }
 
 /// The numbers behind `/proc/PID/stat`, cmdline and auxv.
@@ -111,13 +112,15 @@ pub(super) fn memory_layout() -> Check {
     )
 }
 
-/// The link `/proc/PID/exe`.
+/// How a process without privilege gets the link `/proc/PID/exe` to its new program.
 pub(super) fn executable_link() -> Check {
-    if memory::is_layout_link_settable(effective_capabilities().mask()) {
-        return Check::ok("program link", "/proc/PID/exe can be set");
+    let capabilities = effective_capabilities();
+    if memory::is_layout_link_settable(capabilities.mask()) && stub::can_give_privilege() {
+        return Check::ok("program link", "/proc/PID/exe can be set, also for processes without privilege");
     }
-    let meaning = "/proc/PID/exe of an updated process does not name its program";
-    Check::gap("program link", Degraded, "CAP_CHECKPOINT_RESTORE and CAP_SYS_ADMIN are not there", meaning, AS_ROOT)
+    let meaning = "a process without privilege execs its new program itself: that must be executable for its user, with its loader, \
+                   and not set-uid";
+    Check::gap("program link", Degraded, "no file can be made that gives a process CAP_CHECKPOINT_RESTORE", meaning, FOR_FILES)
 }
 
 /// Files below mappings, also those whose path is gone.
