@@ -1,6 +1,6 @@
 //! Plugins: programs of the user's that rewrite objects of the types they name, each in a process of its own that can do nothing else.
 //!
-//! [`sandbox`] is the child's side: it locks itself in and becomes the plugin. [`child`] is the pipe to it, with a deadline on every
+//! [`sandbox`] is the child's side: it locks itself in and becomes the plugin. `child` is the pipe to it, with a deadline on every
 //! byte. [`session`] is the conversation, and checks every answer.
 
 mod child;
