@@ -10,6 +10,13 @@ __thread int initialised = 7;
 static __thread long zeroed;
 static __thread char text[40] = "thread";
 static __thread long *own;
+static int shared = 5;
+/* Its pointer lies halfway between words, as in an array of epoll_event. */
+static __thread struct __attribute__((packed)) {
+    int tag;
+    int *pointer;
+    int end;
+} halfway __attribute__((aligned(8)));
 static int gates[THREADS][2];
 static _Atomic pid_t tids[THREADS];
 
@@ -26,6 +33,7 @@ SEPARATE static void fill(long index) {
     zeroed = 1000 * index;
     text[0] = (char)('A' + index);
     own = &zeroed;
+    halfway.pointer = &shared;
 }
 
 SEPARATE static void check(long index) {
@@ -34,6 +42,7 @@ SEPARATE static void check(long index) {
     expect("first letter", 'A' + index, text[0]);
     expect_text("rest of the text", "hread", text + 1);
     expect_pointer("pointer to one's own", &zeroed, own);
+    expect_pointer("pointer halfway between words", &shared, halfway.pointer);
     check_added();
 }
 

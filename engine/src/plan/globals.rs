@@ -159,7 +159,8 @@ pub fn carry(
         };
         to.copy_from_slice(from);
         let first = object.start.0.next_multiple_of(8) - object.start.0;
-        let halfway = halfway_pointers(placement, &data.captured, object.start, length);
+        let captured = |offset: u64| data.captured.word(LinkAddress(object.start.0.wrapping_add(offset)));
+        let halfway = halfway_pointers(placement, object.start.0, length, captured);
         for offset in (first..length.saturating_sub(7)).step_by(8).chain(halfway) {
             let Some(word) = data.captured.word(object.start.offset(offset)) else { continue };
             let address = placement.old_run(super::address::OldLink(object.start.offset(offset))).0;
@@ -178,16 +179,17 @@ pub fn carry(
 }
 
 /// Offsets of pointers into the program at four bytes from an aligned word, as packed structures have them (see
-/// [`super::scan::filter::Filter::find`]), in the variable at `start`.
-fn halfway_pointers(placement: &Placement, captured: &DataImage, start: LinkAddress, length: u64) -> Vec<u64> {
+/// [`super::scan::filter::Filter::find`]), in the `length` bytes at address `start`. `word` gives the word at an offset, which may
+/// lie up to four bytes before the start.
+pub(super) fn halfway_pointers(placement: &Placement, start: u64, length: u64, word: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
     if placement.old_range().start.0 < FOUR_GIB {
         return Vec::new();
     }
-    let first = (12 - start.0 % 8) % 8;
-    let points = |at: LinkAddress| captured.word(at).is_some_and(|word| placement.old_link(word).is_some());
+    let first = (12 - start % 8) % 8;
+    let points = |offset: u64| word(offset).is_some_and(|word| placement.old_link(word).is_some());
     let offsets = (first..length.saturating_sub(7)).step_by(8);
-    let alone = |at: LinkAddress| !points(LinkAddress(at.0.wrapping_sub(4))) && !points(at.offset(4));
-    offsets.filter(|offset| points(start.offset(*offset)) && alone(start.offset(*offset))).collect()
+    let alone = |offset: u64| !points(offset.wrapping_sub(4)) && !points(offset + 4);
+    offsets.filter(|offset| points(*offset) && alone(*offset)).collect()
 }
 
 /// The pointer type of the word `offset` bytes into a value of type `kind`, when the type says it is one.

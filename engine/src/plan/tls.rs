@@ -6,6 +6,7 @@ use dsu_formats::model::latest::Thread;
 use super::blocker::Blocker;
 use super::compare::Comparison;
 use super::compare::pairs::Partner;
+use super::globals::halfway_pointers;
 use super::loader::record::TlsFields;
 use super::rewrite::{Patch, Report};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
@@ -265,7 +266,13 @@ fn unknown_change(blocks: &Blocks, comparison: &Comparison, thread: &Thread, ini
 fn carried_value(bytes: &[u8], address: u64, name: &str, words: &mut Words<'_>) -> Vec<u8> {
     let mut value = bytes.to_vec();
     let first = (address.next_multiple_of(8) - address) as usize;
-    for offset in (first..value.len().saturating_sub(7)).step_by(8) {
+    let word = |offset: u64| {
+        let bytes = bytes.get(usize::try_from(offset).ok()?..)?.first_chunk::<8>()?;
+        Some(u64::from_le_bytes(*bytes))
+    };
+    let halfway = halfway_pointers(&words.pointers.placement, address, bytes.len() as u64, word);
+    let halfway = halfway.into_iter().map(|offset| offset as usize);
+    for offset in (first..value.len().saturating_sub(7)).step_by(8).chain(halfway) {
         let Some(place) = value.get_mut(offset..offset + 8) else { continue };
         let word = place.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let holder = Holder::Variable { name, offset: offset as u64, address: RunAddress(address + offset as u64) };
