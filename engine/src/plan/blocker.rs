@@ -2,6 +2,8 @@
 
 use dsu_formats::address::RunAddress;
 
+use super::walk::Problem;
+
 /// One reason.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -51,20 +53,6 @@ pub enum Blocker {
     NewLibrary {
         /// DT_NEEDED of the new program.
         library: String,
-    },
-    /// A type that both builds define with different layouts and that may be in use.
-    #[error("the layout of `{name}` changes at {place}: {old} becomes {new}")]
-    ChangedType {
-        /// Name of the type.
-        name: String,
-        /// Member or aspect that differs first.
-        place: String,
-        /// The old build's side.
-        old: String,
-        /// The new build's side.
-        new: String,
-        /// Source file and line of the old declaration.
-        declared: (String, u64),
     },
     /// A variable in use whose type or size differs.
     #[error("variable `{name}` changes at {place}: {old} becomes {new}, and its value cannot be carried")]
@@ -171,6 +159,38 @@ pub enum Blocker {
         /// How many bytes from the first to the last that differ.
         length: u64,
     },
+    /// Something about data that only the user knows, and of which objects are in use.
+    #[error("{question}; the first of its objects is at {object}")]
+    Question {
+        /// What is asked.
+        question: String,
+        /// The kind of rule that answers it.
+        needs: &'static str,
+        /// An object that needs the answer.
+        object: RunAddress,
+        /// The line of a spec that answers it, to be completed.
+        answers: Vec<String>,
+    },
+    /// Something that keeps the objects of changed types from being found, all of them and with certainty.
+    #[error("{problem}")]
+    Walk {
+        /// What it is.
+        problem: Problem,
+        /// Lines of a spec that would help.
+        answers: Vec<String>,
+    },
+    /// An object of a changed type that cannot become one of the new type.
+    #[error("{problem}")]
+    Object {
+        /// What stands against it.
+        problem: String,
+        /// The object.
+        object: RunAddress,
+        /// Whether it is on a stack: it may be gone a moment later.
+        passing: bool,
+        /// Lines of a spec that would help.
+        answers: Vec<String>,
+    },
     /// Thread-local storage of the new program that does not fit where the old one's is.
     #[error("thread-local storage: {what}: {old} bytes become {new}, {room} are available")]
     ThreadLocal {
@@ -245,6 +265,21 @@ pub enum PointerReason {
         /// Offset in bytes.
         offset: u64,
     },
+    /// It points into an object whose type changes, at a place that nothing decides.
+    #[error("which is {offset:#x} bytes into the `{kind}` at {object}: {reason}")]
+    Object {
+        /// The object's type.
+        kind: String,
+        /// Its address.
+        object: RunAddress,
+        /// Offset in bytes.
+        offset: u64,
+        /// What is not known.
+        reason: &'static str,
+    },
+    /// It points to an object that needs a larger block, and whoever holds it cannot be told the address of one that is yet to be made.
+    #[error("which is an object that outgrows its block; what holds it cannot follow")]
+    NewBlock,
     /// It points to no function or variable.
     #[error("which is in `{section}` of the old program but in no known function or variable")]
     Unknown {
@@ -270,7 +305,8 @@ impl Blocker {
     pub fn is_transient(&self) -> bool {
         match self {
             Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => true,
-            Blocker::Pointer { passing, .. } => *passing,
+            Blocker::Pointer { passing, .. } | Blocker::Object { passing, .. } => *passing,
+            Blocker::Walk { problem, .. } => problem.is_passing(),
             _ => false,
         }
     }
@@ -280,6 +316,9 @@ impl Blocker {
         match self {
             Blocker::AmbiguousVariable { answers, .. }
             | Blocker::Constructor { answers, .. }
+            | Blocker::Question { answers, .. }
+            | Blocker::Walk { answers, .. }
+            | Blocker::Object { answers, .. }
             | Blocker::Pointer {
                 reason: PointerReason::Gone { answers, .. } | PointerReason::Ambiguous { answers, .. }, ..
             } => answers,

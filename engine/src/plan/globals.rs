@@ -1,18 +1,20 @@
 //! Values of variables: which are carried, which take the new program's (PROOF 2.1), and the new program's data segments.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
 
 use super::abi;
-use super::address::Placement;
+use super::address::{NewLink, Placement};
+use super::answers;
 use super::blocker::Blocker;
 use super::compare::Comparison;
 use super::compare::objects::{Object, Place};
 use super::compare::pairs::Partner;
 use super::image::DataImage;
 use super::pointers::{Fates, Site};
-use super::rewrite::Report;
+use super::rewrite::{Allocations, Report};
 use super::scan::filter::FOUR_GIB;
 use super::scan::sites::Sites;
 use super::spec::names::pairing_lines;
@@ -28,6 +30,14 @@ pub struct OldData {
     pub initial: DataImage,
     /// As they are.
     pub captured: DataImage,
+    /// Difference of run-time and link-time addresses.
+    pub bias: u64,
+}
+
+impl OldData {
+    fn address(&self, object: &Object) -> RunAddress {
+        RunAddress(self.bias.wrapping_add(object.start.0))
+    }
 }
 
 /// What is decided for each variable before any word is looked at.
@@ -54,7 +64,12 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
         match &comparison.sides.objects[index] {
             Partner::One(partner) if changed => {
                 carried = true;
-                if let Some(change) = &comparison.layouts[index] {
+                if let Some(compiled) = comparison.data.variables.get(&index) {
+                    if let Err(questions) = compiled {
+                        let address = data.address(object);
+                        decisions.blockers.extend(questions.iter().map(|question| answers::question(question, address)));
+                    }
+                } else if let Some(change) = &comparison.layouts[index] {
                     decisions.blockers.push(Blocker::ChangedVariable {
                         name: object.identity.name.clone(),
                         place: change.place.clone(),
@@ -88,6 +103,9 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
             Partner::Gone => drop_variable(comparison, object, changed && !copy, report),
         }
         decisions.fates.carried.push(carried);
+        if let Some(Ok(recipe)) = comparison.data.variables.get(&index) {
+            decisions.fates.recipes.insert(index, Arc::clone(recipe));
+        }
     }
     report.globals_new.extend(only_new(comparison));
     decisions
@@ -138,7 +156,8 @@ fn is_changed(data: &OldData, object: &Object) -> bool {
     data.initial.slice(object.start, object.size) != data.captured.slice(object.start, object.size)
 }
 
-/// Stores the carried values into the new program's data; words that point into the old program follow.
+/// Stores the carried values into the new program's data; words that point into the old program follow. Gives the words that wait for the
+/// address of a block.
 pub fn carry(
     comparison: &Comparison,
     types: &TypeTable,
@@ -147,11 +166,13 @@ pub fn carry(
     places: (&Placement, &Sites),
     words: &mut Words<'_>,
     image: &mut DataImage,
-) {
+) -> Vec<RunAddress> {
+    let mut fixups = Vec::new();
     let (placement, sites) = places;
     let old = comparison.sides.old.objects.list();
     let new = comparison.sides.new.objects.list();
-    for (index, object) in old.iter().enumerate().filter(|(index, _)| fates.carried[*index]) {
+    let rewritten = &comparison.data.variables;
+    for (index, object) in old.iter().enumerate().filter(|(index, _)| fates.carried[*index] && !rewritten.contains_key(index)) {
         let Some(partner) = comparison.sides.objects[index].one().map(|partner| &new[partner]) else { continue };
         let length = object.size.min(partner.size);
         let (Some(from), Some(to)) = (data.captured.slice(object.start, length), image.slice_mut(partner.start, length)) else {
@@ -172,10 +193,15 @@ pub fn carry(
                 Some(site) => words.rewrite(word, site, holder),
             };
             if let Some(word) = moved {
-                image.set_word(partner.start.offset(offset), word);
+                let place = partner.start.offset(offset);
+                image.set_word(place, word);
+                if Allocations::may_hold(word) {
+                    fixups.push(placement.new_run(NewLink(place)).0);
+                }
             }
         }
     }
+    fixups
 }
 
 /// Offsets of pointers into the program at four bytes from an aligned word, as packed structures have them (see

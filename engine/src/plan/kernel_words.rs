@@ -6,6 +6,7 @@ use dsu_formats::model::latest::{Kind, Pending, Registers, Snapshot, SocketState
 use super::blocker::PointerReason;
 use super::pointers::{Decision, Pointers, Site};
 use super::words::{Holder, Words};
+use crate::program::types::TypeId;
 
 /// XSAVE standard format: the sixteen XMM registers, and where extended components begin behind the header.
 const XMM: std::ops::Range<usize> = 160..416;
@@ -18,8 +19,8 @@ const SIGINFO_VALUE: usize = 24;
 /// Signals that the kernel sends with an address when their code is positive.
 const FAULTS: [i32; 5] = [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
 
-/// Rewrites every such word of `snapshot`.
-pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
+/// Rewrites every such word of `snapshot`. `pointee` is what epoll data points to, where the user says so.
+pub fn rewrite(snapshot: &mut Snapshot, pointee: Option<TypeId>, words: &mut Words<'_>) {
     for thread in &mut snapshot.threads {
         registers(&mut thread.registers, thread.tid, words);
         vector_registers(thread, words);
@@ -40,8 +41,35 @@ pub fn rewrite(snapshot: &mut Snapshot, words: &mut Words<'_>) {
         rewrite_address(&mut timer.value, words, Holder::Kernel { what: "the value of timer", number: timer.id.into() });
     }
     for description in &mut snapshot.descriptors.descriptions {
-        descriptor(&mut description.kind, words);
+        descriptor(&mut description.kind, pointee, words);
     }
+}
+
+/// Gives registers and epoll data their final values: `real` is the address for a place-holder. Says whether epoll data changed.
+pub fn settle(snapshot: &mut Snapshot, real: &dyn Fn(u64) -> Option<u64>) -> bool {
+    for thread in &mut snapshot.threads {
+        for (_, register) in named(&mut thread.registers) {
+            *register = real(*register).unwrap_or(*register);
+        }
+        for at in lanes(thread.xstate.len()) {
+            let Some(lane) = thread.xstate.get_mut(at..at + 8) else { continue };
+            let word = lane.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            if let Some(word) = real(word) {
+                lane.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+    }
+    let mut changed = false;
+    for description in &mut snapshot.descriptors.descriptions {
+        let Kind::Epoll { watches } = &mut description.kind else { continue };
+        for watch in watches {
+            if let Some(word) = real(watch.data) {
+                watch.data = word;
+                changed = true;
+            }
+        }
+    }
+    changed
 }
 
 fn rewrite_address(address: &mut RunAddress, words: &mut Words<'_>, holder: Holder<'_>) {
@@ -54,8 +82,23 @@ fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
     // XSAVE areas in signal frames, and vectors that are spilled whole.
     const ALIGNMENT: u64 = 64;
     let stack = registers.rsp;
-    // The instruction pointer is a code address by nature; the innermost function was found unchanged.
-    let mut named: [(&str, &mut u64); 18] = [
+    for (name, register) in named(registers) {
+        if let Some(word) = words.rewrite(*register, Site::Register, Holder::Register { tid, name }) {
+            *register = word;
+        }
+    }
+    if !(registers.rsp ^ stack).is_multiple_of(ALIGNMENT)
+        && let Some(link) = words.pointers.placement.old_link(stack)
+    {
+        let symbol = words.pointers.view.old.place(link.0);
+        let reason = PointerReason::StackAlignment { symbol };
+        words.block(stack, reason, true, Holder::Register { tid, name: "rsp" });
+    }
+}
+
+/// Registers that may hold addresses. The instruction pointer is a code address by nature; the innermost function was found unchanged.
+fn named(registers: &mut Registers) -> [(&'static str, &mut u64); 18] {
+    [
         ("r15", &mut registers.r15),
         ("r14", &mut registers.r14),
         ("r13", &mut registers.r13),
@@ -74,28 +117,14 @@ fn registers(registers: &mut Registers, tid: i32, words: &mut Words<'_>) {
         ("rip", &mut registers.rip),
         ("rsp", &mut registers.rsp),
         ("gs_base", &mut registers.gs_base),
-    ];
-    for (name, register) in &mut named {
-        if let Some(word) = words.rewrite(**register, Site::Register, Holder::Register { tid, name }) {
-            **register = word;
-        }
-    }
-    if !(registers.rsp ^ stack).is_multiple_of(ALIGNMENT)
-        && let Some(link) = words.pointers.placement.old_link(stack)
-    {
-        let symbol = words.pointers.view.old.place(link.0);
-        let reason = PointerReason::StackAlignment { symbol };
-        words.block(stack, reason, true, Holder::Register { tid, name: "rsp" });
-    }
+    ]
 }
 
 /// Vector registers hold pointers only in the middle of a copy. In a system call that the C library makes none is live: what is
 /// undecided there is a leftover.
 fn vector_registers(thread: &mut Thread, words: &mut Words<'_>) {
-    let end = thread.xstate.len();
-    let lanes = XMM.step_by(8).chain((EXTENDED..end.saturating_sub(7)).step_by(8));
     let leftover = thread.in_syscall.is_some();
-    for at in lanes {
+    for at in lanes(thread.xstate.len()) {
         let Some(lane) = thread.xstate.get_mut(at..at + 8) else { continue };
         let word = lane.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         if leftover && is_undecided(&words.pointers, word) {
@@ -105,6 +134,11 @@ fn vector_registers(thread: &mut Thread, words: &mut Words<'_>) {
             lane.copy_from_slice(&word.to_le_bytes());
         }
     }
+}
+
+/// Offsets of what vector registers hold, word by word, in a state of `length` bytes.
+fn lanes(length: usize) -> impl Iterator<Item = usize> {
+    XMM.step_by(8).chain((EXTENDED..length.saturating_sub(7)).step_by(8))
 }
 
 fn is_undecided(pointers: &Pointers<'_>, word: u64) -> bool {
@@ -139,13 +173,12 @@ fn pending(signals: &mut [Pending], words: &mut Words<'_>) {
     }
 }
 
-fn descriptor(kind: &mut Kind, words: &mut Words<'_>) {
+fn descriptor(kind: &mut Kind, pointee: Option<TypeId>, words: &mut Words<'_>) {
     match kind {
         Kind::Epoll { watches } => {
             for watch in watches {
-                let number = i64::from(watch.descriptor);
-                let holder = Holder::Kernel { what: "the epoll data of descriptor", number };
-                if let Some(word) = words.rewrite(watch.data, Site::Memory, holder) {
+                let holder = Holder::Watch { descriptor: watch.descriptor };
+                if let Some(word) = words.rewrite_pointer(watch.data, Site::Memory, pointee, holder) {
                     watch.data = word;
                 }
             }
@@ -175,6 +208,9 @@ fn in_transit<'b>(bytes: impl Iterator<Item = &'b [u8]>, words: &mut Words<'_>, 
         let word = part.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         if let Some(link) = words.pointers.placement.old_link(word) {
             let symbol = words.pointers.view.old.place(link.0);
+            words.block(word, PointerReason::InTransit { symbol }, true, holder);
+        } else if words.moves.objects().holds(RunAddress(word)) {
+            let symbol = "an object whose type changes".to_owned();
             words.block(word, PointerReason::InTransit { symbol }, true, holder);
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod abi;
 pub mod address;
+pub mod answers;
 pub mod base;
 pub mod blocker;
 pub mod compare;

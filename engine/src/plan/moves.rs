@@ -1,12 +1,31 @@
-//! Objects outside the program's segments that move: thread-local variables, and what libraries own a copy of.
+//! Objects outside the program's segments that move: thread-local variables, what libraries own a copy of, and those whose type changes.
 
 use dsu_formats::address::{RunAddress, RunRange};
 
+use super::data::rewrite::{self, Followed};
+use super::walk::PointerSite;
+use crate::program::types::TypeId;
+
 /// Where moved objects were, and where they are now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Moves {
     /// Ascending and without overlap, with the new start of each.
     list: Vec<(RunRange, RunAddress)>,
+    /// Objects that are rewritten; they win over the list.
+    objects: rewrite::Moves,
+    /// Words that the walk knows as pointers to such objects, ascending.
+    sites: Vec<PointerSite>,
+}
+
+/// What becomes of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It points to nothing that moves.
+    Same,
+    /// Its new value, which may be a place-holder.
+    To(u64),
+    /// It points into the rewritten object at this address, and nothing says where that is now.
+    Undecided(RunAddress, Option<TypeId>, &'static str),
 }
 
 impl Moves {
@@ -14,21 +33,41 @@ impl Moves {
     pub fn new(mut list: Vec<(RunRange, RunAddress)>) -> Self {
         list.retain(|(range, to)| !range.is_empty() && range.start != *to);
         list.sort_unstable();
-        Self { list }
+        Self { list, ..Self::default() }
     }
 
-    /// Whether nothing moves.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    /// The same with objects that are rewritten, and the words that are known to point to such.
+    pub fn with_objects(self, objects: rewrite::Moves, sites: Vec<PointerSite>) -> Self {
+        Self { objects, sites, ..self }
     }
 
-    /// Where everything was that moves.
+    /// Ranges outside which nothing moves.
     pub fn ranges(&self) -> impl Iterator<Item = RunRange> + '_ {
-        self.list.iter().map(|entry| entry.0)
+        self.list.iter().map(|entry| entry.0).chain(self.objects.stretches())
     }
 
-    /// The new address for a word that points into a moved object.
-    pub fn target(&self, word: u64) -> Option<u64> {
+    /// The objects that are rewritten.
+    pub fn objects(&self) -> &rewrite::Moves {
+        &self.objects
+    }
+
+    /// What the word at `address` points to by its type, canonical, where that is a type that changes.
+    pub fn pointee(&self, address: RunAddress) -> Option<TypeId> {
+        let at = self.sites.binary_search_by_key(&address, |site| site.address).ok()?;
+        self.sites.get(at).map(|site| site.target)
+    }
+
+    /// What becomes of a word that is a pointer to `pointee`, or to nobody knows what.
+    pub fn follow(&self, word: u64, pointee: Option<TypeId>) -> Target {
+        match self.objects.follow(RunAddress(word), pointee) {
+            Followed::To(place) => Target::To(self.objects.address(place).0),
+            Followed::Undecided { object, kind, reason } => Target::Undecided(object, kind, reason),
+            Followed::Same => self.target(word).map_or(Target::Same, Target::To),
+        }
+    }
+
+    /// The new address for a word that points into a moved object without a change of type.
+    fn target(&self, word: u64) -> Option<u64> {
         let index = self.list.partition_point(|entry| entry.0.start.0 <= word).checked_sub(1)?;
         let (range, to) = self.list.get(index)?;
         range.contains(RunAddress(word)).then(|| to.0.wrapping_add(word - range.start.0))

@@ -70,7 +70,8 @@ pub struct Resolver {
 /// Blocks that are made by the program's own allocator once the vessel is filled, and old ones that are freed by it.
 ///
 /// Where a block will lie is not known to the plan. Until then block and pointers to it have place-holder addresses: the blocks'
-/// bytes stand one after the other from [`Allocations::PLACE_HOLDERS`] on, each at a multiple of 16.
+/// bytes stand one after the other from [`Allocations::PLACE_HOLDERS`] on, each at a multiple of 16. Bytes of objects that are stored
+/// where they can stay may stand between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allocations {
     /// `malloc` and `free` as the program is bound to them; without blocks they are not called.
@@ -83,6 +84,19 @@ pub struct Allocations {
     pub fixups: Vec<RunAddress>,
     /// Old blocks to free after all is stored, as `malloc` returned them.
     pub freed: Vec<RunAddress>,
+    /// Bytes to store over carried pages, ascending, before any block is made.
+    pub stored: Vec<Stored>,
+}
+
+/// Objects that stay where they are, or go to a place that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where they go.
+    pub address: RunAddress,
+    /// Offset of their bytes in [`Allocations::bytes`].
+    pub offset: u64,
+    /// How many there are.
+    pub length: u64,
 }
 
 /// The functions that make and free blocks.
@@ -106,6 +120,17 @@ pub struct NewBlock {
 impl Allocations {
     /// First place-holder address: not canonical, so that one which were left over would fault instead of lying.
     pub const PLACE_HOLDERS: u64 = 0x00d5_0000_0000_0000;
+
+    /// Whether nothing is stored or made.
+    pub fn is_empty(&self) -> bool {
+        self.allocator.is_none() && self.stored.is_empty()
+    }
+
+    /// Whether a word that a plan made is a place-holder address.
+    pub fn may_hold(word: u64) -> bool {
+        const ALL: u64 = 1 << 40;
+        (Self::PLACE_HOLDERS..Self::PLACE_HOLDERS + ALL).contains(&word)
+    }
 
     /// Adds a block with these bytes and returns its place-holder address.
     pub fn add(&mut self, bytes: &[u8]) -> RunAddress {
@@ -155,6 +180,14 @@ pub struct Report {
     pub words_mangled: u64,
     /// Bytes of old read-only data that stay readable.
     pub retained_bytes: u64,
+    /// Objects whose type changes that were rewritten.
+    pub objects_rewritten: u64,
+    /// Of these, objects that get a larger block.
+    pub objects_moved: u64,
+    /// Where the values come from that the old program did not have: field, source.
+    pub origins: Vec<(String, String)>,
+    /// Blocks that could hold an object of a changed type, and what speaks against it.
+    pub cleared: Vec<String>,
     /// What a person should know although it did not stop the update.
     pub warnings: Vec<String>,
     /// What no engine can check and the plan therefore assumes (`PROOF` axioms).

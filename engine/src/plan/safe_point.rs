@@ -30,6 +30,8 @@ pub struct Stacks {
     pub returns: HashSet<RunAddress>,
     /// What the frames of each thread have in registers.
     pub registers: Vec<FrameRegister>,
+    /// The frames of each thread, innermost first.
+    pub frames: Vec<(i32, Vec<Frame>)>,
     /// Why it is no safe point.
     pub blockers: Vec<Blocker>,
 }
@@ -74,6 +76,7 @@ pub fn examine(
             let tid = thread.tid;
             stacks.registers.extend(known.map(|(register, value)| FrameRegister { tid, place, register, value }));
         }
+        stacks.frames.push((thread.tid, stack.frames));
     }
     stacks
 }

@@ -120,11 +120,13 @@ fn make_room(
 }
 
 impl Blocks {
-    fn old_start(&self, thread: &Thread) -> u64 {
+    /// Where a thread's old block starts.
+    pub fn old_start(&self, thread: &Thread) -> u64 {
         thread.registers.fs_base.wrapping_sub(self.old_offset)
     }
 
-    fn new_start(&self, thread: &Thread) -> u64 {
+    /// Where a thread's new block starts.
+    pub fn new_start(&self, thread: &Thread) -> u64 {
         thread.registers.fs_base.wrapping_sub(self.new_offset)
     }
 
@@ -220,6 +222,10 @@ fn new_block(
         let name = &variable.identity.name;
         match &sides.locals[index] {
             Partner::One(partner) => {
+                // Rewritten with all other objects.
+                if comparison.data.locals.contains_key(&index) {
+                    continue;
+                }
                 if let Some(change) = &comparison.local_layouts[index] {
                     words.blockers.push(Blocker::ChangedVariable {
                         name: name.clone(),
@@ -284,7 +290,7 @@ fn carried_value(bytes: &[u8], address: u64, name: &str, words: &mut Words<'_>) 
 }
 
 /// What a fresh thread gets.
-fn image(build: &Build, tls: &Segment) -> Vec<u8> {
+pub fn image(build: &Build, tls: &Segment) -> Vec<u8> {
     let mut bytes = build.elf.file_bytes(tls.address, tls.file_size).unwrap_or_default().to_vec();
     bytes.resize(tls.memory_size as usize, 0);
     bytes

@@ -7,8 +7,9 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
-use super::moves::Moves;
+use super::moves::{Moves, Target};
 use super::pointers::{Decision, Pointers, Site};
+use super::rewrite::Allocations;
 use super::source::MemorySource;
 use crate::plan::compare::strings::is_text;
 use crate::program::types::TypeId;
@@ -42,6 +43,11 @@ pub enum Holder<'a> {
         /// Register.
         name: &'a str,
     },
+    /// What epoll gives back for a descriptor.
+    Watch {
+        /// The descriptor.
+        descriptor: i32,
+    },
     /// Something that the kernel keeps.
     Kernel {
         /// What.
@@ -55,8 +61,13 @@ impl Holder<'_> {
     fn address(&self) -> Option<RunAddress> {
         match self {
             Holder::Variable { address, .. } | Holder::Memory { address } => Some(*address),
-            Holder::Register { .. } | Holder::Kernel { .. } => None,
+            Holder::Register { .. } | Holder::Watch { .. } | Holder::Kernel { .. } => None,
         }
+    }
+
+    /// Whether the vessel can give it the address of a block that is made there.
+    fn takes_new_blocks(&self) -> bool {
+        !matches!(self, Holder::Kernel { .. })
     }
 }
 
@@ -67,6 +78,7 @@ impl fmt::Display for Holder<'_> {
             Holder::Variable { name, offset, .. } => write!(f, "variable `{name}` (+{offset:#x})"),
             Holder::Memory { address } => write!(f, "the word at {address}"),
             Holder::Register { tid, name } => write!(f, "register {name} of thread {tid}"),
+            Holder::Watch { descriptor } => write!(f, "the epoll data of descriptor {descriptor}"),
             Holder::Kernel { what, number } => write!(f, "{what} {number}"),
         }
     }
@@ -79,6 +91,11 @@ pub struct OldLiteral {
     pub range: RunRange,
     /// Whether some word still points there after this update.
     pub used: bool,
+}
+
+/// Whether a word may be gone a moment later.
+fn is_passing(site: Site) -> bool {
+    matches!(site, Site::Register | Site::Stack { .. })
 }
 
 /// Names the owner of an address, for messages.
@@ -156,15 +173,31 @@ impl<'a> Words<'a> {
 
     /// What `word` becomes at a place of unknown type; `None` when it stays. Mangled addresses are recognised.
     pub fn rewrite(&mut self, word: u64, site: Site, holder: Holder<'_>) -> Option<u64> {
+        let pointee = holder.address().and_then(|address| self.moves.pointee(address));
+        self.rewrite_pointer(word, site, pointee, holder)
+    }
+
+    /// As [`Words::rewrite`] for a word that is known to point to `pointee`, canonical, where that is known.
+    pub fn rewrite_pointer(&mut self, word: u64, site: Site, pointee: Option<TypeId>, holder: Holder<'_>) -> Option<u64> {
+        let site = match pointee.filter(|_| site == Site::Memory) {
+            Some(pointee) => Site::PointsTo(pointee),
+            None => site,
+        };
         if let Some(decision) = self.pointers.decide(word, site) {
             return self.apply(word, &decision, site, holder);
         }
         if let Some(found) = self.literal(word) {
             return found;
         }
-        if let Some(moved) = self.moves.target(word) {
-            self.rewritten += 1;
-            return Some(moved);
+        match self.moves.follow(word, pointee) {
+            Target::Same => {}
+            Target::To(moved) => return self.moved(word, moved, site, holder),
+            Target::Undecided(object, kind, reason) => {
+                let kind = self.pointers.view.old.debug.types.describe(kind);
+                let reason = PointerReason::Object { kind, object, offset: word.wrapping_sub(object.0), reason };
+                self.block(word, reason, is_passing(site), holder);
+                return None;
+            }
         }
         let plain = self.demangle(word);
         // The address behind the last byte of the program is never an entry: as a mangled word it would be chance.
@@ -184,12 +217,24 @@ impl<'a> Words<'a> {
         self.rewrite(word, site, holder)
     }
 
+    /// A word into an object that moves, which may go into a block that is yet to be made.
+    fn moved(&mut self, word: u64, moved: u64, site: Site, holder: Holder<'_>) -> Option<u64> {
+        if moved == word {
+            return None;
+        }
+        if Allocations::may_hold(moved) && !holder.takes_new_blocks() {
+            self.block(word, PointerReason::NewBlock, is_passing(site), holder);
+            return None;
+        }
+        self.rewritten += 1;
+        Some(moved)
+    }
+
     fn apply(&mut self, word: u64, decision: &Decision, site: Site, holder: Holder<'_>) -> Option<u64> {
         match decision {
             Decision::Keep(start, end) => self.kept.push((*start, *end)),
             Decision::Blocked(reason) => {
-                let passing = matches!(site, Site::Register | Site::Stack { .. });
-                self.block(word, reason.clone(), passing, holder);
+                self.block(word, reason.clone(), is_passing(site), holder);
             }
             Decision::Stale => {}
             Decision::Move(_) | Decision::Elsewhere(_) => {

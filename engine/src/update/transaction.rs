@@ -304,7 +304,7 @@ impl Transaction<'_> {
                 patches: &patches,
                 contents: &rewrite.contents,
                 resolvers: &rewrite.resolvers,
-                allocations: rewrite.allocations.allocator.is_some().then_some(&rewrite.allocations),
+                allocations: (!rewrite.allocations.is_empty()).then_some(&rewrite.allocations),
                 protect_after: &rewrite.protect_after,
                 executable: (self.captured.way != Way::Program).then(|| self.new_program.as_fd()),
                 origin: Origin::Hot { stopped_at: self.stopped_at },

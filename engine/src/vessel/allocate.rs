@@ -6,17 +6,35 @@ use dsu_formats::address::RunAddress;
 
 use super::error::VesselError;
 use super::scatter::{self, Piece};
-use crate::plan::rewrite::{Allocations, Allocator};
+use crate::plan::rewrite::{Allocations, Allocator, Stored};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::inject::Injector;
 
 /// An allocator that waits for a lock waits for ever: this is far beyond what any number of blocks takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Stores the objects that stay where they are.
+pub(super) fn store(vessel: &Emptied, allocations: &Allocations) -> Result<(), VesselError> {
+    let bytes = |stored: &Stored| allocations.bytes.get(stored.offset as usize..(stored.offset + stored.length) as usize);
+    let pieces: Vec<Piece<'_>> = allocations.stored.iter().filter_map(|stored| Some((stored.address, bytes(stored)?))).collect();
+    scatter::store(vessel.memory(), &pieces)
+}
+
+/// Where the blocks came to lie, in their order.
+pub(super) struct Places(Vec<u64>);
+
+impl Places {
+    /// The address for a place-holder.
+    pub(super) fn real(&self, allocations: &Allocations, word: u64) -> Option<u64> {
+        let (index, within) = allocations.locate(word)?;
+        Some(self.0.get(index)?.wrapping_add(within))
+    }
+}
+
 /// Makes the blocks, stores them and the words that point to them, and frees the old ones; `fs_base` is the thread pointer that the
 /// allocator runs with.
-pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<(), VesselError> {
-    let Some(allocator) = allocations.allocator else { return Ok(()) };
+pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Places, VesselError> {
+    let Some(allocator) = allocations.allocator else { return Ok(Places(Vec::new())) };
     let places = make(vessel, allocations, allocator, fs_base)?;
     let settled = settle(vessel, allocations, &places)?;
     let mut pieces: Vec<Piece<'_>> = settled.words.iter().map(|(at, word)| (*at, &word[..])).collect();
@@ -27,7 +45,8 @@ pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base:
     pieces.sort_unstable_by_key(|(at, _)| *at);
     scatter::store(vessel.memory(), &pieces)?;
     let mut freed: Vec<u64> = allocations.freed.iter().map(|block| block.0).collect();
-    Ok(vessel.call_for_each(allocator.release, &mut freed, fs_base, LIMIT)?)
+    vessel.call_for_each(allocator.release, &mut freed, fs_base, LIMIT)?;
+    Ok(Places(places))
 }
 
 fn make(vessel: &mut Emptied, allocations: &Allocations, allocator: Allocator, fs_base: u64) -> Result<Vec<u64>, VesselError> {

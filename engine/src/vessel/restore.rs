@@ -12,6 +12,7 @@ use super::files::MappedFiles;
 use super::pages::PageProvider;
 use super::threads::{self, Statuses};
 use super::{allocate, fill, mapping, pending, verify};
+use crate::plan::kernel_words;
 use crate::plan::rewrite::{Allocations, Contents, Patch, Resolver};
 use crate::resources;
 use crate::resources::descriptors::Placed;
@@ -42,7 +43,7 @@ pub struct Restore<'a> {
     pub contents: &'a [Contents],
     /// Selectors of indirect functions to run.
     pub resolvers: &'a [Resolver],
-    /// Blocks that the program's allocator makes and frees once all is in place.
+    /// Objects to store, and blocks that the program's allocator makes and frees once all is in place.
     pub allocations: Option<&'a Allocations>,
     /// Ranges that become read-only once they are filled.
     pub protect_after: &'a [RunRange],
@@ -84,6 +85,9 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     fill::fill(vessel, &space.mappings, &what.pages)?;
     fill::patch(vessel, what.patches)?;
     fill::store(vessel, what.contents)?;
+    if let Some(allocations) = what.allocations {
+        allocate::store(vessel, allocations)?;
+    }
     run_resolvers(vessel, what)?;
     step("give-back", vessel)?;
     let statuses = Statuses::read(vessel.pid(), &snapshot.threads, &fresh)?;
@@ -97,12 +101,22 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     if let Some(timers) = snapshot.timers.first().filter(|timers| !timers.posix.is_empty()) {
         resources::timers::verify(vessel.pid(), timers)?;
     }
-    // After the comparison: the allocator may grow the heap and map more.
-    if let Some(allocations) = what.allocations {
-        step("allocate", vessel)?;
-        allocate::allocate(vessel, allocations, leader_thread_pointer(snapshot))?;
+    match what.allocations {
+        Some(allocations) => make_blocks(vessel, snapshot, allocations),
+        None => Ok(threads::final_states(&snapshot.threads)),
     }
-    Ok(threads::final_states(&snapshot.threads))
+}
+
+/// Lets the allocator make blocks, and gives their addresses to registers and epoll. After mappings were compared: the allocator
+/// may grow the heap and map more.
+fn make_blocks(vessel: &mut Emptied, snapshot: &Snapshot, allocations: &Allocations) -> Result<Vec<FinalState>, VesselError> {
+    step("allocate", vessel)?;
+    let places = allocate::allocate(vessel, allocations, leader_thread_pointer(snapshot))?;
+    let mut settled = snapshot.clone();
+    if kernel_words::settle(&mut settled, &|word| places.real(allocations, word)) {
+        together(vessel, |batch| Ok::<_, VesselError>(resources::descriptors::rewrite_words(batch, &settled.descriptors)?))?;
+    }
+    Ok(threads::final_states(&settled.threads))
 }
 
 /// Makes the mappings, and sets the numbers that the kernel keeps of them.

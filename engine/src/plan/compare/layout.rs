@@ -1,11 +1,10 @@
-//! Types of paired variables, and named types that change (PROOF 2.4: a changed type counts as in use).
+//! Types of paired variables.
 
 use super::objects::{Object, Objects};
 use super::pairs::Partner;
 use super::sides::Sides;
-use crate::plan::blocker::Blocker;
 use crate::program::build::Build;
-use crate::program::compare_types::{self, Comparison, Difference, DifferenceKind};
+use crate::program::compare_types::{Comparison, Difference};
 
 /// How the type of a paired variable changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,29 +41,4 @@ fn change(comparison: &mut Comparison<'_>, old: &Object, new: &Object) -> Option
     }
     let Difference { reached, old, new, .. } = comparison.compare_own(old.kind, new.kind).err()?;
     Some(LayoutChange { place: reached, old, new })
-}
-
-/// Blockers for every named type whose layout or meaning changes: an object of it may be in use.
-pub fn changed_types(old: &Build, new: &Build) -> Vec<Blocker> {
-    let changes = compare_types::changed_named_types(&old.debug.types, &new.debug.types);
-    changes
-        .into_iter()
-        .filter(|change| change.differences.iter().any(matters))
-        .filter_map(|change| {
-            let difference = change.differences.iter().find(|difference| matters(difference))?;
-            let declared = old.debug.types.get(change.old);
-            Some(Blocker::ChangedType {
-                name: change.name.clone(),
-                place: format!("{} ({})", difference.path, difference.kind),
-                old: difference.old.clone(),
-                new: difference.new.clone(),
-                declared: (declared.file.clone(), declared.line),
-            })
-        })
-        .collect()
-}
-
-/// A member or enumerator that only changes its name keeps its bytes and their meaning to the machine.
-fn matters(difference: &Difference) -> bool {
-    !matches!(difference.kind, DifferenceKind::MemberRenamed | DifferenceKind::EnumeratorRenamed)
 }

@@ -3,6 +3,7 @@
 pub mod code;
 pub mod constructors;
 pub mod content;
+pub mod data;
 pub mod functions;
 pub mod kinds;
 pub mod layout;
@@ -26,6 +27,7 @@ use super::spec::{self, Bound, pairing};
 use super::view::{CodeFacts, View};
 use crate::program::build::Build;
 use crate::program::unwind::UnwindIndex;
+use data::DataChanges;
 use layout::LayoutChange;
 use pairs::Partner;
 use sides::Sides;
@@ -53,6 +55,8 @@ pub struct Comparison {
     pub accepted: Accepted,
     /// The rest of the user's answers.
     pub bound: Bound,
+    /// How data changes.
+    pub data: DataChanges,
     /// Reasons against every update from the old to the new build.
     pub blockers: Vec<Blocker>,
 }
@@ -63,7 +67,9 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
-        Self::of(old, new, sides, code, Accepted::default())
+        let mut comparison = Self::of(old, new, sides, code, Accepted::default());
+        comparison.data = comparison.data_changes(old, new);
+        comparison
     }
 
     /// Compares two builds with the user's answers.
@@ -86,7 +92,12 @@ impl Comparison {
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        comparison.data = comparison.data_changes(old, new);
         Ok(comparison)
+    }
+
+    fn data_changes(&self, old: &Build, new: &Build) -> DataChanges {
+        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound.rules)
     }
 
     fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
@@ -94,10 +105,8 @@ impl Comparison {
         let unknown = View { old, new, sides: &sides, code: &code, same_initialiser: &[] };
         let same_initialiser = same_initialisers(&unknown);
         let mut blockers = kinds::unsupported(old, new);
-        blockers.extend(layout::changed_types(old, new));
         blockers.extend(constructors::changed(&unknown, &accepted.constructors));
         blockers.extend(numbers::computed_addresses(old, &sides.old));
-        blockers.retain(|blocker| !accepted.covers(blocker));
         Self {
             accepted,
             bound: Bound::default(),
@@ -109,6 +118,7 @@ impl Comparison {
             layouts,
             local_layouts,
             same_initialiser,
+            data: DataChanges::default(),
             blockers,
         }
     }

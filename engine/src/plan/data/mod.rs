@@ -11,6 +11,7 @@
 pub mod change;
 pub mod compile;
 mod fields;
+pub mod interest;
 mod partners;
 pub mod question;
 pub mod recipe;

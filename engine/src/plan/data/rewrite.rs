@@ -2,7 +2,7 @@
 //!
 //! First all places are decided ([`Rewriter::place`]), from sizes alone; then bytes are made ([`Rewriter::fill`]), for every object apart
 //! from the others, so that several threads share the work. Addresses of blocks that are allocated in the vessel are not known here: a
-//! word that points into one is a [`Fixup`].
+//! word that points into one holds a place-holder address (see [`Allocations`](crate::plan::rewrite::Allocations)).
 
 mod fill;
 mod moves;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
 
-pub use fill::{Content, Filled, Fixup};
-pub use moves::{Followed, Moves};
+pub use fill::{Filled, Reference};
+pub use moves::{Followed, Move, Moves};
 
 use super::compile::Recipes;
 use super::question::Question;
@@ -24,7 +24,6 @@ use super::recipe::{Context, Recipe, RecipeError};
 use super::rules::{Allocator, Rules};
 use crate::plan::source::{MemorySource, SourceError};
 use crate::program::types::{TypeId, TypeTable};
-use moves::Move;
 use window::Window;
 
 /// Objects of one changed type that lie side by side.
@@ -40,6 +39,19 @@ pub struct Object {
     pub length: u64,
     /// What they are in.
     pub home: Home,
+    /// For a variable its position in [`Rewriter::variables`].
+    pub variable: Option<u32>,
+}
+
+/// How one variable is rewritten.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its recipe.
+    pub recipe: Arc<Recipe>,
+    /// Its initial value in the new program, relocated.
+    pub initial: Vec<u8>,
+    /// Whether it keeps the old value; else it takes the initial one.
+    pub is_carried: bool,
 }
 
 /// What objects are in.
@@ -191,6 +203,8 @@ pub struct Rewriter<'a> {
     pub new_bias: u64,
     /// Objects that plugins have made, by old address.
     pub made: &'a HashMap<RunAddress, Vec<u8>>,
+    /// What variables become.
+    pub variables: &'a [Variable],
 }
 
 impl<'a> Rewriter<'a> {
@@ -204,12 +218,15 @@ impl<'a> Rewriter<'a> {
         let mut window = Window::new(self.memory);
         let mut problems = self.overlaps(objects);
         for object in objects {
-            let recipe = match numbers.get(&object.kind) {
+            let known = numbers.get(&object.kind).filter(|_| object.variable.is_none());
+            let recipe = match known {
                 Some(number) => *number,
                 None => match self.recipe(object) {
                     Ok(recipe) => {
                         let number = moves.add_recipe(recipe);
-                        numbers.insert(object.kind, number);
+                        if object.variable.is_none() {
+                            numbers.insert(object.kind, number);
+                        }
                         number
                     }
                     Err(problem) => {
@@ -227,6 +244,9 @@ impl<'a> Rewriter<'a> {
     }
 
     fn recipe(&self, object: &Object) -> Result<Arc<Recipe>, RewriteProblem> {
+        if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
+            return Ok(Arc::clone(&variable.recipe));
+        }
         let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
         match self.recipes.get(object.kind) {
             Some(Ok(recipe)) => Ok(recipe.clone()),
@@ -267,11 +287,25 @@ impl<'a> Rewriter<'a> {
                 moves.allocate(Allocation { size: new_length, old: object.address, allocator }).ok_or_else(no_room)?
             }
         };
-        moves.push(Move { start: object.address.0, length: object.length, new_length, count: object.count, recipe: number, to });
+        let ends = matches!(object.home, Home::Block { .. });
+        let start = moves.next_start();
+        moves.push(Move {
+            start: object.address.0,
+            length: object.length,
+            new_length,
+            count: object.count,
+            recipe: number,
+            to,
+            ends,
+            bytes: start,
+        });
         Ok(())
     }
 
     fn new_length(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<u64, RewriteProblem> {
+        if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
+            return Ok(variable.initial.len() as u64);
+        }
         if recipe.plugin.is_some() {
             let missing = || RewriteProblem::NotMade { kind: self.types.describe(Some(object.kind)), address: object.address };
             return self.made.get(&object.address).map(|bytes| bytes.len() as u64).ok_or_else(missing);
@@ -280,7 +314,7 @@ impl<'a> Rewriter<'a> {
             return Ok(u64::from(object.count).saturating_mul(recipe.new_size() as u64));
         }
         let bytes = self.read(object, window)?;
-        Ok(recipe.new_size_of(bytes, &self.context(object.address))? as u64)
+        Ok(recipe.new_size_of(bytes, &self.context(object.address, None))? as u64)
     }
 
     fn read<'w>(&self, object: &Object, window: &'w mut Window<'_>) -> Result<&'w [u8], RewriteProblem> {
@@ -289,7 +323,8 @@ impl<'a> Rewriter<'a> {
         window.read(object.address, object.length).map_err(failed)
     }
 
-    fn context(&self, address: RunAddress) -> Context<'a> {
-        Context { types: self.types, memory: self.memory, address, new_bias: self.new_bias, initial: None }
+    fn context(&self, address: RunAddress, variable: Option<&'a Variable>) -> Context<'a> {
+        let initial = variable.map(|variable| &variable.initial[..]);
+        Context { types: self.types, memory: self.memory, address, new_bias: self.new_bias, initial }
     }
 }

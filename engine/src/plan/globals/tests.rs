@@ -22,7 +22,7 @@ fn loaded(pair: &Pair) -> OldData {
     for relocation in pair.old.elf.relocations.iter().filter(|relocation| relocation.kind == abi::R_RELATIVE) {
         initial.set_word(relocation.address, OLD_BIAS.wrapping_add_signed(relocation.addend));
     }
-    OldData { captured: initial.clone(), initial }
+    OldData { captured: initial.clone(), initial, bias: 0 }
 }
 
 fn set(data: &mut OldData, place: OldLink, bytes: &[u8]) {
@@ -114,17 +114,26 @@ fn pointers_in_carried_variables_follow() {
 }
 
 #[test]
-fn a_value_whose_type_changes_is_refused() {
-    let source = |kind: &str| format!("{kind} value = 1; int main(void) {{ return (int)value; }}");
-    let pair = pair(&source("long"), &source("double"));
-    let mut data = loaded(&pair);
-    assert!(decided(&pair, &data).0.blockers.is_empty(), "nobody has touched it");
-    set(&mut data, pair.old_symbol("value"), &2u64.to_le_bytes());
-    let (decisions, _) = decided(&pair, &data);
+fn a_value_whose_type_changes_is_rewritten_or_asked_about() {
+    let decide = |old: &str, new: &str| {
+        let source = |kind: &str| {
+            format!(
+                "struct pair {{ int a; }}; {kind} value; long use(void) {{ return sizeof value; }} int main(void) {{ return (int)use(); }}"
+            )
+        };
+        let pair = pair(&source(old), &source(new));
+        let mut data = loaded(&pair);
+        assert!(decided(&pair, &data).0.blockers.is_empty(), "nobody has touched it");
+        set(&mut data, pair.old_symbol("value"), &2u64.to_le_bytes());
+        decided(&pair, &data).0
+    };
+    let rewritten = decide("long", "double");
+    assert_eq!((rewritten.blockers.len(), rewritten.fates.recipes.len()), (0, 1));
+    let asked = decide("long", "struct pair");
     assert!(
-        matches!(decisions.blockers.as_slice(), [Blocker::ChangedVariable { name, .. }] if name == "value"),
+        matches!(asked.blockers.as_slice(), [Blocker::Question { question, .. }] if question.contains("value")),
         "{:?}",
-        decisions.blockers
+        asked.blockers
     );
 }
 

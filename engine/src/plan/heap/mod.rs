@@ -73,7 +73,10 @@ pub fn read(snapshot: &Snapshot, program: &Elf, libraries: &[LoadedLibrary<'_>],
 }
 
 /// The C library, if `malloc` binds to it.
-fn allocator<'a>(program: &Elf, libraries: &'a [LoadedLibrary<'a>]) -> Result<&'a LoadedLibrary<'a>, String> {
+///
+/// # Errors
+/// Whose `malloc` it is instead.
+pub fn allocator<'a>(program: &Elf, libraries: &'a [LoadedLibrary<'a>]) -> Result<&'a LoadedLibrary<'a>, String> {
     let defines = |elf: &Elf| elf.dynamic_symbols.iter().any(|symbol| symbol.defined && symbol.name == "malloc");
     let own = program.symbols.iter().any(|symbol| symbol.name == "malloc" && symbol.section != 0);
     if own || defines(program) {

@@ -118,7 +118,7 @@ impl<'a> Ground<'a> {
             placement,
             versions,
             blocks,
-            data: OldData { initial, captured },
+            data: OldData { initial, captured, bias },
             old_copies: before.copies,
             linked,
             lazy,

@@ -1,5 +1,6 @@
 //! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
 
+mod data;
 pub mod early;
 mod finish;
 mod ground;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{NewLink, OldLink};
-use super::blocker::{Blocker, PlanError};
+use super::blocker::{Blocker, PlanError, PointerReason};
 use super::generations;
 use super::globals;
 use super::image::DataImage;
@@ -33,7 +34,7 @@ use super::scope_blockers;
 use super::source::{SourceError, read_bytes, read_word};
 use super::tls;
 use super::tls_growth::{CodeOf, SlotError};
-use super::words::{OldLiteral, Words};
+use super::words::{Holder, OldLiteral, Words};
 use super::{kernel_words, mappings};
 use crate::program::address::LinkAddress;
 use crate::program::unwind::LoadedModule;
@@ -214,37 +215,49 @@ impl<'a> Planner<'a> {
 
     fn words(&mut self) -> Result<(), PlanError> {
         let request = self.request;
-        let moves = Arc::new(self.moves());
         let guard = self.guard()?;
+        let mut data = self.find_data();
+        let objects = self.place_data(&data);
+        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites)));
         self.fill_new_copies()?;
-        let mut sites = self.sites()?;
+        let mut sites = self.sites(&moves)?;
         self.thread_local_slots()?;
         let loader = self.loader_patches()?;
         sites.handled.extend(loader.iter().chain(&self.patches).map(|patch| patch.address));
         self.patches.extend(loader);
         let literals: Vec<RunRange> = self.literals.iter().map(|literal| literal.range).collect();
         let filter = Filter::new(self.ground.placement.old_range(), &literals, moves.ranges().collect(), guard);
+        let mut filled = self.fill_data(&data, moves.objects(), &filter);
         let owners = Owners::new(request.snapshot, &self.ground.loaded);
         let describe = |address: RunAddress| owners.describe(address);
         let ground = &self.ground;
         let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
-        let mut words = Words::new(pointers, request.memory, guard, &describe, std::mem::take(&mut self.literals), moves);
+        let literals = std::mem::take(&mut self.literals);
+        let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
-        globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
+        let fixups = globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
+        self.allocations.fixups.extend(fixups);
         if let Some(blocks) = &ground.blocks {
             let builds = (request.old, request.new);
             let threads = &request.snapshot.threads;
             self.patches.extend(tls::carry(blocks, request.comparison, builds, threads, &mut words, &mut self.report)?);
+        }
+        if let Ok(filled) = &mut filled {
+            data::follow_references(filled, &mut words);
         }
         let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
         let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
         let shared = scan::scan_shared(&mappings::shared_memory(&ground.space.mappings), &filter, &mut words);
         let unnamed = scan::scan(request.memory.shared_pages(), &filter, &sites, &mut words)?;
         for Patch { address, word } in unnamed.patches {
-            self.shared.push(SharedWord { address, old: read_word(request.memory, address)?, new: word });
+            let old = read_word(request.memory, address)?;
+            if Allocations::may_hold(word) {
+                words.block(old, PointerReason::NewBlock, false, Holder::Memory { address });
+            }
+            self.shared.push(SharedWord { address, old, new: word });
         }
-        kernel_words::rewrite(&mut self.snapshot, &mut words);
+        kernel_words::rewrite(&mut self.snapshot, None, &mut words);
         self.patches.extend(scanned.patches);
         self.report.words_scanned = scanned.words + unnamed.words + shared;
         self.report.words_rewritten = words.rewritten;
@@ -253,6 +266,9 @@ impl<'a> Planner<'a> {
         let run = |link: OldLink| ground.placement.old_run(link).0.0;
         self.kept = words.kept.iter().map(|(start, end)| RunRange::new(run(*start), run(*end))).collect();
         self.literals = words.literals;
+        let waiting = self.patches.iter().filter(|patch| Allocations::may_hold(patch.word));
+        self.allocations.fixups.extend(waiting.map(|patch| patch.address));
+        self.store_data(&data, filled, moves.objects());
         Ok(())
     }
 
@@ -326,7 +342,7 @@ impl<'a> Planner<'a> {
         RunAddress(self.ground.placement.annex().start.0 + generations::RECORD_ROOM)
     }
 
-    fn sites(&self) -> Result<Sites, SourceError> {
+    fn sites(&self, moves: &Arc<Moves>) -> Result<Sites, SourceError> {
         let (request, ground) = (self.request, &self.ground);
         let threads = &request.snapshot.threads;
         let stale_returns = !scope_blockers::switches_stacks(request.old, &ground.loaded);
@@ -347,6 +363,7 @@ impl<'a> Planner<'a> {
             loader: loader::data_ranges(ground.space, &ground.loaded),
             handled: HashSet::new(),
             dead: merged(dead),
+            moves: Arc::clone(moves),
         })
     }
 }

@@ -26,7 +26,9 @@ impl Pointers<'_> {
             return start;
         }
         let decided = match site {
-            Site::Typed(pointer) => decide_by_type(types, pointer, objects[before].kind, objects[after].kind),
+            Site::Typed(pointer) => pointee(types, pointer)
+                .and_then(|target| decide_by_type(types, target, objects[before].kind, objects[after].kind)),
+            Site::PointsTo(target) => decide_by_type(types, target, objects[before].kind, objects[after].kind),
             Site::Register | Site::Stack { .. } => {
                 // Labels of the linker's (`__TMC_END__`) are neither.
                 let named =
@@ -57,11 +59,17 @@ enum Reading {
     End,
 }
 
-/// The reading that a pointer of type `pointer` can have, if it is only one.
-fn decide_by_type(types: &TypeTable, pointer: TypeId, before: Option<TypeId>, after: Option<TypeId>) -> Option<Reading> {
-    let pointer = types.peel(Some(pointer))?;
-    let Shape::Pointer { target } = &types.get(pointer).shape else { return None };
-    let target = types.peel(*target)?;
+/// What a pointer type points to, behind typedefs.
+pub(super) fn pointee(types: &TypeTable, pointer: TypeId) -> Option<TypeId> {
+    match &types.get(types.peel(Some(pointer))?).shape {
+        Shape::Pointer { target } => types.peel(*target),
+        _ => None,
+    }
+}
+
+/// The reading that a pointer to `target` can have, if it is only one.
+fn decide_by_type(types: &TypeTable, target: TypeId, before: Option<TypeId>, after: Option<TypeId>) -> Option<Reading> {
+    let target = types.peel(Some(target))?;
     if is_untyped(types, target) {
         return None;
     }

@@ -6,6 +6,7 @@ use crate::plan::blocker::PointerReason;
 use crate::plan::compare::objects::{Object, Place};
 use crate::plan::compare::pairs::Partner;
 use crate::plan::compare::rows::{RowMatch, ends_in_array, table_at};
+use crate::plan::data::recipe::{Mapped, Recipe};
 use crate::plan::spec::names::{open_line, pairing_lines};
 
 impl Pointers<'_> {
@@ -60,6 +61,9 @@ impl Pointers<'_> {
     fn paired(&self, index: usize, partner: usize, offset: u64, site: Site) -> Decision {
         let sides = self.view.sides;
         let (old, new) = (&sides.old.objects.list()[index], &sides.new.objects.list()[partner]);
+        if let Some(recipe) = self.fates.recipes.get(&index) {
+            return self.rewritten(recipe, old, new, offset, site);
+        }
         let carried = self.fates.carried.get(index).copied().unwrap_or(false);
         let moved = Decision::Move(NewLink(new.start.offset(offset)));
         if carried || self.view.is_same_initialiser(index, partner) {
@@ -84,10 +88,28 @@ impl Pointers<'_> {
         }
     }
 
+    /// `offset` bytes into a variable whose type changes.
+    fn rewritten(&self, recipe: &Recipe, old: &Object, new: &Object, offset: u64, site: Site) -> Decision {
+        let types = &self.view.old.debug.types;
+        let target = match site {
+            Site::Typed(pointer) => super::boundary::pointee(types, pointer).and_then(|target| types.normal(Some(target))),
+            Site::PointsTo(target) => Some(target),
+            _ => None,
+        };
+        match recipe.map_offset(usize::try_from(offset).unwrap_or(usize::MAX), target) {
+            Mapped::At(to) => Decision::Move(NewLink(new.start.offset(to as u64))),
+            Mapped::Either { .. } | Mapped::Boundary { .. } | Mapped::Gone => {
+                Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset })
+            }
+        }
+    }
+
     /// Whether a word that holds the address of a table means its first row: in memory it does where no code ever puts the
     /// address there, as an index of zero may; what code that runs holds in registers is the address itself.
     fn is_row(&self, index: usize, site: Site) -> bool {
-        matches!(site, Site::Memory | Site::Typed(_)) && !self.fates.updated_before && self.view.code.only_rows.contains(&index)
+        matches!(site, Site::Memory | Site::Typed(_) | Site::PointsTo(_))
+            && !self.fates.updated_before
+            && self.view.code.only_rows.contains(&index)
     }
 
     /// The address behind the last byte of a variable.

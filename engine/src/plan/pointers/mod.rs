@@ -7,12 +7,14 @@ pub mod literal;
 pub mod structural;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
 
 use super::abi;
 use super::address::{NewLink, OldLink, Placement};
 use super::blocker::PointerReason;
+use super::data::recipe::Recipe;
 use super::view::View;
 use crate::program::types::TypeId;
 
@@ -38,6 +40,8 @@ pub enum Site {
     Memory,
     /// A word of this pointer type of the old build.
     Typed(TypeId),
+    /// A pointer to this type of the old build, canonical.
+    PointsTo(TypeId),
     /// A return address that unwinding found: it belongs to the function before it.
     ReturnAddress,
     /// The live part of a stack that was unwound whole; return addresses in it are known, and `stale_returns` says that what else
@@ -59,6 +63,8 @@ pub struct Fates {
     pub carried: Vec<bool>,
     /// Copies of libraries' objects that the new program has no copy of: the library's own object.
     pub returned: HashMap<usize, RunAddress>,
+    /// For variables whose type changes: where each of their parts is now.
+    pub recipes: HashMap<usize, Arc<Recipe>>,
     /// Whether earlier builds ran in this process, so that the old build's code did not make every pointer in it.
     pub updated_before: bool,
 }

@@ -174,7 +174,8 @@ impl Filter {
         (self.passes_halfway(word) && !self.is_wanted(before)).then_some((start, word))
     }
 
-    fn is_wanted(&self, word: u64) -> bool {
+    /// Whether a word points into what is looked for, plain or mangled.
+    pub fn is_wanted(&self, word: u64) -> bool {
         if self.near.holds(word) || self.program.holds(word.rotate_right(ROTATION) ^ self.guard) {
             return true;
         }

@@ -1,13 +1,15 @@
 //! What is known of the place of a word.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
 
+use crate::plan::moves::Moves;
 use crate::plan::pointers::Site;
 
 /// Places with more known of them than plain memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Sites {
     /// Live parts of stacks, ascending, with whether return addresses elsewhere in them are leftovers.
     pub stacks: Vec<(RunRange, bool)>,
@@ -19,12 +21,17 @@ pub struct Sites {
     pub handled: HashSet<RunAddress>,
     /// Memory that nobody reads before writing it, as [`merged`] gives it.
     pub dead: Vec<RunRange>,
+    /// Objects that are rewritten, with the words in them.
+    pub moves: Arc<Moves>,
 }
 
 impl Sites {
     /// The site of the word at `address`; `None` when the scan must leave it alone.
     pub fn site(&self, address: RunAddress) -> Option<Site> {
         if self.handled.contains(&address) || within(&self.dead, address, |range| *range).is_some() {
+            return None;
+        }
+        if self.moves.objects().holds(address) {
             return None;
         }
         if self.returns.contains(&address) {

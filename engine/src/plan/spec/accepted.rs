@@ -7,7 +7,6 @@ use dsu_formats::spec::{Problem, Spec};
 
 use super::names;
 use super::types::Types;
-use crate::plan::blocker::Blocker;
 use crate::plan::compare::sides::Sides;
 use crate::program::build::Build;
 use crate::program::types::TypeId;
@@ -53,8 +52,8 @@ impl Accepted {
         if problems.is_empty() { Ok(accepted) } else { Err(problems) }
     }
 
-    /// Whether a blocker is about a type that is not in use, by the user's word.
-    pub fn covers(&self, blocker: &Blocker) -> bool {
-        matches!(blocker, Blocker::ChangedType { name, .. } if self.unused_names.contains(name))
+    /// Whether no object of a type, as messages name it, is in use by the user's word.
+    pub fn is_unused(&self, kind: &str) -> bool {
+        self.unused_names.contains(kind)
     }
 }

@@ -22,17 +22,12 @@ use dsu_formats::spec::{Problem, Span, Spec};
 /// A problem for each rule that nothing in this engine carries out: an answer that is not followed must not be taken in silence.
 pub fn not_carried_out(spec: &Spec) -> Vec<Problem> {
     let first = |spans: &mut dyn Iterator<Item = Span>| spans.next();
-    let found: [(&str, Option<Span>); 10] = [
-        ("[fields]", first(&mut spec.fields.iter().map(|rule| rule.subject.span))),
+    let found: [(&str, Option<Span>); 5] = [
         ("[globals]", first(&mut spec.values.iter().map(|rule| rule.subject.span))),
-        ("[enums]", first(&mut spec.enums.iter().map(|rule| rule.subject.span))),
-        ("[memory]", first(&mut spec.memory.iter().map(|rule| rule.subject.span))),
         ("[allocators]", first(&mut spec.allocators.iter().map(|rule| rule.subject.span))),
         ("[plugins]", first(&mut spec.plugins.iter().map(|rule| rule.subject.span))),
         ("[keyed-by-address]", first(&mut spec.keyed.iter().map(|rule| rule.subject.span))),
         ("[after-restore] call", first(&mut spec.calls.iter().map(|call| call.function.span))),
-        ("[accept] may-lose", first(&mut spec.accept.may_lose.iter().map(|field| field.span))),
-        ("[accept] cleared-blocks", spec.accept.cleared_blocks.as_ref().map(|accepted| accepted.span)),
     ];
     let found = found.into_iter().filter_map(|(what, span)| Some((what, span?)));
     found

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{RunAddress, RunRange};
 
 use super::found::Cleared;
 use super::interest::{Choice, Interest, Place, Pointee};
@@ -138,15 +138,17 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
             return walker.problem(Problem::UnreadableHeap { kind, reason: source.to_string(), passing: false });
         }
     };
-    let reached = reached(scene, heap, &referrers);
+    let own = own_memory(scene);
+    let reached = reached(scene, heap, &referrers, &own);
     for (told, suspect) in left.iter().enumerate() {
-        let own = referrers.get(&suspect.index).map_or(&[][..], Vec::as_slice);
-        if own.is_empty() {
+        let pointers = referrers.get(&suspect.index).map_or(&[][..], Vec::as_slice);
+        if pointers.is_empty() {
             cleared.push(clear(suspect, "no word of the process points to it".to_owned()));
         } else if !reached.contains(&suspect.index) {
             cleared.push(clear(suspect, "only the C library's own data, or what nothing points to, points to it".to_owned()));
         } else if told < TOLD {
-            let problem = tell(&all, scene, suspect, own);
+            let foreign: Vec<Referrer> = pointers.iter().copied().filter(|referrer| !own.holds(referrer)).collect();
+            let problem = tell(&all, scene, suspect, &foreign);
             walker.problem(problem);
         }
     }
@@ -166,21 +168,38 @@ fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect) -> Option<String> {
     (!is_number || !looks_like_it).then(|| format!("it is `{}`: {}", types.describe(Some(id)), all.path(item.via)))
 }
 
+/// Memory whose words do not make a block the program's.
+struct OwnMemory<'a> {
+    system: &'a [RunRange],
+    /// Where each thread has the address of the loader's vector.
+    vectors: Vec<u64>,
+}
+
+fn own_memory<'a>(scene: &Scene<'a>) -> OwnMemory<'a> {
+    let vectors = scene.snapshot.threads.iter().map(|thread| thread.registers.fs_base.wrapping_add(8)).collect();
+    OwnMemory { system: scene.system, vectors }
+}
+
+impl OwnMemory<'_> {
+    fn holds(&self, referrer: &Referrer) -> bool {
+        matches!(referrer, Referrer::Memory(address)
+            if self.system.iter().any(|range| range.contains(RunAddress(*address))) || self.vectors.contains(address))
+    }
+}
+
 /// Which suspects are reached from anything but the C library's own data and blocks that are not reached themselves.
-fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers) -> HashSet<BlockIndex> {
-    let system: Vec<_> = scene.system.to_vec();
-    let vectors: Vec<u64> = scene.snapshot.threads.iter().map(|thread| thread.registers.fs_base.wrapping_add(8)).collect();
+fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers, own: &OwnMemory<'_>) -> HashSet<BlockIndex> {
     let mut reached = HashSet::new();
     loop {
         let before = reached.len();
         for (index, list) in referrers {
             let counts = |referrer: &Referrer| match referrer {
+                _ if own.holds(referrer) => false,
                 Referrer::Register(_) => true,
                 Referrer::Epoll(_) => scene.interest.kernel_words() != Some(Pointee::Opaque),
                 Referrer::Memory(address) => {
-                    let own = system.iter().any(|range| range.contains(RunAddress(*address))) || vectors.contains(address);
                     let holder = heap.block_of(RunAddress(*address)).map(|(holder, _)| holder);
-                    !own && holder.is_none_or(|holder| !referrers.contains_key(&holder) || reached.contains(&holder))
+                    holder.is_none_or(|holder| !referrers.contains_key(&holder) || reached.contains(&holder))
                 }
             };
             if !reached.contains(index) && list.iter().any(counts) {

@@ -130,6 +130,17 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Whether it may be gone a moment later: it is of the allocator's lock, or of a stack.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::UnreadableHeap { passing, .. } => *passing,
+            Self::InRegisters { .. } | Self::Frame { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// A typed pointer that leads to nothing that the program may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dangling {

@@ -57,7 +57,8 @@ pub(super) fn find(
         for register in Registers::from(&thread.registers).general {
             search.word(register, || Referrer::Register(thread.tid));
         }
-        for lane in thread.xstate.chunks_exact(8) {
+        // Across a system call no vector register is live.
+        for lane in thread.xstate.chunks_exact(8).filter(|_| thread.in_syscall.is_none()) {
             search.word(word_in(lane, 0).unwrap_or(0), || Referrer::Register(thread.tid));
         }
     }

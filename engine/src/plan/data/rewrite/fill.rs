@@ -8,47 +8,44 @@ use super::moves::{Followed, Move, Moves};
 use super::window::Window;
 use super::{Object, Place, RewriteProblem, Rewriter};
 use crate::plan::data::recipe::{Context, Found, Recipe, Slot};
+use crate::plan::scan::filter::Filter;
+use crate::program::types::TypeId;
 
 /// How many problems are listed; further ones say nothing new.
 const PROBLEM_LIMIT: usize = 100;
 /// How many objects are worth a thread.
 const PER_THREAD: usize = 1 << 14;
 
-/// The new bytes of objects that lie side by side.
+/// A word of a new object that points to, or may point to, something that is not rewritten here: the program's own functions and
+/// variables, literals, mangled addresses. It still has its old value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Content {
-    /// Where they go.
-    pub to: Place,
-    /// First of their bytes in [`Filled::bytes`].
-    pub start: usize,
-    /// How many.
-    pub length: usize,
-}
-
-/// A word that is to hold the address of something in a block that is allocated in the vessel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fixup {
-    /// The word.
-    pub at: Place,
-    /// What it points to.
-    pub target: Place,
+pub struct Reference {
+    /// Its first byte in [`Filled::bytes`].
+    pub at: usize,
+    /// The old object.
+    pub holder: RunAddress,
+    /// Its value.
+    pub word: u64,
+    /// What a typed pointer points to in the old build, canonical.
+    pub target: Option<TypeId>,
 }
 
 /// All new objects.
 #[derive(Debug, Default)]
 pub struct Filled {
-    /// Ascending by old address.
-    pub contents: Vec<Content>,
-    /// Their bytes, one after the other.
+    /// Their bytes; [`Move::bytes`] says where each starts.
     pub bytes: Vec<u8>,
-    /// Words to complete when the blocks are there.
-    pub fixups: Vec<Fixup>,
+    /// Words that hold a place-holder: the address of each, which may be one, too.
+    pub fixups: Vec<RunAddress>,
+    /// Words to decide otherwise.
+    pub references: Vec<Reference>,
 }
 
 /// What one thread makes.
 #[derive(Default)]
 struct Share {
-    fixups: Vec<Fixup>,
+    fixups: Vec<RunAddress>,
+    references: Vec<Reference>,
     problems: Vec<RewriteProblem>,
 }
 
@@ -59,44 +56,69 @@ struct Task<'t> {
     bytes: &'t mut [u8],
 }
 
+/// One new object in the making.
+struct Making<'m, 'b> {
+    bytes: &'b mut [u8],
+    /// Where it goes.
+    at: Place,
+    /// Its first byte among those of all.
+    start: usize,
+    moves: &'m Moves,
+    context: &'m Context<'m>,
+}
+
+/// Room that is used for one object after the other.
+struct Scratch<'f> {
+    /// Which words may be pointers.
+    filter: &'f Filter,
+    /// Typed pointers: offset, value, target.
+    slots: Vec<(usize, u64, Option<TypeId>)>,
+    /// Other words that may be pointers: offset, value.
+    hits: Vec<(u64, u64)>,
+}
+
 impl Rewriter<'_> {
-    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads.
+    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads. What
+    /// `filter` wants and is not rewritten here becomes a [`Reference`].
     ///
     /// # Errors
     /// Everything that stands against it, the first hundred of each thread.
-    pub fn fill(&self, objects: &[Object], moves: &Moves, threads: usize) -> Result<Filled, Vec<RewriteProblem>> {
-        let mut filled = Filled::default();
-        for one in moves.list() {
-            let length = usize::try_from(one.new_length).unwrap_or(0);
-            let start = filled.contents.last().map_or(0, |last| last.start + last.length);
-            filled.contents.push(Content { to: one.to, start, length });
-        }
-        let total = filled.contents.last().map_or(0, |last| last.start + last.length);
-        filled.bytes = vec![0; total];
+    pub fn fill(
+        &self,
+        objects: &[Object],
+        moves: &Moves,
+        filter: &Filter,
+        threads: usize,
+    ) -> Result<Filled, Vec<RewriteProblem>> {
+        let total = usize::try_from(moves.next_start()).unwrap_or(0);
+        let mut filled = Filled { bytes: vec![0; total], ..Filled::default() };
         let tasks = split(objects, moves.list(), &mut filled.bytes, threads);
         let shares: Vec<Share> = thread::scope(|scope| {
-            let running: Vec<_> = tasks.into_iter().map(|task| scope.spawn(|| self.share(task, moves))).collect();
+            let running: Vec<_> = tasks.into_iter().map(|task| scope.spawn(|| self.share(task, moves, filter))).collect();
             // A thread that panics takes the plan with it.
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
         let mut problems = Vec::new();
         for share in shares {
             filled.fixups.extend(share.fixups);
+            filled.references.extend(share.references);
             problems.extend(share.problems);
         }
         if problems.is_empty() { Ok(filled) } else { Err(problems) }
     }
 
-    fn share(&self, task: Task<'_>, moves: &Moves) -> Share {
+    fn share(&self, task: Task<'_>, moves: &Moves, filter: &Filter) -> Share {
         let mut share = Share::default();
         let mut window = Window::new(self.memory);
-        let mut rest = task.bytes;
+        let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
+        let first = task.moves.first().map_or(0, |one| one.bytes);
         for (object, one) in task.objects.iter().zip(task.moves) {
-            let length = usize::try_from(one.new_length).unwrap_or(0).min(rest.len());
-            let (bytes, behind) = rest.split_at_mut(length);
-            rest = behind;
-            let Some(recipe) = moves.recipes().get(one.recipe as usize) else { continue };
-            if let Err(problem) = self.objects((object, one), recipe, bytes, (moves, &mut window), &mut share) {
+            let from = usize::try_from(one.bytes - first).unwrap_or(usize::MAX);
+            let to = from.saturating_add(usize::try_from(one.new_length).unwrap_or(usize::MAX));
+            let (Some(bytes), Some(recipe)) = (task.bytes.get_mut(from..to), moves.recipes().get(one.recipe as usize)) else {
+                continue;
+            };
+            if let Err(problem) = self.objects((object, one), recipe, bytes, (moves, &mut window, &mut scratch), &mut share) {
                 share.problems.push(problem);
             }
             if share.problems.len() >= PROBLEM_LIMIT {
@@ -112,9 +134,14 @@ impl Rewriter<'_> {
         (object, one): (&Object, &Move),
         recipe: &Recipe,
         bytes: &mut [u8],
-        (moves, window): (&Moves, &mut Window<'_>),
+        (moves, window, scratch): (&Moves, &mut Window<'_>, &mut Scratch<'_>),
         share: &mut Share,
     ) -> Result<(), RewriteProblem> {
+        let variable = object.variable.and_then(|position| self.variables.get(position as usize));
+        if let Some(variable) = variable.filter(|variable| !variable.is_carried) {
+            bytes.copy_from_slice(&variable.initial);
+            return Ok(());
+        }
         if recipe.plugin.is_some() {
             // What a plugin makes is taken as it is: its pointers are its own answer.
             if let Some(made) = self.made.get(&object.address).filter(|made| made.len() == bytes.len()) {
@@ -133,58 +160,71 @@ impl Rewriter<'_> {
         for (index, (old, new)) in old.chunks_exact(old_size).zip(bytes.chunks_exact_mut(new_size)).enumerate() {
             let skipped = index as u64;
             let address = RunAddress(object.address.0.saturating_add(skipped.saturating_mul(old_size as u64)));
-            let context = self.context(address);
+            let context = self.context(address, variable);
             recipe.apply(old, new, &context)?;
-            let at = one.to.plus(skipped.saturating_mul(new_size as u64));
-            self.pointers(recipe, (old, new), at, moves, &context, share)?;
+            let skip = skipped.saturating_mul(new_size as u64);
+            let start = usize::try_from(one.bytes.saturating_add(skip)).unwrap_or(usize::MAX);
+            let mut making = Making { bytes: new, at: one.to.plus(skip), start, moves, context: &context };
+            self.pointers(recipe, old, &mut making, scratch, share)?;
         }
         Ok(())
     }
 
-    /// Lets the pointers of one new object follow what they point to.
+    /// Lets the pointers of one new object follow what they point to: typed ones by their type, then every other word that may be one.
     fn pointers(
         &self,
         recipe: &Recipe,
-        (old, new): (&[u8], &mut [u8]),
-        at: Place,
-        moves: &Moves,
-        context: &Context<'_>,
+        old: &[u8],
+        making: &mut Making<'_, '_>,
+        scratch: &mut Scratch<'_>,
         share: &mut Share,
     ) -> Result<(), RewriteProblem> {
-        let mut result = Ok(());
-        recipe.visit(old, context, &mut |found| {
-            if let (Found::Pointer(slot), true) = (found, result.is_ok()) {
-                result = self.pointer(slot, new, at, moves, context, share);
+        let Scratch { slots, hits, filter } = scratch;
+        slots.clear();
+        recipe.visit(old, making.context, &mut |found| {
+            if let Found::Pointer(slot) = found {
+                slots.extend(take(slot, making.bytes));
             }
         })?;
-        result
+        hits.clear();
+        filter.find(making.bytes, hits);
+        for (offset, word, target) in slots.iter().copied() {
+            making.store(offset, word);
+            self.word((offset, word), target, making, filter, share)?;
+        }
+        for (offset, word) in hits.iter().copied() {
+            self.word((usize::try_from(offset).unwrap_or(usize::MAX), word), None, making, filter, share)?;
+        }
+        Ok(())
     }
 
-    fn pointer(
+    fn word(
         &self,
-        slot: Slot,
-        new: &mut [u8],
-        at: Place,
-        moves: &Moves,
-        context: &Context<'_>,
+        (offset, word): (usize, u64),
+        target: Option<TypeId>,
+        making: &mut Making<'_, '_>,
+        filter: &Filter,
         share: &mut Share,
     ) -> Result<(), RewriteProblem> {
-        let Some(word) = new.get_mut(slot.new..slot.new.saturating_add(8)) else { return Ok(()) };
-        let value = word.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-        if value == 0 {
-            return Ok(());
-        }
-        match moves.follow(RunAddress(value), slot.old_target) {
+        match making.moves.follow(RunAddress(word), target) {
+            Followed::Same if filter.is_wanted(word) => {
+                let at = making.start.saturating_add(offset);
+                share.references.push(Reference { at, holder: making.context.address, word, target });
+            }
             Followed::Same => {}
-            Followed::To(Place::At(address)) => word.copy_from_slice(&address.0.to_le_bytes()),
-            Followed::To(target) => share.fixups.push(Fixup { at: at.plus(slot.new as u64), target }),
+            Followed::To(place) => {
+                making.store(offset, making.moves.address(place).0);
+                if matches!(place, Place::In { .. }) {
+                    share.fixups.push(making.moves.address(making.at.plus(offset as u64)));
+                }
+            }
             Followed::Undecided { object, kind, reason } => {
                 return Err(RewriteProblem::Pointer {
-                    holder: context.address,
-                    word: RunAddress(value),
+                    holder: making.context.address,
+                    word: RunAddress(word),
                     object,
                     kind: self.types.describe(kind),
-                    at: value.saturating_sub(object.0),
+                    at: word.saturating_sub(object.0),
                     reason,
                 });
             }
@@ -193,18 +233,36 @@ impl Rewriter<'_> {
     }
 }
 
+impl Making<'_, '_> {
+    fn store(&mut self, offset: usize, word: u64) {
+        if let Some(place) = self.bytes.get_mut(offset..offset.saturating_add(8)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+/// Takes a typed pointer out of a new object, so that what is left are words without a type.
+fn take(slot: Slot, bytes: &mut [u8]) -> Option<(usize, u64, Option<TypeId>)> {
+    let place = bytes.get_mut(slot.new..slot.new.saturating_add(8))?;
+    let word = place.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    place.fill(0);
+    (word != 0).then_some((slot.new, word, slot.old_target))
+}
+
 /// Shares of about equal size for each thread.
 fn split<'t>(objects: &'t [Object], moves: &'t [Move], bytes: &'t mut [u8], threads: usize) -> Vec<Task<'t>> {
     let count = objects.len().min(moves.len());
     let threads = threads.clamp(1, count.div_ceil(PER_THREAD).max(1));
     let share = count.div_ceil(threads).max(1);
     let mut rest = bytes;
+    let mut start = 0;
     let mut tasks = Vec::new();
-    for (objects, moves) in objects.chunks(share).zip(moves.chunks(share)) {
-        let length: u64 = moves.iter().map(|one| one.new_length).sum();
-        let (own, behind) = rest.split_at_mut(usize::try_from(length).unwrap_or(0).min(rest.len()));
+    for (number, (objects, own)) in objects.chunks(share).zip(moves.chunks(share)).enumerate() {
+        let end = moves.get((number + 1) * share).map_or(start + rest.len() as u64, |next| next.bytes);
+        let (bytes, behind) = rest.split_at_mut(usize::try_from(end - start).unwrap_or(0).min(rest.len()));
         rest = behind;
-        tasks.push(Task { objects, moves, bytes: own });
+        start = end;
+        tasks.push(Task { objects, moves: own, bytes });
     }
     tasks
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{RunAddress, RunRange};
 
 use super::{Allocation, Place};
 use crate::plan::data::recipe::{Mapped, Recipe};
+use crate::plan::rewrite::Allocations;
 use crate::program::types::TypeId;
 
 /// How many moves share an entry of the index at most, on average.
@@ -13,16 +14,25 @@ const PER_BUCKET: usize = 4;
 /// A gap between moves that starts another stretch of the index.
 const GAP: u64 = 1 << 26;
 
+/// Alignment of objects among the bytes of all of them: what `malloc` gives.
+const ALIGNMENT: u64 = 16;
+
 /// Objects that lie side by side and their new place.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Move {
+pub struct Move {
     pub(super) start: u64,
     pub(super) length: u64,
-    pub(super) new_length: u64,
+    /// Bytes that the new objects take.
+    pub new_length: u64,
     pub(super) count: u32,
     /// Position of the recipe.
     pub(super) recipe: u32,
-    pub(super) to: Place,
+    /// Where they go.
+    pub to: Place,
+    /// Whether nothing follows them: a pointer behind the last one is their end.
+    pub(super) ends: bool,
+    /// Offset of the new objects among the bytes of all, see [`super::Filled::bytes`].
+    pub bytes: u64,
 }
 
 impl Move {
@@ -38,6 +48,8 @@ pub struct Moves {
     moves: Vec<Move>,
     recipes: Vec<Arc<Recipe>>,
     allocations: Vec<Allocation>,
+    /// For each allocation where its bytes start among those of all objects.
+    starts: Vec<u64>,
     stretches: Vec<Stretch>,
 }
 
@@ -85,14 +97,42 @@ impl Moves {
         &self.recipes
     }
 
-    pub(super) fn list(&self) -> &[Move] {
+    /// All of them, by ascending old address.
+    pub fn list(&self) -> &[Move] {
         &self.moves
+    }
+
+    /// Where the bytes of the next objects start.
+    pub(super) fn next_start(&self) -> u64 {
+        self.moves.last().map_or(0, |last| last.bytes.saturating_add(last.new_length).next_multiple_of(ALIGNMENT))
+    }
+
+    /// Address of a place; that of one in a block to come is a place-holder.
+    pub fn address(&self, place: Place) -> RunAddress {
+        match place {
+            Place::At(address) => address,
+            Place::In { allocation, offset } => {
+                let start = self.starts.get(allocation as usize).copied().unwrap_or(0);
+                RunAddress(Allocations::PLACE_HOLDERS.wrapping_add(start).wrapping_add(offset))
+            }
+        }
+    }
+
+    /// Ranges outside which nothing is rewritten; they may hold much else.
+    pub fn stretches(&self) -> impl Iterator<Item = RunRange> + '_ {
+        self.stretches.iter().map(|stretch| RunRange::new(stretch.start, stretch.end))
+    }
+
+    /// Whether a word lies in an object that is rewritten.
+    pub fn holds(&self, address: RunAddress) -> bool {
+        self.at(address.0).is_some_and(|one| address.0 < one.end())
     }
 
     /// A new block; `None` when there are too many.
     pub(super) fn allocate(&mut self, allocation: Allocation) -> Option<Place> {
         let number = u32::try_from(self.allocations.len()).ok()?;
         self.allocations.push(allocation);
+        self.starts.push(self.next_start());
         Some(Place::In { allocation: number, offset: 0 })
     }
 
@@ -166,9 +206,11 @@ impl Moves {
         }
     }
 
-    /// The end of objects: where the pointer is one to their type, the end of the new ones. Anything else is something that begins there.
+    /// The end of objects: that of the new ones where nothing else can begin there, or the pointer is one to their type. Anything else is
+    /// something that begins there.
     fn end(&self, one: &Move, recipe: &Recipe, target: Option<TypeId>) -> Followed {
-        if target.is_some() && target == recipe.old { Followed::To(one.to.plus(one.new_length)) } else { Followed::Same }
+        let is_end = one.ends || (target.is_some() && target == recipe.old);
+        if is_end { Followed::To(one.to.plus(one.new_length)) } else { Followed::Same }
     }
 }
 

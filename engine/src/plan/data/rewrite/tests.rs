@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{RunAddress, RunRange};
 
-use super::{Fixup, Followed, Home, Moves, Object, Place, RewriteProblem, Rewriter};
+use super::{Followed, Home, Moves, Object, Place, RewriteProblem, Rewriter};
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
 use crate::plan::data::rules::{Pointee, Rules};
 use crate::plan::data::tests::{Builds, Names, builds, constant};
+use crate::plan::scan::filter::Filter;
 use crate::plan::testing::FakeMemory;
 use crate::program::types::TypeId;
 
@@ -50,6 +51,7 @@ impl Process {
             memory: &self.memory,
             new_bias: 0,
             made: &self.made,
+            variables: &[],
         }
     }
 
@@ -60,8 +62,13 @@ impl Process {
     }
 
     fn object(&self, at: u64, count: u32, home: Home) -> Object {
-        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, home }
+        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, home, variable: None }
     }
+}
+
+/// No word points into a program.
+fn nothing() -> Filter {
+    Filter::new(RunRange::new(0x1000, 0x2000), &[], vec![RunRange::new(HEAP, HEAP + 0x10_0000)], 0x1234_5678_9abc_def0)
 }
 
 fn allocated(allocation: u32, offset: u64) -> Place {
@@ -84,18 +91,15 @@ fn objects_that_fit_stay_and_others_are_allocated_anew() {
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
     assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.0)).collect::<Vec<_>>(), [(40, b)]);
-    let filled = rewriter.fill(&objects, &moves, 2).expect("filled");
-    let places: Vec<_> = filled.contents.iter().map(|content| content.to).collect();
+    let filled = rewriter.fill(&objects, &moves, &nothing(), 2).expect("filled");
+    let places: Vec<_> = moves.list().iter().map(|one| one.to).collect();
     assert_eq!(places, [Place::At(RunAddress(a)), allocated(0, 0), Place::At(RunAddress(given))]);
     let words: Vec<u64> = filled.bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight"))).collect();
-    assert_eq!(words[..3], [7 | 1 << 32, 0x61, b]);
-    assert_eq!(words[5..10], [7 | 2 << 32, 0, given, a + 4, 0x1234]);
-    assert_eq!(words[10..13], [7 | 3 << 32, 0, a]);
-    let fixups = [
-        Fixup { at: Place::At(RunAddress(a + 16)), target: allocated(0, 0) },
-        Fixup { at: Place::At(RunAddress(a + 24)), target: allocated(0, 4) },
-    ];
-    assert_eq!(filled.fixups, fixups);
+    let block = moves.address(allocated(0, 0)).0;
+    assert_eq!(words[..4], [7 | 1 << 32, 0x61, block, block + 4]);
+    assert_eq!(words[6..11], [7 | 2 << 32, 0, given, a + 4, 0x1234]);
+    assert_eq!(words[12..15], [7 | 3 << 32, 0, a]);
+    assert_eq!(filled.fixups, [RunAddress(a + 16), RunAddress(a + 24)]);
 }
 
 #[test]
@@ -107,14 +111,17 @@ fn arrays_follow_by_element_and_end() {
     let objects = [process.object(HEAP, 3, Home::Block { usable: 96 })];
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, 1).expect("filled");
-    assert_eq!(filled.bytes.len(), 120);
-    let targets: Vec<_> = filled.fixups.iter().map(|fixup| (fixup.at, fixup.target)).collect();
-    let pair = |index: u64| (allocated(0, index * 40 + 16), allocated(0, (index + 1) * 40));
-    assert_eq!(targets, [pair(0), pair(1), pair(2)]);
+    let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
+    assert_eq!(filled.bytes.len(), 128);
+    let block = moves.address(allocated(0, 0)).0;
+    assert_eq!(filled.fixups, [16, 56, 96].map(|offset| RunAddress(block + offset)));
+    for (index, fixup) in (1..).zip(&filled.fixups) {
+        let at = (fixup.0 - block) as usize;
+        assert_eq!(filled.bytes[at..at + 8], (block + index * 40).to_le_bytes());
+    }
     let int = Names(&process.builds.old).kind("int");
     assert_eq!(moves.follow(RunAddress(HEAP + 32 + 16), Some(int)), Followed::To(allocated(0, 44)));
-    assert_eq!(moves.follow(RunAddress(HEAP + 96), None), Followed::Same);
+    assert_eq!(moves.follow(RunAddress(HEAP + 96), None), Followed::To(allocated(0, 120)));
 }
 
 #[test]
@@ -124,7 +131,7 @@ fn pointers_that_nothing_decides_are_problems() {
     let objects = [untyped.object(HEAP, 1, Home::Block { usable: 40 })];
     let rewriter = untyped.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let problems = rewriter.fill(&objects, &moves, 1).expect_err("the object or its first field");
+    let problems = rewriter.fill(&objects, &moves, &nothing(), 1).expect_err("the object or its first field");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Pointer { .. }]), "{problems:?}");
 
     let typed = |old: Names<'_>| Rules {
@@ -134,7 +141,7 @@ fn pointers_that_nothing_decides_are_problems() {
     let mut typed = process(typed);
     typed.node(HEAP, [0, 0, 1, HEAP]);
     let rewriter = typed.rewriter();
-    let filled = rewriter.fill(&objects, &rewriter.place(&objects).expect("placed"), 1).expect("a rule says which");
+    let filled = rewriter.fill(&objects, &rewriter.place(&objects).expect("placed"), &nothing(), 1).expect("a rule says which");
     assert_eq!(filled.bytes[32..40], HEAP.to_le_bytes());
 }
 
@@ -149,7 +156,7 @@ fn what_cannot_be_placed_is_said_all_at_once() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     let unread = [process.object(0x9000_0000, 1, Home::Block { usable: 40 })];
     let moves = process.rewriter().place(&unread).expect("sizes are known");
-    let problems = process.rewriter().fill(&unread, &moves, 1).expect_err("no memory");
+    let problems = process.rewriter().fill(&unread, &moves, &nothing(), 1).expect_err("no memory");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Memory { .. }]));
 }
 
@@ -183,7 +190,7 @@ fn objects_of_plugins_take_their_bytes() {
     process.made.insert(RunAddress(HEAP), vec![9; 48]);
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, 1).expect("filled");
-    assert_eq!((filled.bytes.as_slice(), filled.contents[0].to), ([9; 48].as_slice(), allocated(0, 0)));
+    let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
+    assert_eq!((filled.bytes.as_slice(), moves.list()[0].to), ([9; 48].as_slice(), allocated(0, 0)));
     assert!(matches!(moves.follow(RunAddress(HEAP + 8), None), Followed::Undecided { .. }));
 }

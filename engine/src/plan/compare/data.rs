@@ -1,0 +1,118 @@
+//! How data changes between two builds: types, the recipes for their objects, and those for variables.
+
+use std::collections::{HashMap, HashSet};
+
+use super::layout::LayoutChange;
+use super::objects::Object;
+use super::pairs::Partner;
+use super::sides::Sides;
+use crate::plan::data::change::TypeChanges;
+use crate::plan::data::compile::{Compiled, Compiler, NoProofs, Recipes, VariablePair};
+use crate::plan::data::rules::{Root, Rules};
+use crate::program::build::Build;
+use crate::program::dwarf::Storage;
+
+/// What is known of data before the stop.
+#[derive(Debug, Default)]
+pub struct DataChanges {
+    /// Which types change.
+    pub types: TypeChanges,
+    /// How their objects are rewritten.
+    pub recipes: Recipes,
+    /// For variables of the old build, by position, whose type changes: how they are rewritten.
+    pub variables: HashMap<usize, Compiled>,
+    /// The same for thread-local ones.
+    pub locals: HashMap<usize, Compiled>,
+}
+
+impl DataChanges {
+    /// Compares the data of two builds under the user's answers.
+    pub fn new(
+        (old, new): (&Build, &Build),
+        sides: &Sides,
+        (layouts, local_layouts): (&[Option<LayoutChange>], &[Option<LayoutChange>]),
+        rules: &Rules,
+    ) -> Self {
+        let fixed = Pairs { old: sides.old.objects.list(), new: sides.new.objects.list(), partners: &sides.objects, layouts };
+        let local =
+            Pairs { old: sides.old.locals.list(), new: sides.new.locals.list(), partners: &sides.locals, layouts: local_layouts };
+        let roots: Vec<_> = fixed.iter().chain(local.iter()).map(|(_, old, new, _)| (old.kind, new.kind)).collect();
+        let tables = (&old.debug.types, &new.debug.types);
+        let types = TypeChanges::new(tables.0, tables.1, rules, &roots);
+        let mut compiler = Compiler::new(tables, rules, &types, &NoProofs);
+        let recipes = Recipes::new(&mut compiler);
+        let positions = (Positions::new(old), Positions::new(new));
+        let ruled = rules.fields.keys().chain(rules.new_elements.keys()).filter_map(|place| match place.root {
+            Root::Variable(position) => Some(position),
+            Root::Type(_) => None,
+        });
+        let ruled: HashSet<u32> = ruled.collect();
+        let mut compile = |pairs: &Pairs<'_>, local: bool| {
+            let mut compiled = HashMap::new();
+            for (index, from, to, layout) in pairs.iter() {
+                let Some(pair) = positions.0.of(from, local).zip(positions.1.of(to, local)) else { continue };
+                let pair = VariablePair { old: pair.0, new: pair.1 };
+                if layout || types.changed(from.kind) || ruled.contains(&pair.new) {
+                    compiled.insert(index, compiler.variable((old, new), pair));
+                }
+            }
+            compiled
+        };
+        let (variables, locals) = (compile(&fixed, false), compile(&local, true));
+        Self { types, recipes, variables, locals }
+    }
+
+    /// Whether all data means the same in both builds.
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty() && self.variables.is_empty() && self.locals.is_empty()
+    }
+}
+
+/// Variables of both builds that are pairs.
+struct Pairs<'a> {
+    old: &'a [Object],
+    new: &'a [Object],
+    partners: &'a [Partner],
+    layouts: &'a [Option<LayoutChange>],
+}
+
+impl<'a> Pairs<'a> {
+    /// Position in the old build, both sides, and whether the layout differs.
+    fn iter(&self) -> impl Iterator<Item = (usize, &'a Object, &'a Object, bool)> {
+        let layouts = self.layouts;
+        let new = self.new;
+        self.old.iter().zip(self.partners).enumerate().filter_map(move |(index, (old, partner))| {
+            let to = new.get(partner.one()?)?;
+            Some((index, old, to, layouts.get(index).is_some_and(Option::is_some)))
+        })
+    }
+}
+
+/// Positions of variables in the debug information, by where they are.
+struct Positions {
+    fixed: HashMap<u64, Vec<u32>>,
+    local: HashMap<u64, Vec<u32>>,
+    kinds: Vec<Option<crate::program::types::TypeId>>,
+}
+
+impl Positions {
+    fn new(build: &Build) -> Self {
+        let mut positions = Self { fixed: HashMap::new(), local: HashMap::new(), kinds: Vec::new() };
+        for (position, variable) in (0u32..).zip(&build.debug.variables) {
+            positions.kinds.push(variable.kind);
+            match variable.storage {
+                Storage::Static(address) => positions.fixed.entry(address.0).or_default().push(position),
+                Storage::ThreadLocal(offset) => positions.local.entry(offset).or_default().push(position),
+                Storage::None => {}
+            }
+        }
+        positions
+    }
+
+    fn of(&self, object: &Object, local: bool) -> Option<u32> {
+        let list = if local { &self.local } else { &self.fixed };
+        object.kind?;
+        let has_kind = |position: &&u32| self.kinds.get(**position as usize).is_some_and(|kind| *kind == object.kind);
+        list.get(&object.start.0)?.iter().find(has_kind).copied()
+    }
+}

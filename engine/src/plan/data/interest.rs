@@ -1,0 +1,82 @@
+//! What the walk over a process is told: which types change, and the user's answers on what types do not say.
+
+use dsu_formats::address::RunAddress;
+
+use super::change::TypeChanges;
+use super::rules::{self, FieldValue, Length, Rules};
+use super::value::{ObjectView, Value};
+use crate::plan::source::MemorySource;
+use crate::plan::walk::{Choice, Interest, Place, Pointee, Root};
+use crate::program::build::Build;
+use crate::program::types::TypeId;
+
+/// Interest in objects whose type changes.
+#[derive(Clone, Copy)]
+pub struct Interested<'a> {
+    /// The old build.
+    pub old: &'a Build,
+    /// Which types change.
+    pub changes: &'a TypeChanges,
+    /// The user's answers.
+    pub rules: &'a Rules,
+    /// The old process, for expressions that follow pointers.
+    pub memory: &'a dyn MemorySource,
+}
+
+impl Interest for Interested<'_> {
+    fn changed(&self, kind: TypeId) -> bool {
+        self.changes.changed(Some(kind))
+    }
+
+    fn leads(&self, kind: TypeId) -> bool {
+        self.changes.leads_to_change(Some(kind))
+    }
+
+    fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
+        Some(match self.rules.pointees.get(&own(place))? {
+            rules::Pointee::Type(kind) => Pointee::Type(*kind),
+            rules::Pointee::Opaque => Pointee::Opaque,
+            rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
+        })
+    }
+
+    fn member(&self, place: Place<'_>) -> Option<Choice> {
+        let rule = self.rules.unions.get(&own(place))?;
+        let members = rule.choices.iter().map(|(value, choice)| (*value, choice.old)).collect();
+        Some(Choice { tag: rule.tag.clone(), members, otherwise: rule.otherwise.map(|choice| choice.old) })
+    }
+
+    fn has_length(&self, place: Place<'_>) -> bool {
+        self.rules.lengths.contains_key(&own(place))
+    }
+
+    fn length(&self, place: Place<'_>, object: &[u8]) -> Option<u64> {
+        let kind = match place.root {
+            Root::Type(kind) => Some(kind),
+            Root::Variable(position) => self.old.debug.variables.get(position as usize)?.kind,
+        };
+        let view = || ObjectView::new(&self.old.debug.types, kind, RunAddress(0), object, self.memory);
+        let count = match self.rules.lengths.get(&own(place))? {
+            Length::Fixed(count) => return Some(*count),
+            Length::Field(path) => view().at(path).ok()?.integer().ok()?,
+            Length::Expression(expression) => integer(expression.as_ref(), &view())?,
+        };
+        u64::try_from(count).ok()
+    }
+}
+
+fn integer(expression: &dyn FieldValue, object: &ObjectView<'_>) -> Option<i128> {
+    match expression.value(object).ok()? {
+        Value::Integer(count) => Some(count),
+        Value::Zero => Some(0),
+        _ => None,
+    }
+}
+
+fn own(place: Place<'_>) -> rules::Place {
+    let root = match place.root {
+        Root::Type(kind) => rules::Root::Type(kind),
+        Root::Variable(position) => rules::Root::Variable(position),
+    };
+    rules::Place { root, path: place.path.to_vec() }
+}

@@ -1,0 +1,362 @@
+//! Objects whose type changes: found, placed, made anew, and stored where they belong.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+use super::Planner;
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::answers;
+use crate::plan::blocker::Blocker;
+use crate::plan::compare::pairs::Partner;
+use crate::plan::data::interest::Interested;
+use crate::plan::data::recipe::Origin;
+use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
+use crate::plan::heap::{self, HeapView, MallocFamily};
+use crate::plan::loader;
+use crate::plan::pointers::Site;
+use crate::plan::rewrite::{Allocator, NewBlock, Stored};
+use crate::plan::scan::filter::Filter;
+use crate::plan::walk::{self, Found, PointerSite, ThreadStack, Walked};
+use crate::plan::words::{Holder, Words};
+use crate::program::address::LinkAddress;
+use crate::program::types::{Shape, TypeId};
+
+/// Threads that make objects: as many as scan.
+const THREADS: usize = 2;
+/// Cleared blocks and origins that the report lists.
+const LISTED: usize = 1000;
+
+/// The objects to rewrite.
+#[derive(Default)]
+pub(super) struct Data {
+    objects: Vec<Object>,
+    variables: Vec<Variable>,
+    /// Pointers to objects of changed types, ascending.
+    pub(super) sites: Vec<PointerSite>,
+}
+
+impl Planner<'_> {
+    /// Finds every object of a changed type.
+    pub(super) fn find_data(&mut self) -> Data {
+        let changes = &self.request.comparison.data;
+        let mut data = Data::default();
+        if changes.is_empty() {
+            return data;
+        }
+        self.variables(&mut data);
+        self.thread_variables(&mut data);
+        if !changes.types.is_empty() {
+            let request = self.request;
+            let heap = heap::read(request.snapshot, &request.old.elf, &self.ground.loaded, request.memory);
+            let walked = self.walk(&heap);
+            self.take(walked, &heap, &mut data);
+        }
+        data.objects.sort_unstable_by_key(|object| object.address);
+        data
+    }
+
+    /// Variables outside functions, and static ones.
+    fn variables(&mut self, data: &mut Data) {
+        let request = self.request;
+        let sides = &request.comparison.sides;
+        for (&index, compiled) in &request.comparison.data.variables {
+            let (Ok(recipe), Some(old), Some(Partner::One(partner))) =
+                (compiled, sides.old.objects.list().get(index), sides.objects.get(index))
+            else {
+                continue;
+            };
+            let Some(new) = sides.new.objects.list().get(*partner) else { continue };
+            let Some(initial) = self.image.slice(new.start, new.size) else { continue };
+            let is_carried = self.fates.carried.get(index).copied().unwrap_or(false);
+            let variable = Variable { recipe: Arc::clone(recipe), initial: initial.to_vec(), is_carried };
+            let from = self.ground.placement.old_run(OldLink(old.start)).0;
+            let to = self.ground.placement.new_run(NewLink(new.start)).0;
+            data.add(variable, (from, old.size), to, old.kind);
+        }
+    }
+
+    /// Thread-local ones.
+    fn thread_variables(&mut self, data: &mut Data) {
+        let request = self.request;
+        let (Some(blocks), sides) = (&self.ground.blocks, &request.comparison.sides) else { return };
+        let Some(new_block) = blocks.new else { return };
+        let images = (crate::plan::tls::image(request.old, &blocks.old), crate::plan::tls::image(request.new, &new_block));
+        for (&index, compiled) in &request.comparison.data.locals {
+            let (Some(old), Some(Partner::One(partner))) = (sides.old.locals.list().get(index), sides.locals.get(index)) else {
+                continue;
+            };
+            let Some(new) = sides.new.locals.list().get(*partner) else { continue };
+            let part = |bytes: &[u8], start: LinkAddress, size: u64| {
+                bytes.get(start.0 as usize..start.0.saturating_add(size) as usize).map(<[u8]>::to_vec)
+            };
+            let (Some(was), Some(initial)) = (part(&images.0, old.start, old.size), part(&images.1, new.start, new.size)) else {
+                continue;
+            };
+            for thread in &request.snapshot.threads {
+                let from = RunAddress(blocks.old_start(thread).wrapping_add(old.start.0));
+                let mut is = vec![0; was.len()];
+                let is_carried = request.memory.read(from, &mut is).is_ok() && is != was;
+                match compiled {
+                    Ok(recipe) => {
+                        let to = RunAddress(blocks.new_start(thread).wrapping_add(new.start.0));
+                        let variable = Variable { recipe: Arc::clone(recipe), initial: initial.clone(), is_carried };
+                        data.add(variable, (from, old.size), to, old.kind);
+                    }
+                    Err(questions) if is_carried => {
+                        self.blockers.extend(questions.iter().map(|question| answers::question(question, from)));
+                        break;
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    fn walk(&self, heap: &HeapView) -> Walked {
+        let (request, ground) = (self.request, &self.ground);
+        let changes = &request.comparison.data.types;
+        let rules = &request.comparison.bound.rules;
+        let interest = Interested { old: request.old, changes, rules, memory: request.memory };
+        let stacks: Vec<ThreadStack<'_>> =
+            self.stacks.frames.iter().map(|(tid, frames)| ThreadStack { tid: *tid, frames }).collect();
+        let system = loader::data_ranges(ground.space, &ground.loaded).into_iter();
+        let libc = heap::allocator(&request.old.elf, &ground.loaded).ok().map(|library| library.range);
+        let writable = ground.space.mappings.iter().filter(|mapping| mapping.protection.write);
+        let libc = writable.filter_map(|mapping| mapping.range.intersection(&libc?));
+        let system: Vec<RunRange> = system.chain(libc).collect();
+        walk::walk(&walk::Scene {
+            build: request.old,
+            bias: ground.placement.old_bias(),
+            program: ground.placement.old_range(),
+            snapshot: request.snapshot,
+            memory: request.memory,
+            heap,
+            stacks: &stacks,
+            system: &system,
+            interest: &interest,
+        })
+    }
+
+    /// What the walk found outside the program's variables; its problems become blockers.
+    fn take(&mut self, walked: Walked, heap: &HeapView, data: &mut Data) {
+        let accepted = &self.request.comparison.accepted;
+        let problems = walked.problems.into_iter().filter(|problem| match problem {
+            walk::Problem::Suspect { kind, .. } | walk::Problem::UnreadableHeap { kind, passing: false, .. } => {
+                !accepted.is_unused(kind)
+            }
+            _ => true,
+        });
+        self.blockers.extend(problems.map(answers::problem));
+        let cleared = walked.cleared.iter().take(LISTED);
+        self.report.cleared.extend(cleared.map(|block| format!("{} ({} bytes): {}", block.address, block.usable, block.reason)));
+        data.sites = walked.sites;
+        let placement = self.ground.placement;
+        let blocks = self.ground.blocks.as_ref().map(|blocks| blocks.ranges(&self.request.snapshot.threads));
+        let variables = blocks.unwrap_or_default();
+        for found in walked.found {
+            let is_variable =
+                placement.old_range().contains(found.address) || variables.iter().any(|range| range.contains(found.address));
+            if !is_variable {
+                data.objects.push(self.object(&found, heap));
+            }
+        }
+    }
+
+    fn object(&self, found: &Found, heap: &HeapView) -> Object {
+        let types = &self.request.old.debug.types;
+        let block = found.block.and_then(|index| heap.heap()?.block(index));
+        let home = match block.filter(|_| found.whole) {
+            Some(block) => Home::Block { usable: block.usable },
+            None => Home::Part,
+        };
+        let (kind, each) = elements(types, found.kind);
+        let size = types.size_of(Some(found.kind)).unwrap_or(0);
+        let most = u64::from(found.most).saturating_mul(size).max(found.length);
+        let length = match block {
+            Some(block) => most.min(block.usable.saturating_sub(found.address.0 - block.address.0)),
+            None => found.length,
+        };
+        let count = if found.length > u64::from(found.count).saturating_mul(size) {
+            1
+        } else {
+            u32::try_from(length.checked_div(size).unwrap_or(1).saturating_mul(each)).unwrap_or(u32::MAX)
+        };
+        Object { address: found.address, kind, count, length, home, variable: None }
+    }
+
+    /// Decides where the objects go.
+    pub(super) fn place_data(&mut self, data: &Data) -> rewrite::Moves {
+        if data.objects.is_empty() {
+            return rewrite::Moves::default();
+        }
+        match self.rewriter(data, &HashMap::new()).place(&data.objects) {
+            Ok(moves) => {
+                if !moves.allocations().is_empty() {
+                    self.check_allocator();
+                }
+                moves
+            }
+            Err(problems) => {
+                self.refuse(&problems);
+                rewrite::Moves::default()
+            }
+        }
+    }
+
+    /// Makes the objects.
+    pub(super) fn fill_data(&self, data: &Data, moves: &rewrite::Moves, filter: &Filter) -> Result<Filled, Vec<RewriteProblem>> {
+        match moves.is_empty() {
+            true => Ok(Filled::default()),
+            false => self.rewriter(data, &HashMap::new()).fill(&data.objects, moves, filter, THREADS),
+        }
+    }
+
+    fn rewriter<'r>(&'r self, data: &'r Data, made: &'r HashMap<RunAddress, Vec<u8>>) -> Rewriter<'r> {
+        let request = self.request;
+        Rewriter {
+            types: &request.old.debug.types,
+            recipes: &request.comparison.data.recipes,
+            rules: &request.comparison.bound.rules,
+            memory: request.memory,
+            new_bias: self.ground.placement.new_bias(),
+            made,
+            variables: &data.variables,
+        }
+    }
+
+    /// Finds `malloc` and `free`; no thread may be inside them when blocks are made.
+    fn check_allocator(&mut self) {
+        let ground = &self.ground;
+        let Ok(libc) = heap::allocator(&self.request.old.elf, &ground.loaded) else { return };
+        let address = |name: &str| {
+            let symbol = libc.library.index.lookup(&libc.library.elf, name, None)?;
+            Some(RunAddress(libc.bias.wrapping_add(symbol.address.0)))
+        };
+        match address("malloc").zip(address("free")) {
+            Some((allocate, release)) => self.allocations.allocator = Some(Allocator { allocate, release }),
+            None => {
+                let (what, expected) = ("the C library".to_owned(), "malloc and free".to_owned());
+                self.blockers.push(Blocker::Unsupported { what, expected, found: "neither of them".to_owned() });
+            }
+        }
+        let position = ground.loaded.iter().position(|library| library.range == libc.range);
+        let family = MallocFamily::new(libc, position.map_or(usize::MAX, |position| position + 1));
+        for (tid, frames) in &self.stacks.frames {
+            if family.is_active(frames) {
+                let address = frames.first().map_or(RunAddress(0), |frame| frame.pc);
+                let what = "malloc, and objects need larger blocks".to_owned();
+                self.blockers.push(Blocker::UnsafePlace { tid: *tid, what, address });
+            }
+        }
+    }
+
+    /// Stores the objects: variables into the new program, others over the old ones or into blocks to come.
+    pub(super) fn store_data(&mut self, data: &Data, filled: Result<Filled, Vec<RewriteProblem>>, objects: &rewrite::Moves) {
+        match filled {
+            Ok(filled) if !objects.is_empty() => {
+                self.report_data(data, objects);
+                self.store(filled, objects);
+            }
+            Ok(_) => {}
+            Err(problems) => self.refuse(&problems),
+        }
+    }
+
+    fn store(&mut self, filled: Filled, objects: &rewrite::Moves) {
+        let placement = self.ground.placement;
+        let program = placement.new_range();
+        let allocations = &mut self.allocations;
+        for one in objects.list() {
+            let (start, length) = (one.bytes as usize, one.new_length);
+            match one.to {
+                Place::In { .. } => allocations.blocks.push(NewBlock { offset: one.bytes, length }),
+                Place::At(address) if program.contains(address) => {
+                    let link = LinkAddress(address.0.wrapping_sub(placement.new_bias()));
+                    let bytes = filled.bytes.get(start..start + length as usize);
+                    if let Some((place, bytes)) = self.image.slice_mut(link, length).zip(bytes) {
+                        place.copy_from_slice(bytes);
+                    }
+                }
+                Place::At(address) => allocations.stored.push(Stored { address, offset: one.bytes, length }),
+            }
+        }
+        allocations.stored.sort_unstable_by_key(|stored| stored.address);
+        allocations.freed.extend(objects.allocations().iter().map(|allocation| allocation.old));
+        allocations.fixups.extend(filled.fixups);
+        allocations.bytes = filled.bytes;
+    }
+
+    fn report_data(&mut self, data: &Data, objects: &rewrite::Moves) {
+        self.report.objects_rewritten = data.objects.iter().map(|object| u64::from(object.count)).sum();
+        self.report.objects_moved = objects.allocations().len() as u64;
+        let recipes = &self.request.comparison.data.recipes;
+        let kinds: HashSet<TypeId> =
+            data.objects.iter().filter(|object| object.variable.is_none()).map(|object| object.kind).collect();
+        let used = kinds.into_iter().filter_map(|kind| recipes.get(kind)?.as_ref().ok());
+        let variables = data.variables.iter().filter(|variable| variable.is_carried).map(|variable| &variable.recipe);
+        let origins = used.chain(variables).flat_map(|recipe| &recipe.origins);
+        let mut origins: Vec<(String, String)> = origins.map(|(field, origin)| (field.clone(), describe(origin))).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins.truncate(LISTED);
+        self.report.origins = origins;
+    }
+
+    fn refuse(&mut self, problems: &[RewriteProblem]) {
+        let stacks = &self.stacks.live;
+        let on_stack = |address: RunAddress| stacks.iter().any(|(_, range)| range.contains(address));
+        let blockers: Vec<Blocker> = problems.iter().flat_map(|problem| answers::rewrite(problem, on_stack)).collect();
+        for blocker in blockers {
+            let is_known = self.blockers.iter().any(|known| match (known, &blocker) {
+                (Blocker::Question { question: one, .. }, Blocker::Question { question: other, .. }) => one == other,
+                _ => false,
+            });
+            if !is_known {
+                self.blockers.push(blocker);
+            }
+        }
+    }
+}
+
+impl Data {
+    fn add(&mut self, variable: Variable, (from, length): (RunAddress, u64), to: RunAddress, kind: Option<TypeId>) {
+        let Some(kind) = kind else { return };
+        let position = self.variables.len() as u32;
+        self.variables.push(variable);
+        self.objects.push(Object { address: from, kind, count: 1, length, home: Home::Given(to), variable: Some(position) });
+    }
+}
+
+/// Words in new objects that point into the old program, or may.
+pub(super) fn follow_references(filled: &mut Filled, words: &mut Words<'_>) {
+    for reference in std::mem::take(&mut filled.references) {
+        let holder = Holder::Memory { address: reference.holder };
+        let word = words.rewrite_pointer(reference.word, Site::Memory, reference.target, holder);
+        if let (Some(word), Some(place)) = (word, filled.bytes.get_mut(reference.at..reference.at + 8)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+fn describe(origin: &Origin) -> String {
+    match origin {
+        Origin::Rule(place) => place.to_string(),
+        Origin::Zero => "zero, as the new program makes it".to_owned(),
+        Origin::Initial => "its initial value in the new program".to_owned(),
+    }
+}
+
+/// The element type of an array, through all dimensions, and how many there are; another type is one of itself.
+fn elements(types: &crate::program::types::TypeTable, kind: TypeId) -> (TypeId, u64) {
+    let Shape::Array { element, .. } = &types.get(kind).shape else { return (kind, 1) };
+    let (mut element, whole) = (*element, types.size_of(Some(kind)).unwrap_or(0));
+    while let Some(Shape::Array { element: inner, .. }) = types.normal(element).map(|id| &types.get(id).shape) {
+        element = *inner;
+    }
+    match (types.normal(element), types.size_of(element)) {
+        (Some(inner), Some(size @ 1..)) => (inner, whole / size),
+        _ => (kind, 1),
+    }
+}
