@@ -12,7 +12,10 @@ use common::Program;
 use dsu_engine::plan::blocker::Blocker;
 use dsu_engine::tracee::fault::{self, Fault};
 use dsu_engine::tracee::mark;
+use dsu_engine::tracee::procfs;
 use dsu_engine::tracee::target::Target;
+use dsu_engine::update::error::UpdateError;
+use dsu_engine::update::lock::ProcessLock;
 use dsu_engine::update::operation::{self, Observer, RecoveredTo, UpdateRequest};
 
 struct Silent;
@@ -187,6 +190,44 @@ fn what_a_dead_engine_left_is_removed_by_the_next_one() {
         assert_eq!(mappings(program.pid()), before, "recovering: {recovering}");
         check(&mut program, "the removal");
     }
+}
+
+/// Numbers of processes are used again: files of an earlier process, also of the time before names carried a start time.
+#[test]
+fn journals_of_an_earlier_process_with_the_same_number_do_not_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let (binary, mut program) = start(&directory, Way::Own);
+    let files = ProcessLock::acquire(program.pid()).unwrap().directory().to_owned();
+    let stale = ["journal", "journal.new", "old.dsu", "journal-1", "old-1.dsu"].map(|name| files.join(name));
+    let leave = || stale.iter().for_each(|path| std::fs::write(path, [0xe4, 0x99, 0x01, 0xef]).unwrap());
+    let are_gone = || stale.iter().all(|path| !path.exists());
+    leave();
+    assert_eq!(engine(program.pid(), &binary, "die:stopped:1", Way::Own), None);
+    assert!(are_gone());
+    leave();
+    recover(&mut program, "die:stopped:1");
+    assert!(are_gone());
+    // Parked, the process needs its own journal among the others.
+    assert_eq!(engine(program.pid(), &binary, "die:filled:1", Way::Own), None);
+    leave();
+    recover(&mut program, "die:filled:1");
+    assert!(are_gone());
+    leave();
+    assert_eq!(engine(program.pid(), &binary, "none:1", Way::Own), Some(UPDATED));
+    assert!(are_gone());
+    check(&mut program, "the update");
+}
+
+#[test]
+fn a_journal_of_the_process_itself_that_cannot_be_read_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, program) = start(&directory, Way::Own);
+    let files = ProcessLock::acquire(program.pid()).unwrap().directory().to_owned();
+    let own = files.join(format!("journal-{}", procfs::start_time(program.pid()).unwrap()));
+    std::fs::write(&own, [0xe4, 0x99, 0x01, 0xef]).unwrap();
+    let error = operation::recover(program.pid(), &mut Silent).unwrap_err();
+    assert!(matches!(error, UpdateError::Journal { operation: "read", .. }), "{error:?}");
+    std::fs::remove_file(own).unwrap();
 }
 
 #[test]

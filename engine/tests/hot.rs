@@ -40,7 +40,7 @@ fn go_through(pid: i32, directory: &std::path::Path, stock: &Stock) -> f64 {
     timeline.mark("capture");
     assert_eq!(captured.obstacles, []);
     let rewrite = plan::identity(&captured.snapshot);
-    let journal = Journal::in_directory(directory);
+    let journal = Journal::of_process(directory, 0);
     let transaction = Transaction {
         captured: &captured,
         rewrite: &rewrite,

@@ -1,8 +1,9 @@
 //! What a later engine needs to finish or take back a transaction whose engine died.
 //!
-//! Two files in the lock's directory: `old.dsu`, an image of the process whose pages are in the holder, and `journal`, what
-//! the transaction made. They need not survive the machine, only the engine, so nothing is synced. How far the transaction
-//! came is not in them: the process itself shows it (`tracee::adopt`).
+//! Two files in the lock's directory: `old-START.dsu`, an image of the process whose pages are in the holder, and
+//! `journal-START`, what the transaction made; START is the start time of the process, since its number alone may be another's later.
+//! They need not survive the machine, only the engine, so nothing is synced. How far the transaction came is not in them: the
+//! process itself shows it (`tracee::adopt`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,10 @@ use dsu_formats::model::latest::{Extent, JournalRecord, PageSource, Snapshot};
 
 use super::error::UpdateError;
 
+/// How the names of the record and of the image begin.
+const RECORD: &str = "journal";
+const IMAGE: &str = "old";
+
 /// The journal of one process.
 #[derive(Debug)]
 pub struct Journal {
@@ -24,9 +29,21 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal in `directory`, whether it exists or not.
-    pub fn in_directory(directory: &Path) -> Self {
-        Self { path: directory.join("journal"), image: directory.join("old.dsu"), made: None }
+    /// The journal in `directory` of the process that started at `start_time` (clock ticks since boot), whether it exists or not.
+    pub fn of_process(directory: &Path, start_time: u64) -> Self {
+        let path = directory.join(format!("{RECORD}-{start_time}"));
+        Self { path, image: directory.join(format!("{IMAGE}-{start_time}.dsu")), made: None }
+    }
+
+    /// Whether a file is one of this journal.
+    pub(super) fn owns(&self, path: &Path) -> bool {
+        path == self.path || path == self.image || path == self.unfinished()
+    }
+
+    /// Whether a file is, by its name, one of the journal of some process.
+    pub(super) fn has_name_of_one(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| [RECORD, IMAGE].iter().any(|begin| name.starts_with(begin)))
     }
 
     /// Makes the files, so that a stopped process need not wait for the file system of a busy machine. What another engine left
@@ -93,7 +110,6 @@ impl Journal {
 
     /// Removes the files: the transaction is over.
     pub fn remove(&self) {
-        // Left-overs are told from a live transaction by the process's start time.
         if self.made.is_some() {
             let _ = fs::remove_file(self.unfinished());
         }
@@ -134,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::in_directory(directory.path());
+        let journal = Journal::of_process(directory.path(), 99);
         assert_eq!(journal.read().unwrap(), None);
         journal.write(&record()).unwrap();
         assert_eq!(journal.read().unwrap(), Some(record()));
@@ -145,14 +161,14 @@ mod tests {
     #[test]
     fn a_journal_of_a_newer_dsu_is_refused_with_both_versions() {
         let directory = tempfile::tempdir().unwrap();
-        let journal = Journal::in_directory(directory.path());
+        let journal = Journal::of_process(directory.path(), 99);
         let mut bytes = journal::encode(&record()).unwrap();
         bytes[8] = 9;
         bytes[12] = 9;
         let end = bytes.len() - 4;
         let sum = crc32fast::hash(&bytes[..end]);
         bytes[end..].copy_from_slice(&sum.to_le_bytes());
-        fs::write(directory.path().join("journal"), bytes).unwrap();
+        fs::write(directory.path().join("journal-99"), bytes).unwrap();
         let error = journal.read().unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("format version 9") && cause.contains("knows version 1"), "{cause}");

@@ -49,9 +49,9 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         let build_id = subject.builds.new.elf.build_id.clone().unwrap_or_default();
         return Ok(UpdateOutcome::UpToDate { build_id });
     }
-    let mut journal = Journal::in_directory(lock.directory());
-    journal.make_files()?;
     let start_time = procfs::start_time(request.pid)?;
+    let mut journal = Journal::of_process(lock.directory(), start_time);
+    journal.make_files()?;
     let stock = aside::set_aside(request.pid, observer);
     if stock.bytes() > 0 {
         subject.timeline.mark("set memory aside");

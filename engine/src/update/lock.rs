@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::stale;
+
 /// Why a process could not be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -52,7 +54,7 @@ pub struct ProcessLock {
 }
 
 impl ProcessLock {
-    /// Locks `pid`, or says that another engine has it.
+    /// Locks `pid`, or says that another engine has it. What dsu left for an earlier process with this number is removed.
     pub fn acquire(pid: i32) -> Result<Self, LockError> {
         let directory = private_directory(&runtime_directory())?.join(pid.to_string());
         let failed = |path: &Path| {
@@ -63,7 +65,10 @@ impl ProcessLock {
         let path = directory.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { directory, _lock: lock }),
+            Ok(lock) => {
+                stale::remove(&directory, pid);
+                Ok(Self { directory, _lock: lock })
+            }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(LockError::Busy { pid }),
             Err((_, source)) => Err(LockError::Directory { path, source: source.into() }),
         }

@@ -24,6 +24,7 @@ pub mod restore;
 mod room;
 mod seccomp;
 mod shared;
+mod stale;
 pub mod timeline;
 pub mod transaction;
 mod way;

@@ -11,6 +11,7 @@ use super::error::UpdateError;
 use super::journal::Journal;
 use super::lock::ProcessLock;
 use super::operation::{Observer, Recovered, RecoveredTo};
+use super::stale::end_holder;
 use crate::plan::rewrite::Patch;
 use crate::resources::ResourceError;
 use crate::resources::credentials::can_restore_itself;
@@ -35,16 +36,13 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 /// Recovers process `pid` from the journal of a dead engine.
 pub fn recover(pid: i32, observer: &mut dyn Observer) -> Result<Recovered, UpdateError> {
     let lock = ProcessLock::acquire(pid)?;
-    let journal = Journal::in_directory(lock.directory());
+    let Ok(start_time) = procfs::start_time(pid) else {
+        return Ok(Recovered { pid, outcome: RecoveredTo::NothingToDo });
+    };
+    let journal = Journal::of_process(lock.directory(), start_time);
     let Some(record) = journal.read()? else {
         return Ok(Recovered { pid, outcome: clear(pid)? });
     };
-    if procfs::start_time(pid).ok() != Some(record.start_time) {
-        // The process of the journal has ended; this one has its number by chance.
-        end_holder(&record);
-        journal.remove();
-        return Ok(Recovered { pid, outcome: RecoveredTo::NothingToDo });
-    }
     let outcome = match find(&record, is_guarded(&journal)?)? {
         Left::Nothing if is_finished(&record) => RecoveredTo::NewVersion,
         Left::Nothing => {
@@ -177,13 +175,5 @@ fn restore_old(record: &JournalRecord, journal: &Journal, adopt: Adopt) -> Resul
             tracing::warn!(%error, "the process runs, but the engine could not tidy up after itself");
             Ok(())
         }
-    }
-}
-
-/// Ends the holder of a journal, if it is still the task that the journal means.
-fn end_holder(record: &JournalRecord) {
-    let same = procfs::start_time(record.holder).ok() == Some(record.holder_start_time);
-    if let (true, Ok(holder)) = (same, Holder::adopt(record.holder)) {
-        holder.end();
     }
 }

@@ -165,8 +165,12 @@ fn transactions() -> Vec<Sample> {
             &["4242", "ended", "exec"],
         ),
         (
-            Box::new(UpdateError::Journal { operation: "write", path: "/run/dsu/1/journal".into(), source: Box::new(denied()) }),
-            &["write", "/run/dsu/1/journal", "denied"],
+            Box::new(UpdateError::Journal {
+                operation: "write",
+                path: "/run/dsu/1/journal-99".into(),
+                source: Box::new(denied()),
+            }),
+            &["write", "/run/dsu/1/journal-99", "denied"],
         ),
     ]
 }
