@@ -23,7 +23,8 @@ pub(super) fn reason(blocker: &Blocker) -> Reason {
 /// What would answer a blocker or make it go away, by the kind (and for a pointer the problem) that programs see in its JSON.
 fn hint(facts: &Value) -> &'static str {
     let name = |member: &str| facts.get(member).and_then(Value::as_str).unwrap_or_default();
-    match (name("kind"), name("problem")) {
+    let nested = facts.pointer("/problem/problem").and_then(Value::as_str);
+    match (name("kind"), nested.unwrap_or(name("problem"))) {
         ("active-function", _) => {
             "wait until the thread has left it: try again with a longer --wait, such as `--wait 1m`, or when there is less load"
         }
@@ -34,9 +35,19 @@ fn hint(facts: &Value) -> &'static str {
         }
         ("unsupported", _) => "build the program as what is expected, or start the new one in place of the old one",
         ("new-library", _) => "link the new program against the libraries of the old one, or start it in place of the old one",
-        ("changed-type" | "changed-variable", _) => {
-            "this version carries data whose layout stays as it is: keep the layout in the new build, or start it in place of the old one"
+        ("changed-variable", _) => "build both programs with -g, so that the types on both sides are known",
+        ("question", _) => "`dsu diff OLD NEW -o update.toml` drafts a spec with all questions",
+        ("walk", "union" | "tag") => "say in a spec which member is in use: [memory]",
+        ("walk", "suspect") => {
+            "give what points to the block a type, in the program or in a spec ([memory]); or, if it holds no such object, say so"
         }
+        ("walk", "unreadable-heap") => "objects in the heap of an allocator that dsu does not know cannot be told",
+        ("walk", "length") => "correct the rule for the number of elements, or the program that broke it",
+        ("walk", "too-small" | "misaligned" | "conflict") => {
+            "say in a spec what the pointer leads to ([memory]), or that it is opaque: its type does not fit what is there"
+        }
+        ("walk", "in-registers" | "frame") => "the thread will be elsewhere in a moment: try again, with a longer --wait",
+        ("object", _) => "correct the rule in the spec, or the value in the program",
         ("ambiguous-variable", _) => "give the variable a name of its own in its source file, in both builds",
         ("constructor", _) => {
             "call what the constructor does from ordinary code of the new program, or start it in place of the old one"
@@ -57,6 +68,8 @@ fn hint(facts: &Value) -> &'static str {
         ("pointer", "gone") => "keep the function or variable in the new build as long as the process may point to it",
         ("pointer", "ambiguous") => "give the function or variable a name of its own in its source file, in both builds",
         ("pointer", "changed-layout") => "keep the layout of the object in the new build, or start it in place of the old one",
+        ("pointer", "object") => "say in a spec what the pointer leads to ([memory]), or try again when it is gone",
+        ("pointer", "new-block") => "try again when the timer or signal is gone, or keep the size of the object",
         ("pointer", "in-transit") => "try again when the pipe or socket is empty",
         _ => "the new program has to be started in place of the old one",
     }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::human::{self, Table};
 use super::json;
 
+/// Values of which the text names the origin.
+const LISTED: usize = 12;
+
 /// What is said of a process that was, or would be, moved.
 pub struct Carried<'a> {
     /// What the plan rewrote.
@@ -33,6 +36,9 @@ impl Carried<'_> {
         let report = self.report;
         let mut table = Table::default();
         table.row("paused", pause).row("functions", self.functions()).row("globals", self.globals());
+        if let Some(objects) = self.objects() {
+            table.row("objects", objects);
+        }
         let words = format!(
             "{} rewritten of {} scanned ({} of them mangled)",
             report.words_rewritten, report.words_scanned, report.words_mangled
@@ -62,6 +68,25 @@ impl Carried<'_> {
     fn globals(&self) -> String {
         let parts = [("new", &self.report.globals_new), ("dropped", &self.report.globals_dropped)];
         counted(&parts, Some(format!("{} carried", self.report.globals_carried)))
+    }
+
+    /// What became of objects whose type changes, and where their new values come from.
+    fn objects(&self) -> Option<String> {
+        let report = self.report;
+        if report.objects_rewritten == 0 && report.cleared.is_empty() {
+            return None;
+        }
+        let mut text = format!("{} rewritten, {} of them in larger blocks", report.objects_rewritten, report.objects_moved);
+        for (field, origin) in report.origins.iter().take(LISTED) {
+            let _ = write!(text, "\n{}: {}", human::printable(field), human::printable(origin));
+        }
+        if report.origins.len() > LISTED {
+            let _ = write!(text, "\nand {} more values (--json lists them)", report.origins.len() - LISTED);
+        }
+        if !report.cleared.is_empty() {
+            let _ = write!(text, "\n{} blocks are taken not to hold such objects (--json lists them)", report.cleared.len());
+        }
+        Some(text)
     }
 
     /// Members for programs, added to `value`.
