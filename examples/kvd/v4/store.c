@@ -182,8 +182,9 @@ void store_spaces(void (*visit)(struct conn *conn, const struct space *space), s
 void store_each(const char *prefix, void (*visit)(struct conn *conn, const char *key), struct conn *conn) {
     size_t len = strlen(prefix);
     pthread_mutex_lock(&lock);
+    uint64_t now = now_ns();
     for (int i = 0; i < BUCKETS; i++) {
-        sweep(&buckets[i], now_ns());
+        sweep(&buckets[i], now);
         for (struct entry *entry = buckets[i]; entry; entry = entry->next)
             if (!strncmp(entry->key, prefix, len))
                 visit(conn, entry->key);
