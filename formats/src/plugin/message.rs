@@ -61,6 +61,8 @@ pub struct TypePair {
 pub struct Batch {
     /// Position of the type in [`ToPlugin::Types`].
     pub kind: u32,
+    /// How many objects of the type there are in all batches together.
+    pub total: u64,
     /// The objects' addresses in the old process.
     pub addresses: Vec<u64>,
     /// Their bytes, one after the other.
@@ -108,7 +110,8 @@ pub enum FromPlugin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rewritten {
     /// The new objects, one after the other, each as long as the new type. A pointer holds 0, an address of the old process, which
-    /// is followed to where that object lies in the new one, or an address of a new block.
+    /// is followed to where that object lies in the new one, or an address of a new block or within it. The start of an object that is
+    /// rewritten means that object, whatever else begins there.
     #[serde(with = "bytes")]
     pub bytes: Vec<u8>,
     /// Blocks to allocate besides.

@@ -87,8 +87,14 @@ impl<P: Plugin> Session<'_, P> {
             object.address = *address;
             object.bytes.copy_from_slice(&batch.bytes[index * old_size..][..old_size]);
             let mut new = NewObject { layout: &pair.new, bytes: &mut answer.bytes[index * new_size..][..new_size] };
-            let mut process =
-                Process { from, to, layouts: &self.layouts, blocks: &mut answer.blocks, next_block: &mut self.next_block };
+            let mut process = Process {
+                from,
+                to,
+                layouts: &self.layouts,
+                blocks: &mut answer.blocks,
+                next_block: &mut self.next_block,
+                total: batch.total,
+            };
             self.plugin.rewrite(&object, &mut new, &mut process).map_err(|refusal| (*address, refusal))?;
         }
         Ok(answer)
