@@ -20,8 +20,8 @@ use crate::plan::data::rules::Rules;
 use crate::plan::source::{MemorySource, SourceError};
 use crate::program::types::{TypeId, TypeTable};
 
-/// Bytes of old objects in a batch, about: what goes through a pipe in a few pieces.
-const BATCH_BYTES: usize = 1 << 20;
+/// Bytes of old objects in a batch, about: few enough that the buffers for it stay in the processor's cache.
+const BATCH_BYTES: usize = 1 << 18;
 
 /// The plugins of a spec.
 pub struct Plugins<'a> {

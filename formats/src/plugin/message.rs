@@ -64,6 +64,7 @@ pub struct Batch {
     /// How many objects of the type there are in all batches together.
     pub total: u64,
     /// The objects' addresses in the old process.
+    #[serde(with = "words")]
     pub addresses: Vec<u64>,
     /// Their bytes, one after the other.
     #[serde(with = "bytes")]
@@ -126,6 +127,25 @@ pub struct NewBlock {
     pub bytes: Vec<u8>,
     /// Offsets of the words in it that are pointers, ascending.
     pub pointers: Vec<u32>,
+}
+
+/// Words as the bytes that they are, little-endian.
+mod words {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(words: &[u64], to: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        to.serialize_bytes(&bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
+        let bytes = super::bytes::deserialize(from)?;
+        match bytes.as_chunks::<8>() {
+            (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect()),
+            _ => Err(D::Error::custom("bytes that are no whole number of words")),
+        }
+    }
 }
 
 /// Byte vectors as one piece instead of element by element: a batch is megabytes.
