@@ -1,5 +1,6 @@
 //! What can be written after `dsu`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -277,4 +278,7 @@ pub struct PluginSandboxArguments {
     /// Address space in bytes
     #[arg(value_name = "BYTES")]
     pub memory: u64,
+    /// What the plugin is started with
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }

@@ -8,7 +8,7 @@ mod fill;
 mod moves;
 #[cfg(test)]
 mod tests;
-mod window;
+pub(crate) mod window;
 
 use std::collections::HashMap;
 use std::sync::Arc;
