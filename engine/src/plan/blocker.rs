@@ -191,6 +191,12 @@ pub enum Blocker {
         /// Lines of a spec that would help.
         answers: Vec<String>,
     },
+    /// A plugin that did not make its objects.
+    #[error("{problem}")]
+    Plugin {
+        /// What happened.
+        problem: String,
+    },
     /// Thread-local storage of the new program that does not fit where the old one's is.
     #[error("thread-local storage: {what}: {old} bytes become {new}, {room} are available")]
     ThreadLocal {

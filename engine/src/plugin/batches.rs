@@ -23,17 +23,32 @@ use crate::program::types::{TypeId, TypeTable};
 /// Bytes of old objects in a batch, about: few enough that the buffers for it stay in the processor's cache.
 const BATCH_BYTES: usize = 1 << 18;
 
+/// What plugins are told of the two builds.
+#[derive(Clone, Copy)]
+pub struct Sides<'a> {
+    /// Types of the old and of the new build.
+    pub tables: (&'a TypeTable, &'a TypeTable),
+    /// What each old type is in the new build.
+    pub changes: &'a TypeChanges,
+}
+
+/// The plugins of a spec for two builds.
+pub struct PluginMaker<'a> {
+    plugins: &'a Plugins,
+    sides: Sides<'a>,
+}
+
 /// The plugins of a spec.
-pub struct Plugins<'a> {
+#[derive(Debug)]
+pub struct Plugins {
     launcher: Launcher,
-    tables: (&'a TypeTable, &'a TypeTable),
-    changes: &'a TypeChanges,
     commands: Vec<Command>,
     /// Started and agreed with, for the next [`Maker::make`].
     ready: Mutex<Option<Vec<Session>>>,
 }
 
 /// A plugin's program. Rules with the same one share a process.
+#[derive(Debug)]
 struct Command {
     path: PathBuf,
     terms: Terms,
@@ -41,15 +56,9 @@ struct Command {
     kinds: Vec<TypeId>,
 }
 
-impl<'a> Plugins<'a> {
+impl Plugins {
     /// The plugins that `rules` refer to by their positions in `plugins`. Relative names of programs are looked up in `folder`.
-    pub fn new(
-        launcher: Launcher,
-        (plugins, folder): (&[Plugin], &Path),
-        rules: &Rules,
-        changes: &'a TypeChanges,
-        tables: (&'a TypeTable, &'a TypeTable),
-    ) -> Self {
+    pub fn new(launcher: Launcher, (plugins, folder): (&[Plugin], &Path), rules: &Rules) -> Self {
         let mut commands: Vec<Command> = Vec::new();
         for (position, plugin) in (0u32..).zip(plugins) {
             let Some((program, arguments)) = plugin.command.split_first() else { continue };
@@ -63,15 +72,22 @@ impl<'a> Plugins<'a> {
                 None => commands.push(Command { path, terms, kinds: own.collect() }),
             }
         }
-        Self { launcher, tables, changes, commands, ready: Mutex::new(None) }
+        Self { launcher, commands, ready: Mutex::new(None) }
     }
 
+    /// The plugins for two builds.
+    pub fn maker<'a>(&'a self, sides: Sides<'a>) -> PluginMaker<'a> {
+        PluginMaker { plugins: self, sides }
+    }
+}
+
+impl PluginMaker<'_> {
     /// Starts the plugins and agrees with them on their types, unless that is done: before a stop, so that it takes none of its time.
     ///
     /// # Errors
     /// No such program, no answer, types other than those that the spec gives to it.
     pub fn prepare(&self) -> Result<(), PluginError> {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.plugins.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.is_none() {
             *ready = Some(self.start()?);
         }
@@ -79,11 +95,11 @@ impl<'a> Plugins<'a> {
     }
 
     fn start(&self) -> Result<Vec<Session>, PluginError> {
-        self.commands.iter().map(|command| self.start_one(command)).collect()
+        self.plugins.commands.iter().map(|command| self.start_one(command)).collect()
     }
 
     fn start_one(&self, command: &Command) -> Result<Session, PluginError> {
-        let session = Session::start(&self.launcher, &command.path, &command.terms, self.tables)?;
+        let session = Session::start(&self.plugins.launcher, &command.path, &command.terms, self.sides.tables)?;
         let wrong = |kind: &str, problem: &'static str| PluginError::Assignment {
             name: session.name().to_owned(),
             kind: kind.to_owned(),
@@ -94,7 +110,7 @@ impl<'a> Plugins<'a> {
             if !command.kinds.contains(&kind.old) {
                 return Err(wrong(name, "the spec does not give it to the plugin"));
             }
-            if !matches!(self.changes.partner(kind.old), Partner::One(new) if *new == kind.new) {
+            if !matches!(self.sides.changes.partner(kind.old), Partner::One(new) if *new == kind.new) {
                 return Err(wrong(
                     name,
                     "in the new program it is not what the plugin makes of it; `[pair.types]` says what it is",
@@ -103,7 +119,9 @@ impl<'a> Plugins<'a> {
         }
         let is_known = |kind: &&TypeId| session.kinds().iter().any(|known| known.old == **kind);
         match command.kinds.iter().find(|kind| !is_known(kind)) {
-            Some(kind) => Err(wrong(&self.tables.0.describe(Some(*kind)), "the plugin does not rewrite it, as the spec says")),
+            Some(kind) => {
+                Err(wrong(&self.sides.tables.0.describe(Some(*kind)), "the plugin does not rewrite it, as the spec says"))
+            }
             None => Ok(session),
         }
     }
@@ -113,7 +131,7 @@ impl<'a> Plugins<'a> {
     /// # Errors
     /// The first plugin that fails.
     pub fn make_all(&self, wanted: &[Wanted], memory: &dyn MemorySource) -> Result<Made, PluginError> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ready = self.plugins.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
         let sessions = match ready {
             Some(sessions) => sessions,
             None => self.start()?,
@@ -158,16 +176,16 @@ impl<'a> Plugins<'a> {
     }
 
     fn pointers(&self, new: TypeId) -> Vec<MadePointer> {
-        let found = layout::pointers(self.tables.1, new).into_iter();
+        let found = layout::pointers(self.sides.tables.1, new).into_iter();
         let pointer = |(offset, target): (u64, Option<TypeId>)| {
-            let target = target.and_then(|target| self.changes.origin(target));
+            let target = target.and_then(|target| self.sides.changes.origin(target));
             Some(MadePointer { offset: usize::try_from(offset).ok()?, target })
         };
         found.filter_map(pointer).collect()
     }
 }
 
-impl Maker for Plugins<'_> {
+impl Maker for PluginMaker<'_> {
     fn make(&self, wanted: &[Wanted], memory: &dyn MemorySource) -> Result<Made, Box<dyn std::error::Error + Send + Sync>> {
         Ok(self.make_all(wanted, memory)?)
     }

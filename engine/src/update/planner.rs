@@ -15,9 +15,12 @@ use super::{room, shared};
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
+use crate::plan::data::made::Maker;
 use crate::plan::planner::early::is_active;
 use crate::plan::request::Request;
 use crate::plan::rewrite::Rewrite;
+use crate::plugin::batches::{PluginMaker, Plugins, Sides};
+use crate::plugin::session::Launcher;
 use crate::resources::ResourceError;
 use crate::resources::memory::{Room, measure_room};
 use crate::tracee::borrowed::Borrowed;
@@ -37,6 +40,7 @@ struct Prepared {
     comparison: Comparison,
     libraries: Libraries,
     file: ProgramId,
+    plugins: Option<Plugins>,
 }
 
 impl Planner {
@@ -54,7 +58,15 @@ impl Planner {
             Some(spec) => answered(builds, spec).map_err(|error| spec_error(spec, error))?,
         };
         let libraries = Libraries::read(pid, running.id.inode)?;
-        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
+        let plugins = spec.and_then(|spec| plugins(spec, &comparison));
+        let prepared = Prepared { comparison, libraries, file: new_file(builds)?, plugins };
+        prepared.start_plugins(builds)?;
+        Ok(Self { prepared: Some(prepared), room })
+    }
+
+    /// Starts the plugins anew for another try: what they had was used up by the last one.
+    pub fn start_plugins(&self, builds: &Builds) -> Result<(), UpdateError> {
+        self.prepared.as_ref().map_or(Ok(()), |prepared| prepared.start_plugins(builds))
     }
 
     /// Whether a changed function is active in a process that was captured before, as `earlier`: a small part of a plan, to try
@@ -100,6 +112,7 @@ impl Prepared {
         function: impl FnOnce(&Request<'_>) -> R,
     ) -> R {
         let libraries = self.libraries.of_modules(&snapshot.modules);
+        let maker = self.maker(builds);
         function(&Request {
             snapshot,
             memory,
@@ -108,8 +121,29 @@ impl Prepared {
             comparison: &self.comparison,
             libraries: &libraries,
             file: &self.file,
+            maker: maker.as_ref().map(|maker| maker as &dyn Maker),
         })
     }
+
+    fn maker<'a>(&'a self, builds: &'a Builds) -> Option<PluginMaker<'a>> {
+        let tables = (&builds.old.debug.types, &builds.new.debug.types);
+        let sides = Sides { tables, changes: &self.comparison.data.types };
+        self.plugins.as_ref().map(|plugins| plugins.maker(sides))
+    }
+
+    fn start_plugins(&self, builds: &Builds) -> Result<(), UpdateError> {
+        let started = self.maker(builds).map_or(Ok(()), |maker| maker.prepare());
+        started.map_err(|error| UpdateError::Blocked { blockers: vec![plan::answers::plugin(&error)], obstacles: Vec::new() })
+    }
+}
+
+/// The plugins that a spec names; their programs are found from its folder.
+fn plugins(spec: &Spec, comparison: &Comparison) -> Option<Plugins> {
+    let named = &comparison.bound.plugins;
+    let program = std::env::current_exe().unwrap_or_else(|_| "dsu".into());
+    let launcher = Launcher { program, arguments: vec!["plugin-sandbox".into()] };
+    let folder = spec.source.path.parent().unwrap_or(std::path::Path::new(""));
+    (!named.is_empty()).then(|| Plugins::new(launcher, (named, folder), &comparison.bound.rules))
 }
 
 /// Compares the builds with the user's answers; all of them must be carried out.

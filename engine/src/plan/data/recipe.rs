@@ -95,6 +95,12 @@ impl Recipe {
         self.tail.is_some()
     }
 
+    /// Whether a plugin makes parts of the objects.
+    pub fn has_parts(&self) -> bool {
+        let tail = self.tail.iter().flat_map(|tail| &tail.marks);
+        self.marks.iter().chain(tail).any(Mark::has_parts)
+    }
+
     /// Whether the new object's bytes are the old one's.
     pub fn is_plain(&self) -> bool {
         let plain_tail = self.tail.as_ref().is_none_or(|tail| tail.is_plain() && tail.from == tail.to);

@@ -19,8 +19,9 @@ pub use fill::{Filled, Reference};
 pub use moves::{Followed, Move, Moves};
 
 use super::compile::Recipes;
+use super::made::{Made, Wanted};
 use super::question::Question;
-use super::recipe::{Context, Recipe, RecipeError};
+use super::recipe::{Context, Found, Recipe, RecipeError};
 use super::rules::{Allocator, Rules};
 use crate::plan::source::{MemorySource, SourceError};
 use crate::program::types::{TypeId, TypeTable};
@@ -92,13 +93,13 @@ impl Place {
     }
 }
 
-/// A block to allocate in the vessel, in place of an old one that is freed there.
+/// A block to allocate in the vessel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocation {
     /// Bytes to ask for.
     pub size: u64,
-    /// The old block.
-    pub old: RunAddress,
+    /// The old block in whose place it comes, and which is freed; `None`: a plugin asks for it.
+    pub old: Option<RunAddress>,
     /// What makes and frees it, if not `malloc` and `free`.
     pub allocator: Option<Allocator>,
 }
@@ -201,8 +202,8 @@ pub struct Rewriter<'a> {
     pub memory: &'a dyn MemorySource,
     /// Distance from link-time to run-time addresses of the new program.
     pub new_bias: u64,
-    /// Objects that plugins have made, by old address.
-    pub made: &'a HashMap<RunAddress, Vec<u8>>,
+    /// What plugins have made.
+    pub made: &'a Made,
     /// What variables become.
     pub variables: &'a [Variable],
 }
@@ -239,8 +240,43 @@ impl<'a> Rewriter<'a> {
                 problems.push(problem);
             }
         }
+        moves.add_made(self.made.blocks().iter().map(|block| block.bytes.len() as u64));
         moves.finish();
         if problems.is_empty() { Ok(moves) } else { Err(problems) }
+    }
+
+    /// The objects that plugins have to make, ascending. What cannot be read is told when it is filled.
+    pub fn wanted(&self, objects: &[Object]) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        if self.rules.plugins.is_empty() {
+            return wanted;
+        }
+        let mut window = Window::new(self.memory);
+        for object in objects {
+            let Ok(recipe) = self.recipe(object) else { continue };
+            let old_size = recipe.old_size() as u64;
+            let addresses = (0..u64::from(object.count).max(1))
+                .map(|number| RunAddress(object.address.0.saturating_add(number.saturating_mul(old_size))));
+            if recipe.plugin.is_some() {
+                wanted.extend(addresses.map(|address| Wanted { kind: object.kind, address }));
+                continue;
+            }
+            if !recipe.has_parts() {
+                continue;
+            }
+            for address in addresses {
+                let length = if object.count > 1 { old_size } else { object.length };
+                let Ok(bytes) = window.read(address, length) else { continue };
+                let _ = recipe.visit(bytes, &self.context(address, None), &mut |found| {
+                    if let Found::Plugin(part) = found {
+                        let address = RunAddress(address.0.saturating_add(part.old.0 as u64));
+                        wanted.push(Wanted { kind: part.kind, address });
+                    }
+                });
+            }
+        }
+        wanted.sort_unstable();
+        wanted
     }
 
     fn recipe(&self, object: &Object) -> Result<Arc<Recipe>, RewriteProblem> {
@@ -284,7 +320,7 @@ impl<'a> Rewriter<'a> {
             Home::Block { usable } if new_length <= usable => Place::At(object.address),
             Home::Block { .. } => {
                 let allocator = self.rules.allocators.get(&object.kind).copied();
-                moves.allocate(Allocation { size: new_length, old: object.address, allocator }).ok_or_else(no_room)?
+                moves.allocate(Allocation { size: new_length, old: Some(object.address), allocator }).ok_or_else(no_room)?
             }
         };
         let ends = matches!(object.home, Home::Block { .. });
@@ -306,11 +342,7 @@ impl<'a> Rewriter<'a> {
         if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
             return Ok(variable.initial.len() as u64);
         }
-        if recipe.plugin.is_some() {
-            let missing = || RewriteProblem::NotMade { kind: self.types.describe(Some(object.kind)), address: object.address };
-            return self.made.get(&object.address).map(|bytes| bytes.len() as u64).ok_or_else(missing);
-        }
-        if !recipe.has_tail() {
+        if recipe.plugin.is_some() || !recipe.has_tail() {
             return Ok(u64::from(object.count).saturating_mul(recipe.new_size() as u64));
         }
         let bytes = self.read(object, window)?;

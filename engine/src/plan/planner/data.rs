@@ -1,6 +1,6 @@
 //! Objects whose type changes: found, placed, made anew, and stored where they belong.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -11,6 +11,7 @@ use crate::plan::answers;
 use crate::plan::blocker::Blocker;
 use crate::plan::compare::pairs::Partner;
 use crate::plan::data::interest::Interested;
+use crate::plan::data::made::Made;
 use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
 use crate::plan::heap::{self, HeapView, MallocFamily};
@@ -33,6 +34,7 @@ const LISTED: usize = 1000;
 pub(super) struct Data {
     objects: Vec<Object>,
     variables: Vec<Variable>,
+    made: Made,
     /// Pointers to objects of changed types, ascending.
     pub(super) sites: Vec<PointerSite>,
 }
@@ -54,7 +56,21 @@ impl Planner<'_> {
             self.take(walked, &heap, &mut data);
         }
         data.objects.sort_unstable_by_key(|object| object.address);
+        data.made = self.have_made(&data);
         data
+    }
+
+    /// Lets plugins make their objects.
+    fn have_made(&mut self, data: &Data) -> Made {
+        let wanted = self.rewriter(data).wanted(&data.objects);
+        let Some(maker) = self.request.maker.filter(|_| !wanted.is_empty()) else { return Made::default() };
+        match maker.make(&wanted, self.request.memory) {
+            Ok(made) => made,
+            Err(error) => {
+                self.blockers.push(answers::plugin(error.as_ref()));
+                Made::default()
+            }
+        }
     }
 
     /// Variables outside functions, and static ones.
@@ -191,7 +207,7 @@ impl Planner<'_> {
         if data.objects.is_empty() {
             return rewrite::Moves::default();
         }
-        match self.rewriter(data, &HashMap::new()).place(&data.objects) {
+        match self.rewriter(data).place(&data.objects) {
             Ok(moves) => {
                 if !moves.allocations().is_empty() {
                     self.check_allocator();
@@ -209,11 +225,11 @@ impl Planner<'_> {
     pub(super) fn fill_data(&self, data: &Data, moves: &rewrite::Moves, filter: &Filter) -> Result<Filled, Vec<RewriteProblem>> {
         match moves.is_empty() {
             true => Ok(Filled::default()),
-            false => self.rewriter(data, &HashMap::new()).fill(&data.objects, moves, filter, THREADS),
+            false => self.rewriter(data).fill(&data.objects, moves, filter, THREADS),
         }
     }
 
-    fn rewriter<'r>(&'r self, data: &'r Data, made: &'r HashMap<RunAddress, Vec<u8>>) -> Rewriter<'r> {
+    fn rewriter<'r>(&'r self, data: &'r Data) -> Rewriter<'r> {
         let request = self.request;
         Rewriter {
             types: &request.old.debug.types,
@@ -221,7 +237,7 @@ impl Planner<'_> {
             rules: &request.comparison.bound.rules,
             memory: request.memory,
             new_bias: self.ground.placement.new_bias(),
-            made,
+            made: &data.made,
             variables: &data.variables,
         }
     }
@@ -271,7 +287,7 @@ impl Planner<'_> {
         for one in objects.list() {
             let (start, length) = (one.bytes as usize, one.new_length);
             match one.to {
-                Place::In { .. } => allocations.blocks.push(NewBlock { offset: one.bytes, length }),
+                Place::In { .. } => {}
                 Place::At(address) if program.contains(address) => {
                     let link = LinkAddress(address.0.wrapping_sub(placement.new_bias()));
                     let bytes = filled.bytes.get(start..start + length as usize);
@@ -283,7 +299,8 @@ impl Planner<'_> {
             }
         }
         allocations.stored.sort_unstable_by_key(|stored| stored.address);
-        allocations.freed.extend(objects.allocations().iter().map(|allocation| allocation.old));
+        allocations.blocks.extend(objects.blocks().map(|(block, offset)| NewBlock { offset, length: block.size }));
+        allocations.freed.extend(objects.allocations().iter().filter_map(|allocation| allocation.old));
         allocations.fixups.extend(filled.fixups);
         allocations.bytes = filled.bytes;
     }

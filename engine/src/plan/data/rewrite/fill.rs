@@ -7,7 +7,7 @@ use dsu_formats::address::RunAddress;
 use super::moves::{Followed, Move, Moves};
 use super::window::Window;
 use super::{Object, Place, RewriteProblem, Rewriter};
-use crate::plan::data::recipe::{Context, Found, Recipe, Slot};
+use crate::plan::data::recipe::{Context, Found, Recipe};
 use crate::plan::scan::filter::Filter;
 use crate::program::types::TypeId;
 
@@ -93,11 +93,14 @@ impl Rewriter<'_> {
         let total = usize::try_from(moves.next_start()).unwrap_or(0);
         let mut filled = Filled { bytes: vec![0; total], ..Filled::default() };
         let tasks = split(objects, moves.list(), &mut filled.bytes, threads);
-        let shares: Vec<Share> = thread::scope(|scope| {
+        let mut shares: Vec<Share> = thread::scope(|scope| {
             let running: Vec<_> = tasks.into_iter().map(|task| scope.spawn(|| self.share(task, moves, filter))).collect();
             // A thread that panics takes the plan with it.
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
+        let mut made = Share::default();
+        self.made_blocks(moves, &mut filled.bytes, filter, &mut made);
+        shares.push(made);
         let mut problems = Vec::new();
         for share in shares {
             filled.fixups.extend(share.fixups);
@@ -142,13 +145,6 @@ impl Rewriter<'_> {
             bytes.copy_from_slice(&variable.initial);
             return Ok(());
         }
-        if recipe.plugin.is_some() {
-            // What a plugin makes is taken as it is: its pointers are its own answer.
-            if let Some(made) = self.made.get(&object.address).filter(|made| made.len() == bytes.len()) {
-                bytes.copy_from_slice(made);
-            }
-            return Ok(());
-        }
         let old = self.read(object, window)?;
         let (old_size, new_size) = match one.count {
             0 | 1 => (old.len(), bytes.len()),
@@ -161,11 +157,16 @@ impl Rewriter<'_> {
             let skipped = index as u64;
             let address = RunAddress(object.address.0.saturating_add(skipped.saturating_mul(old_size as u64)));
             let context = self.context(address, variable);
-            recipe.apply(old, new, &context)?;
             let skip = skipped.saturating_mul(new_size as u64);
             let start = usize::try_from(one.bytes.saturating_add(skip)).unwrap_or(usize::MAX);
             let mut making = Making { bytes: new, at: one.to.plus(skip), start, moves, context: &context };
-            self.pointers(recipe, old, &mut making, scratch, share)?;
+            match recipe.plugin {
+                Some(_) => self.made_object(object.kind, &mut making, scratch, share)?,
+                None => {
+                    recipe.apply(old, making.bytes, &context)?;
+                    self.pointers(recipe, old, &mut making, scratch, share)?;
+                }
+            }
         }
         Ok(())
     }
@@ -181,11 +182,19 @@ impl Rewriter<'_> {
     ) -> Result<(), RewriteProblem> {
         let Scratch { slots, hits, filter } = scratch;
         slots.clear();
-        recipe.visit(old, making.context, &mut |found| {
-            if let Found::Pointer(slot) = found {
-                slots.extend(take(slot, making.bytes));
+        let mut missing = None;
+        recipe.visit(old, making.context, &mut |found| match found {
+            Found::Pointer(slot) => slots.extend(take((slot.new, slot.old_target), making.bytes)),
+            Found::Plugin(part) => {
+                let address = RunAddress(making.context.address.0.saturating_add(part.old.0 as u64));
+                if !self.take_made((part.kind, address), part.new.0, making.bytes, slots) {
+                    missing = Some((part.kind, address));
+                }
             }
         })?;
+        if let Some((kind, address)) = missing {
+            return Err(self.not_made(kind, address));
+        }
         hits.clear();
         filter.find(making.bytes, hits);
         for (offset, word, target) in slots.iter().copied() {
@@ -198,6 +207,63 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    /// An object that a plugin has made: its pointers are those that its new type has.
+    fn made_object(
+        &self,
+        kind: TypeId,
+        making: &mut Making<'_, '_>,
+        scratch: &mut Scratch<'_>,
+        share: &mut Share,
+    ) -> Result<(), RewriteProblem> {
+        scratch.slots.clear();
+        let address = making.context.address;
+        if !self.take_made((kind, address), 0, making.bytes, &mut scratch.slots) {
+            return Err(self.not_made(kind, address));
+        }
+        for (offset, word, target) in scratch.slots.iter().copied() {
+            making.store(offset, word);
+            self.word((offset, word), target, making, scratch.filter, share)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what a plugin has made of the object of type `kind` at `address` to `at`, and takes its pointers out.
+    fn take_made(
+        &self,
+        (kind, address): (TypeId, RunAddress),
+        at: usize,
+        bytes: &mut [u8],
+        slots: &mut Vec<(usize, u64, Option<TypeId>)>,
+    ) -> bool {
+        let Some(made) = self.made.object(kind, address) else { return false };
+        let Some(place) = bytes.get_mut(at..at.saturating_add(made.bytes.len())) else { return false };
+        place.copy_from_slice(made.bytes);
+        slots.extend(made.pointers.iter().filter_map(|pointer| take((at + pointer.offset, pointer.target), bytes)));
+        true
+    }
+
+    fn not_made(&self, kind: TypeId, address: RunAddress) -> RewriteProblem {
+        RewriteProblem::NotMade { kind: self.types.describe(Some(kind)), address }
+    }
+
+    /// The blocks that plugins ask for.
+    fn made_blocks(&self, moves: &Moves, bytes: &mut [u8], filter: &Filter, share: &mut Share) {
+        for (position, block) in self.made.blocks().iter().enumerate() {
+            let start = moves.made_start(position).and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
+            let Some(place) = bytes.get_mut(start..start.saturating_add(block.bytes.len())) else { continue };
+            place.copy_from_slice(&block.bytes);
+            let context = self.context(RunAddress(0), None);
+            let mut making = Making { bytes: place, at: moves.made(position), start, moves, context: &context };
+            for offset in block.pointers.iter().map(|offset| *offset as usize) {
+                let Some((offset, word, target)) = take((offset, None), making.bytes) else { continue };
+                making.store(offset, word);
+                if let Err(problem) = self.word((offset, word), target, &mut making, filter, share) {
+                    share.problems.push(problem);
+                }
+            }
+        }
+    }
+
     fn word(
         &self,
         (offset, word): (usize, u64),
@@ -206,7 +272,11 @@ impl Rewriter<'_> {
         filter: &Filter,
         share: &mut Share,
     ) -> Result<(), RewriteProblem> {
-        match making.moves.follow(RunAddress(word), target) {
+        let followed = match self.made.locate(word) {
+            Some((block, within)) => Followed::To(making.moves.made(block).plus(within)),
+            None => making.moves.follow(RunAddress(word), target),
+        };
+        match followed {
             Followed::Same if filter.is_wanted(word) => {
                 let at = making.start.saturating_add(offset);
                 share.references.push(Reference { at, holder: making.context.address, word, target });
@@ -242,11 +312,11 @@ impl Making<'_, '_> {
 }
 
 /// Takes a typed pointer out of a new object, so that what is left are words without a type.
-fn take(slot: Slot, bytes: &mut [u8]) -> Option<(usize, u64, Option<TypeId>)> {
-    let place = bytes.get_mut(slot.new..slot.new.saturating_add(8))?;
+fn take((offset, target): (usize, Option<TypeId>), bytes: &mut [u8]) -> Option<(usize, u64, Option<TypeId>)> {
+    let place = bytes.get_mut(offset..offset.saturating_add(8))?;
     let word = place.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
     place.fill(0);
-    (word != 0).then_some((slot.new, word, slot.old_target))
+    (word != 0).then_some((offset, word, target))
 }
 
 /// Shares of about equal size for each thread.

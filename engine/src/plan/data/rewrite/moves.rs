@@ -50,6 +50,10 @@ pub struct Moves {
     allocations: Vec<Allocation>,
     /// For each allocation where its bytes start among those of all objects.
     starts: Vec<u64>,
+    /// The first allocation that a plugin asks for.
+    made: u32,
+    /// Behind the bytes of all.
+    end: u64,
     stretches: Vec<Stretch>,
 }
 
@@ -104,7 +108,33 @@ impl Moves {
 
     /// Where the bytes of the next objects start.
     pub(super) fn next_start(&self) -> u64 {
-        self.moves.last().map_or(0, |last| last.bytes.saturating_add(last.new_length).next_multiple_of(ALIGNMENT))
+        self.end.next_multiple_of(ALIGNMENT)
+    }
+
+    /// Blocks to allocate, each with where its bytes start among those of all objects.
+    pub fn blocks(&self) -> impl Iterator<Item = (&Allocation, u64)> {
+        self.allocations.iter().zip(self.starts.iter().copied())
+    }
+
+    /// Adds blocks of these sizes that plugins ask for, behind all else.
+    pub(super) fn add_made(&mut self, sizes: impl Iterator<Item = u64>) {
+        self.made = u32::try_from(self.allocations.len()).unwrap_or(u32::MAX);
+        for size in sizes {
+            self.starts.push(self.next_start());
+            self.allocations.push(Allocation { size, old: None, allocator: None });
+            self.end = self.next_start().saturating_add(size);
+        }
+    }
+
+    /// Place of the start of a block that a plugin asks for, by its position.
+    pub(super) fn made(&self, position: usize) -> Place {
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        Place::In { allocation: self.made.saturating_add(position), offset: 0 }
+    }
+
+    /// Where the bytes of such a block start.
+    pub(super) fn made_start(&self, position: usize) -> Option<u64> {
+        self.starts.get((self.made as usize).checked_add(position)?).copied()
     }
 
     /// Address of a place; that of one in a block to come is a place-holder.
@@ -138,6 +168,7 @@ impl Moves {
 
     /// Adds a move behind all others.
     pub(super) fn push(&mut self, one: Move) {
+        self.end = one.bytes.saturating_add(one.new_length);
         self.moves.push(one);
     }
 

@@ -1,11 +1,11 @@
 //! A process of a few blocks, its objects rewritten and its pointers followed.
 
-use std::collections::HashMap;
-
 use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::plugin::message::NEW_BLOCKS;
 
 use super::{Followed, Home, Moves, Object, Place, RewriteProblem, Rewriter};
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
+use crate::plan::data::made::{Made, MadeBlock, MadeKind, MadePointer, Wanted};
 use crate::plan::data::rules::{Pointee, Rules};
 use crate::plan::data::tests::{Builds, Names, builds, constant};
 use crate::plan::scan::filter::Filter;
@@ -19,7 +19,7 @@ struct Process {
     rules: Rules,
     recipes: Recipes,
     memory: FakeMemory,
-    made: HashMap<RunAddress, Vec<u8>>,
+    made: Made,
 }
 
 /// `struct node` grows from 32 to 40 bytes: old next 0, inner 8, value 16, tag 20, any 24; new fresh 0, value 4, tag 8, next 16, inner 24,
@@ -35,7 +35,7 @@ fn process(extra: impl Fn(Names<'_>) -> Rules) -> Process {
     let changes = builds.changes(&rules);
     let types = (&builds.old.debug.types, &builds.new.debug.types);
     let recipes = Recipes::new(&mut Compiler::new(types, &rules, &changes, &NoProofs));
-    Process { builds, rules, recipes, memory: FakeMemory::default(), made: HashMap::new() }
+    Process { builds, rules, recipes, memory: FakeMemory::default(), made: Made::default() }
 }
 
 impl Process {
@@ -90,7 +90,7 @@ fn objects_that_fit_stay_and_others_are_allocated_anew() {
     ];
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.0)).collect::<Vec<_>>(), [(40, b)]);
+    assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.unwrap().0)).collect::<Vec<_>>(), [(40, b)]);
     let filled = rewriter.fill(&objects, &moves, &nothing(), 2).expect("filled");
     let places: Vec<_> = moves.list().iter().map(|one| one.to).collect();
     assert_eq!(places, [Place::At(RunAddress(a)), allocated(0, 0), Place::At(RunAddress(given))]);
@@ -185,12 +185,32 @@ fn objects_of_plugins_take_their_bytes() {
     let mut process =
         process(|old| Rules { plugins: [(old.kind("node"), crate::plan::data::rules::PluginId(0))].into(), ..Rules::default() });
     process.node(HEAP, [0; 4]);
-    let objects = [process.object(HEAP, 1, Home::Block { usable: 40 })];
-    assert!(matches!(process.rewriter().place(&objects).expect_err("not made").as_slice(), [RewriteProblem::NotMade { .. }]));
-    process.made.insert(RunAddress(HEAP), vec![9; 48]);
+    let objects = [process.object(HEAP, 1, Home::Block { usable: 32 })];
+    let rewriter = process.rewriter();
+    let wanted = [Wanted { kind: process.kind(), address: RunAddress(HEAP) }];
+    assert_eq!(rewriter.wanted(&objects), wanted);
+    let moves = rewriter.place(&objects).expect("placed");
+    let problems = rewriter.fill(&objects, &moves, &nothing(), 1).expect_err("not made");
+    assert!(matches!(problems.as_slice(), [RewriteProblem::NotMade { .. }]), "{problems:?}");
+    // The object points to itself and into the second of two blocks, which points back.
+    let mut bytes = vec![9; 40];
+    bytes[16..24].copy_from_slice(&HEAP.to_le_bytes());
+    bytes[32..].copy_from_slice(&(NEW_BLOCKS + 24).to_le_bytes());
+    let pointer = |offset, target| MadePointer { offset, target };
+    let pointers = vec![pointer(16, Some(process.kind())), pointer(32, None)];
+    process.made.insert(process.kind(), MadeKind { size: 40, pointers, addresses: vec![RunAddress(HEAP)], bytes });
+    process.made.push_block(MadeBlock { bytes: vec![7; 8], pointers: Vec::new() });
+    process.made.push_block(MadeBlock { bytes: [[5; 8], HEAP.to_le_bytes()].concat(), pointers: vec![8] });
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
     let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
-    assert_eq!((filled.bytes.as_slice(), moves.list()[0].to), ([9; 48].as_slice(), allocated(0, 0)));
+    let (object, second) = (moves.address(allocated(0, 0)).0, moves.address(allocated(2, 0)).0);
+    assert_eq!((filled.bytes[..16].as_ref(), filled.bytes[24..32].as_ref()), ([9; 16].as_ref(), [9; 8].as_ref()));
+    assert_eq!(filled.bytes[16..24], object.to_le_bytes());
+    assert_eq!(filled.bytes[32..40], (second + 8).to_le_bytes());
+    assert_eq!(filled.bytes[48..56], [7; 8]);
+    assert_eq!(filled.bytes[64..80], [[5; 8], object.to_le_bytes()].concat());
+    assert_eq!(filled.fixups, [16, 32, 72].map(|offset| RunAddress(object + offset)));
+    assert_eq!(moves.blocks().map(|(block, start)| (block.size, start)).collect::<Vec<_>>(), [(40, 0), (8, 48), (16, 64)]);
     assert!(matches!(moves.follow(RunAddress(HEAP + 8), None), Followed::Undecided { .. }));
 }
