@@ -25,7 +25,7 @@ mod room;
 mod seccomp;
 mod shared;
 mod stale;
-mod stored;
+pub mod stored;
 pub mod timeline;
 pub mod transaction;
 pub mod transform;

@@ -102,12 +102,7 @@ impl Prepared {
     }
 
     /// Plans the move of a process that is described by `snapshot` and `memory`.
-    pub(super) fn plan(
-        &self,
-        snapshot: &Snapshot,
-        memory: &dyn MemorySource,
-        builds: &Builds,
-    ) -> Result<Rewrite, PlanError> {
+    pub(super) fn plan(&self, snapshot: &Snapshot, memory: &dyn MemorySource, builds: &Builds) -> Result<Rewrite, PlanError> {
         self.with_request(snapshot, memory, builds, plan::plan)
     }
 

@@ -138,7 +138,8 @@ impl<'a> Subject<'a> {
         let mut warnings: Vec<String> = later.iter().map(|obstacle| format!("a restore will be refused: {obstacle}")).collect();
         let vdso = vdso_of(snapshot)?;
         if vdso.is_none() {
-            warnings.push("the image is of another kernel: its vdso is not at hand here, and a restore takes that kernel".to_owned());
+            warnings
+                .push("the image is of another kernel: its vdso is not at hand here, and a restore takes that kernel".to_owned());
         }
         Ok(Self { image, builds, files, vdso, warnings })
     }

@@ -106,7 +106,10 @@ fn every_kind_of_wrong_work_is_found() {
         (|w| w[0].resolvers[0].function = RunAddress(HEAP), "selector 0x555555600000 of process 0: it is no code"),
         (|w| w[0].resolvers[0].function = RunAddress(7), "selector 0x7 of process 0: it is no code"),
         (|w| w[0].resolvers[0].slots[0].0 = RunAddress(8), "slot 0x8 of process 0: it is not mapped"),
-        (|w| w[0].protect_after[0].end.0 += 1, "range 0x555555600000-0x555555601001 of process 0: it is not mapped, or not whole"),
+        (
+            |w| w[0].protect_after[0].end.0 += 1,
+            "range 0x555555600000-0x555555601001 of process 0: it is not mapped, or not whole",
+        ),
         (|w| w[0].protect_after[0] = RunRange::new(0x1000, 0x2000), "range 0x1000-0x2000 of process 0: it is not mapped"),
         (|w| allocations(w).allocate = RunAddress(HEAP), "allocating function 0x555555600000 of process 0: it is no code"),
         (|w| allocations(w).release = RunAddress(0), "freeing function 0x0 of process 0: it is no code"),
@@ -122,7 +125,10 @@ fn every_kind_of_wrong_work_is_found() {
         let mut changed = work();
         change(&mut changed);
         let found = findings(&changed);
-        assert!(found.iter().any(|found| found.starts_with(&format!("section vessel-work: {expected}"))), "{expected}: {found:?}");
+        assert!(
+            found.iter().any(|found| found.starts_with(&format!("section vessel-work: {expected}"))),
+            "{expected}: {found:?}"
+        );
     }
 }
 

@@ -132,7 +132,10 @@ fn check_end(length: u64, end: u64) -> io::Result<()> {
 
 fn missing(path: &[u8]) -> io::Error {
     let path = String::from_utf8_lossy(path);
-    io::Error::new(io::ErrorKind::NotFound, format!("the bytes of {path} are neither in the image nor known to be those of the capture"))
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("the bytes of {path} are neither in the image nor known to be those of the capture"),
+    )
 }
 
 fn key_of(mapping: &Mapping) -> Option<(Key, &[u8])> {

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use dsu_formats::image::{ImageError, ImageReader, ImageWriter, PageBytes, Run, Summary};
-use dsu_formats::model::latest::{
-    Backing, Description, Extent, Kind, Lineage, Mapping, PageSource, Snapshot,
-};
+use dsu_formats::model::latest::{Backing, Description, Extent, Kind, Lineage, Mapping, PageSource, Snapshot};
 
 use super::files::StoredFiles;
 use super::memory::StoredError;
@@ -105,8 +103,7 @@ impl Rewritten<'_> {
             new_build_id: self.build_ids.1.to_vec(),
         });
         let mappings = snapshot.address_spaces.first().map_or(&[][..], |space| &space.mappings);
-        let words: Vec<(u64, u64, u64)> =
-            self.rewrite.shared.iter().filter_map(|word| in_memory_file(mappings, word)).collect();
+        let words: Vec<(u64, u64, u64)> = self.rewrite.shared.iter().filter_map(|word| in_memory_file(mappings, word)).collect();
         store_in_memory_files(&mut snapshot.descriptors.descriptions, &words);
         snapshot
     }
