@@ -34,6 +34,8 @@ pub fn restore(request: &RestoreRequest, observer: &mut dyn Observer) -> Result<
     let reader = open_image(&request.image)?;
     let snapshot = reader.snapshot();
     check_image(&reader, &request.image)?;
+    let work = Work::of(reader.work())
+        .map_err(|error| UpdateError::Unsound { path: request.image.clone(), findings: vec![error.to_string()] })?;
     let pid = snapshot.threads.first().map_or(0, |leader| leader.tid);
     let _lock = ProcessLock::acquire(pid)?;
     let (mut obstacles, warnings) = cold::obstacles_at_restore(snapshot);
@@ -50,7 +52,7 @@ pub fn restore(request: &RestoreRequest, observer: &mut dyn Observer) -> Result<
     }
     timeline.mark("check image");
     observer.step("restore");
-    fill(&reader, files, pid).map_err(|source| UpdateError::NotRestored { pid, source: Box::new(source) })?;
+    fill(&reader, &work, files, pid).map_err(|source| UpdateError::NotRestored { pid, source: Box::new(source) })?;
     timeline.mark("restore");
     Ok(Restored { pid, threads: snapshot.threads.len(), warnings, steps: timeline.steps().to_vec() })
 }
@@ -109,9 +111,8 @@ fn reopen(snapshot: &Snapshot) -> Result<MappedFiles, Vec<Obstacle>> {
 }
 
 /// Makes the process, fills it, and lets it go. A process that cannot be finished is killed: nothing of it ever ran.
-fn fill(reader: &ImageReader, mut files: MappedFiles, pid: i32) -> Result<(), VesselError> {
+fn fill(reader: &ImageReader, work: &Work, mut files: MappedFiles, pid: i32) -> Result<(), VesselError> {
     let snapshot = reader.snapshot();
-    let work = Work::of(reader.work());
     let taken = snapshot.address_spaces.iter().flat_map(|space| &space.mappings).map(|mapping| mapping.range);
     let site: RunRange = site::choose(site_length(snapshot.threads.len()), taken)?;
     let stub = stub::make(site.start)?;

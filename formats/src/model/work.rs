@@ -7,6 +7,9 @@ use crate::address::{RunAddress, RunRange};
 /// First place-holder address of a block that the vessel makes: not canonical, so that one which were left over would fault.
 pub const PLACE_HOLDERS: u64 = 0x00d5_0000_0000_0000;
 
+/// Bytes of addresses that place-holders take at most.
+pub const PLACE_HOLDERS_LEN: u64 = 1 << 40;
+
 /// The work in one process; at most one entry a process, by ascending index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VesselWorkV1 {
@@ -31,8 +34,8 @@ pub struct ResolverV1 {
 
 /// Symbolic allocations and fix-ups.
 ///
-/// Where a block will lie is not known before. The blocks' bytes stand one after the other in `bytes`, and the byte at offset `n`
-/// has the place-holder address `PLACE_HOLDERS + n`.
+/// Where a block will lie is not known before. Until then its bytes have place-holder addresses, from `PLACE_HOLDERS` and the
+/// block's offset on; a block is written to where it lies then, and every word that holds a place-holder gets the real address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationsV1 {
     /// Address of the program's `malloc`.
@@ -41,9 +44,10 @@ pub struct AllocationsV1 {
     pub release: RunAddress,
     /// The blocks to make, by ascending offset, none overlapping.
     pub blocks: Vec<NewBlockV1>,
-    /// The bytes of all blocks.
+    /// The bytes of all blocks, one block right after the other.
     pub bytes: Vec<u8>,
-    /// Address of every word that holds a place-holder address; itself a place-holder where the word is in a new block.
+    /// Address of every word in memory that holds a place-holder address; itself a place-holder where the word is in a new block.
+    /// Registers and epoll data that hold one are not listed.
     pub fixups: Vec<RunAddress>,
     /// Old blocks to free after all is stored, as `malloc` returned them.
     pub freed: Vec<RunAddress>,
@@ -52,7 +56,7 @@ pub struct AllocationsV1 {
 /// One block to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewBlockV1 {
-    /// Offset of its bytes in the bytes of all blocks.
+    /// What its place-holder addresses begin with, above `PLACE_HOLDERS`.
     pub offset: u64,
     /// Bytes to ask for.
     pub length: u64,

@@ -27,7 +27,7 @@ fn work() -> Vec<VesselWork> {
         allocate: RunAddress(CODE + 0x100),
         release: RunAddress(CODE + 0x200),
         blocks: vec![NewBlock { offset: 0, length: 24 }, NewBlock { offset: 32, length: 8 }],
-        bytes: (0..40).collect(),
+        bytes: (0..32).collect(),
         fixups: vec![RunAddress(HEAP + 64), RunAddress(PLACE_HOLDERS + 16)],
         freed: vec![RunAddress(HEAP + 128)],
     };
@@ -100,7 +100,7 @@ fn every_kind_of_wrong_work_is_found() {
     fn allocations(work: &mut [VesselWork]) -> &mut Allocations {
         work[0].allocations.as_mut().expect("the fixture has some")
     }
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 17] = [
         (|w| w.reverse(), "process 0: it does not come after the entry before it"),
         (|w| w[1].process = 2, "process 2: process 2 of 2 does not exist"),
         (|w| w[0].resolvers[0].function = RunAddress(HEAP), "selector 0x555555600000 of process 0: it is no code"),
@@ -115,10 +115,11 @@ fn every_kind_of_wrong_work_is_found() {
         (|w| allocations(w).release = RunAddress(0), "freeing function 0x0 of process 0: it is no code"),
         (|w| allocations(w).blocks[1].offset = 16, "new block 1 of process 0: offset 16 is inside another block"),
         (|w| allocations(w).blocks[1].offset = 36, "new block 1 of process 0: offset 36 is inside another block or not aligned"),
-        (|w| allocations(w).blocks[1].length = 9, "new block 1 of process 0: it ends at 41 of 40 bytes"),
-        (|w| allocations(w).blocks[1].length = u64::MAX, "new block 1 of process 0: it ends at 18446744073709551615 of 40"),
+        (|w| allocations(w).blocks[1].length = 9, "new blocks of process 0: they have 33 bytes, and 32 are there"),
+        (|w| allocations(w).blocks[1].length = u64::MAX, "new block 1 of process 0: it ends at 18446744073709551615, where no"),
+        (|w| allocations(w).fixups[1].0 += 1, "fix-up 0xd5000000000011 of process 0: no word of a new block is there"),
         (|w| allocations(w).fixups[0] = RunAddress(16), "fix-up 0x10 of process 0: it is not mapped"),
-        (|w| allocations(w).fixups[1].0 += 17, "fix-up 0xd5000000000021 of process 0: no word of 40 bytes is there"),
+        (|w| allocations(w).fixups[1].0 += 17, "fix-up 0xd5000000000021 of process 0: no word of a new block is there"),
         (|w| allocations(w).freed[0] = RunAddress(1), "freed block 0x1 of process 0: it is not mapped"),
     ];
     for (change, expected) in cases {

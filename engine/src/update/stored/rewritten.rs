@@ -13,7 +13,6 @@ use super::work;
 use crate::plan::rewrite::{Rewrite, SharedWord};
 use crate::plan::source::SourceError;
 use crate::update::error::UpdateError;
-use crate::update::shared;
 
 /// Bytes of pages without carried bytes that are made at a time.
 const STEP: u64 = 1 << 20;
@@ -39,8 +38,7 @@ impl Rewritten<'_> {
         let failed =
             |error: ImageError| UpdateError::Image { operation: "write", path: Some(path.to_owned()), source: Box::new(error) };
         let mut writer = ImageWriter::create(path).map_err(failed)?;
-        let patches = self.rewrite.patches.iter().copied().chain(shared::new_words(&self.rewrite.shared));
-        let overlay = Overlay::new(patches, &self.rewrite.contents);
+        let overlay = Overlay::of(self.rewrite);
         let carried = self.carry(&overlay, &mut writer, &failed)?;
         for range in overlay.pages().iter().flat_map(|range| range.without(&carried)) {
             for step in steps(range, STEP) {

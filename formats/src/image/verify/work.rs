@@ -3,8 +3,8 @@
 use super::{Coverage, Findings, whole_pages};
 use crate::address::RunAddress;
 use crate::image::SectionKind;
-use crate::model::latest::{Allocations, Snapshot, VesselWork};
-use crate::model::work::PLACE_HOLDERS;
+use crate::model::latest::{Allocations, NewBlock, Snapshot, VesselWork};
+use crate::model::work::{PLACE_HOLDERS, PLACE_HOLDERS_LEN};
 
 /// Blocks start on multiples of this in their bytes, as `malloc` returns them.
 const BLOCK_ALIGNMENT: u64 = 16;
@@ -56,20 +56,13 @@ impl Place<'_> {
     fn allocations(&self, allocations: &Allocations, findings: &mut Findings) {
         self.code("allocating function", allocations.allocate, findings);
         self.code("freeing function", allocations.release, findings);
-        let length = allocations.bytes.len() as u64;
-        let mut end = 0;
-        for (number, block) in allocations.blocks.iter().enumerate() {
-            let item = format_args!("new block {number} of process {}", self.index);
-            let apart = block.offset >= end && block.offset.is_multiple_of(BLOCK_ALIGNMENT);
-            findings.check(apart, item, format_args!("offset {} is inside another block or not aligned", block.offset));
-            end = block.offset.saturating_add(block.length);
-            findings.check(end <= length, item, format_args!("it ends at {end} of {length} bytes"));
-        }
+        self.blocks(allocations, findings);
         for fixup in &allocations.fixups {
-            match fixup.0.checked_sub(PLACE_HOLDERS).filter(|offset| *offset <= length) {
+            match fixup.0.checked_sub(PLACE_HOLDERS).filter(|offset| *offset < PLACE_HOLDERS_LEN) {
                 Some(offset) => {
                     let item = format_args!("fix-up {fixup} of process {}", self.index);
-                    findings.check(offset + 8 <= length, item, format_args!("no word of {length} bytes is there"));
+                    let inside = block_at(&allocations.blocks, offset).is_some_and(|left| left >= 8);
+                    findings.check(inside, item, format_args!("no word of a new block is there"));
                 }
                 None => self.word("fix-up", *fixup, findings),
             }
@@ -77,6 +70,20 @@ impl Place<'_> {
         for block in &allocations.freed {
             self.word("freed block", *block, findings);
         }
+    }
+
+    fn blocks(&self, allocations: &Allocations, findings: &mut Findings) {
+        let (mut end, mut total) = (0, 0u64);
+        for (number, block) in allocations.blocks.iter().enumerate() {
+            let item = format_args!("new block {number} of process {}", self.index);
+            let apart = block.offset >= end && block.offset.is_multiple_of(BLOCK_ALIGNMENT);
+            findings.check(apart, item, format_args!("offset {} is inside another block or not aligned", block.offset));
+            end = block.offset.saturating_add(block.length);
+            findings.check(end <= PLACE_HOLDERS_LEN, item, format_args!("it ends at {end}, where no place-holder is"));
+            total = total.saturating_add(block.length);
+        }
+        let (item, found) = (format_args!("new blocks of process {}", self.index), allocations.bytes.len());
+        findings.check(total == found as u64, item, format_args!("they have {total} bytes, and {found} are there"));
     }
 
     fn code(&self, what: &str, address: RunAddress, findings: &mut Findings) {
@@ -89,4 +96,10 @@ impl Place<'_> {
         let mapped = self.coverage.covers_bytes(self.space, address, 8);
         findings.check(mapped, format_args!("{what} {address} of process {}", self.index), format_args!("it is not mapped"));
     }
+}
+
+/// How many bytes of the block that holds `offset` are left from there on.
+fn block_at(blocks: &[NewBlock], offset: u64) -> Option<u64> {
+    let block = blocks.get(blocks.partition_point(|block| block.offset <= offset).checked_sub(1)?)?;
+    block.length.checked_sub(offset - block.offset)
 }
