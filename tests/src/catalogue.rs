@@ -246,6 +246,7 @@ macro_rules! for_each_program {
             heap_growth: ("heap_growth.c");
             memory_large: ("memory_large.c");
             malloc_stress: ("malloc_stress.c");
+            grown_block: ("grown_block.c");
 
             // The C library and the loader.
             stdio_unflushed: ("stdio_unflushed.c");
@@ -259,6 +260,7 @@ macro_rules! for_each_program {
             backtrace: ("backtrace.c");
             qsort_callback: ("qsort_callback.c");
             ifunc: ("ifunc.c");
+            ifunc_changed: ("ifunc_changed.c");
             copy_relocation: ("copy_relocation.c");
             symbol_versions: ("symbol_versions.c");
             vdso_clock: ("vdso_clock.c");
