@@ -322,6 +322,7 @@ macro_rules! for_each_data_program {
             data_epoll: ("data_epoll.c");
             data_signal_values: ("data_signal_values.c");
             data_callback_argument: ("data_callback_argument.c");
+            data_dangling: ("data_dangling.c");
             data_mapped_region: ("data_mapped_region.c");
             data_aligned: ("data_aligned.c");
             data_allocators: ("data_allocators.c");
@@ -362,6 +363,20 @@ macro_rules! for_each_data_program {
     };
 }
 
+/// Programs whose data no update carries as it is, by their source files: for the refusals of `tests/data_refusals.rs`.
+pub const REFUSED_PROGRAMS: &[Program] = &[
+    Program::new("refused_field", &["refused_field.c"]),
+    Program::new("refused_void_pointer", &["refused_void_pointer.c"]),
+    Program::new("refused_union", &["refused_union.c"]),
+    Program::new("refused_hidden_block", &["refused_hidden_block.c"]),
+    Program::new("refused_misaligned", &["refused_corrupted.c"]),
+    Program::new("refused_small_block", &["refused_corrupted.c"]).flags(&["-DSMALL_BLOCK"]),
+    Program::new("refused_array_shrinks", &["refused_array_shrinks.c"]),
+    Program::new("refused_pipe", &["refused_pipe.c"]),
+    Program::new("refused_enum", &["refused_enum.c"]),
+    Program::new("refused_mapped", &["refused_mapped.c"]),
+];
+
 macro_rules! find_in_table {
     ($($name:ident: ($($file:literal),+) $(. $method:ident ($($argument:expr),*))*;)*) => {
         /// Every program of the list.
@@ -383,7 +398,7 @@ pub const IDLE: Program = Program::new("idle", &["idle.c"]);
 
 /// The program `name`.
 pub fn find(name: &str) -> Program {
-    *PROGRAMS.iter().chain(DATA_PROGRAMS).find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
+    *PROGRAMS.iter().chain(DATA_PROGRAMS).chain(REFUSED_PROGRAMS).find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
 }
 
 #[cfg(test)]
@@ -400,6 +415,7 @@ mod tests {
         let listed: BTreeSet<String> = PROGRAMS
             .iter()
             .chain(DATA_PROGRAMS)
+            .chain(REFUSED_PROGRAMS)
             .flat_map(|program| {
                 let library = program.library.map(|library| match library {
                     Library::Linked(source) | Library::Loaded(source) => source,
