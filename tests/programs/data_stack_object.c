@@ -9,11 +9,11 @@ struct session {
     char name[16];
     long started;
 #else
-    char name[16];
-    long started;
-    struct handle *handles;
-    unsigned char state;
     int user;
+    char name[16];
+    struct handle *handles;
+    long started;
+    unsigned char state;
 #endif
 };
 struct handle {
