@@ -191,6 +191,7 @@ impl<'a> Words<'a> {
         }
         match self.moves.follow(word, pointee) {
             Target::Same => {}
+            _ if holder.address().is_some_and(|address| self.moves.is_allocators(address)) => return None,
             Target::To(moved) => return self.moved(word, moved, site, holder),
             Target::Undecided(object, kind, reason) => {
                 let kind = self.pointers.view.old.debug.types.describe(kind);

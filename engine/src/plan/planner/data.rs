@@ -14,7 +14,7 @@ use crate::plan::data::interest::Interested;
 use crate::plan::data::made::Made;
 use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
-use crate::plan::heap::{self, HeapView, MallocFamily};
+use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
 use crate::plan::loader;
 use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocator, NewBlock, Stored};
@@ -37,6 +37,8 @@ pub(super) struct Data {
     made: Made,
     /// Pointers to objects of changed types, ascending.
     pub(super) sites: Vec<PointerSite>,
+    /// The heap, where it can be read.
+    pub(super) heap: Option<Heap>,
 }
 
 impl Planner<'_> {
@@ -54,6 +56,10 @@ impl Planner<'_> {
             let heap = heap::read(request.snapshot, &request.old.elf, &self.ground.loaded, request.memory);
             let walked = self.walk(&heap);
             self.take(walked, &heap, &mut data);
+            data.heap = match heap {
+                HeapView::Readable(heap) => Some(heap),
+                HeapView::Unreadable(_) | HeapView::Unknown(_) => None,
+            };
         }
         data.objects.sort_unstable_by_key(|object| object.address);
         data.made = self.have_made(&data);

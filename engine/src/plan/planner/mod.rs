@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
         let guard = self.guard()?;
         let mut data = self.find_data();
         let objects = self.place_data(&data);
-        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites)));
+        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), data.heap.take()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
         self.thread_local_slots()?;

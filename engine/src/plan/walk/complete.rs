@@ -1,6 +1,6 @@
 //! Completeness: blocks that no typed path reached and that could hold a changed type, each cleared by evidence or told (PROOF 2.5).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -15,6 +15,7 @@ use super::regions::Region;
 use super::shape::{Looks, Outline};
 use super::{Scene, prepare};
 use crate::plan::heap::{Block, BlockIndex, Heap, HeapView, State};
+use crate::plan::source::read_word;
 use crate::program::types::{Shape, TypeId, TypeTable};
 
 /// Bytes of a block that are looked at.
@@ -123,9 +124,11 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
     let everything = Everything(scene.interest);
     let (all, _) = prepare(scene, &everything);
+    let vectors = vectors(scene);
     let mut left = Vec::new();
     for suspect in suspects {
-        match typed_otherwise(&all, &suspect) {
+        let vector = vectors.get(&suspect.block.address).map(|tid| format!("it is the loader's vector of thread {tid}"));
+        match vector.or_else(|| typed_otherwise(&all, &suspect)) {
             Some(reason) => cleared.push(clear(&suspect, reason)),
             None => left.push(suspect),
         }
@@ -158,8 +161,23 @@ fn clear(suspect: &Suspect, reason: String) -> Cleared {
     Cleared { address: suspect.block.address, usable: suspect.block.usable, reason }
 }
 
-/// The other type as which typed pointers reach a suspect. Bytes are none where the words look like the changed type's.
+/// The blocks with the vectors by which threads find their thread-local storage (`dtv`), whose address a thread has behind that of
+/// itself (`tcbhead_t`), and which begin one entry before.
+fn vectors(scene: &Scene<'_>) -> HashMap<RunAddress, i32> {
+    const ENTRY: u64 = 16;
+    let of = |thread: &dsu_formats::model::latest::Thread| {
+        let vector = read_word(scene.memory, RunAddress(thread.registers.fs_base.wrapping_add(8))).ok()?;
+        Some((RunAddress(vector.wrapping_sub(ENTRY)), thread.tid))
+    };
+    scene.snapshot.threads.iter().filter_map(of).collect()
+}
+
+/// The other type as which typed pointers reach a suspect. Bytes are none where the words look like the changed type's, unless the user
+/// says that they are.
 fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect) -> Option<String> {
+    if let Some(site) = all.bytes.get(&suspect.index) {
+        return Some(format!("it is bytes, as the spec says: {}", all.path(*site)));
+    }
     let item = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful)?;
     let types = all.kinds.types;
     let id = all.kinds.get(item.kind)?.id;
@@ -274,6 +292,10 @@ impl Interest for Everything<'_> {
     }
 
     fn leads(&self, _kind: TypeId) -> bool {
+        true
+    }
+
+    fn notes_bytes(&self) -> bool {
         true
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Part {
 pub(super) enum What {
     /// A pointer.
     Pointer(Target),
+    /// A pointer to bytes, as the user says.
+    Bytes,
     /// Elements with parts of their own.
     Elements { kind: Kind, count: u64 },
     /// A pointer whose target depends on a tag: offset, size and whether it is signed.
@@ -242,7 +244,7 @@ impl<'a> Kinds<'a> {
 }
 
 fn is_plain(part: &Part) -> bool {
-    matches!(part.what, What::Pointer(Target { length: None, .. }) | What::Elements { .. })
+    matches!(part.what, What::Pointer(Target { length: None, .. }) | What::Bytes | What::Elements { .. })
 }
 
 /// Makes the layout of one type.
@@ -350,7 +352,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
         let rule = self.places().find_map(|place| Some((place.root, self.kinds.interest.pointee(place)?)));
         let plain = |kind, back| Some(What::Pointer(Target { kind, back, length: length.clone() }));
         match rule {
-            Some((_, Pointee::Opaque)) => None,
+            Some((_, Pointee::Opaque)) => self.kinds.interest.notes_bytes().then_some(What::Bytes),
             Some((_, Pointee::Type(kind))) => {
                 let kind = self.kinds.of(Some(kind))?;
                 if self.kinds.is_interesting(kind) { plain(kind, 0) } else { None }

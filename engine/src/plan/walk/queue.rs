@@ -1,5 +1,7 @@
 //! The walk itself: from object to object, solid evidence first.
 
+use std::collections::HashMap;
+
 use dsu_formats::address::RunAddress;
 
 use super::interest::{Interest, Place};
@@ -44,6 +46,8 @@ pub(super) struct Walker<'a> {
     /// Names of roots, by number.
     pub(super) roots: Vec<String>,
     pub(super) objects: u64,
+    /// Blocks that hold bytes, as the user says, with the word that leads there.
+    pub(super) bytes: HashMap<BlockIndex, u64>,
     /// Items whose further elements are still to be followed, and those whose doubtful ones are.
     later: Vec<u32>,
     doubtful: Vec<u32>,
@@ -73,6 +77,7 @@ impl<'a> Walker<'a> {
             problems: Vec::new(),
             roots: Vec::new(),
             objects: 0,
+            bytes: HashMap::new(),
             later: Vec::new(),
             doubtful: Vec::new(),
             next: 0,
@@ -175,6 +180,7 @@ impl<'a> Walker<'a> {
                     Some(value) => self.pointer(target, Word { site, value, via, strength }, None),
                     None => return self.unreadable(layout, address, via, strength),
                 },
+                What::Bytes => self.bytes(site),
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { .. } | What::Union { .. } | What::Undecided { .. } => {}
             }
@@ -198,6 +204,7 @@ impl<'a> Walker<'a> {
                     let length = target.length.as_ref().map(|counted| self.length(counted, object));
                     self.pointer(target, Word { site, value, via, strength }, length);
                 }
+                What::Bytes => self.bytes(site),
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { tag, choices, path } => match choose(tag, choices, object) {
                     Ok(Some(kind)) => {
@@ -205,7 +212,7 @@ impl<'a> Walker<'a> {
                         let target = Target { kind, back: 0, length: None };
                         self.pointer(&target, Word { site, value, via, strength }, None);
                     }
-                    Ok(None) => {}
+                    Ok(None) => self.bytes(site),
                     Err(value) => self.bad_tag(layout, path, address, via, value),
                 },
                 What::Union { tag, members, otherwise, parts, path } => {
@@ -224,6 +231,17 @@ impl<'a> Walker<'a> {
                     self.undecided((*size, *by_value), part.offset, object, || (layout.id, path.clone()), address, via);
                 }
             }
+        }
+    }
+
+    /// Notes the block that starts where the word at `site` points: it holds bytes.
+    fn bytes(&mut self, site: u64) {
+        let value = if self.interest.notes_bytes() { self.pieces.word(site) } else { None };
+        if let Some(value) = value
+            && let Region::Block(index, block) = self.regions.find(value)
+            && block.address.0 == value
+        {
+            self.bytes.entry(index).or_insert(site);
         }
     }
 
