@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::names::{Candidate, Removed, Thing};
+use super::questions::Asked;
 use super::similar;
+use crate::plan::data::change::TypeChanges as Facts;
 use crate::program::build::Build;
 use crate::program::compare_types;
 use crate::program::types::{Member, Shape, Type, TypeId, TypeTable};
@@ -52,6 +54,8 @@ pub struct MemberChange {
     pub new: Option<MemberAt>,
     /// For a new member: which ones that are gone it may be, the most likely first.
     pub candidates: Vec<Candidate>,
+    /// Whether its value in objects that are there already has to be answered.
+    pub asked: bool,
 }
 
 /// How something differs.
@@ -132,10 +136,10 @@ impl TypeChanges {
 }
 
 /// What differs between two builds.
-pub(super) fn changes(old: &Build, new: &Build) -> TypeChanges {
+pub(super) fn changes(old: &Build, new: &Build, asked: &Asked) -> TypeChanges {
     let (from, to) = (&old.debug.types, &new.debug.types);
     let pairs = changed_pairs(from, to);
-    let changed: Vec<TypeChange> = pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b))).collect();
+    let changed: Vec<TypeChange> = pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b), asked)).collect();
     let (before, after) = (by_name(from), by_name(to));
     let gone: Vec<(&String, TypeId)> =
         before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(n, id)| (n, *id)).collect();
@@ -149,7 +153,7 @@ pub(super) fn changes(old: &Build, new: &Build) -> TypeChanges {
         Thing { name: name.to_owned(), file: entry.file.clone(), line: entry.line }
     };
     let removed = gone.iter().zip(candidates);
-    let unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before) };
+    let unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before, &asked.changes) };
     TypeChanges {
         changed,
         added: come.iter().map(|(name, id)| thing(to, name, *id)).collect(),
@@ -196,15 +200,18 @@ fn is_definition(entry: &Type) -> bool {
     matches!(entry.shape, Shape::Struct { .. } | Shape::Union { .. } | Shape::Enum { .. })
 }
 
-fn change(name: &str, (old, a): (&TypeTable, TypeId), (new, b): (&TypeTable, TypeId)) -> Option<TypeChange> {
+fn change(name: &str, (old, a): (&TypeTable, TypeId), (new, b): (&TypeTable, TypeId), asked: &Asked) -> Option<TypeChange> {
     let (from, to) = (old.get(a), new.get(b));
     let thing = Thing { name: name.to_owned(), file: from.file.clone(), line: from.line };
+    let new_name = new.describe(Some(b));
     let mut change = TypeChange { thing, old_size: from.size, new_size: to.size, members: Vec::new(), enumerators: Vec::new() };
     match (&from.shape, &to.shape) {
         (Shape::Enum { enumerators: a }, Shape::Enum { enumerators: b }) => change.enumerators = enumerators(a, b),
         (from, to) => {
             let (a, b) = (from.members()?, to.members()?);
             change.members = members((old, a), (new, b));
+            let owner = &new_name;
+            change.members.iter_mut().for_each(|member| member.asked = asked.is_about(owner, &member.name));
         }
     }
     Some(change)
@@ -235,6 +242,7 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
             old: before,
             new: Some(at(new, member)),
             candidates: Vec::new(),
+            asked: false,
         }));
     }
     let gone: Vec<&Member> = from
@@ -253,6 +261,7 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
         old: Some(at(old, member)),
         new: None,
         candidates: Vec::new(),
+        asked: false,
     }));
     changes
 }
@@ -320,8 +329,8 @@ fn inner_names(entry: &Type) -> Vec<&str> {
     }
 }
 
-/// `void *` members and unions of the old program's structures.
-fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMember> {
+/// `void *` members of the old program's structures, and unions that hold or lead to what changes.
+fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>, facts: &Facts) -> Vec<UnclearMember> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for (name, id) in types {
@@ -333,7 +342,7 @@ fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMe
                 Shape::Pointer { target } if table.peel(*target).is_none() && seen.insert(full.clone()) => {
                     found.push(UnclearMember { name: full, reason: UnclearReason::Pointer, members: Vec::new() });
                 }
-                Shape::Union { members } if holds_pointer(table, members) && seen.insert(full.clone()) => {
+                Shape::Union { members } if facts.leads_to_change(Some(kind)) && seen.insert(full.clone()) => {
                     let members = members.iter().map(member_name).collect();
                     found.push(UnclearMember { name: full, reason: UnclearReason::Union, members });
                 }
@@ -342,10 +351,4 @@ fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMe
         }
     }
     found
-}
-
-/// Whether a member is a pointer or holds others: then it matters which is in use.
-fn holds_pointer(table: &TypeTable, members: &[Member]) -> bool {
-    let shapes = members.iter().filter_map(|member| table.peel(member.kind)).map(|kind| &table.get(kind).shape);
-    shapes.into_iter().any(|shape| matches!(shape, Shape::Pointer { .. } | Shape::Struct { .. } | Shape::Union { .. }))
 }
