@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::names::{Candidate, Removed, Thing};
 use super::questions::Asked;
 use super::similar;
+use crate::plan::data::Partner;
 use crate::plan::data::change::TypeChanges as Facts;
+use crate::plan::data::targets;
 use crate::program::build::Build;
 use crate::program::compare_types;
 use crate::program::types::{Member, Shape, Type, TypeId, TypeTable};
@@ -138,7 +140,7 @@ impl TypeChanges {
 /// What differs between two builds.
 pub(super) fn changes(old: &Build, new: &Build, asked: &Asked) -> TypeChanges {
     let (from, to) = (&old.debug.types, &new.debug.types);
-    let pairs = changed_pairs(from, to);
+    let pairs = changed_pairs(from, to, &asked.changes);
     let changed: Vec<TypeChange> = pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b), asked)).collect();
     let (before, after) = (by_name(from), by_name(to));
     let gone: Vec<(&String, TypeId)> =
@@ -162,8 +164,9 @@ pub(super) fn changes(old: &Build, new: &Build, asked: &Asked) -> TypeChanges {
     }
 }
 
-/// Types of one name that differ: named ones, and nameless ones behind typedefs.
-fn changed_pairs(old: &TypeTable, new: &TypeTable) -> BTreeMap<String, (TypeId, TypeId)> {
+/// Types of one name that differ: named ones, nameless ones behind typedefs, and those of the same bytes whose pointers lead to
+/// something else.
+fn changed_pairs(old: &TypeTable, new: &TypeTable, facts: &Facts) -> BTreeMap<String, (TypeId, TypeId)> {
     let mut pairs: BTreeMap<String, (TypeId, TypeId)> = BTreeMap::new();
     for change in compare_types::changed_named_types(old, new) {
         pairs.entry(change.name).or_insert((change.old, change.new));
@@ -175,6 +178,8 @@ fn changed_pairs(old: &TypeTable, new: &TypeTable) -> BTreeMap<String, (TypeId, 
         let is_nameless = old.get(id).name.is_empty();
         if is_nameless && comparison.compare_own(Some(id), Some(*other)).is_err() {
             pairs.entry(name).or_insert((id, *other));
+        } else if let (true, Partner::One(partner)) = (facts.changed(Some(id)), facts.partner(old.canonical(id))) {
+            pairs.entry(name).or_insert((id, *partner));
         }
     }
     pairs
@@ -209,9 +214,8 @@ fn change(name: &str, (old, a): (&TypeTable, TypeId), (new, b): (&TypeTable, Typ
         (Shape::Enum { enumerators: a }, Shape::Enum { enumerators: b }) => change.enumerators = enumerators(a, b),
         (from, to) => {
             let (a, b) = (from.members()?, to.members()?);
-            change.members = members((old, a), (new, b));
-            let owner = &new_name;
-            change.members.iter_mut().for_each(|member| member.asked = asked.is_about(owner, &member.name));
+            change.members = members((old, a), (new, b), &asked.changes);
+            change.members.iter_mut().for_each(|member| member.asked = asked.is_about(&new_name, &member.name));
         }
     }
     Some(change)
@@ -224,7 +228,7 @@ fn enumerators(old: &[(String, i128)], new: &[(String, i128)]) -> Vec<Enumerator
     changes.filter(|change| change.old != change.new).collect()
 }
 
-fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Member])) -> Vec<MemberChange> {
+fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Member]), facts: &Facts) -> Vec<MemberChange> {
     let mut types = compare_types::Comparison::new(old, new);
     let partner = |index: usize, member: &Member| match member.name.is_empty() {
         true => from.get(index).filter(|other| other.name.is_empty()),
@@ -234,7 +238,7 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
     for (index, member) in to.iter().enumerate() {
         let found = match partner(index, member) {
             None => Some((Change::Added, None)),
-            Some(other) => difference(&mut types, (old, other), (new, member)).map(|change| (change, Some(at(old, other)))),
+            Some(other) => difference(&mut types, (old, other), (new, member), facts).map(|change| (change, Some(at(old, other)))),
         };
         changes.extend(found.map(|(change, before)| MemberChange {
             name: member_name(member),
@@ -294,9 +298,11 @@ fn difference(
     types: &mut compare_types::Comparison<'_>,
     (old, from): (&TypeTable, &Member),
     (new, to): (&TypeTable, &Member),
+    facts: &Facts,
 ) -> Option<Change> {
     let (before, after) = (old.describe(from.kind), new.describe(to.kind));
-    let differs = types.compare_own(from.kind, to.kind).is_err();
+    let differs = types.compare_own(from.kind, to.kind).is_err()
+        || !targets::agree((old, from.kind), (new, to.kind), &|id| facts.partner(id), types);
     match () {
         () if differs && before == after => Some(Change::Inside),
         () if differs => Some(Change::Retyped),
