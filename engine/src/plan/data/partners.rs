@@ -71,7 +71,7 @@ impl<'t, 'c> Partners<'t, 'c> {
         self.choose(id, candidates)
     }
 
-    /// One of several of the same name: the one that the same file declares, else one of the same structure.
+    /// One of several of the same name: the one that the same file declares, else one of the same structure, else what is left.
     fn choose(&mut self, id: TypeId, candidates: Vec<TypeId>) -> Partner {
         let file = &self.old.get(id).file;
         let mut here = candidates.iter().copied().filter(|&other| !file.is_empty() && self.new.get(other).file == *file);
@@ -81,10 +81,28 @@ impl<'t, 'c> Partners<'t, 'c> {
             (_, Some(one), None) => return Partner::One(one),
             _ => {}
         }
-        match candidates.iter().find(|&&other| self.comparison.compare(Some(id), Some(other)).is_ok()) {
-            Some(&same) => Partner::One(same),
+        if let Some(&same) = candidates.iter().find(|&&other| self.comparison.compare(Some(id), Some(other)).is_ok()) {
+            return Partner::One(same);
+        }
+        match self.left(id, &candidates) {
+            Some(one) => Partner::One(one),
             None => Partner::Doubtful(candidates),
         }
+    }
+
+    /// What is left when each other structure of this name has taken the one that equals it: one on either side.
+    fn left(&mut self, id: TypeId, candidates: &[TypeId]) -> Option<TypeId> {
+        let entry = self.old.get(id);
+        let namesakes = self.old.definitions(entry.shape.tag()?, &entry.name).iter().map(|&other| self.old.canonical(other));
+        let mut others: Vec<TypeId> = namesakes.filter(|&other| other != id).collect();
+        others.sort_unstable();
+        others.dedup();
+        let mut left = candidates.to_vec();
+        for other in others {
+            let equal = left.iter().position(|&new| self.comparison.compare(Some(other), Some(new)).is_ok())?;
+            left.remove(equal);
+        }
+        if let [one] = left.as_slice() { Some(*one) } else { None }
     }
 
     /// Types that no name pairs, by the fields and variables that hold or point to them.

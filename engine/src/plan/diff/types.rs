@@ -238,7 +238,9 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
     for (index, member) in to.iter().enumerate() {
         let found = match partner(index, member) {
             None => Some((Change::Added, None)),
-            Some(other) => difference(&mut types, (old, other), (new, member), facts).map(|change| (change, Some(at(old, other)))),
+            Some(other) => {
+                difference(&mut types, (old, other), (new, member), facts).map(|change| (change, Some(at(old, other))))
+            }
         };
         changes.extend(found.map(|(change, before)| MemberChange {
             name: member_name(member),

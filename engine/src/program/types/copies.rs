@@ -53,7 +53,8 @@ struct Known {
 impl Known {
     fn new(classes: &[Vec<Node>]) -> Self {
         let mut known = Self { class: HashMap::new(), only: HashMap::new() };
-        for (number, node) in classes.iter().enumerate().flat_map(|(number, class)| class.iter().map(move |node| (number, node))) {
+        for (number, node) in classes.iter().enumerate().flat_map(|(number, class)| class.iter().map(move |node| (number, node)))
+        {
             known.class.insert(node.id, number);
             known.only.entry(node.group).and_modify(|only| *only = only.filter(|one| *one == number)).or_insert(Some(number));
         }

@@ -33,6 +33,8 @@ pub(super) struct Definitions {
     by_name: HashMap<String, Vec<Group>>,
     /// The first of the copies of each definition.
     first: HashMap<TypeId, TypeId>,
+    /// What typedefs call definitions without a name.
+    typedefs: HashMap<TypeId, String>,
 }
 
 /// The definitions of one tag and name.
@@ -73,6 +75,11 @@ impl TypeTable {
         self.group(tag, &name).and_then(|group| group.only).unwrap_or(id)
     }
 
+    /// What a typedef calls a definition without a name.
+    pub fn typedef_of(&self, id: TypeId) -> Option<&str> {
+        self.definitions.get_or_init(|| self.index_definitions()).typedefs.get(&id).map(String::as_str)
+    }
+
     /// The type behind typedefs, qualifiers and a declaration that has one definition; one of its copies for all; `None` is void.
     pub fn normal(&self, kind: Option<TypeId>) -> Option<TypeId> {
         self.peel(kind).map(|id| self.canonical(id))
@@ -109,7 +116,19 @@ impl TypeTable {
             let mut firsts = group.ids.iter().map(|id| first.get(id).copied().unwrap_or(*id));
             group.only = firsts.next().filter(|one| firsts.all(|other| other == *one));
         }
-        Definitions { by_name, first }
+        Definitions { by_name, first, typedefs: self.typedefs() }
+    }
+
+    fn typedefs(&self) -> HashMap<TypeId, String> {
+        let mut found = HashMap::new();
+        for entry in self.types.iter().filter(|entry| !entry.name.is_empty()) {
+            let Shape::Alias { target: Some(target), .. } = entry.shape else { continue };
+            let named = self.get(target);
+            if named.name.is_empty() && named.shape.defined_tag().is_some() {
+                found.entry(target).or_insert_with(|| entry.name.clone());
+            }
+        }
+        found
     }
 
     /// Definitions of one name by how they look, in their order.
