@@ -260,7 +260,7 @@ impl<'a> Words<'a> {
         match holder {
             Holder::Memory { address } => self.active.regions.iter().any(|region| region.contains(*address)),
             Holder::Register { tid, .. } => self.active.threads.contains(tid),
-            Holder::Variable { .. } | Holder::Kernel { .. } => false,
+            Holder::Variable { .. } | Holder::Kernel { .. } | Holder::Watch { .. } => false,
         }
     }
 
