@@ -66,14 +66,14 @@ impl Diff {
     pub fn new(old: &Build, new: &Build, comparison: &Comparison) -> Self {
         use super::blocker::Blocker;
         let constructors = comparison.blockers.iter().filter(|blocker| matches!(blocker, Blocker::Constructor { .. }));
-        let asked = questions::Asked::new(old, new, comparison);
+        let asked = questions::Asked::new(&comparison.data);
         Self {
             old: BuildName::of(old),
             new: BuildName::of(new),
             functions: functions::changes(old, new, comparison),
             variables: variables::changes(old, new, comparison),
-            types: types::changes(old, new, &asked),
-            questions: asked.questions.iter().map(ToString::to_string).collect(),
+            types: types::changes(old, new, &comparison.data.types, &asked),
+            questions: asked.0.iter().map(ToString::to_string).collect(),
             libraries: libraries::changes(old, new),
             constructors: constructors
                 .map(|blocker| Constructor { message: blocker.to_string(), answers: blocker.answers().to_vec() })

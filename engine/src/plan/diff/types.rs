@@ -138,10 +138,11 @@ impl TypeChanges {
 }
 
 /// What differs between two builds.
-pub(super) fn changes(old: &Build, new: &Build, asked: &Asked) -> TypeChanges {
+pub(super) fn changes(old: &Build, new: &Build, facts: &Facts, asked: &Asked) -> TypeChanges {
     let (from, to) = (&old.debug.types, &new.debug.types);
-    let pairs = changed_pairs(from, to, &asked.changes);
-    let changed: Vec<TypeChange> = pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b), asked)).collect();
+    let pairs = changed_pairs(from, to, facts);
+    let changed: Vec<TypeChange> =
+        pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b), (facts, asked))).collect();
     let (before, after) = (by_name(from), by_name(to));
     let gone: Vec<(&String, TypeId)> =
         before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(n, id)| (n, *id)).collect();
@@ -155,7 +156,7 @@ pub(super) fn changes(old: &Build, new: &Build, asked: &Asked) -> TypeChanges {
         Thing { name: name.to_owned(), file: entry.file.clone(), line: entry.line }
     };
     let removed = gone.iter().zip(candidates);
-    let unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before, &asked.changes) };
+    let unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before, facts) };
     TypeChanges {
         changed,
         added: come.iter().map(|(name, id)| thing(to, name, *id)).collect(),
@@ -205,7 +206,12 @@ fn is_definition(entry: &Type) -> bool {
     matches!(entry.shape, Shape::Struct { .. } | Shape::Union { .. } | Shape::Enum { .. })
 }
 
-fn change(name: &str, (old, a): (&TypeTable, TypeId), (new, b): (&TypeTable, TypeId), asked: &Asked) -> Option<TypeChange> {
+fn change(
+    name: &str,
+    (old, a): (&TypeTable, TypeId),
+    (new, b): (&TypeTable, TypeId),
+    (facts, asked): (&Facts, &Asked),
+) -> Option<TypeChange> {
     let (from, to) = (old.get(a), new.get(b));
     let thing = Thing { name: name.to_owned(), file: from.file.clone(), line: from.line };
     let new_name = new.describe(Some(b));
@@ -214,7 +220,7 @@ fn change(name: &str, (old, a): (&TypeTable, TypeId), (new, b): (&TypeTable, Typ
         (Shape::Enum { enumerators: a }, Shape::Enum { enumerators: b }) => change.enumerators = enumerators(a, b),
         (from, to) => {
             let (a, b) = (from.members()?, to.members()?);
-            change.members = members((old, a), (new, b), &asked.changes);
+            change.members = members((old, a), (new, b), facts);
             change.members.iter_mut().for_each(|member| member.asked = asked.is_about(&new_name, &member.name));
         }
     }

@@ -1,13 +1,13 @@
 //! Completeness: blocks that no typed path reached and that could hold a changed type, each cleared by evidence or told (PROOF 2.5).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::found::Cleared;
 use super::interest::{Choice, Interest, Place, Pointee};
-use super::items::Strength;
+use super::items::{Item, Strength};
 use super::problem::Problem;
 use super::queue::Walker;
 use super::referrers::{self, Referrer, Referrers};
@@ -73,7 +73,7 @@ fn outlines(types: &TypeTable, interest: &dyn Interest) -> Vec<Outline> {
         .zip(&types.types)
         .filter(|(_, entry)| matches!(entry.shape, Shape::Struct { .. } | Shape::Union { .. }))
         .map(|(id, _)| types.canonical(id))
-        .filter(|id| interest.changed(*id) && seen.insert(*id))
+        .filter(|id| interest.changed(*id) && !interest.unused(*id) && seen.insert(*id))
         .filter_map(|id| Outline::of(types, id))
         .collect();
     outlines.sort_by_key(|outline| std::cmp::Reverse(outline.size));
@@ -123,9 +123,15 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
     let everything = Everything(scene.interest);
     let (all, _) = prepare(scene, &everything);
+    let mut within: HashMap<BlockIndex, Item> = HashMap::new();
+    for item in all.items.elsewhere().filter(|item| item.strength > Strength::Doubtful) {
+        if let Some((index, _)) = heap.block_of(RunAddress(item.address)) {
+            within.entry(index).or_insert(*item);
+        }
+    }
     let mut left = Vec::new();
     for suspect in suspects {
-        match typed_otherwise(&all, &suspect) {
+        match typed_otherwise(&all, &suspect, &within) {
             Some(reason) => cleared.push(clear(&suspect, reason)),
             None => left.push(suspect),
         }
@@ -158,14 +164,20 @@ fn clear(suspect: &Suspect, reason: String) -> Cleared {
     Cleared { address: suspect.block.address, usable: suspect.block.usable, reason }
 }
 
-/// The other type as which typed pointers reach a suspect. Bytes are none where the words look like the changed type's.
-fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect) -> Option<String> {
-    let item = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful)?;
+/// The other type as which typed pointers reach a suspect, or what they reach `within` it. Bytes are none where the words look like
+/// the changed type's.
+fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect, within: &HashMap<BlockIndex, Item>) -> Option<String> {
+    let whole = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful);
+    let item = whole.or_else(|| within.get(&suspect.index))?;
     let types = all.kinds.types;
     let id = all.kinds.get(item.kind)?.id;
     let is_number = matches!(types.get(types.peel(Some(id))?).shape, Shape::Base { .. } | Shape::Enum { .. });
     let looks_like_it = suspect.looks.sound > 0;
-    (!is_number || !looks_like_it).then(|| format!("it is `{}`: {}", types.describe(Some(id)), all.path(item.via)))
+    let place = match item.address.wrapping_sub(suspect.block.address.0) {
+        0 => "it is".to_owned(),
+        offset => format!("at {offset:#x} it has"),
+    };
+    (!is_number || !looks_like_it).then(|| format!("{place} `{}`: {}", types.describe(Some(id)), all.path(item.via)))
 }
 
 /// Memory whose words do not make a block the program's.
