@@ -30,7 +30,15 @@ const TOLD: usize = 200;
 struct Suspect {
     index: BlockIndex,
     block: Block,
+    /// What it could be, the likeliest first; never empty.
+    could: Vec<Guess>,
+}
+
+/// A changed type that a block could be of.
+#[derive(Clone, Copy)]
+struct Guess {
     kind: TypeId,
+    size: u64,
     count: u64,
     looks: Looks,
     has_pointers: bool,
@@ -103,17 +111,20 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
             let is_number = looks.misplaced.is_some() && looks.sound == 0;
             (looks.contradiction.is_none() || looks.sound > 1) && !is_number
         });
+        let guess = |(outline, count, looks): (&&Outline, &u64, Looks)| {
+            let (kind, size, count) = (outline.id, outline.size, *count);
+            (outline.rest(block.usable, count), Guess { kind, size, count, looks, has_pointers: outline.has_pointers() })
+        };
+        let mut could: Vec<(u64, Guess)> = could.map(guess).collect();
         // The type that most pointers speak for, and that leaves the least of the block over.
-        match could.max_by_key(|(outline, count, looks)| (looks.sound, std::cmp::Reverse(outline.rest(block.usable, **count)))) {
-            Some((outline, count, looks)) => {
-                let has_pointers = outline.has_pointers();
-                suspects.push(Suspect { index, block, kind: outline.id, count: *count, looks, has_pointers });
-            }
-            None => {
-                let (what, (offset, value)) = contradiction.unwrap_or_default();
-                let reason = format!("at {offset:#x}, where {what} would be, it holds {value:#x}");
-                cleared.push(Cleared { address: block.address, usable: block.usable, reason });
-            }
+        could.sort_by_key(|(rest, guess)| (std::cmp::Reverse(guess.looks.sound), *rest));
+        let could: Vec<Guess> = could.into_iter().map(|(_, guess)| guess).collect();
+        if could.is_empty() {
+            let (what, (offset, value)) = contradiction.unwrap_or_default();
+            let reason = format!("at {offset:#x}, where {what} would be, it holds {value:#x}");
+            cleared.push(Cleared { address: block.address, usable: block.usable, reason });
+        } else {
+            suspects.push(Suspect { index, block, could });
         }
     }
     suspects
@@ -122,7 +133,7 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
     let everything = Everything(scene.interest);
-    let (all, _) = prepare(scene, &everything);
+    let (mut all, _) = prepare(scene, &everything);
     let mut within: HashMap<BlockIndex, Item> = HashMap::new();
     for item in all.items.elsewhere().filter(|item| item.strength > Strength::Doubtful) {
         if let Some((index, _)) = heap.block_of(RunAddress(item.address)) {
@@ -130,8 +141,8 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
         }
     }
     let mut left = Vec::new();
-    for suspect in suspects {
-        match typed_otherwise(&all, &suspect, &within) {
+    for mut suspect in suspects {
+        match typed_otherwise(&mut all, &mut suspect, &within) {
             Some(reason) => cleared.push(clear(&suspect, reason)),
             None => left.push(suspect),
         }
@@ -140,7 +151,8 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
     let referrers = match referrers::find(&indices, heap, &walker.regions, scene.snapshot, scene.memory) {
         Ok(referrers) => referrers,
         Err(source) => {
-            let kind = scene.build.debug.types.describe(left.first().map(|suspect| suspect.kind));
+            let kind =
+                scene.build.debug.types.describe(left.first().and_then(|suspect| suspect.could.first()).map(|guess| guess.kind));
             return walker.problem(Problem::UnreadableHeap { kind, reason: source.to_string(), passing: false });
         }
     };
@@ -154,8 +166,8 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
             cleared.push(clear(suspect, "only the C library's own data, or what nothing points to, points to it".to_owned()));
         } else if told < TOLD {
             let foreign: Vec<Referrer> = pointers.iter().copied().filter(|referrer| !own.holds(referrer)).collect();
-            let problem = tell(&all, scene, suspect, &foreign);
-            walker.problem(problem);
+            let told = suspect.could.first().map(|guess| tell(&all, scene, suspect, guess, &foreign));
+            told.into_iter().for_each(|problem| walker.problem(problem));
         }
     }
 }
@@ -164,20 +176,28 @@ fn clear(suspect: &Suspect, reason: String) -> Cleared {
     Cleared { address: suspect.block.address, usable: suspect.block.usable, reason }
 }
 
-/// The other type as which typed pointers reach a suspect, or what they reach `within` it. Bytes are none where the words look like
-/// the changed type's.
-fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect, within: &HashMap<BlockIndex, Item>) -> Option<String> {
+/// Takes from what a suspect could be whatever does not agree with the type as which typed pointers reach it, or reach something
+/// `within` it. Says why, when nothing is left. Bytes are no evidence where the words look like the changed type's, and no type is where
+/// the changed one has it itself: it may be embedded, and what is around it found from there.
+fn typed_otherwise(all: &mut Walker<'_>, suspect: &mut Suspect, within: &HashMap<BlockIndex, Item>) -> Option<String> {
+    if all.opaque.contains(&suspect.index) {
+        return Some("it is opaque, by the spec".to_owned());
+    }
     let whole = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful);
-    let item = whole.or_else(|| within.get(&suspect.index))?;
+    let item = *whole.or_else(|| within.get(&suspect.index))?;
     let types = all.kinds.types;
     let id = all.kinds.get(item.kind)?.id;
     let is_number = matches!(types.get(types.peel(Some(id))?).shape, Shape::Base { .. } | Shape::Enum { .. });
-    let looks_like_it = suspect.looks.sound > 0;
-    let place = match item.address.wrapping_sub(suspect.block.address.0) {
+    let offset = item.address.wrapping_sub(suspect.block.address.0);
+    suspect.could.retain(|guess| {
+        let looks_like_it = is_number && guess.looks.sound > 0;
+        looks_like_it || all.kinds.type_contains(Some(guess.kind), offset % guess.size.max(1), item.kind)
+    });
+    let place = match offset {
         0 => "it is".to_owned(),
         offset => format!("at {offset:#x} it has"),
     };
-    (!is_number || !looks_like_it).then(|| format!("{place} `{}`: {}", types.describe(Some(id)), all.path(item.via)))
+    suspect.could.is_empty().then(|| format!("{place} `{}`: {}", types.describe(Some(id)), all.path(item.via)))
 }
 
 /// Memory whose words do not make a block the program's.
@@ -224,12 +244,12 @@ fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers, own: &OwnMemor
     }
 }
 
-fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, referrers: &[Referrer]) -> Problem {
-    let mut evidence = match suspect.count {
+fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, guess: &Guess, referrers: &[Referrer]) -> Problem {
+    let mut evidence = match guess.count {
         1 => "its size fits".to_owned(),
         count => format!("its size fits {count} of them"),
     };
-    match (suspect.has_pointers, suspect.looks.sound) {
+    match (guess.has_pointers, guess.looks.sound) {
         (false, _) => evidence.push_str(", and the type has no pointer to tell it by"),
         (true, 0) => evidence.push_str(", and where its pointers would be there is none"),
         (true, sound) => {
@@ -253,7 +273,7 @@ fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, referrers: &[Ref
     Problem::Suspect {
         address: suspect.block.address,
         usable: suspect.block.usable,
-        kind: all.kinds.types.describe(Some(suspect.kind)),
+        kind: all.kinds.types.describe(Some(guess.kind)),
         evidence,
         referrers: format!("{} points to it", names.join(", ")),
         first_bytes,

@@ -69,6 +69,8 @@ pub(super) enum What {
     Tagged { tag: Tag, choices: HashMap<i128, Option<Kind>>, path: Vec<u32> },
     /// A union whose member in use a tag tells; parts by member.
     Union { tag: Tag, members: HashMap<i128, Option<u32>>, otherwise: Option<Option<u32>>, parts: Vec<Vec<Part>>, path: Vec<u32> },
+    /// A pointer to what is opaque by the user's word.
+    Opaque,
     /// A union that holds or points to what changes, and of which nobody says what is in use.
     Undecided { size: u64, by_value: bool, path: Vec<u32> },
 }
@@ -364,7 +366,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
         let rule = self.places().find_map(|place| Some((place.root, self.kinds.interest.pointee(place)?)));
         let plain = |kind, back| Some(What::Pointer(Target { kind, back, length: length.clone() }));
         match rule {
-            Some((_, Pointee::Opaque)) => None,
+            Some((_, Pointee::Opaque)) => Some(What::Opaque),
             Some((_, Pointee::Type(kind))) => {
                 let kind = self.kinds.of(Some(kind))?;
                 if self.kinds.is_interesting(kind) { plain(kind, 0) } else { None }

@@ -1,5 +1,7 @@
 //! The walk itself: from object to object, solid evidence first.
 
+use std::collections::HashSet;
+
 use dsu_formats::address::RunAddress;
 
 use super::interest::{Interest, Place};
@@ -45,6 +47,8 @@ pub(super) struct Walker<'a> {
     /// Names of roots, by number.
     pub(super) roots: Vec<String>,
     pub(super) objects: u64,
+    /// Blocks that are opaque by the user's word.
+    pub(super) opaque: HashSet<BlockIndex>,
     /// Items whose further elements are still to be followed, and those whose doubtful ones are.
     later: Vec<u32>,
     doubtful: Vec<u32>,
@@ -74,6 +78,7 @@ impl<'a> Walker<'a> {
             problems: Vec::new(),
             roots: Vec::new(),
             objects: 0,
+            opaque: HashSet::new(),
             later: Vec::new(),
             doubtful: Vec::new(),
             next: 0,
@@ -177,7 +182,7 @@ impl<'a> Walker<'a> {
                     None => return self.unreadable(layout, address, via, strength),
                 },
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
-                What::Tagged { .. } | What::Union { .. } | What::Undecided { .. } => {}
+                What::Tagged { .. } | What::Union { .. } | What::Undecided { .. } | What::Opaque => {}
             }
         }
     }
@@ -220,6 +225,12 @@ impl<'a> Walker<'a> {
                     };
                     let own = member.and_then(|member| parts.get(member as usize)).map_or(&[][..], Vec::as_slice);
                     self.parts(own, layout, address, object, via, strength);
+                }
+                What::Opaque => {
+                    let target = word(object, part.offset).map(|value| self.regions.find(value));
+                    if let Some(Region::Block(index, _)) = target {
+                        self.opaque.insert(index);
+                    }
                 }
                 What::Undecided { size, by_value, path } => {
                     self.undecided((*size, *by_value), part.offset, object, || (layout.id, path.clone()), address, via);
