@@ -400,7 +400,12 @@ pub const IDLE: Program = Program::new("idle", &["idle.c"]);
 
 /// The program `name`.
 pub fn find(name: &str) -> Program {
-    *PROGRAMS.iter().chain(DATA_PROGRAMS).chain(REFUSED_PROGRAMS).find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
+    *PROGRAMS
+        .iter()
+        .chain(DATA_PROGRAMS)
+        .chain(REFUSED_PROGRAMS)
+        .find(|program| program.name == name)
+        .unwrap_or_else(|| panic!("no program {name} in the catalogue"))
 }
 
 #[cfg(test)]

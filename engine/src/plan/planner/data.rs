@@ -140,7 +140,8 @@ impl Planner<'_> {
         let (request, ground) = (self.request, &self.ground);
         let changes = &request.comparison.data.types;
         let rules = &request.comparison.bound.rules;
-        let interest = Interested { old: request.old, changes, rules, memory: request.memory };
+        let unused = &request.comparison.accepted.unused_types;
+        let interest = Interested { old: request.old, changes, rules, unused, memory: request.memory };
         let stacks: Vec<ThreadStack<'_>> =
             self.stacks.frames.iter().map(|(tid, frames)| ThreadStack { tid: *tid, frames }).collect();
         let system = loader::data_ranges(ground.space, &ground.loaded).into_iter();
@@ -165,9 +166,7 @@ impl Planner<'_> {
     fn take(&mut self, walked: Walked, heap: &HeapView, data: &mut Data) {
         let accepted = &self.request.comparison.accepted;
         let problems = walked.problems.into_iter().filter(|problem| match problem {
-            walk::Problem::Suspect { kind, .. } | walk::Problem::UnreadableHeap { kind, passing: false, .. } => {
-                !accepted.is_unused(kind)
-            }
+            walk::Problem::UnreadableHeap { kind, passing: false, .. } => !accepted.is_unused(kind),
             _ => true,
         });
         self.blockers.extend(problems.map(answers::problem));

@@ -12,6 +12,7 @@ use super::problem::{Dangling, Nothing, Problem};
 use super::regions::{Region, Regions};
 use super::variables::Globals;
 use crate::plan::heap::{Block, BlockIndex};
+use crate::program::types::{Shape, TypeId};
 
 /// Problems and dangling pointers kept of each kind: a broken program has millions.
 const LIMIT: usize = 1000;
@@ -264,7 +265,7 @@ impl<'a> Walker<'a> {
         (size, by_value): (u64, bool),
         offset: u64,
         object: &[u8],
-        place: impl FnOnce() -> (crate::program::types::TypeId, Vec<u32>),
+        place: impl FnOnce() -> (TypeId, Vec<u32>),
         address: u64,
         via: u64,
     ) {
@@ -304,7 +305,7 @@ impl<'a> Walker<'a> {
         let Some(layout) = self.kinds.get(target.kind) else { return };
         let (size, changed, id) = (layout.size, layout.changed, layout.id);
         if size == 0 {
-            return;
+            return self.opaque(target.kind, id, address, region, word);
         }
         if changed && word.site != 0 && word.strength > Strength::Doubtful {
             self.sites.push((word.site, target.kind));
@@ -318,6 +319,19 @@ impl<'a> Walker<'a> {
             _ if word.strength == Strength::Doubtful => {}
             _ if !self.is_aligned(target.kind, address) => self.misaligned(word, id),
             _ => self.items.add(item(target.kind, address, 1, 1, word)),
+        }
+    }
+
+    /// A block behind a pointer to what the program only declares: a library's, into which the program does not look.
+    fn opaque(&mut self, kind: Kind, id: TypeId, address: u64, region: Region, word: Word) {
+        let is_declared = matches!(self.kinds.types.get(id).shape, Shape::Incomplete { .. });
+        if let Region::Block(index, block) = region
+            && is_declared
+            && block.address.0 == address
+            && word.strength > Strength::Doubtful
+            && self.items.of_block(index).is_none()
+        {
+            self.items.set_block(index, item(kind, address, 1, 1, word));
         }
     }
 
@@ -465,7 +479,7 @@ impl<'a> Walker<'a> {
         self.kinds.layout(kind).is_none_or(|layout| address.is_multiple_of(layout.align))
     }
 
-    fn misaligned(&mut self, word: Word, id: crate::program::types::TypeId) {
+    fn misaligned(&mut self, word: Word, id: TypeId) {
         if word.strength <= Strength::Local {
             return;
         }
