@@ -7,6 +7,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
+use super::data::rewrite::Outside;
 use super::moves::{Moves, Target};
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
@@ -307,5 +308,19 @@ impl<'a> Words<'a> {
         let found = self.pointers.view.sides.new.strings.find(content)?;
         let link = super::address::NewLink(found.offset((at - start) as u64));
         Some(self.pointers.placement.new_run(link).0.0)
+    }
+}
+
+impl Outside for Words<'_> {
+    fn fork(&self) -> Self {
+        Words::fork(self)
+    }
+
+    fn join(&mut self, fork: Self) {
+        Words::join(self, fork);
+    }
+
+    fn follow(&mut self, word: u64, target: Option<TypeId>, holder: RunAddress) -> Option<u64> {
+        self.rewrite_pointer(word, Site::Memory, target, Holder::Memory { address: holder })
     }
 }

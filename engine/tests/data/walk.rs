@@ -71,7 +71,7 @@ fn lists_trees_tables_and_rings_are_walked_to_the_end() {
             let scene = scene(&what, &flags);
             let walked = walked(&scene);
             assert_all_found(&scene, &walked);
-            assert!(walked.sites.len() > 2, "{what:?}");
+            assert!(!walked.sites.is_empty(), "{what:?}");
             for site in &walked.sites {
                 let mut word = [0; 8];
                 dsu_engine::plan::source::MemorySource::read(&scene.memory(), site.address, &mut word).unwrap();

@@ -42,6 +42,8 @@ pub(super) struct Walker<'a> {
     pub(super) pieces: Pieces<'a>,
     pub(super) items: Items,
     pub(super) sites: Vec<(u64, Kind)>,
+    /// Whether what is looked at lies in an object of a changed type.
+    is_rewritten: bool,
     pub(super) dangling: Vec<Dangling>,
     pub(super) problems: Vec<Problem>,
     /// Names of roots, by number.
@@ -74,6 +76,7 @@ impl<'a> Walker<'a> {
             pieces,
             items,
             sites: Vec::new(),
+            is_rewritten: false,
             dangling: Vec::new(),
             problems: Vec::new(),
             roots: Vec::new(),
@@ -162,6 +165,13 @@ impl<'a> Walker<'a> {
 
     /// Follows what is in one object. `via` is for messages.
     pub(super) fn object(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
+        let around = self.is_rewritten;
+        self.is_rewritten |= layout.changed;
+        self.content(layout, address, via, strength);
+        self.is_rewritten = around;
+    }
+
+    fn content(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
         self.objects += 1;
         if layout.is_plain {
             return self.plain(layout, address, via, strength);
@@ -307,7 +317,8 @@ impl<'a> Walker<'a> {
         if size == 0 {
             return self.opaque(target.kind, id, address, region, word);
         }
-        if changed && word.site != 0 && word.strength > Strength::Doubtful {
+        // Who rewrites an object knows the pointers in it.
+        if changed && word.site != 0 && word.strength > Strength::Doubtful && !self.is_rewritten {
             self.sites.push((word.site, target.kind));
         }
         if let Some(length) = length {
