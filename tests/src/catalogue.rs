@@ -375,6 +375,7 @@ pub const REFUSED_PROGRAMS: &[Program] = &[
     Program::new("refused_small_block", &["refused_corrupted.c"]).flags(&["-DSMALL_BLOCK"]),
     Program::new("refused_array_shrinks", &["refused_array_shrinks.c"]),
     Program::new("refused_pipe", &["refused_pipe.c"]),
+    Program::new("refused_signal_values", &["data_signal_values.c"]).flags(&["-DOUTGROWS"]),
     Program::new("refused_enum", &["refused_enum.c"]),
     Program::new("refused_mapped", &["refused_mapped.c"]),
 ];
