@@ -310,6 +310,7 @@ macro_rules! for_each_data_program {
             data_hash_chains: ("data_hash_chains.c");
             data_vector: ("data_vector.c");
             data_block_array: ("data_block_array.c");
+            data_end_pointers: ("data_end_pointers.c");
             data_embedded: ("data_embedded.c");
             data_globals: ("data_globals.c");
             data_static_moves: ("data_static_moves.c");
