@@ -9,6 +9,7 @@ use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
 use super::data::rewrite::Outside;
 use super::moves::{Moves, Target};
+use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
 use super::safe_point::ActiveStacks;
@@ -221,6 +222,12 @@ impl<'a> Words<'a> {
     /// As [`Words::rewrite`] for a word whose type may be known.
     pub fn carried(&mut self, word: u64, kind: impl FnOnce() -> Option<TypeId>, holder: Holder<'_>) -> Option<u64> {
         let inside = self.pointers.placement.old_link(word).is_some();
+        let known = holder.address().and_then(|address| self.moves.pointee(address));
+        if !inside && known.is_none() && matches!(self.moves.follow(word, None), Target::Undecided(..)) {
+            let types = &self.pointers.view.old.debug.types;
+            let target = kind().and_then(|kind| pointee(types, kind)).and_then(|target| types.normal(Some(target)));
+            return self.rewrite_pointer(word, Site::Memory, target, holder);
+        }
         let site = if inside { kind().map_or(Site::Memory, Site::Typed) } else { Site::Memory };
         self.rewrite(word, site, holder)
     }

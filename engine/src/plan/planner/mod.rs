@@ -1,6 +1,7 @@
 //! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
 
 mod data;
+mod dead_slots;
 pub mod early;
 mod finish;
 mod ground;
@@ -359,6 +360,7 @@ impl<'a> Planner<'a> {
         if let Some(blocks) = &ground.blocks {
             dead.extend(blocks.ranges(threads));
         }
+        dead.extend(self.dead_slots(moves));
         let returns = self.stacks.returns.clone();
         Ok(Sites {
             stacks,
