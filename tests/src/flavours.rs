@@ -172,6 +172,15 @@ fn running(target: &Target, old: &Path, new: &Path, what: &str) -> Version {
     }
 }
 
+/// Updated once from version `from` to the other one, in the styles that differ most.
+pub fn one_way(name: &str, from: Version) {
+    if_permitted(name, |program| {
+        for style in Style::OPPOSITE {
+            drive(program, from, style, |target| update(target, program, style, from, other(from)));
+        }
+    });
+}
+
 /// Updated fifty times during the first wait and once at each wait that follows; it may not grow.
 pub fn fifty(name: &str) {
     if_permitted(name, |program| {
@@ -224,7 +233,10 @@ fn update(target: &mut Target, program: &Program, style: Style, from: Version, t
     };
     let [old, new] = [from, to].map(|version| build::program(program, version, style));
     let what = format!("{}, {from:?} to {to:?}, {style:?}", program.name);
-    let run = Run::update(target.pid(), &new).options(program.options);
+    let mut run = Run::update(target.pid(), &new).options(program.options);
+    if let Some(spec) = build::spec(program, to) {
+        run = run.option("--spec", &spec);
+    }
     if let Expected::Refused(words) = expected {
         refused(target, program, run.option("--wait", Path::new("100ms")), words, &what);
         return from.number();

@@ -113,3 +113,19 @@ fn equal_programs_differ_in_nothing() {
     assert!(diff.is_empty(), "{diff:?}");
     assert!(diff.functions.same >= 3 && diff.variables.same >= 3);
 }
+
+#[test]
+fn structures_of_the_compiler_are_not_asked_about() {
+    let source = |field: &str| {
+        format!(
+            "#include <stdarg.h>
+            struct entry {{ int key; {field} void *data; }} entry;
+            int add(int n, ...) {{ va_list list; va_start(list, n); n += va_arg(list, int); va_end(list); return n + entry.key; }}
+            int main(void) {{ return add(1, 2); }}"
+        )
+    };
+    let pair = pair(&source(""), &source("long hits;"));
+    let diff = Diff::new(&pair.old, &pair.new, &pair.comparison);
+    let names: Vec<&str> = diff.types.unclear.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["struct entry.data"]);
+}

@@ -325,7 +325,9 @@ fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMe
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for (name, id) in types {
-        let Shape::Struct { members } = &table.get(*id).shape else { continue };
+        let entry = table.get(*id);
+        // A structure that no line declares is the compiler's own (`__va_list_tag`): no rule of a user's is about it.
+        let (Shape::Struct { members }, true) = (&entry.shape, entry.line != 0) else { continue };
         for member in members.iter().filter(|member| !member.name.is_empty()) {
             let Some(kind) = table.peel(member.kind) else { continue };
             let full = format!("{name}.{}", member.name);

@@ -145,13 +145,10 @@ fn value(
     span: Span,
 ) -> Result<FieldSource, Problem> {
     if let Some(names) = Checker::field_path(expression).filter(|names| !names.is_empty()) {
-        let (path, _) =
-            binder.environment.old.path(checker.old, &names, expression.root.span).and_then(|found| match checker.old {
-                Some(_) => Ok(found),
-                None => {
-                    Err(binder.spec.source.problem(expression.root.span, "there is no old object that `old` could mean here"))
-                }
-            })?;
+        if checker.old.is_none() {
+            return Err(binder.spec.source.problem(expression.root.span, "there is no old object that `old` could mean here"));
+        }
+        let (path, _) = binder.environment.old.path(checker.old, &names, expression.root.span)?;
         return Ok(FieldSource::Old(path));
     }
     let compiled = checker.compile(expression)?;

@@ -1,0 +1,48 @@
+/* Broken pointers to objects that change: one off its alignment, one into the middle of a smaller block. */
+#include "data.h"
+
+struct node {
+    long number;
+#if VERSION >= 2
+    long more[6];
+#endif
+    struct node *next, *other;
+};
+static struct node *head;
+#ifdef SMALL_BLOCK
+static char *small;
+#endif
+
+SEPARATE static void make(void) {
+    for (long i = 0; i < 3; i++) {
+        struct node *node = calloc(1, sizeof *node);
+        node->number = i;
+        node->next = head;
+        head = node;
+    }
+#ifdef SMALL_BLOCK
+    small = malloc(8);
+    memcpy(small, "small", 6);
+    head->other = (struct node *)small;
+#else
+    head->other = (struct node *)((char *)head->next + 3);
+#endif
+}
+
+SEPARATE static void check(void) {
+    long i = 3;
+    for (struct node *node = head; node; node = node->next)
+        expect("number", --i, node->number);
+#ifdef SMALL_BLOCK
+    expect_pointer("broken pointer", small, head->other);
+#else
+    expect_pointer("broken pointer", (char *)head->next + 3, head->other);
+#endif
+}
+
+int main(void) {
+    make();
+    update_here();
+    check();
+    return finish();
+}
