@@ -356,6 +356,7 @@ macro_rules! for_each_data_program {
             // What new fields and variables hold, and what runs after the restore.
             data_initial_values: ("data_initial_values.c");
             data_new_global: ("data_new_global.c");
+            data_thread_values: ("data_thread_values.c");
             data_statistics: ("data_statistics.c");
             data_keyed_by_address: ("data_keyed_by_address.c");
             data_calls_after: ("data_calls_after.c");

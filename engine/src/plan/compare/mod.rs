@@ -97,7 +97,7 @@ impl Comparison {
     }
 
     fn data_changes(&self, old: &Build, new: &Build) -> DataChanges {
-        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound.rules)
+        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound)
     }
 
     fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {

@@ -105,6 +105,16 @@ impl<'t> Compiler<'t> {
         Job::new(self, old_kind, new_kind).variable(pair, &name)
     }
 
+    /// How a variable is made that only the new build has, from no bytes at all: as the rules say, the rest as its initial value is.
+    ///
+    /// # Errors
+    /// All questions of the variable's type.
+    pub fn new_variable(&mut self, new: &Build, position: u32) -> Compiled {
+        let variable = new.debug.variables.get(position as usize);
+        let (kind, name) = variable.map(|variable| (variable.kind, variable.name.clone())).unwrap_or_default();
+        Job::new(self, None, kind).new_variable(position, &name)
+    }
+
     fn doubt(&self, old: TypeId, candidates: &[TypeId]) -> Question {
         let entry = self.old.get(old);
         let names: Vec<String> = candidates.iter().map(|id| self.new.describe(Some(*id))).collect();

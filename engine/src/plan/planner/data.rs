@@ -19,6 +19,7 @@ use crate::plan::loader;
 use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocator, NewBlock, Stored};
 use crate::plan::scan::filter::Filter;
+use crate::plan::spec::Initial;
 use crate::plan::walk::{self, Found, PointerSite, ThreadStack, Walked};
 use crate::plan::words::{Holder, Words};
 use crate::program::address::LinkAddress;
@@ -113,7 +114,10 @@ impl Planner<'_> {
             for thread in &request.snapshot.threads {
                 let from = RunAddress(blocks.old_start(thread).wrapping_add(old.start.0));
                 let mut is = vec![0; was.len()];
-                let is_carried = request.memory.read(from, &mut is).is_ok() && is != was;
+                let is_carried = match request.comparison.data.told_locals.get(&index) {
+                    Some(initial) => *initial == Initial::Keep,
+                    None => request.memory.read(from, &mut is).is_ok() && is != was,
+                };
                 match compiled {
                     Ok(recipe) => {
                         let to = RunAddress(blocks.new_start(thread).wrapping_add(new.start.0));

@@ -13,7 +13,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 use super::address::{NewLink, OldLink};
 use super::blocker::{Blocker, PlanError, PointerReason};
 use super::generations;
-use super::globals;
+use super::globals::{self, FreshContext};
 use super::image::DataImage;
 use super::link::interpose::{Program, interposed_slots};
 use super::link::relocate::CopiedObject;
@@ -124,6 +124,9 @@ impl<'a> Planner<'a> {
                 self.blockers.push(Blocker::Relocation { relocation: 0, address: RunAddress(place.0.0), symbol: None });
             }
         }
+        let fresh = FreshContext { memory: self.request.memory, new_bias: bias };
+        let types = &self.request.old.debug.types;
+        self.blockers.extend(globals::make_fresh(comparison, types, &mut self.image, &fresh));
         if !self.ground.dynamic.write(new, bias, lazy, &mut self.image) {
             let what = ".dynamic of the new program is not writable".to_owned();
             self.blockers.push(Blocker::LoaderRecord { what, libc: libc_name(&self.ground.loaded) });
