@@ -136,6 +136,7 @@ fn fill(reader: &ImageReader, mut files: MappedFiles, pid: i32) -> Result<(), Ve
                 contents: &[],
                 resolvers: &[],
                 allocations: None,
+                calls: &[],
                 protect_after: &[],
                 executable: Some(executable.as_fd()),
                 origin: Origin::Cold { descriptors: &placed },
