@@ -246,6 +246,7 @@ macro_rules! for_each_program {
             heap_growth: ("heap_growth.c");
             memory_large: ("memory_large.c");
             malloc_stress: ("malloc_stress.c");
+            grown_block: ("grown_block.c");
 
             // The C library and the loader.
             stdio_unflushed: ("stdio_unflushed.c");
@@ -259,6 +260,7 @@ macro_rules! for_each_program {
             backtrace: ("backtrace.c");
             qsort_callback: ("qsort_callback.c");
             ifunc: ("ifunc.c");
+            ifunc_changed: ("ifunc_changed.c");
             copy_relocation: ("copy_relocation.c");
             symbol_versions: ("symbol_versions.c");
             vdso_clock: ("vdso_clock.c");
@@ -402,7 +404,12 @@ pub const IDLE: Program = Program::new("idle", &["idle.c"]);
 
 /// The program `name`.
 pub fn find(name: &str) -> Program {
-    *PROGRAMS.iter().chain(DATA_PROGRAMS).chain(REFUSED_PROGRAMS).find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
+    *PROGRAMS
+        .iter()
+        .chain(DATA_PROGRAMS)
+        .chain(REFUSED_PROGRAMS)
+        .find(|program| program.name == name)
+        .unwrap_or_else(|| panic!("no program {name} in the catalogue"))
 }
 
 #[cfg(test)]

@@ -167,7 +167,10 @@ const WRONG: [(&str, &str); 22] = [
     ("[fields]\n\"struct account.limit\" = 1\n\"struct account.limit\" = 2", "3:1: duplicate key"),
     ("[feilds]\n\"struct account.limit\" = 1", "1:2: table `feilds` is not known; the nearest known name is `fields`"),
     ("fields.x = ", "1:12: "),
-    ("[memory]\n\"struct account.number\" = { type = \"struct account\" }", "2:1: type mismatch: expected a pointer, found `int`"),
+    (
+        "[memory]\n\"struct account.number\" = { type = \"struct account\" }",
+        "2:1: type mismatch: expected a pointer, found `int`",
+    ),
     (
         "[enums]\n\"enum state\" = { IDEL = \"BUSY\" }",
         "2:18: enumerator of `enum state` of the old program `IDEL` is not known; the nearest known name is `IDLE`",
@@ -180,10 +183,7 @@ const WRONG: [(&str, &str); 22] = [
         "[after-restore]\ncall = [\"chek()\"]",
         "2:10: function of the new program `chek` is not known; the nearest known name is `check`",
     ),
-    (
-        "[allocators]\n\"struct account\" = { allocate = \"mallok\" }",
-        "2:34: function of the new program `mallok` is not known",
-    ),
+    ("[allocators]\n\"struct account\" = { allocate = \"mallok\" }", "2:34: function of the new program `mallok` is not known"),
     ("[globals]\nacounts = 0", "2:1: variable of the new program `acounts` is not known; the nearest known name is `accounts`"),
     ("[accept]\nmay-lose = [\"struct account.limt\"]", "the nearest known name is `limit`"),
     ("[old]\nbuild-id = \"0011223344\"", "2:13: this spec is for another build: expected old build-id `0011223344`"),

@@ -10,7 +10,10 @@ use crate::program::address::LinkAddress;
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Blocker {
     /// A changed function is active on a thread's stack; waiting may help.
-    #[error("thread {tid} is inside `{function}`, which changes ({place})")]
+    #[error(
+        "thread {tid} is inside `{function}`, which changes ({place}){}",
+        outermost.as_ref().map_or(String::new(), |outer| format!("; so does `{outer}`, from which it was called"))
+    )]
     ActiveFunction {
         /// Thread.
         tid: i32,
@@ -18,6 +21,10 @@ pub enum Blocker {
         function: String,
         /// Source file and line, or address.
         place: String,
+        /// The outermost changed function that it is inside as well: it leaves the stack last.
+        outermost: Option<String>,
+        /// Whether no other function of the program called the outermost one: `main`, or what the thread began with.
+        stays: bool,
     },
     /// A thread is at a place that is never safe (loader, PLT, unwinder, exit); waiting may help.
     #[error("thread {tid} is inside {what} at {address:?}")]

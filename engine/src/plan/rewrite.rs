@@ -132,7 +132,7 @@ pub struct NewBlock {
 
 impl Allocations {
     /// First place-holder address: not canonical, so that one which were left over would fault instead of lying.
-    pub const PLACE_HOLDERS: u64 = 0x00d5_0000_0000_0000;
+    pub const PLACE_HOLDERS: u64 = dsu_formats::model::work::PLACE_HOLDERS;
 
     /// Whether nothing is stored or made.
     pub fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@ use super::blocker::{Blocker, PointerReason};
 use super::moves::{Moves, Target};
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
+use super::safe_point::ActiveStacks;
 use super::source::MemorySource;
 use crate::plan::compare::strings::is_text;
 use crate::program::types::TypeId;
@@ -115,6 +116,8 @@ pub struct Words<'a> {
     pub literals: Vec<OldLiteral>,
     /// Objects outside the program that move.
     pub moves: Arc<Moves>,
+    /// Stacks with a changed function on them: what they hold is decided when it has left.
+    pub active: Arc<ActiveStacks>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
     /// Words rewritten.
@@ -142,6 +145,7 @@ impl<'a> Words<'a> {
             describe,
             literals,
             moves,
+            active: Arc::default(),
             kept: Vec::new(),
             rewritten: 0,
             mangled: 0,
@@ -151,7 +155,9 @@ impl<'a> Words<'a> {
 
     /// The same rules, with nothing learnt: for another thread.
     pub fn fork(&self) -> Words<'a> {
-        Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone(), Arc::clone(&self.moves))
+        let (literals, moves) = (self.literals.clone(), Arc::clone(&self.moves));
+        let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, literals, moves);
+        Words { active: Arc::clone(&self.active), ..fork }
     }
 
     /// Takes over what a fork has learnt.
@@ -191,6 +197,7 @@ impl<'a> Words<'a> {
         }
         match self.moves.follow(word, pointee) {
             Target::Same => {}
+            _ if holder.address().is_some_and(|address| self.moves.is_allocators(address)) => return None,
             Target::To(moved) => return self.moved(word, moved, site, holder),
             Target::Undecided(object, kind, reason) => {
                 let kind = self.pointers.view.old.debug.types.describe(kind);
@@ -234,7 +241,10 @@ impl<'a> Words<'a> {
         match decision {
             Decision::Keep(start, end) => self.kept.push((*start, *end)),
             Decision::Blocked(reason) => {
-                self.block(word, reason.clone(), is_passing(site), holder);
+                let on_stack = is_passing(site) || site == Site::ReturnAddress;
+                if !on_stack || !self.is_active(&holder) {
+                    self.block(word, reason.clone(), is_passing(site), holder);
+                }
             }
             Decision::Stale => {}
             Decision::Move(_) | Decision::Elsewhere(_) => {
@@ -244,6 +254,15 @@ impl<'a> Words<'a> {
             }
         }
         None
+    }
+
+    /// Whether the thread is refused for what is active on its stack: that says it all.
+    fn is_active(&self, holder: &Holder<'_>) -> bool {
+        match holder {
+            Holder::Memory { address } => self.active.regions.iter().any(|region| region.contains(*address)),
+            Holder::Register { tid, .. } => self.active.threads.contains(tid),
+            Holder::Variable { .. } | Holder::Kernel { .. } | Holder::Watch { .. } => false,
+        }
     }
 
     /// Records that no rule decides `word`.

@@ -1,5 +1,6 @@
 //! A language-neutral model of the types that debug information describes.
 
+mod copies;
 mod definitions;
 mod table;
 

@@ -8,6 +8,7 @@ pub mod plan;
 pub mod plugin_sandbox;
 pub mod recover;
 pub mod restore;
+pub mod transform;
 pub mod update;
 pub mod verify;
 

@@ -100,6 +100,27 @@ impl Sorted for UpdateError {
                 "unsound-image",
                 format!("`dsu verify {}` lists everything that does not fit", path.display()),
             ),
+            UpdateError::PagesElsewhere { .. } => Verdict::new(
+                Exit::Failed,
+                "pages-elsewhere",
+                "take a checkpoint of the process: an image of `dsu checkpoint` has all its pages",
+            ),
+            UpdateError::Unplaced { path, .. } => Verdict::new(
+                Exit::Failed,
+                "unplaced-objects",
+                format!(
+                    "restore it (`dsu restore {}`) and take a checkpoint of that process; or rewrite the image that this one was made from",
+                    path.display()
+                ),
+            ),
+            UpdateError::OnlyLive { .. } => Verdict::new(
+                Exit::Failed,
+                "only-live",
+                "restore the image with the old program, and update that process with `dsu update`",
+            ),
+            UpdateError::NoOldProgram { .. } => {
+                Verdict::new(Exit::Failed, "no-old-program", "name the file of that build with --old FILE")
+            }
             UpdateError::NotRestored { source, .. } => source.verdict(subject),
             UpdateError::Lost { pid, .. } => Verdict::new(
                 Exit::Failed,

@@ -1,5 +1,7 @@
 //! What the walk over a process is told: which types change, and the user's answers on what types do not say.
 
+use std::collections::HashSet;
+
 use dsu_formats::address::RunAddress;
 
 use super::change::TypeChanges;
@@ -19,6 +21,8 @@ pub struct Interested<'a> {
     pub changes: &'a TypeChanges,
     /// The user's answers.
     pub rules: &'a Rules,
+    /// Types of which no other object is in use than those that typed pointers lead to, by the user's word.
+    pub unused: &'a HashSet<TypeId>,
     /// The old process, for expressions that follow pointers.
     pub memory: &'a dyn MemorySource,
 }
@@ -30,6 +34,10 @@ impl Interest for Interested<'_> {
 
     fn leads(&self, kind: TypeId) -> bool {
         self.changes.leads_to_change(Some(kind))
+    }
+
+    fn unused(&self, kind: TypeId) -> bool {
+        self.unused.contains(&kind)
     }
 
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {

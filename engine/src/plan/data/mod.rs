@@ -18,7 +18,7 @@ pub mod question;
 pub mod recipe;
 pub mod rewrite;
 pub mod rules;
-mod targets;
+pub(in crate::plan) mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod value;

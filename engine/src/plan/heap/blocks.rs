@@ -4,6 +4,7 @@ use std::fmt;
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
+use super::arena;
 use super::bitmap::Bitmap;
 use super::defect::HeapDefect;
 
@@ -103,6 +104,13 @@ impl Heap {
     /// Addresses of the arenas, the main arena's first.
     pub fn arenas(&self) -> &[RunAddress] {
         &self.arenas
+    }
+
+    /// Whether the words at `address` are the allocator's: its records, or what it keeps in blocks that nobody has. They name chunks by
+    /// their headers, which begin within the block before.
+    pub fn is_allocators(&self, address: RunAddress) -> bool {
+        let is_record = |arena: &RunAddress| (arena.0..arena.0.saturating_add(arena::SIZE as u64)).contains(&address.0);
+        self.arenas.iter().any(is_record) || self.block_of(address).is_some_and(|(_, block)| block.state != State::InUse)
     }
 
     /// The block that holds `address`; `None` for headers, for the allocator's spare room and outside the heap.

@@ -14,7 +14,7 @@ use crate::plan::data::interest::Interested;
 use crate::plan::data::made::Made;
 use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
-use crate::plan::heap::{self, HeapView, MallocFamily};
+use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
 use crate::plan::loader;
 use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocator, NewBlock, Stored};
@@ -38,6 +38,8 @@ pub(super) struct Data {
     made: Made,
     /// Pointers to objects of changed types, ascending.
     pub(super) sites: Vec<PointerSite>,
+    /// The heap, where it can be read.
+    pub(super) heap: Option<Heap>,
 }
 
 impl Planner<'_> {
@@ -55,6 +57,10 @@ impl Planner<'_> {
             let heap = heap::read(request.snapshot, &request.old.elf, &self.ground.loaded, request.memory);
             let walked = self.walk(&heap);
             self.take(walked, &heap, &mut data);
+            data.heap = match heap {
+                HeapView::Readable(heap) => Some(heap),
+                HeapView::Unreadable(_) | HeapView::Unknown(_) => None,
+            };
         }
         data.objects.sort_unstable_by_key(|object| object.address);
         data.made = self.have_made(&data);
@@ -138,7 +144,8 @@ impl Planner<'_> {
         let (request, ground) = (self.request, &self.ground);
         let changes = &request.comparison.data.types;
         let rules = &request.comparison.bound.rules;
-        let interest = Interested { old: request.old, changes, rules, memory: request.memory };
+        let unused = &request.comparison.accepted.unused_types;
+        let interest = Interested { old: request.old, changes, rules, unused, memory: request.memory };
         let stacks: Vec<ThreadStack<'_>> =
             self.stacks.frames.iter().map(|(tid, frames)| ThreadStack { tid: *tid, frames }).collect();
         let system = loader::data_ranges(ground.space, &ground.loaded).into_iter();
@@ -163,9 +170,7 @@ impl Planner<'_> {
     fn take(&mut self, walked: Walked, heap: &HeapView, data: &mut Data) {
         let accepted = &self.request.comparison.accepted;
         let problems = walked.problems.into_iter().filter(|problem| match problem {
-            walk::Problem::Suspect { kind, .. } | walk::Problem::UnreadableHeap { kind, passing: false, .. } => {
-                !accepted.is_unused(kind)
-            }
+            walk::Problem::UnreadableHeap { kind, passing: false, .. } => !accepted.is_unused(kind),
             _ => true,
         });
         self.blockers.extend(problems.map(answers::problem));

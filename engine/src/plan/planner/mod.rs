@@ -26,11 +26,11 @@ use super::rewrite::{Allocations, Patch, Report, Rewrite, SharedWord};
 use super::safe_point::{self, Stacks};
 use super::scan::{
     self,
-    dead::dead_ranges,
+    dead::{self, dead_ranges},
     filter::Filter,
     sites::{Sites, merged},
 };
-use super::scope_blockers;
+use super::scope_blockers::{self, StackSwitches};
 use super::source::{SourceError, read_bytes, read_word};
 use super::tls;
 use super::tls_growth::{CodeOf, SlotError};
@@ -224,7 +224,7 @@ impl<'a> Planner<'a> {
         if !request.comparison.bound.calls.is_empty() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
-        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites)));
+        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), data.heap.take()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
         self.thread_local_slots()?;
@@ -240,6 +240,7 @@ impl<'a> Planner<'a> {
         let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
         let literals = std::mem::take(&mut self.literals);
         let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
+        words.active = Arc::clone(&self.stacks.active);
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
         let fixups = globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
@@ -351,10 +352,15 @@ impl<'a> Planner<'a> {
     fn sites(&self, moves: &Arc<Moves>) -> Result<Sites, SourceError> {
         let (request, ground) = (self.request, &self.ground);
         let threads = &request.snapshot.threads;
-        let stale_returns = !scope_blockers::switches_stacks(request.old, &ground.loaded);
+        let switches = scope_blockers::switches_stacks(request.old, &ground.loaded);
         let mut stacks: Vec<(RunRange, bool)> = Vec::new();
         for (pointer, mapping) in &self.stacks.live {
             let low = pointer.0.saturating_sub(scan::dead::RED_ZONE).max(mapping.start.0);
+            let stale_returns = match switches {
+                StackSwitches::None => true,
+                StackSwitches::Apart => self.is_whole_stack(*mapping),
+                StackSwitches::Anywhere => false,
+            };
             stacks.push((RunRange::new(low, mapping.end.0), stale_returns));
         }
         stacks.sort_unstable();
@@ -371,6 +377,13 @@ impl<'a> Planner<'a> {
             dead: merged(dead),
             moves: Arc::clone(moves),
         })
+    }
+
+    /// Whether a mapping is one thread's stack and nothing else.
+    fn is_whole_stack(&self, range: RunRange) -> bool {
+        let (space, threads) = (self.ground.space, &self.request.snapshot.threads);
+        let mapping = space.mappings.iter().find(|mapping| mapping.range == range);
+        mapping.is_some_and(|mapping| dead::is_whole_stack(space, mapping, threads, self.request.memory))
     }
 }
 

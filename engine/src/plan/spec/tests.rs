@@ -289,7 +289,8 @@ fn rules_use_one_another_but_not_in_a_circle() {
 
 #[test]
 fn where_two_types_become_one_no_rule_reads_the_old_object() {
-    let old = "struct circle { double size; } circle; struct square { long id; double size; } square; int main(void) { return 0; }";
+    let old =
+        "struct circle { double size; } circle; struct square { long id; double size; } square; int main(void) { return 0; }";
     let new = "struct figure { double size; int form; } circle, square; int main(void) { return 0; }";
     let pair = pair(old, new);
     let merged = "[pair.types]\n\"struct circle\" = \"struct figure\"\n\"struct square\" = \"struct figure\"\n[fields]\n";

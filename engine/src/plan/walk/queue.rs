@@ -1,5 +1,7 @@
 //! The walk itself: from object to object, solid evidence first.
 
+use std::collections::HashMap;
+
 use dsu_formats::address::RunAddress;
 
 use super::interest::{Interest, Place};
@@ -10,6 +12,7 @@ use super::problem::{Dangling, Nothing, Problem};
 use super::regions::{Region, Regions};
 use super::variables::Globals;
 use crate::plan::heap::{Block, BlockIndex};
+use crate::program::types::{Shape, TypeId};
 
 /// Problems and dangling pointers kept of each kind: a broken program has millions.
 const LIMIT: usize = 1000;
@@ -44,6 +47,8 @@ pub(super) struct Walker<'a> {
     /// Names of roots, by number.
     pub(super) roots: Vec<String>,
     pub(super) objects: u64,
+    /// Blocks that hold bytes, as the user says, with the word that leads there.
+    pub(super) bytes: HashMap<BlockIndex, u64>,
     /// Items whose further elements are still to be followed, and those whose doubtful ones are.
     later: Vec<u32>,
     doubtful: Vec<u32>,
@@ -73,6 +78,7 @@ impl<'a> Walker<'a> {
             problems: Vec::new(),
             roots: Vec::new(),
             objects: 0,
+            bytes: HashMap::new(),
             later: Vec::new(),
             doubtful: Vec::new(),
             next: 0,
@@ -175,6 +181,7 @@ impl<'a> Walker<'a> {
                     Some(value) => self.pointer(target, Word { site, value, via, strength }, None),
                     None => return self.unreadable(layout, address, via, strength),
                 },
+                What::Bytes => self.bytes(site),
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { .. } | What::Union { .. } | What::Undecided { .. } => {}
             }
@@ -198,6 +205,7 @@ impl<'a> Walker<'a> {
                     let length = target.length.as_ref().map(|counted| self.length(counted, object));
                     self.pointer(target, Word { site, value, via, strength }, length);
                 }
+                What::Bytes => self.bytes(site),
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { tag, choices, path } => match choose(tag, choices, object) {
                     Ok(Some(kind)) => {
@@ -205,7 +213,7 @@ impl<'a> Walker<'a> {
                         let target = Target { kind, back: 0, length: None };
                         self.pointer(&target, Word { site, value, via, strength }, None);
                     }
-                    Ok(None) => {}
+                    Ok(None) => self.bytes(site),
                     Err(value) => self.bad_tag(layout, path, address, via, value),
                 },
                 What::Union { tag, members, otherwise, parts, path } => {
@@ -224,6 +232,17 @@ impl<'a> Walker<'a> {
                     self.undecided((*size, *by_value), part.offset, object, || (layout.id, path.clone()), address, via);
                 }
             }
+        }
+    }
+
+    /// Notes the block that starts where the word at `site` points: it holds bytes.
+    fn bytes(&mut self, site: u64) {
+        let value = if self.interest.notes_bytes() { self.pieces.word(site) } else { None };
+        if let Some(value) = value
+            && let Region::Block(index, block) = self.regions.find(value)
+            && block.address.0 == value
+        {
+            self.bytes.entry(index).or_insert(site);
         }
     }
 
@@ -246,7 +265,7 @@ impl<'a> Walker<'a> {
         (size, by_value): (u64, bool),
         offset: u64,
         object: &[u8],
-        place: impl FnOnce() -> (crate::program::types::TypeId, Vec<u32>),
+        place: impl FnOnce() -> (TypeId, Vec<u32>),
         address: u64,
         via: u64,
     ) {
@@ -286,7 +305,7 @@ impl<'a> Walker<'a> {
         let Some(layout) = self.kinds.get(target.kind) else { return };
         let (size, changed, id) = (layout.size, layout.changed, layout.id);
         if size == 0 {
-            return;
+            return self.opaque(target.kind, id, address, region, word);
         }
         if changed && word.site != 0 && word.strength > Strength::Doubtful {
             self.sites.push((word.site, target.kind));
@@ -300,6 +319,19 @@ impl<'a> Walker<'a> {
             _ if word.strength == Strength::Doubtful => {}
             _ if !self.is_aligned(target.kind, address) => self.misaligned(word, id),
             _ => self.items.add(item(target.kind, address, 1, 1, word)),
+        }
+    }
+
+    /// A block behind a pointer to what the program only declares: a library's, into which the program does not look.
+    fn opaque(&mut self, kind: Kind, id: TypeId, address: u64, region: Region, word: Word) {
+        let is_declared = matches!(self.kinds.types.get(id).shape, Shape::Incomplete { .. });
+        if let Region::Block(index, block) = region
+            && is_declared
+            && block.address.0 == address
+            && word.strength > Strength::Doubtful
+            && self.items.of_block(index).is_none()
+        {
+            self.items.set_block(index, item(kind, address, 1, 1, word));
         }
     }
 
@@ -447,7 +479,7 @@ impl<'a> Walker<'a> {
         self.kinds.layout(kind).is_none_or(|layout| address.is_multiple_of(layout.align))
     }
 
-    fn misaligned(&mut self, word: Word, id: crate::program::types::TypeId) {
+    fn misaligned(&mut self, word: Word, id: TypeId) {
         if word.strength <= Strength::Local {
             return;
         }

@@ -114,8 +114,9 @@ impl<'t> Job<'_, 't> {
 
     /// Names start anew at a type that has one, so that a question about it is asked once.
     pub(super) fn enter_named(&mut self, b: TypeId) -> Option<Vec<String>> {
-        let is_named = !self.compiler.new.get(b).name.is_empty();
-        (is_named && self.depth > 1).then(|| std::mem::replace(&mut self.names, vec![self.compiler.new.describe(Some(b))]))
+        let new = self.compiler.new;
+        let is_named = !new.get(b).name.is_empty() || new.typedef_of(b).is_some();
+        (is_named && self.depth > 1).then(|| std::mem::replace(&mut self.names, vec![new.describe(Some(b))]))
     }
 
     pub(super) fn leave_named(&mut self, names: Option<Vec<String>>) {
