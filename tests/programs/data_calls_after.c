@@ -36,6 +36,7 @@ SEPARATE void count_call(void) { calls++; }
 
 SEPARATE static void make(void) {
     made_by = VERSION;
+    use_heap();
     index_of_all.entries = 3;
 #if VERSION >= 2
     rebuild_index(&index_of_all, 16);

@@ -363,11 +363,13 @@ macro_rules! for_each_data_program {
             data_statistics: ("data_statistics.c");
             data_keyed_by_address: ("data_keyed_by_address.c");
             data_calls_after: ("data_calls_after.c");
+            data_calls_own: ("data_calls_own.c");
         }
     };
 }
 
-/// Programs whose data no update carries as it is, by their source files: for the refusals of `tests/data_refusals.rs`.
+/// Programs whose data no update carries as it is, by their source files: for the refusals of
+/// `tests/data_refusals.rs` and `tests/calls.rs`.
 pub const REFUSED_PROGRAMS: &[Program] = &[
     Program::new("refused_field", &["refused_field.c"]),
     Program::new("refused_void_pointer", &["refused_void_pointer.c"]),
@@ -380,6 +382,7 @@ pub const REFUSED_PROGRAMS: &[Program] = &[
     Program::new("refused_signal_values", &["data_signal_values.c"]).flags(&["-DOUTGROWS"]),
     Program::new("refused_enum", &["refused_enum.c"]),
     Program::new("refused_mapped", &["refused_mapped.c"]),
+    Program::new("calls_fail", &["calls_fail.c"]),
 ];
 
 macro_rules! find_in_table {

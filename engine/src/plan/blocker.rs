@@ -3,6 +3,7 @@
 use dsu_formats::address::RunAddress;
 
 use super::walk::Problem;
+use crate::program::address::LinkAddress;
 
 /// One reason.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, serde::Serialize)]
@@ -104,10 +105,15 @@ pub enum Blocker {
     AddressAsNumber {
         /// Function of the old program.
         function: String,
+        /// Its entry.
+        #[serde(skip)]
+        entry: LinkAddress,
         /// Source file and line.
         place: String,
         /// What the address is of.
         object: String,
+        /// Lines of a spec that answer it.
+        answers: Vec<String>,
     },
     /// A symbol that the new program needs and no loaded module defines.
     #[error("no loaded module defines `{symbol}`{}", version.as_ref().map_or(String::new(), |version| format!(" (version {version})")))]
@@ -328,6 +334,7 @@ impl Blocker {
     pub fn answers(&self) -> &[String] {
         match self {
             Blocker::AmbiguousVariable { answers, .. }
+            | Blocker::AddressAsNumber { answers, .. }
             | Blocker::Constructor { answers, .. }
             | Blocker::Question { answers, .. }
             | Blocker::Walk { answers, .. }

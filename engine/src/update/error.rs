@@ -131,6 +131,12 @@ pub enum UpdateError {
         /// How many blocks its restore makes and frees.
         blocks: usize,
     },
+    /// The spec asks for what no image can hold.
+    #[error("an image cannot hold {what}")]
+    OnlyLive {
+        /// What it asks for.
+        what: String,
+    },
     /// The program that an image was made of is not to be found.
     #[error("the program {path} that the image was made of is not to be found; looked at {looked}")]
     NoOldProgram {

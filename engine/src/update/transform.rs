@@ -39,6 +39,10 @@ pub fn transform(request: &ImagePair, output: &Path, observer: &mut dyn Observer
     let mut subject = Subject::new(&image, &builds)?;
     let rewrite = subject.plan(request, observer)?;
     timeline.mark("plan");
+    if let Some(call) = rewrite.calls.first() {
+        let what = format!("the call `{}` of a function of the new program", call.text);
+        return Err(UpdateError::OnlyLive { what });
+    }
     observer.step("write image");
     subject.files.add_program(&rewrite.snapshot, &builds.new.elf.bytes);
     let (old, new) = builds.build_ids();

@@ -53,6 +53,7 @@ fn hint(facts: &Value) -> &'static str {
         ("walk", "in-registers" | "frame") => "the thread will be elsewhere in a moment: try again, with a longer --wait",
         ("object", _) => "correct the rule in the spec, or the value in the program",
         ("ambiguous-variable", _) => "give the variable a name of its own in its source file, in both builds",
+        ("address-as-number", _) => "the place that it computed is another one in the new program: something has to put it right",
         ("constructor", _) => {
             "call what the constructor does from ordinary code of the new program, or start it in place of the old one"
         }

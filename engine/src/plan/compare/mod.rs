@@ -15,6 +15,7 @@ pub mod sides;
 pub mod strings;
 pub mod units;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dsu_formats::spec::{Spec, SpecError};
@@ -25,6 +26,7 @@ use super::rewrite::Report;
 use super::spec::accepted::Accepted;
 use super::spec::{self, Bound, pairing};
 use super::view::{CodeFacts, View};
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::unwind::UnwindIndex;
 use data::DataChanges;
@@ -92,6 +94,10 @@ impl Comparison {
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
+        comparison
+            .blockers
+            .retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
         comparison.data = comparison.data_changes(old, new);
         Ok(comparison)
     }

@@ -271,13 +271,19 @@ impl Planner<'_> {
                 self.blockers.push(Blocker::Unsupported { what, expected, found: "neither of them".to_owned() });
             }
         }
+        self.check_allocator_idle("malloc, and objects need larger blocks");
+    }
+
+    /// No thread may be inside the allocator when functions run that may allocate: they would wait for it for ever.
+    pub(super) fn check_allocator_idle(&mut self, what: &str) {
+        let ground = &self.ground;
+        let Ok(libc) = heap::allocator(&self.request.old.elf, &ground.loaded) else { return };
         let position = ground.loaded.iter().position(|library| library.range == libc.range);
         let family = MallocFamily::new(libc, position.map_or(usize::MAX, |position| position + 1));
         for (tid, frames) in &self.stacks.frames {
             if family.is_active(frames) {
                 let address = frames.first().map_or(RunAddress(0), |frame| frame.pc);
-                let what = "malloc, and objects need larger blocks".to_owned();
-                self.blockers.push(Blocker::UnsafePlace { tid: *tid, what, address });
+                self.blockers.push(Blocker::UnsafePlace { tid: *tid, what: what.to_owned(), address });
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::plan::abi;
 use crate::plan::address::{Placement, page_ceil};
 use crate::plan::base;
 use crate::plan::blocker::Blocker;
+use crate::plan::calls;
 use crate::plan::generations::{self, AnnexRecord};
 use crate::plan::globals::OldData;
 use crate::plan::image::DataImage;
@@ -19,6 +20,7 @@ use crate::plan::loader::{self, dynamic::OldDynamic};
 use crate::plan::pointers::{Pointers, Site};
 use crate::plan::request::Request;
 use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
+use crate::plan::spec::calls::BoundCall;
 use crate::plan::tls::{self, Blocks, LoaderData};
 use crate::plan::tls_growth::{LibraryBlock, library_blocks, record_size};
 use crate::plan::view::View;
@@ -128,6 +130,12 @@ impl<'a> Ground<'a> {
 }
 
 impl Ground<'_> {
+    /// Pages behind the annex for the texts that calls get.
+    pub(super) fn texts(&self, calls: &[BoundCall]) -> RunRange {
+        let start = self.placement.annex().end.0;
+        RunRange::new(start, start.saturating_add(calls::texts_length(calls)))
+    }
+
     /// What the old program's slots say that the selector at `function` (of the new program) chooses.
     pub(super) fn chosen(&self, pointers: &Pointers<'_>, function: RunAddress) -> Option<u64> {
         let sides = self.view.sides;
@@ -215,7 +223,8 @@ fn place(
     let (old, new) = (request.old.elf.load_range(), request.new.elf.load_range());
     let table = u64::from(versions.count()) * ENTRY;
     let annex = page_ceil(generations::RECORD_ROOM + table);
-    let length = (new.1.0 - new.0.0).saturating_add(annex);
+    let texts = calls::texts_length(&request.comparison.bound.calls);
+    let length = (new.1.0 - new.0.0).saturating_add(annex).saturating_add(texts);
     let none = Generation::default();
     let generation = request.snapshot.generations.first().unwrap_or(&none);
     let start = base::choose(space, generation, module.range, length).ok_or(Blocker::NoRoom { length })?;

@@ -222,6 +222,9 @@ impl<'a> Planner<'a> {
         let guard = self.guard()?;
         let mut data = self.find_data();
         let objects = self.place_data(&data);
+        if !request.comparison.bound.calls.is_empty() {
+            self.check_allocator_idle("malloc, and functions of the new program are to be called");
+        }
         let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), data.heap.take()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
