@@ -165,6 +165,23 @@ fn blocks_that_nobody_explains_are_told_with_who_points_to_them() {
 }
 
 #[test]
+fn typed_pointers_say_what_a_block_is_unless_it_may_be_embedded_in_the_changed_type() {
+    for (what, kind) in [("foreign", "struct foreign"), ("tails", "struct alike")] {
+        let scene = scene(&[what], &["-O0"]);
+        let walked = walked(&scene);
+        assert_eq!(walked.problems, [], "{what}");
+        let suspect = *said(&scene, "S ").first().unwrap();
+        let cleared = walked.cleared.iter().find(|cleared| cleared.address.0 == suspect).expect("a cleared block");
+        assert!(cleared.reason.contains(kind), "{cleared:?}");
+    }
+    // A list that runs through items' links.
+    let scene = scene(&["embedded"], &["-O0"]);
+    let suspect = *said(&scene, "S ").first().unwrap();
+    let problems = walked(&scene).problems;
+    assert!(matches!(problems.as_slice(), [Problem::Suspect { address, .. }] if address.0 == suspect), "{problems:?}");
+}
+
+#[test]
 fn ordinary_programs_have_no_blocks_that_nobody_explains() {
     for flags in [["-O0"], ["-O2"]] {
         for what in

@@ -458,7 +458,10 @@ impl<'a> Walker<'a> {
             Region::Block(_, block) => block.address.0 + block.usable - start.min(block.address.0 + block.usable),
             _ => 0,
         };
-        if !self.kinds.is_interesting(flexible.element) {
+        // Where nothing in the elements is followed, their number matters only if somebody said it. Objects in a pool would each have
+        // millions, up to the end of the pool.
+        let is_followed = !element.parts.is_empty() || element.flexible.is_some() || flexible.length.is_some();
+        if !is_followed || !self.kinds.is_interesting(flexible.element) {
             return;
         }
         let (sure, most) = match &flexible.length {
