@@ -5,10 +5,10 @@ use iced_x86::{FlowControl, Instruction, Mnemonic};
 use super::bytes::{Byte, Bytes};
 use super::function::Walk;
 use super::library::{self, Library};
-use super::state::{ARGUMENTS, RAX, RCX, State};
+use super::state::{ARGUMENTS, CLOBBERED, RAX, RCX, State};
 use super::summary::{Given, Size, Summary, Told};
 use super::types::Target;
-use super::value::{Fresh, Site, Value};
+use super::value::{Fresh, Value};
 use crate::program::code::{Callee, FunctionId};
 
 /// What a call goes to.
@@ -88,7 +88,7 @@ impl Walk<'_, '_> {
         if !matches!(library, Library::Reads | Library::Free) {
             self.expose_arguments(&arguments, state);
         }
-        state.clobber();
+        state.clobber(CLOBBERED);
         state.set_register(RAX, result);
         true
     }
@@ -105,8 +105,7 @@ impl Walk<'_, '_> {
     fn fill_block(&mut self, arguments: &[Value; 6], state: &mut State) {
         let byte = if matches!(arguments[1], Value::Const(byte) if byte & 0xff == 0) { Byte::Zero } else { Byte::Other };
         let mut length = if let Value::Const(length) = arguments[2] { Some(length) } else { None };
-        if let (Value::Fresh(to), Value::Fresh(Fresh { site, offset, exact: true, sure: true, doubtful: false })) =
-            (arguments[0], arguments[2])
+        if let (Value::Fresh(to), Value::Number(site, offset)) = (arguments[0], arguments[2])
             && self.sites.get(to.site as usize).is_some_and(|source| source.size == Size::Argument(site, offset))
             && to.offset == 0
         {
@@ -118,6 +117,10 @@ impl Walk<'_, '_> {
     /// A function of which nothing is known may store anywhere in what it is given, and keep the pointer.
     fn pass_to_unknown(&mut self, arguments: &[Value; 6], state: &mut State) {
         for argument in arguments {
+            if *argument == Value::Lost {
+                state.spoil_value(*argument);
+                self.escape_all();
+            }
             let Value::Fresh(fresh) = *argument else { continue };
             let length = self.extent(fresh);
             state.store(fresh, length, Byte::Other);
@@ -146,11 +149,7 @@ impl Walk<'_, '_> {
                     Some(product) => bytes = product,
                     None => return Size::Unknown,
                 },
-                Some(Value::Fresh(Fresh { site, offset, exact: true, sure: true, doubtful: false }))
-                    if argument.is_none() && self.is_argument(*site) =>
-                {
-                    argument = Some((*site, *offset));
-                }
+                Some(Value::Number(site, offset)) if argument.is_none() => argument = Some((*site, *offset)),
                 _ => return Size::Unknown,
             }
         }
@@ -161,14 +160,10 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn is_argument(&self, site: Site) -> bool {
-        (site as usize) < ARGUMENTS.len()
-    }
-
     /// A new block, whose address is the result.
     fn allocate(&mut self, size: Size, byte: Byte, state: &mut State) -> bool {
         let site = self.site_of_call(state, size);
-        state.clobber();
+        state.clobber(CLOBBERED);
         state.objects.insert(site, Bytes::all(byte));
         state.set_register(RAX, Value::of_site(site));
         true
@@ -177,7 +172,7 @@ impl Walk<'_, '_> {
     fn allocate_through(&mut self, arguments: &[Value; 6], state: &mut State) -> bool {
         let size = self.size(&[2], arguments);
         let site = self.site_of_call(state, size);
-        state.clobber();
+        state.clobber(CLOBBERED);
         state.objects.insert(site, Bytes::all(Byte::Other));
         self.store(arguments[0], 8, Value::of_site(site), Byte::Other, state);
         state.set_register(RAX, Value::Unknown);
@@ -197,6 +192,12 @@ impl Walk<'_, '_> {
             if let Some(kind) = parameters.get(index) {
                 self.meets(argument, *kind);
             }
+            if argument == Value::Lost && !summary.effects[index].has_no_other() {
+                state.spoil_value(argument);
+            }
+            if argument == Value::Lost && summary.told[index].escapes {
+                self.escape_all();
+            }
             if let Value::Fresh(fresh) = argument {
                 self.pass(fresh, &summary.effects[index], &summary.told[index], state);
             }
@@ -214,13 +215,13 @@ impl Walk<'_, '_> {
                 let size = self.size_for(*size, &arguments);
                 let site = self.site_of_call(state, size);
                 self.site_mut(site, |source| source.told.add(told, Some(0)));
-                state.clobber();
+                state.clobber(summary.changes | 1);
                 state.objects.insert(site, bytes.clone());
                 let made = Fresh { site, offset: 0, exact: true, sure: true, doubtful: *doubtful };
                 return state.set_register(RAX, Value::Fresh(made));
             }
         };
-        state.clobber();
+        state.clobber(summary.changes | 1);
         state.set_register(RAX, result);
     }
 
@@ -254,7 +255,7 @@ impl Walk<'_, '_> {
             Some(Value::Const(number)) => {
                 i64::try_from(*number).ok().and_then(|number| number.checked_add(more)).map_or(Size::Unknown, Size::Bytes)
             }
-            Some(Value::Fresh(Fresh { site, offset, exact: true, sure: true, doubtful: false })) if self.is_argument(*site) => {
+            Some(Value::Number(site, offset)) => {
                 offset.checked_add(more).map_or(Size::Unknown, |offset| Size::Argument(*site, offset))
             }
             _ => Size::Unknown,

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess};
 
 use super::bytes::{Byte, Bytes};
 use super::locals::{Local, Place};
 use super::program::Program;
-use super::state::{ARGUMENTS, RAX, State};
+use super::state::{ARGUMENTS, CLOBBERED, RAX, State};
+use super::step::number;
 use super::summary::{Block, Given, Size, Summary, Testimony, Told};
 use super::types::Target;
 use super::value::{Cell, Fresh, Site, Value};
-use crate::program::code::{CallSite, Function, FunctionId};
+use crate::program::code::{CallSite, Callee, Function, FunctionId};
 use crate::program::types::{Shape, TypeId};
 
 /// How often a point may be reached with news; more is code that is not understood.
@@ -149,7 +150,7 @@ impl<'p, 'b> Walk<'p, 'b> {
     /// Follows the function. `None` when it is not understood.
     pub(super) fn run(mut self) -> Option<(Summary, Testimony)> {
         let first = *self.by_address.get(&self.entry)?;
-        let mut states: HashMap<usize, State> = HashMap::from([(first, State::at_entry())]);
+        let mut states: HashMap<usize, State> = HashMap::from([(first, State::at_entry(|site| self.is_number(site)))]);
         let mut open = BTreeSet::from([first]);
         let mut visits: HashMap<usize, u32> = HashMap::new();
         while let Some(block) = open.pop_first() {
@@ -361,20 +362,27 @@ impl<'p, 'b> Walk<'p, 'b> {
         {
             self.meets(value, kind);
         }
-        let mut lost = Vec::new();
         self.result = Some(match self.result {
             Some(known) => {
                 let live = |here: bool, site: Site| {
                     if here { state.objects.contains_key(&site) } else { self.left_with.contains(&site) }
                 };
-                known.join(value, live, &mut lost)
+                known.join(value, live)
             }
             None => value,
         });
         self.left_with.extend(state.objects.keys());
-        for site in lost {
-            self.site_mut(site, |source| source.end = Some(Bytes::all(Byte::Other)));
+        // Whoever gets a pointer from one of several sites may store anything through it.
+        if self.result == Some(Value::Lost) {
+            self.sites.iter_mut().filter(|site| site.end.is_some()).for_each(|site| site.end = Some(Bytes::all(Byte::Other)));
         }
+    }
+
+    /// Whether an argument is declared as something that is no pointer.
+    fn is_number(&self, site: Site) -> bool {
+        let Some(Origin::Argument(Some(kind))) = self.sites.get(site as usize).map(|site| site.origin) else { return false };
+        let types = self.program.types.table();
+        types.peel(Some(kind)).is_some_and(|kind| matches!(types.get(kind).shape, Shape::Base { .. } | Shape::Enum { .. }))
     }
 
     fn result_type(&self) -> Option<TypeId> {
@@ -406,8 +414,29 @@ impl<'p, 'b> Walk<'p, 'b> {
         }
     }
 
-    fn finish(self) -> (Summary, Testimony) {
+    /// General registers that the function, or what it calls, may change, as bits.
+    fn changes(&mut self) -> u32 {
+        let mut changes = 0;
+        for instruction in &self.code {
+            let written = self.info.info(instruction).used_registers().iter().filter(|used| {
+                !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess)
+            });
+            changes |= written.filter_map(|used| number(used.register())).fold(0, |bits, number| bits | 1 << number);
+            let leaves =
+                !matches!(instruction.flow_control(), FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::Return);
+            changes |= match self.calls.get(&instruction.ip()).map(|call| call.callee) {
+                Some(Callee::Function(id)) => self.program.summary(id).map_or(CLOBBERED, |summary| summary.changes),
+                Some(_) => CLOBBERED,
+                None if leaves && instruction.flow_control() != FlowControl::UnconditionalBranch => CLOBBERED,
+                None => 0,
+            };
+        }
+        changes
+    }
+
+    fn finish(mut self) -> (Summary, Testimony) {
         let kept = || Bytes::all(Byte::Kept);
+        let changes = self.changes();
         let argument = |index: usize| self.sites.get(index);
         let given = match self.result {
             Some(Value::Fresh(fresh)) => self.given_pointer(fresh),
@@ -419,6 +448,7 @@ impl<'p, 'b> Walk<'p, 'b> {
             effects: std::array::from_fn(|index| argument(index).and_then(|site| site.end.clone()).unwrap_or_else(kept)),
             told: std::array::from_fn(|index| argument(index).map(|site| site.told.clone()).unwrap_or_default()),
             given,
+            changes,
         };
         let made = self.sites.into_iter().filter(|site| site.origin == Origin::Call);
         let blocks = made.map(|site| Block { address: site.address, size: site.size, told: site.told, bytes: site.end });

@@ -27,7 +27,13 @@ impl Walk<'_, '_> {
             Value::Const(0) | Value::Void(None) => {}
             Value::Void(Some(cell)) => drop(self.read_from.insert((cell, target))),
             Value::Const(number) if self.is_no_other_variable(number, target) => {}
-            Value::Pointer { .. } | Value::Const(_) | Value::Stack(_) | Value::Unknown | Value::Raw | Value::Lost => {
+            Value::Pointer { .. }
+            | Value::Const(_)
+            | Value::Stack(_)
+            | Value::Number(..)
+            | Value::Unknown
+            | Value::Raw
+            | Value::Lost => {
                 self.refuse(target, value);
             }
         }
@@ -116,7 +122,7 @@ impl Walk<'_, '_> {
                 Some((types.word(to, fresh.offset)?, Some(Cell::Member(to, fresh.offset))))
             }
             Value::Stack(offset) => Some((self.frame_word(offset)?, None)),
-            Value::Void(_) | Value::Unknown | Value::Raw | Value::Lost => None,
+            Value::Void(_) | Value::Number(..) | Value::Unknown | Value::Raw | Value::Lost => None,
         }
     }
 }

@@ -18,8 +18,8 @@ pub(super) const RSI: Number = 6;
 pub(super) const RDI: Number = 7;
 /// Registers of the first integer arguments (System V ABI, 3.2.3).
 pub(super) const ARGUMENTS: [Number; 6] = [RDI, RSI, 2, RCX, 8, 9];
-/// Registers that a call does not keep.
-const CLOBBERED: [Number; 9] = [RAX, RCX, 2, RSI, RDI, 8, 9, 10, 11];
+/// Registers that a call need not keep, as bits.
+pub(super) const CLOBBERED: u32 = 0b1111_1100_0111;
 
 /// The state at one point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +38,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// At the entry of a function whose arguments are the first sites.
-    pub(super) fn at_entry() -> Self {
+    /// At the entry of a function whose arguments are the first sites; `is_number` says of which it is known that they are no pointers.
+    pub(super) fn at_entry(is_number: impl Fn(Site) -> bool) -> Self {
         let mut registers = [Value::Unknown; 16];
         registers[RSP] = Value::Stack(0);
         let mut objects = BTreeMap::new();
         for (site, register) in (0..).zip(ARGUMENTS) {
+            if is_number(site) {
+                registers[register] = Value::Number(site, 0);
+                continue;
+            }
             registers[register] = Value::of_site(site);
             objects.insert(site, Bytes::all(Byte::Kept));
         }
@@ -98,9 +102,12 @@ impl State {
         }
     }
 
-    fn spoil_value(&mut self, value: Value) {
-        if let Some(site) = value.site() {
-            self.spoil(site);
+    /// Nothing is known any more of the object that `value` may be a pointer to.
+    pub(super) fn spoil_value(&mut self, value: Value) {
+        match value {
+            Value::Fresh(fresh) => self.spoil(fresh.site),
+            Value::Lost => self.objects.values_mut().for_each(|bytes| *bytes = Bytes::all(Byte::Other)),
+            _ => {}
         }
     }
 
@@ -129,10 +136,12 @@ impl State {
         }
     }
 
-    /// What a call does to registers and to the frame.
-    pub(super) fn clobber(&mut self) {
-        for register in CLOBBERED {
-            self.set_register(register, Value::Unknown);
+    /// What a call does to registers, of which it may change `registers` (as bits), and to the frame.
+    pub(super) fn clobber(&mut self, registers: u32) {
+        for (number, register) in self.registers.iter_mut().enumerate() {
+            if registers & CLOBBERED & 1 << number != 0 {
+                *register = Value::Unknown;
+            }
         }
         self.clear_vectors = 0;
         self.tested = None;
@@ -149,17 +158,16 @@ impl State {
     /// Takes in the state of another way to the same point; whether anything changed.
     pub(super) fn join(&mut self, other: &Self) -> bool {
         let before = self.clone();
-        let mut lost = Vec::new();
         let live = |in_other: bool, site: Site| if in_other { &other.objects } else { &before.objects }.contains_key(&site);
         for (value, from) in self.registers.iter_mut().zip(other.registers) {
-            *value = value.join(from, live, &mut lost);
+            *value = value.join(from, live);
         }
         let mut slots: Vec<i64> = self.slots.keys().chain(other.slots.keys()).copied().collect();
         slots.sort_unstable();
         slots.dedup();
         for slot in slots {
             let of = |slots: &BTreeMap<i64, Value>| slots.get(&slot).copied().unwrap_or(Value::Unknown);
-            match of(&before.slots).join(of(&other.slots), live, &mut lost) {
+            match of(&before.slots).join(of(&other.slots), live) {
                 Value::Unknown => drop(self.slots.remove(&slot)),
                 value => drop(self.slots.insert(slot, value)),
             }
@@ -167,9 +175,6 @@ impl State {
         for (site, bytes) in &other.objects {
             let joined = before.objects.get(site).map_or_else(|| bytes.clone(), |own| own.join(bytes));
             self.objects.insert(*site, joined);
-        }
-        for site in lost {
-            self.spoil(site);
         }
         self.clear_vectors &= other.clear_vectors;
         if self.tested != other.tested {

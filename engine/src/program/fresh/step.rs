@@ -90,8 +90,7 @@ impl Walk<'_, '_> {
             Mnemonic::Or | Mnemonic::Xor => self.operand(instruction, 0, state).plus(None),
             _ if instruction.mnemonic_is_conditional_move() => {
                 let (a, b) = (self.operand(instruction, 0, state), self.operand(instruction, 1, state));
-                let mut lost = Vec::new();
-                a.join(b, |_, _| true, &mut lost)
+                a.join(b, |_, _| true)
             }
             _ => return None,
         })
@@ -243,6 +242,7 @@ impl Walk<'_, '_> {
                 return;
             }
             Value::Fresh(fresh) => state.store(fresh, (size > 0).then_some(size), byte),
+            Value::Lost if byte == Byte::Other => state.spoil_value(address),
             _ => {}
         }
         if size != WORD {
@@ -254,6 +254,9 @@ impl Walk<'_, '_> {
         match self.word_at(address) {
             Some((kind, cell)) => {
                 let target = self.program.types.target(kind);
+                if value == Value::Lost {
+                    self.escape_all();
+                }
                 if target == Target::Void && !matches!(value, Value::Const(_)) {
                     self.filled.extend(cell);
                 }
@@ -265,12 +268,20 @@ impl Walk<'_, '_> {
                 }
             }
             None => {
+                if value == Value::Lost {
+                    self.escape_all();
+                }
                 if let Value::Fresh(fresh) = value {
                     self.site_mut(fresh.site, |site| site.told.escapes = true);
                     self.given_through(address, fresh.site, state);
                 }
             }
         }
+    }
+
+    /// A pointer from one of several sites went somewhere.
+    pub(super) fn escape_all(&mut self) {
+        self.sites.iter_mut().for_each(|site| site.told.escapes = true);
     }
 
     /// A pointer that is stored where an argument points to a pointer goes back to the caller, who may go on with the object.
@@ -384,6 +395,7 @@ impl Walk<'_, '_> {
     pub(super) fn fill_bytes(&mut self, to: Value, length: Option<u64>, byte: Byte, state: &mut State) {
         match to {
             Value::Fresh(fresh) => state.store(fresh, length, byte),
+            Value::Lost if byte == Byte::Other => state.spoil_value(to),
             Value::Stack(offset) => {
                 let length = length.and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX);
                 state.set_slot(offset, length, Value::Unknown);
@@ -445,7 +457,7 @@ impl Conditional for Instruction {
 }
 
 /// Encoded number of the general register that `register` is or is a part of.
-fn number(register: Register) -> Option<Number> {
+pub(super) fn number(register: Register) -> Option<Number> {
     let full = register.full_register();
     if !full.is_gpr64() {
         return None;

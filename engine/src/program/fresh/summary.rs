@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::bytes::{Byte, Bytes};
+use super::state::CLOBBERED;
 use super::value::{Site, Value};
 use crate::program::types::TypeId;
 
@@ -67,6 +68,8 @@ pub(super) struct Summary {
     pub(super) told: [Told; 6],
     /// Its result.
     pub(super) given: Given,
+    /// General registers that it may change, as bits: callers rely on it where a compiler looked (gcc's `-fipa-ra`).
+    pub(super) changes: u32,
 }
 
 impl Summary {
@@ -77,6 +80,7 @@ impl Summary {
             effects: std::array::from_fn(|_| Bytes::all(Byte::Other)),
             told: std::array::from_fn(|_| told.clone()),
             given: Given::Value(Value::Unknown),
+            changes: CLOBBERED,
         }
     }
 }

@@ -33,7 +33,13 @@ fn proved(middle: &str) -> [(bool, bool); 2] {
     ["-O0", "-O2"].map(|level| proved_with(middle, &["-g", level]))
 }
 
+fn debug_log() {
+    let _ =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).without_time().try_init();
+}
+
 fn proved_with(middle: &str, flags: &[&str]) -> (bool, bool) {
+    debug_log();
     let build = Compiled::new("makers", &format!("{BEGIN}{middle}{END}"), flags).build();
     let types = &build.debug.types;
     let kind = types.definitions(gimli::DW_TAG_structure_type.0, "entry")[0];
@@ -197,7 +203,7 @@ fn blocks_of_bytes_do_not_stand_in_the_way() {
 fn a_block_without_a_type_may_be_an_object() {
     let make = |size: &str| {
         format!(
-            "static void *kept[4];
+            "void *kept[4];
             void make(long key, const char *name) {{
                 struct entry *e = calloc(1, sizeof *e); if (!e) return; e->key = key; kept[key & 3] = malloc({size}); insert(e); }}"
         )

@@ -25,9 +25,11 @@ pub(super) enum Value {
     Unknown,
     /// A pointer to bytes or numbers, or a number that is no constant.
     Raw,
+    /// The number that is the function's argument at this position, plus bytes.
+    Number(Site, i64),
     /// The pointer that came from `site` in this function.
     Fresh(Fresh),
-    /// One of several pointers from sites, which are not told apart.
+    /// A pointer from one of several sites, which are not told apart.
     Lost,
 }
 
@@ -76,6 +78,7 @@ impl Value {
                 Some(offset) => Self::Fresh(Fresh { offset, exact: fresh.exact && by.is_some(), ..fresh }),
                 None => Self::Fresh(Fresh { exact: false, ..fresh }),
             },
+            Self::Number(site, more) => by.and_then(|by| more.checked_add(by)).map_or(Self::Raw, |more| Self::Number(site, more)),
             Self::Void(cell) if by == Some(0) => Self::Void(cell),
             // What is reckoned with is no pointer that merely comes back.
             Self::Void(_) => Self::Raw,
@@ -84,8 +87,8 @@ impl Value {
     }
 
     /// What is known where two ways meet. `live` says whether the other way knows the site; what that way holds says nothing about an
-    /// object that it has not got. Sites whose pointer is lost go to `lost`.
-    pub(super) fn join(self, other: Self, live: impl Fn(bool, Site) -> bool, lost: &mut Vec<Site>) -> Self {
+    /// object that it has not got.
+    pub(super) fn join(self, other: Self, live: impl Fn(bool, Site) -> bool) -> Self {
         if self == other {
             return self;
         }
@@ -97,8 +100,8 @@ impl Value {
                 sure: a.sure && b.sure,
                 doubtful: a.doubtful || b.doubtful,
             }),
-            (Self::Fresh(fresh), other) => with_other(fresh, other, live(true, fresh.site), lost),
-            (other, Self::Fresh(fresh)) => with_other(fresh, other, live(false, fresh.site), lost),
+            (Self::Fresh(fresh), other) => with_other(fresh, other, live(true, fresh.site)),
+            (other, Self::Fresh(fresh)) => with_other(fresh, other, live(false, fresh.site)),
             (Self::Lost, _) | (_, Self::Lost) => Self::Lost,
             (Self::Raw, _) | (_, Self::Raw) => Self::Raw,
             (Self::Pointer { to, .. }, Self::Pointer { to: same, .. }) if to == same => Self::Pointer { to, offset: None },
@@ -110,21 +113,14 @@ impl Value {
     }
 }
 
-fn with_other(fresh: Fresh, other: Value, other_is_live: bool, lost: &mut Vec<Site>) -> Value {
+fn with_other(fresh: Fresh, other: Value, other_is_live: bool) -> Value {
     match other {
-        Value::Fresh(Fresh { site, .. }) => {
-            lost.extend([fresh.site, site]);
-            Value::Lost
-        }
-        Value::Lost => {
-            lost.push(fresh.site);
-            Value::Lost
-        }
+        Value::Fresh(_) | Value::Lost => Value::Lost,
         Value::Const(0) => Value::Fresh(fresh),
         Value::Const(_) | Value::Pointer { .. } | Value::Void(_) => {
             Value::Fresh(Fresh { sure: fresh.sure && !other_is_live, ..fresh })
         }
-        Value::Stack(_) | Value::Unknown | Value::Raw => {
+        Value::Stack(_) | Value::Number(..) | Value::Unknown | Value::Raw => {
             Value::Fresh(Fresh { sure: fresh.sure && !other_is_live, doubtful: true, ..fresh })
         }
     }

@@ -81,6 +81,7 @@ impl Verdict<'_, '_> {
                     }
                     _ => unknown.clone(),
                 };
+                tracing::debug!(place = self.program.build.place(LinkAddress(block.address)), ?kind, ?made, "a maker");
                 self.make(*position, &made);
             }
             if !lies_in_another {
