@@ -40,7 +40,8 @@ impl Planner<'_> {
             generation.retained.iter().filter(|retained| retained.readable).map(|retained| retained.range.len()).sum();
         self.report.assumptions = crate::plan::assumptions();
         let put_right = bound.keyed.iter().filter_map(|keyed| Some((&keyed.name, &bound.calls.get(keyed.call)?.text)));
-        let put_right = put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
+        let put_right =
+            put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
         self.report.assumptions.extend(put_right);
         self.snapshot.generations = vec![generation];
         self.modules();

@@ -27,7 +27,8 @@ pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>, found: &[Found])
                 return;
             }
             let kind = walker.kinds.types.describe(Some(first.kind));
-            let path = walker.path(first.via.0);
+            let via = walker.items.list.iter().find(|item| item.address == first.address.0).map_or(0, |item| item.via);
+            let path = walker.path(via);
             walker.problem(Problem::Unreached { range, kind, path, bytes, address });
         }
     }

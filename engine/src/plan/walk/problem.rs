@@ -119,7 +119,9 @@ pub enum Problem {
         first_bytes: String,
     },
     /// Memory of the program's own with objects that change, and bytes that nothing typed reaches.
-    #[error("the memory at {range} holds `{kind}` ({path}), and {bytes} bytes besides that no typed path reaches, the first at {address}: they may be more of them")]
+    #[error(
+        "the memory at {range} holds `{kind}` ({path}), and {bytes} bytes besides that no typed path reaches, the first at {address}: they may be more of them"
+    )]
     Unreached {
         /// The mapping.
         range: RunRange,

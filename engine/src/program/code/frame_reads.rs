@@ -1,6 +1,8 @@
 //! Which words of its frame a function's code may read: what no instruction can read is nobody's, whatever it holds.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register, UsedMemory,
+};
 
 use crate::program::address::LinkAddress;
 
@@ -83,7 +85,9 @@ impl FrameCode<'_> {
     fn leaves(&self, instruction: &Instruction) -> bool {
         let inside = self.start.0..self.start.0.saturating_add(self.code.len() as u64);
         match instruction.flow_control() {
-            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => !inside.contains(&instruction.near_branch_target()),
+            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
+                !inside.contains(&instruction.near_branch_target())
+            }
             FlowControl::IndirectBranch => true,
             _ => false,
         }
@@ -153,7 +157,15 @@ mod tests {
         FrameCode {
             code: &code,
             start: LinkAddress(0x1000),
-            frame_address: &move |at| Some(if at.0 == 0x1000 || at.0 == end { (RSP, 8) } else if at.0 == 0x1001 { (RSP, 16) } else { (RBP, 16) }),
+            frame_address: &move |at| {
+                Some(if at.0 == 0x1000 || at.0 == end {
+                    (RSP, 8)
+                } else if at.0 == 0x1001 {
+                    (RSP, 16)
+                } else {
+                    (RBP, 16)
+                })
+            },
             variable: &|slot| (-64..-32).contains(&slot).then_some((-64, -32)),
         }
         .reads()
