@@ -1,4 +1,5 @@
-/* Objects from posix_memalign of a type that has to be aligned outgrow their blocks: the new ones are aligned, too. */
+/* Objects from posix_memalign, of a type that has to be aligned, outgrow their blocks: refused, as malloc does not align that far. On the way back
+ * they stay where they are. */
 #include "data.h"
 
 enum { LINES = 16 };

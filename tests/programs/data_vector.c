@@ -1,5 +1,5 @@
 /* A vector that grows by realloc, its unused room never written; elements grow, cursors elsewhere point into its middle. The spec says how
- * many elements there are, and that the new block has room for these alone. */
+ * many elements there are; the new block has room for as many more as the old one had. */
 #include "data.h"
 
 enum { ITEMS = 20 };

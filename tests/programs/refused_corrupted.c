@@ -1,8 +1,8 @@
-/* Broken pointers to objects that change: one off its alignment, one into the middle of a smaller block. */
+/* Broken pointers to objects that change: one off its alignment, one to a block that is too small. */
 #include "data.h"
 
 struct node {
-    long number;
+    long number, filler[4];
 #if VERSION >= 2
     long more[6];
 #endif
@@ -11,6 +11,8 @@ struct node {
 static struct node *head;
 #ifdef SMALL_BLOCK
 static char *small;
+#else
+static char *buffer;
 #endif
 
 SEPARATE static void make(void) {
@@ -25,7 +27,9 @@ SEPARATE static void make(void) {
     memcpy(small, "small", 6);
     head->other = (struct node *)small;
 #else
-    head->other = (struct node *)((char *)head->next + 3);
+    buffer = malloc(300);
+    memset(buffer, 0, 300);
+    head->other = (struct node *)(buffer + 3);
 #endif
 }
 
@@ -36,7 +40,7 @@ SEPARATE static void check(void) {
 #ifdef SMALL_BLOCK
     expect_pointer("broken pointer", small, head->other);
 #else
-    expect_pointer("broken pointer", (char *)head->next + 3, head->other);
+    expect_pointer("broken pointer", buffer + 3, head->other);
 #endif
 }
 

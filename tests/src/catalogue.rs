@@ -102,6 +102,12 @@ impl Program {
         self
     }
 
+    /// The way from version one to two is refused with these words.
+    pub const fn no_way_there(mut self, words: &'static [&'static str]) -> Self {
+        self.update = Expected::Refused(words);
+        self
+    }
+
     /// As [`Program::one_way`], for a program whose memory the driver's own look at it changes (an interrupted call sets errno).
     pub const fn back_or_refused(mut self) -> Self {
         self.back = Expected::DoneOrRefused;
@@ -327,7 +333,7 @@ macro_rules! for_each_data_program {
             data_callback_argument: ("data_callback_argument.c");
             data_dangling: ("data_dangling.c");
             data_mapped_region: ("data_mapped_region.c");
-            data_aligned: ("data_aligned.c");
+            data_aligned: ("data_aligned.c") .no_way_there(&["must be aligned to 64 bytes"]);
             data_allocators: ("data_allocators.c");
             data_many: ("data_many.c");
             data_busy_allocator: ("data_busy_allocator.c");

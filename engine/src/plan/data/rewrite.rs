@@ -38,6 +38,8 @@ pub struct Object {
     pub count: u32,
     /// Bytes that they take, with a flexible array at the end.
     pub length: u64,
+    /// How many more would fit behind them, where the user says that these are all: the program may go on to use that room.
+    pub spare: u32,
     /// What they are in.
     pub home: Home,
     /// For a variable its position in [`Rewriter::variables`].
@@ -319,6 +321,7 @@ impl<'a> Rewriter<'a> {
     fn place_one(&self, object: &Object, number: u32, moves: &mut Moves, window: &mut Window<'_>) -> Result<(), RewriteProblem> {
         let Some(recipe) = moves.recipe(number) else { return Ok(()) };
         let new_length = self.new_length(object, &recipe, window)?;
+        let room = new_length.saturating_add(u64::from(object.spare).saturating_mul(recipe.new_size() as u64));
         let no_room = || RewriteProblem::NoRoom {
             kind: self.types.describe(Some(object.kind)),
             address: object.address,
@@ -329,7 +332,7 @@ impl<'a> Rewriter<'a> {
             Home::Given(address) => Place::At(address),
             Home::Part if new_length == object.length => Place::At(object.address),
             Home::Part => return Err(no_room()),
-            Home::Block { usable } if new_length <= usable => Place::At(object.address),
+            Home::Block { usable } if room <= usable => Place::At(object.address),
             Home::Block { .. } => {
                 let allocator = self.rules.allocators.get(&object.kind).copied();
                 let alignment = recipe.new_alignment.filter(|alignment| *alignment > moves::ALIGNMENT && allocator.is_none());
@@ -337,7 +340,7 @@ impl<'a> Rewriter<'a> {
                     let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
                     return Err(RewriteProblem::Alignment { kind, address, alignment, given: moves::ALIGNMENT });
                 }
-                moves.allocate(Allocation { size: new_length, old: Some(object.address), allocator }).ok_or_else(no_room)?
+                moves.allocate(Allocation { size: room, old: Some(object.address), allocator }).ok_or_else(no_room)?
             }
         };
         let ends = matches!(object.home, Home::Block { .. });
@@ -346,6 +349,7 @@ impl<'a> Rewriter<'a> {
             start: object.address.0,
             length: object.length,
             new_length,
+            room,
             count: object.count,
             recipe: number,
             to,

@@ -207,7 +207,12 @@ impl Planner<'_> {
         } else {
             u32::try_from(length.checked_div(size).unwrap_or(1).saturating_mul(each)).unwrap_or(u32::MAX)
         };
-        Object { address: found.address, kind, count, length, home, variable: None }
+        let spare = match home {
+            Home::Block { usable } if found.counted && size > 0 => (usable / size).saturating_sub(found.count.into()).saturating_mul(each),
+            _ => 0,
+        };
+        let spare = u32::try_from(spare).unwrap_or(u32::MAX);
+        Object { address: found.address, kind, count, length, spare, home, variable: None }
     }
 
     /// Decides where the objects go.
@@ -362,7 +367,8 @@ impl Data {
         let Some(kind) = kind else { return };
         let position = self.variables.len() as u32;
         self.variables.push(variable);
-        self.objects.push(Object { address: from, kind, count: 1, length, home: Home::Given(to), variable: Some(position) });
+        let home = Home::Given(to);
+        self.objects.push(Object { address: from, kind, count: 1, length, spare: 0, home, variable: Some(position) });
     }
 }
 

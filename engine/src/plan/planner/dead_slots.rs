@@ -6,7 +6,8 @@ use super::Planner;
 use crate::plan::moves::{Moves, Target};
 use crate::plan::scan::dead::RED_ZONE;
 use crate::plan::source::word_in;
-use crate::program::code::{FrameCode, Slots};
+use crate::plan::pointers::{Decision, Pointers, Site};
+use crate::program::code::{FrameCode, FrameRead, Slots};
 use crate::program::types::TypeTable;
 use crate::program::unwind::{self, dwarf};
 use crate::program::variables::{Frame, Source, Variables};
@@ -25,6 +26,7 @@ impl Planner<'_> {
         for (_, frames) in &self.stacks.frames {
             for (position, frame) in frames.iter().enumerate() {
                 let below = position.checked_sub(1).and_then(|below| frames.get(below));
+                let Some(pointer) = frame.registers[dwarf::RSP].map(|pointer| pointer.value) else { continue };
                 let undecided = self.undecided(frame, below, moves);
                 if undecided.is_empty() {
                     continue;
@@ -33,9 +35,9 @@ impl Planner<'_> {
                 if let (Some(own), None | Some((_, Some(_)))) = (self.reads(frame), &called) {
                     let is_read = |address: RunAddress| {
                         let in_called = called.as_ref().is_some_and(|(below, reads)| {
-                            reads.as_ref().is_some_and(|reads| overlaps(reads, distance(address, below)))
+                            reads.as_ref().is_some_and(|reads| overlaps(reads, distance(address, below), false))
                         });
-                        overlaps(&own, distance(address, frame)) || in_called
+                        overlaps(&own, distance(address, frame), address.0 < pointer) || in_called
                     };
                     let unread = undecided.into_iter().filter(|address| !is_read(*address));
                     dead.extend(unread.map(|address| RunRange::new(address.0, address.0.saturating_add(8))));
@@ -45,7 +47,7 @@ impl Planner<'_> {
         dead
     }
 
-    /// Addresses of words in a frame that point into rewritten objects, and nobody knows where to.
+    /// Addresses of words in a frame that point into rewritten objects or the program, and nobody knows where to now.
     fn undecided(&self, frame: &unwind::Frame, below: Option<&unwind::Frame>, moves: &Moves) -> Vec<RunAddress> {
         let low = match (below, frame.registers[dwarf::RSP]) {
             (Some(below), _) => below.cfa.0,
@@ -59,15 +61,19 @@ impl Planner<'_> {
             return Vec::new();
         }
         let addresses = (0..length / 8).map(|word| RunAddress(low.saturating_add(word * 8)));
+        let pointers = Pointers { view: self.ground.view, placement: self.ground.placement, fates: &self.fates };
         let is_undecided = |address: &RunAddress| {
             let word = word_in(&bytes, (address.0 - low) as usize).unwrap_or(0);
-            moves.pointee(*address).is_none() && matches!(moves.follow(word, None), Target::Undecided(..))
+            let into_program = || pointers.decide(word, Site::Stack { stale_returns: true });
+            moves.pointee(*address).is_none()
+                && !self.stacks.returns.contains(address)
+                && (matches!(moves.follow(word, None), Target::Undecided(..)) || matches!(into_program(), Some(Decision::Blocked(_))))
         };
         addresses.filter(is_undecided).collect()
     }
 
     /// What the function of a frame may read of it, from its frame address.
-    fn reads(&self, frame: &unwind::Frame) -> Option<Vec<Slots>> {
+    fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
         let (module, place) = frame.module?;
         let (elf, unwind) = match module.checked_sub(1) {
             None => (&self.request.old.elf, &self.request.comparison.unwind),
@@ -115,6 +121,7 @@ fn distance(address: RunAddress, frame: &unwind::Frame) -> i64 {
     address.0.wrapping_sub(frame.cfa.0).cast_signed()
 }
 
-fn overlaps(reads: &[Slots], slot: i64) -> bool {
-    reads.iter().any(|(from, to)| *from < slot.saturating_add(8) && slot < *to)
+/// Whether the word at `slot` may be read; `below` says that it lies below the stack pointer.
+fn overlaps(reads: &[FrameRead], slot: i64, below: bool) -> bool {
+    reads.iter().any(|read| (read.below || !below) && read.slots.0 < slot.saturating_add(8) && slot < read.slots.1)
 }

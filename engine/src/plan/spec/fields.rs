@@ -151,8 +151,10 @@ fn value(
         if checker.old.is_none() {
             return Err(binder.spec.source.problem(expression.root.span, "there is no old object that `old` could mean here"));
         }
-        let (path, _) = binder.environment.old.path(checker.old, &names, expression.root.span)?;
-        return Ok(FieldSource::Old(path));
+        // One that leads through a pointer is an expression.
+        if let Ok((path, _)) = binder.environment.old.path(checker.old, &names, expression.root.span) {
+            return Ok(FieldSource::Old(path));
+        }
     }
     let compiled = checker.compile(expression)?;
     computed(binder, compiled, kind, span)

@@ -21,6 +21,8 @@ pub struct Found {
     pub length: u64,
     /// The block that they are in.
     pub block: Option<BlockIndex>,
+    /// Whether the user says how many there are.
+    pub counted: bool,
     /// Whether the block, or the variable, holds nothing else: it starts with the first, and what follows the last is rounding.
     pub whole: bool,
 }

@@ -1,7 +1,7 @@
 //! Memory that the program maps itself, with objects of changed types in it: nothing tells how many there are but typed paths and the
 //! user. What lies beside those that were reached may be more of them.
 
-use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
 use super::Scene;
 use super::found::Found;
@@ -10,18 +10,23 @@ use super::queue::Walker;
 
 /// Bytes that are looked at a time.
 const CHUNK: u64 = 1 << 20;
-/// Regions that are told one by one.
+/// Bytes on each side of a page's border that tell whether data goes on.
+const BORDER: u64 = 64;
+/// Mappings that are told one by one.
 const TOLD: usize = 20;
 
-/// Tells every mapping that holds some of `found`, and bytes besides that nothing typed reaches.
+/// Tells all memory that holds some of `found`, and bytes besides that nothing typed reaches.
 pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>, found: &[Found]) {
     let Some(space) = scene.snapshot.address_spaces.first() else { return };
+    // Variables and locals are whole, and blocks have bounds.
+    let open: Vec<&Found> = found.iter().filter(|found| found.block.is_none() && !found.whole).collect();
     let mut told = 0;
     for mapping in &space.mappings {
         let range = mapping.range;
-        let first = found.iter().find(|found| found.block.is_none() && range.contains(found.address));
-        let Some(first) = first.filter(|_| is_programs_own(scene, mapping.range)) else { continue };
-        if let Some((bytes, address)) = unreached(walker, scene, range, found) {
+        let inside: Vec<&Found> = open.iter().copied().filter(|found| range.contains(found.address)).collect();
+        let Some(first) = inside.first().filter(|_| is_programs_own(scene, range)) else { continue };
+        let known = known(walker, range, found);
+        if let Some((bytes, address)) = unreached(scene, range, &inside, &known) {
             told += 1;
             if told > TOLD {
                 return;
@@ -34,19 +39,14 @@ pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>, found: &[Found])
     }
 }
 
-/// Whether a mapping is neither a stack, nor thread-local storage, nor of the program's file, the C library's or the heap's.
+/// Whether a mapping is neither of the program's file, nor the C library's, nor the heap's.
 fn is_programs_own(scene: &Scene<'_>, range: RunRange) -> bool {
-    let threads = &scene.snapshot.threads;
-    let is_threads = threads.iter().any(|thread| {
-        let registers = &thread.registers;
-        range.contains(RunAddress(registers.rsp)) || range.contains(RunAddress(registers.fs_base))
-    });
     let is_heaps = scene.heap.heap().is_some_and(|heap| heap.overlaps(range));
-    !is_threads && !is_heaps && !scene.program.overlaps(&range) && !scene.system.iter().any(|system| system.overlaps(&range))
+    !is_heaps && !scene.program.overlaps(&range) && !scene.system.iter().any(|system| system.overlaps(&range))
 }
 
-/// How many bytes of a mapping are neither zero nor in an object that was reached, and where the first of them is.
-fn unreached(walker: &Walker<'_>, scene: &Scene<'_>, range: RunRange, found: &[Found]) -> Option<(u64, RunAddress)> {
+/// What is reached in a mapping, ascending.
+fn known(walker: &Walker<'_>, range: RunRange, found: &[Found]) -> Vec<RunRange> {
     let items = walker.items.list.iter().map(|item| {
         let size = walker.kinds.get(item.kind).map_or(0, |layout| layout.size);
         RunRange::new(item.address, item.address.saturating_add(size.saturating_mul(item.count.into())))
@@ -54,23 +54,55 @@ fn unreached(walker: &Walker<'_>, scene: &Scene<'_>, range: RunRange, found: &[F
     let mut known: Vec<RunRange> =
         items.chain(found.iter().map(Found::range)).filter_map(|known| known.intersection(&range)).collect();
     known.sort_unstable();
-    let mut at = range.start.0;
-    let mut gaps = Vec::new();
-    for known in known {
-        if known.start.0 > at {
-            gaps.push(RunRange::new(at, known.start.0));
-        }
-        at = at.max(known.end.0);
-    }
-    gaps.push(RunRange::new(at, range.end.0.max(at)));
-    let pages = || scene.memory.own_pages().iter().chain(scene.memory.shared_pages());
-    let parts = gaps.iter().flat_map(|gap| pages().filter_map(|pages| pages.intersection(gap)));
+    known
+}
+
+/// How many bytes around `inside` are neither zero nor in an object that was reached, and where the first of them is.
+fn unreached(scene: &Scene<'_>, range: RunRange, inside: &[&Found], known: &[RunRange]) -> Option<(u64, RunAddress)> {
     let mut bytes = 0;
     let mut first = None;
-    for part in parts {
-        count(scene, part, &mut bytes, &mut first);
+    let mut done = RunAddress(0);
+    for found in inside {
+        if found.address < done {
+            continue;
+        }
+        let pages = pages_around(scene, range, found);
+        done = pages.end;
+        let mut at = pages.start.0;
+        for known in known.iter().filter(|known| known.end > pages.start && known.start < pages.end) {
+            if known.start.0 > at {
+                count(scene, RunRange::new(at, known.start.0), &mut bytes, &mut first);
+            }
+            at = at.max(known.end.0);
+        }
+        if at < pages.end.0 {
+            count(scene, RunRange::new(at, pages.end.0), &mut bytes, &mut first);
+        }
     }
     first.map(|first| (bytes, first))
+}
+
+/// The pages that an object lies in, with those before and behind as long as data goes on across their borders: what the kernel joined to
+/// the mapping is seldom the program's.
+fn pages_around(scene: &Scene<'_>, range: RunRange, found: &Found) -> RunRange {
+    let mut start = found.address.0 / PAGE_SIZE * PAGE_SIZE;
+    let mut end = found.range().end.0.next_multiple_of(PAGE_SIZE).min(range.end.0);
+    while start > range.start.0 && goes_on(scene, start) {
+        start -= PAGE_SIZE;
+    }
+    while end < range.end.0 && goes_on(scene, end) {
+        end += PAGE_SIZE;
+    }
+    RunRange::new(start, end)
+}
+
+/// Whether there is something on both sides of a page's border.
+fn goes_on(scene: &Scene<'_>, border: u64) -> bool {
+    let is_used = |start: u64| {
+        let mut bytes = [0; BORDER as usize];
+        scene.memory.read(RunAddress(start), &mut bytes).is_err() || bytes.iter().any(|byte| *byte != 0)
+    };
+    is_used(border.saturating_sub(BORDER)) && is_used(border)
 }
 
 fn count(scene: &Scene<'_>, part: RunRange, bytes: &mut u64, first: &mut Option<RunAddress>) {

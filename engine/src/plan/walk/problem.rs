@@ -120,7 +120,7 @@ pub enum Problem {
     },
     /// Memory of the program's own with objects that change, and bytes that nothing typed reaches.
     #[error(
-        "the memory at {range} holds `{kind}` ({path}), and {bytes} bytes besides that no typed path reaches, the first at {address}: they may be more of them"
+        "the memory in {range} holds `{kind}` ({path}), and {bytes} bytes besides that no typed path reaches, the first at {address}: they may be more of them"
     )]
     Unreached {
         /// The mapping.

@@ -367,14 +367,18 @@ impl<'a> Walker<'a> {
         };
         match length.filter(|count| *count <= MOST && fits(*count)) {
             Some(0) => {}
-            Some(count) => match region {
-                Region::Block(index, block) if block.address.0 == address => {
-                    if self.items.of_block(index).is_none_or(|known| known.kind != kind || u64::from(known.count) < count) {
-                        self.items.set_block(index, item(kind, address, count as u32, count as u32, word));
+            Some(count) => {
+                let item = Item { counted: true, ..item(kind, address, count as u32, count as u32, word) };
+                match region {
+                    Region::Block(index, block) if block.address.0 == address => {
+                        let is_less = |known: &Item| known.kind != kind || !known.counted || u64::from(known.count) < count;
+                        if self.items.of_block(index).is_none_or(is_less) {
+                            self.items.set_block(index, item);
+                        }
                     }
+                    _ => self.items.add(item),
                 }
-                _ => self.items.add(item(kind, address, count as u32, count as u32, word)),
-            },
+            }
             None => {
                 let (path, kind) = (self.path(word.via_or_site()), self.describe(kind));
                 self.problem(Problem::Length { path, target: RunAddress(address), count: length.unwrap_or(0), kind });
@@ -561,7 +565,7 @@ impl Word {
 }
 
 fn item(kind: Kind, address: u64, count: u32, most: u32, word: Word) -> Item {
-    Item { address, via: word.via_or_site(), kind, count, most, strength: word.strength }
+    Item { address, via: word.via_or_site(), kind, count, most, counted: false, strength: word.strength }
 }
 
 fn word(bytes: &[u8], offset: u64) -> Option<u64> {

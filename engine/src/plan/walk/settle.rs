@@ -1,5 +1,7 @@
 //! From what was reached to what there is: objects within others go, overlaps that cannot both be are told.
 
+use std::collections::HashSet;
+
 use dsu_formats::address::RunAddress;
 
 use super::found::{Found, PointerSite};
@@ -30,7 +32,9 @@ impl Walker<'_> {
         let list = std::mem::take(&mut self.items.list);
         let item = |number: u32| roots.get(number as usize).or_else(|| list.get(number as usize - roots.len()));
         let count = (roots.len() + list.len()) as u32;
-        let mut order: Vec<(u64, u32)> = (0..count).filter_map(|number| Some((item(number)?.address, number))).collect();
+        let replaced: HashSet<usize> = self.items.replaced.iter().map(|number| roots.len() + *number as usize).collect();
+        let numbers = (0..count).filter(|number| replaced.is_empty() || !replaced.contains(&(*number as usize)));
+        let mut order: Vec<(u64, u32)> = numbers.filter_map(|number| Some((item(number)?.address, number))).collect();
         // Outer ones first; of equals the surer.
         let rank = |number: u32| item(number).map(|item| (u64::MAX - self.end(item), u8::MAX - item.strength as u8));
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
@@ -156,7 +160,8 @@ impl Walker<'_> {
                     length = length.max(room);
                 }
                 let most = size.saturating_mul(item.most.max(item.count).into());
-                whole = of.address.0 == item.address && (is_flexible || room - most.min(room) < of.slack());
+                let fills = is_flexible || item.counted || room - most.min(room) < of.slack();
+                whole = of.address.0 == item.address && fills;
             }
             Region::Program if !whole => {
                 whole = self
@@ -174,6 +179,7 @@ impl Walker<'_> {
             most: item.most.max(item.count),
             length,
             block,
+            counted: item.counted,
             whole,
         }
     }

@@ -17,6 +17,16 @@ const LARGEST: i64 = 64;
 /// A range of a frame, in bytes from its canonical frame address.
 pub type Slots = (i64, i64);
 
+/// What an instruction reads, or the variable whose address it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRead {
+    /// Where.
+    pub slots: Slots,
+    /// Whether it may lie below the stack pointer as it is then. What a function reads above it only after it has moved the pointer further
+    /// down, it has written before: nobody reads new parts of a frame for what was there.
+    pub below: bool,
+}
+
 /// A function's code with what is known of its frame.
 pub struct FrameCode<'a> {
     /// Its instructions.
@@ -35,7 +45,7 @@ struct Unclear;
 impl FrameCode<'_> {
     /// What the code may read of its frame, and of its caller's where offsets are not negative: directly, or by an address that it takes
     /// of a variable. `None`: it cannot be told.
-    pub fn reads(&self) -> Option<Vec<Slots>> {
+    pub fn reads(&self) -> Option<Vec<FrameRead>> {
         let mut reads = Vec::new();
         let mut info = InstructionInfoFactory::new();
         let mut decoder = Decoder::with_ip(64, self.code, self.start.0, DecoderOptions::NONE);
@@ -49,7 +59,7 @@ impl FrameCode<'_> {
         &self,
         instruction: &Instruction,
         info: &mut InstructionInfoFactory,
-        reads: &mut Vec<Slots>,
+        reads: &mut Vec<FrameRead>,
     ) -> Result<(), Unclear> {
         if instruction.is_invalid() {
             return Err(Unclear);
@@ -67,11 +77,11 @@ impl FrameCode<'_> {
         };
         if let Some(register) = saved {
             let slot = offset_of(register, frame)?.ok_or(Unclear)?;
-            reads.push((slot, slot.saturating_add(8)));
+            reads.push(FrameRead { slots: (slot, slot.saturating_add(8)), below: false });
             return Ok(());
         }
         if let Some(place) = self.taken(instruction, frame)? {
-            reads.push((self.variable)(place).ok_or(Unclear)?);
+            reads.push(FrameRead { slots: (self.variable)(place).ok_or(Unclear)?, below: true });
         }
         if instruction.mnemonic() != Mnemonic::Lea {
             for memory in info.info(instruction).used_memory() {
@@ -94,7 +104,7 @@ impl FrameCode<'_> {
     }
 
     /// What one operand reads of the frame.
-    fn read(&self, memory: &UsedMemory, frame: (u16, i64)) -> Result<Option<Slots>, Unclear> {
+    fn read(&self, memory: &UsedMemory, frame: (u16, i64)) -> Result<Option<FrameRead>, Unclear> {
         let is_plain = memory.index() == Register::None;
         let writes = matches!(memory.access(), OpAccess::Write | OpAccess::CondWrite | OpAccess::NoMemAccess | OpAccess::None);
         if is_plain && writes {
@@ -103,10 +113,12 @@ impl FrameCode<'_> {
         let Some(base) = offset_of(memory.base(), frame)? else { return Ok(None) };
         let slot = base.checked_add(memory.displacement().cast_signed()).ok_or(Unclear)?;
         if !is_plain {
-            return (self.variable)(slot).map(Some).ok_or(Unclear);
+            let slots = (self.variable)(slot).ok_or(Unclear)?;
+            return Ok(Some(FrameRead { slots, below: true }));
         }
         let size = i64::try_from(memory.memory_size().size()).ok().filter(|size| *size > 0).unwrap_or(LARGEST);
-        Ok(Some((slot, slot.checked_add(size).ok_or(Unclear)?)))
+        let below = memory.base().full_register() != Register::RSP || slot < base;
+        Ok(Some(FrameRead { slots: (slot, slot.checked_add(size).ok_or(Unclear)?), below }))
     }
 
     /// The place of the frame whose address an instruction takes, other than to keep the frame's own registers.
@@ -151,7 +163,7 @@ mod tests {
     use super::*;
 
     /// `push %rbp; mov %rsp,%rbp; …; leave; ret` with the frame at rbp + 16, and a variable from -64 to -32.
-    fn reads(body: &[u8]) -> Option<Vec<Slots>> {
+    fn reads(body: &[u8]) -> Option<Vec<(Slots, bool)>> {
         let code = [&[0x55, 0x48, 0x89, 0xe5][..], body, &[0xc9, 0xc3]].concat();
         let end = 0x1000 + code.len() as u64 - 1;
         FrameCode {
@@ -169,16 +181,17 @@ mod tests {
             variable: &|slot| (-64..-32).contains(&slot).then_some((-64, -32)),
         }
         .reads()
+        .map(|reads| reads.iter().map(|read| (read.slots, read.below)).collect())
     }
 
     #[test]
     fn direct_reads_and_taken_addresses_are_found_and_writes_are_not() {
         // mov -0x18(%rbp),%rax; movq $0,-0x20(%rbp)
-        assert_eq!(reads(&[0x48, 0x8b, 0x45, 0xe8, 0x48, 0xc7, 0x45, 0xe0, 0, 0, 0, 0]), Some(vec![(-40, -32), (-16, -8)]));
+        assert_eq!(reads(&[0x48, 0x8b, 0x45, 0xe8, 0x48, 0xc7, 0x45, 0xe0, 0, 0, 0, 0]), Some(vec![((-40, -32), true), ((-16, -8), false)]));
         // lea -0x28(%rbp),%rdi
-        assert_eq!(reads(&[0x48, 0x8d, 0x7d, 0xd8]), Some(vec![(-64, -32), (-16, -8)]));
+        assert_eq!(reads(&[0x48, 0x8d, 0x7d, 0xd8]), Some(vec![((-64, -32), true), ((-16, -8), false)]));
         // push %rbx; sub $0x38,%rsp; call
-        assert_eq!(reads(&[0x53, 0x48, 0x83, 0xec, 0x38, 0xe8, 0, 0, 0, 0]), Some(vec![(-16, -8)]));
+        assert_eq!(reads(&[0x53, 0x48, 0x83, 0xec, 0x38, 0xe8, 0, 0, 0, 0]), Some(vec![((-16, -8), false)]));
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod tests;
 pub use calls::{CallGraph, Closure, TailPath};
 pub use compare::{Comparer, Comparison, Difference, LiteralChange, Pairing, Reason};
 pub use diff::{Fate, FunctionDiff, ObjectPairing};
-pub use frame_reads::{FrameCode, Slots};
+pub use frame_reads::{FrameCode, FrameRead, Slots};
 pub use functions::{Function, FunctionId, Inventory, Part, Place};
 pub use image::CodeImage;
 pub use names::CloneKinds;

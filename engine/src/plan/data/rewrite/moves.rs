@@ -24,6 +24,8 @@ pub struct Move {
     pub(super) length: u64,
     /// Bytes that the new objects take.
     pub new_length: u64,
+    /// The same with spare room behind them.
+    pub(super) room: u64,
     pub(super) count: u32,
     /// Position of the recipe.
     pub(super) recipe: u32,
@@ -122,7 +124,7 @@ impl Moves {
         for size in sizes {
             self.starts.push(self.next_start());
             self.allocations.push(Allocation { size, old: None, allocator: None });
-            self.end = self.next_start().saturating_add(size);
+            self.end = self.next_start().saturating_add(size).saturating_add(1);
         }
     }
 
@@ -168,7 +170,9 @@ impl Moves {
 
     /// Adds a move behind all others.
     pub(super) fn push(&mut self, one: Move) {
-        self.end = one.bytes.saturating_add(one.new_length);
+        // The end of a block is an address, too, and must not be the start of another.
+        let gap = u64::from(matches!(one.to, Place::In { .. }));
+        self.end = one.bytes.saturating_add(one.room).saturating_add(gap);
         self.moves.push(one);
     }
 
