@@ -101,10 +101,9 @@ static void run_space(struct conn *conn, char **arguments) {
 }
 
 static void run_type(struct conn *conn, char **arguments) {
-    static const char *const names[] = {[TEXT] = "text", [NUMBER] = "number"};
     enum form form;
     if (succeeded(conn, store_form(arguments[0], &form)))
-        fprintf(conn->out, "+%s\n", names[form]);
+        fprintf(conn->out, "+%s\n", form == NUMBER ? "number" : "text");
 }
 
 static void run_version(struct conn *conn, char **arguments) {

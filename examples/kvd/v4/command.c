@@ -78,13 +78,15 @@ static void run_incr(struct conn *conn, char **arguments) {
     add(conn, arguments[0], 1);
 }
 
-static const char *const forms[] = {[NUMBER] = "number", [TEXT] = "text"};
+static const char *form_name(enum form form) {
+    return form == NUMBER ? "number" : form == TEXT ? "text" : "unset";
+}
 
 static void run_info(struct conn *conn, char **arguments) {
     struct info info;
     if (!succeeded(conn, store_info(arguments[0], &info)))
         return;
-    fprintf(conn->out, "=type %s\n=length %zu\n", forms[info.form], info.value_len);
+    fprintf(conn->out, "=type %s\n=length %zu\n", form_name(info.form), info.value_len);
     fprintf(conn->out, "=reads %u\n=writes %u\n", info.life.reads, info.life.writes);
     if (info.life.expires_ns)
         fprintf(conn->out, "=ttl_ms %lu\n", (unsigned long)(info.life.expires_ns - now_ns()) / 1000000);
@@ -126,7 +128,7 @@ static void run_spaces(struct conn *conn, char **arguments) {
 static void run_type(struct conn *conn, char **arguments) {
     struct info info;
     if (succeeded(conn, store_info(arguments[0], &info)))
-        fprintf(conn->out, "+%s\n", forms[info.form]);
+        fprintf(conn->out, "+%s\n", form_name(info.form));
 }
 
 static void run_version(struct conn *conn, char **arguments) {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use dsu_formats::address::RunAddress;
+use gimli::constants::DW_TAG_union_type;
 
 use super::change::TypeChanges;
 use super::rules::{self, FieldValue, Length, Rules};
@@ -41,11 +42,18 @@ impl Interest for Interested<'_> {
     }
 
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
-        Some(match self.rules.pointees.get(&own(place))? {
-            rules::Pointee::Type(kind) => Pointee::Type(*kind),
-            rules::Pointee::Opaque => Pointee::Opaque,
-            rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
-        })
+        self.rules.pointees.get(&own(place)).map(pointee)
+    }
+
+    /// What the kernel keeps for epoll is a `data` that the program has given it: the answer on the union's pointer holds there, too.
+    fn kernel_words(&self) -> Option<Pointee> {
+        let types = &self.old.debug.types;
+        let unions = types.definitions(DW_TAG_union_type.0, "epoll_data").iter().map(|id| types.canonical(*id));
+        let places = unions.filter_map(|kind| {
+            let position = types.get(kind).shape.members()?.iter().position(|member| member.name == "ptr")?;
+            Some(rules::Place::member(kind, &[u32::try_from(position).ok()?]))
+        });
+        places.filter_map(|place| self.rules.pointees.get(&place)).map(pointee).next()
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {
@@ -78,6 +86,14 @@ fn integer(expression: &dyn FieldValue, object: &ObjectView<'_>) -> Option<i128>
         Value::Integer(count) => Some(count),
         Value::Zero => Some(0),
         _ => None,
+    }
+}
+
+fn pointee(rule: &rules::Pointee) -> Pointee {
+    match rule {
+        rules::Pointee::Type(kind) => Pointee::Type(*kind),
+        rules::Pointee::Opaque => Pointee::Opaque,
+        rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
     }
 }
 

@@ -119,13 +119,22 @@ impl Recipe {
     /// # Errors
     /// An object shorter than its type, a flexible array longer than the block.
     pub fn new_size_of(&self, old: &[u8], context: &Context<'_>) -> Result<usize, RecipeError> {
+        self.sizes_of(old, context).map(|(_, new)| new)
+    }
+
+    /// As [`Recipe::new_size_of`], after the bytes that the old object takes of its block: behind them is nothing of it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sizes_of(&self, old: &[u8], context: &Context<'_>) -> Result<(usize, usize), RecipeError> {
         self.check_size(old, context)?;
         match &self.tail {
             Some(tail) => {
                 let count = run::tail_count(self, tail, old, context)?;
-                Ok(tail.to.saturating_add(count.saturating_mul(tail.to_stride)).max(self.new_size))
+                let end = |start: usize, stride| start.saturating_add(count.saturating_mul(stride));
+                Ok((end(tail.from, tail.from_stride).max(self.old_size), end(tail.to, tail.to_stride).max(self.new_size)))
             }
-            None => Ok(self.new_size),
+            None => Ok((self.old_size, self.new_size)),
         }
     }
 

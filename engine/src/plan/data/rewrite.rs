@@ -320,7 +320,7 @@ impl<'a> Rewriter<'a> {
 
     fn place_one(&self, object: &Object, number: u32, moves: &mut Moves, window: &mut Window<'_>) -> Result<(), RewriteProblem> {
         let Some(recipe) = moves.recipe(number) else { return Ok(()) };
-        let new_length = self.new_length(object, &recipe, window)?;
+        let (length, new_length) = self.lengths(object, &recipe, window)?;
         let room = new_length.saturating_add(u64::from(object.spare).saturating_mul(recipe.new_size() as u64));
         let no_room = || RewriteProblem::NoRoom {
             kind: self.types.describe(Some(object.kind)),
@@ -347,7 +347,7 @@ impl<'a> Rewriter<'a> {
         let start = moves.next_start();
         moves.push(Move {
             start: object.address.0,
-            length: object.length,
+            length: length.min(object.length),
             new_length,
             room,
             count: object.count,
@@ -359,15 +359,18 @@ impl<'a> Rewriter<'a> {
         Ok(())
     }
 
-    fn new_length(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<u64, RewriteProblem> {
+    /// Bytes that objects take in the old process and in the new one. What follows a flexible array's elements in a block is nobody's:
+    /// a word that leads there is left from what the block was before, or the allocator's for the next block's header.
+    fn lengths(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<(u64, u64), RewriteProblem> {
         if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
-            return Ok(variable.initial.len() as u64);
+            return Ok((object.length, variable.initial.len() as u64));
         }
         if recipe.plugin.is_some() || !recipe.has_tail() {
-            return Ok(u64::from(object.count).saturating_mul(recipe.new_size() as u64));
+            return Ok((object.length, u64::from(object.count).saturating_mul(recipe.new_size() as u64)));
         }
         let bytes = self.read(object, window)?;
-        Ok(recipe.new_size_of(bytes, &self.context(object.address, None))? as u64)
+        let (old, new) = recipe.sizes_of(bytes, &self.context(object.address, None))?;
+        Ok((old as u64, new as u64))
     }
 
     fn read<'w>(&self, object: &Object, window: &'w mut Window<'_>) -> Result<&'w [u8], RewriteProblem> {

@@ -182,14 +182,14 @@ impl Rewriter<'_> {
         scratch: &mut Scratch<'_>,
         share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
-        let Scratch { slots, hits, filter } = scratch;
+        let slots = &mut scratch.slots;
         slots.clear();
         let mut missing = None;
         recipe.visit(old, making.context, &mut |found| match found {
             Found::Pointer(slot) => slots.extend(take((slot.new, slot.old_target), making.bytes)),
             Found::Plugin(part) => {
                 let address = RunAddress(making.context.address.0.saturating_add(part.old.0 as u64));
-                if !self.take_made((part.kind, address), part.new.0, making.bytes, slots) {
+                if !self.take_made((part.kind, address), part.new.0, making, slots) {
                     missing = Some((part.kind, address));
                 }
             }
@@ -197,6 +197,17 @@ impl Rewriter<'_> {
         if let Some((kind, address)) = missing {
             return Err(self.not_made(kind, address));
         }
+        self.follow_all(making, scratch, share)
+    }
+
+    /// Stores the typed pointers that were taken out, followed, and lets every other word follow that may be a pointer.
+    fn follow_all(
+        &self,
+        making: &mut Making<'_, '_>,
+        scratch: &mut Scratch<'_>,
+        share: &mut Share<impl Outside>,
+    ) -> Result<(), RewriteProblem> {
+        let Scratch { slots, hits, filter } = scratch;
         hits.clear();
         filter.find(making.bytes, hits);
         for (offset, word, target) in slots.iter().copied() {
@@ -219,14 +230,10 @@ impl Rewriter<'_> {
     ) -> Result<(), RewriteProblem> {
         scratch.slots.clear();
         let address = making.context.address;
-        if !self.take_made((kind, address), 0, making.bytes, &mut scratch.slots) {
+        if !self.take_made((kind, address), 0, making, &mut scratch.slots) {
             return Err(self.not_made(kind, address));
         }
-        for (offset, word, target) in scratch.slots.iter().copied() {
-            making.store(offset, word);
-            self.word((offset, word), target, making, scratch.filter, share)?;
-        }
-        Ok(())
+        self.follow_all(making, scratch, share)
     }
 
     /// Copies what a plugin has made of the object of type `kind` at `address` to `at`, and takes its pointers out.
@@ -234,13 +241,14 @@ impl Rewriter<'_> {
         &self,
         (kind, address): (TypeId, RunAddress),
         at: usize,
-        bytes: &mut [u8],
+        making: &mut Making<'_, '_>,
         slots: &mut Vec<(usize, u64, Option<TypeId>)>,
     ) -> bool {
         let Some(made) = self.made.object(kind, address) else { return false };
-        let Some(place) = bytes.get_mut(at..at.saturating_add(made.bytes.len())) else { return false };
+        let Some(place) = making.bytes.get_mut(at..at.saturating_add(made.bytes.len())) else { return false };
         place.copy_from_slice(made.bytes);
-        slots.extend(made.pointers.iter().filter_map(|pointer| take((at + pointer.offset, pointer.target), bytes)));
+        let taken = made.pointers.iter().filter_map(|pointer| take((at + pointer.offset, pointer.target), making.bytes));
+        slots.extend(taken.map(|(offset, word, target)| (offset, word, making.moves.starting_at(word).or(target))));
         true
     }
 
@@ -250,18 +258,18 @@ impl Rewriter<'_> {
 
     /// The blocks that plugins ask for.
     fn made_blocks(&self, moves: &Moves, bytes: &mut [u8], filter: &Filter, share: &mut Share<impl Outside>) {
+        let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
         for (position, block) in self.made.blocks().iter().enumerate() {
             let start = moves.made_start(position).and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
             let Some(place) = bytes.get_mut(start..start.saturating_add(block.bytes.len())) else { continue };
             place.copy_from_slice(&block.bytes);
             let context = self.context(RunAddress(0), None);
             let mut making = Making { bytes: place, at: moves.made(position), moves, context: &context };
-            for offset in block.pointers.iter().map(|offset| *offset as usize) {
-                let Some((offset, word, target)) = take((offset, None), making.bytes) else { continue };
-                making.store(offset, word);
-                if let Err(problem) = self.word((offset, word), target, &mut making, filter, share) {
-                    share.problems.push(problem);
-                }
+            let taken = block.pointers.iter().filter_map(|offset| take((*offset as usize, None), making.bytes));
+            scratch.slots.clear();
+            scratch.slots.extend(taken.map(|(offset, word, _)| (offset, word, moves.starting_at(word))));
+            if let Err(problem) = self.follow_all(&mut making, &mut scratch, share) {
+                share.problems.push(problem);
             }
         }
     }

@@ -214,6 +214,15 @@ impl Moves {
         near.take_while(|one| one.start <= address).filter(|one| address <= one.end()).last()
     }
 
+    /// The old type, canonical, of the object that begins at `address`. What a plugin stores means the object, whatever else begins there.
+    pub(super) fn starting_at(&self, address: u64) -> Option<TypeId> {
+        let one = self.at(address)?;
+        let recipe = self.recipes.get(one.recipe as usize)?;
+        let offset = address - one.start;
+        let is_element = one.count > 1 && offset.checked_rem(recipe.old_size() as u64) == Some(0);
+        (offset < one.length && (offset == 0 || is_element)).then_some(recipe.old).flatten()
+    }
+
     /// What becomes of the word `address`, a pointer to the old type `target`, canonical; `None`: a pointer without a type, or a word that
     /// may be one.
     pub fn follow(&self, address: RunAddress, target: Option<TypeId>) -> Followed {
@@ -224,16 +233,20 @@ impl Moves {
         if offset == one.length {
             return self.end(one, recipe, target);
         }
-        if recipe.plugin.is_some() {
-            let is_start = offset == 0 && (target.is_none() || target == recipe.old);
-            return if is_start { Followed::To(one.to) } else { undecided("a plugin made it, and it is not its start") };
-        }
         let (element, offset) = match recipe.old_size() as u64 {
             size if one.count > 1 && size > 0 => (offset / size, offset % size),
             _ => (0, offset),
         };
         let base = one.to.plus(element.wrapping_mul(recipe.new_size() as u64));
+        if recipe.plugin.is_some() {
+            let is_start = offset == 0 && (target.is_none() || target == recipe.old);
+            return if is_start { Followed::To(base) } else { undecided("a plugin made it, and it is not its start") };
+        }
         match recipe.map_offset(usize::try_from(offset).unwrap_or(usize::MAX), target) {
+            // A structure may end in padding that its flexible array begins in.
+            Mapped::At(to) if one.count <= 1 && to as u64 > one.new_length => {
+                undecided("it is behind the last element of an array")
+            }
             Mapped::At(to) => Followed::To(base.plus(to as u64)),
             Mapped::Either { .. } => undecided("it is the object's or its first field's start, which are apart now"),
             Mapped::Boundary { .. } => undecided("it is the end of an array or the start of what follows, which are apart now"),

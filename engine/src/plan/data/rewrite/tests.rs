@@ -6,7 +6,7 @@ use dsu_formats::plugin::message::NEW_BLOCKS;
 use super::{Followed, Home, Moves, Object, Outside, Place, RewriteProblem, Rewriter};
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
 use crate::plan::data::made::{Made, MadeBlock, MadeKind, MadePointer, Wanted};
-use crate::plan::data::rules::{Pointee, Rules};
+use crate::plan::data::rules::{Length, Pointee, Rules};
 use crate::plan::data::tests::{Builds, Names, builds, constant};
 use crate::plan::scan::filter::Filter;
 use crate::plan::testing::FakeMemory;
@@ -230,4 +230,27 @@ fn objects_of_plugins_take_their_bytes() {
     assert_eq!(filled.fixups, [16, 32, 72].map(|offset| RunAddress(object + offset)));
     assert_eq!(moves.blocks().map(|(block, start)| (block.size, start)).collect::<Vec<_>>(), [(40, 0), (8, 48), (16, 64)]);
     assert!(matches!(moves.follow(RunAddress(HEAP + 8), None), Followed::Undecided { .. }));
+}
+
+#[test]
+fn what_follows_the_elements_of_a_flexible_array_is_nobodys() {
+    let builds =
+        builds("struct line { int count; char text[]; } *v;", "struct line { long count, more; char text[]; } *v;", "-gdwarf-5");
+    let (old, new) = (Names(&builds.old), Names(&builds.new));
+    let mut rules = Rules::default();
+    rules.lengths.insert(old.place("line", "text"), Length::Field(vec![0]));
+    rules.fields.insert(new.place("line", "more"), constant(0));
+    let changes = builds.changes(&rules);
+    let types = (&builds.old.debug.types, &builds.new.debug.types);
+    let recipes = Recipes::new(&mut Compiler::new(types, &rules, &changes, &NoProofs));
+    let (kind, made) = (old.kind("line"), Made::default());
+    let mut process = Process { builds, rules, recipes, memory: FakeMemory::default(), made };
+    process.memory.put(HEAP, &[[5, 0, 0, 0].as_slice(), b"text\0", &[0; 15]].concat());
+    let home = Home::Block { usable: 24 };
+    let objects = [Object { address: RunAddress(HEAP), kind, count: 1, length: 24, home, variable: None }];
+    let moves = process.rewriter().place(&objects).expect("placed");
+    let follow = |offset| moves.follow(RunAddress(HEAP + offset), None);
+    assert_eq!((moves.list()[0].new_length, follow(6)), (21, Followed::To(Place::At(RunAddress(HEAP + 18)))));
+    // The header of the next block begins in this one.
+    assert_eq!((follow(9), follow(16)), (Followed::To(Place::At(RunAddress(HEAP + 21))), Followed::Same));
 }
