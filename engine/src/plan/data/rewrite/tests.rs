@@ -247,7 +247,7 @@ fn what_follows_the_elements_of_a_flexible_array_is_nobodys() {
     let mut process = Process { builds, rules, recipes, memory: FakeMemory::default(), made };
     process.memory.put(HEAP, &[[5, 0, 0, 0].as_slice(), b"text\0", &[0; 15]].concat());
     let home = Home::Block { usable: 24 };
-    let objects = [Object { address: RunAddress(HEAP), kind, count: 1, length: 24, home, variable: None }];
+    let objects = [Object { address: RunAddress(HEAP), kind, count: 1, length: 24, home, variable: None, spare: 0 }];
     let moves = process.rewriter().place(&objects).expect("placed");
     let follow = |offset| moves.follow(RunAddress(HEAP + offset), None);
     assert_eq!((moves.list()[0].new_length, follow(6)), (21, Followed::To(Place::At(RunAddress(HEAP + 18)))));
