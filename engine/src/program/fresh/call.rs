@@ -1,15 +1,18 @@
 //! What a call does: allocators, functions of libraries by name, functions of the program by what is known of them.
 
+use std::collections::BTreeSet;
+
 use iced_x86::{FlowControl, Instruction, Mnemonic};
 
 use super::bytes::{Byte, Bytes};
-use super::function::Walk;
+use super::function::{Origin, Walk};
 use super::library::{self, Library};
 use super::state::{ARGUMENTS, CLOBBERED, RAX, RCX, State};
 use super::summary::{Given, Size, Summary, Told};
 use super::types::Target;
 use super::value::{Fresh, Value};
 use crate::program::code::{Callee, FunctionId};
+use crate::program::types::TypeId;
 
 /// What a call goes to.
 enum Called {
@@ -83,6 +86,12 @@ impl Walk<'_, '_> {
                 result = arguments[0];
             }
             Library::Reads => {}
+            Library::StoresFirst => {
+                self.pass_to_unknown(&arguments[..1], state);
+                for site in arguments.iter().skip(1).filter_map(|argument| argument.site()) {
+                    self.site_mut(site, |site| site.told.escapes = true);
+                }
+            }
             Library::Unknown => self.pass_to_unknown(&arguments, state),
         }
         if !matches!(library, Library::Reads | Library::Free) {
@@ -115,13 +124,14 @@ impl Walk<'_, '_> {
     }
 
     /// A function of which nothing is known may store anywhere in what it is given, and keep the pointer.
-    fn pass_to_unknown(&mut self, arguments: &[Value; 6], state: &mut State) {
+    fn pass_to_unknown(&mut self, arguments: &[Value], state: &mut State) {
         for argument in arguments {
             if *argument == Value::Lost {
                 state.spoil_value(*argument);
                 self.escape_all();
             }
             let Value::Fresh(fresh) = *argument else { continue };
+            state.shared.insert(fresh.site);
             let length = self.extent(fresh);
             state.store(fresh, length, Byte::Other);
             self.site_mut(fresh.site, |site| site.told.escapes = true);
@@ -198,6 +208,7 @@ impl Walk<'_, '_> {
             if argument == Value::Lost && summary.told[index].escapes {
                 self.escape_all();
             }
+            self.take_handed(argument, &summary.handed[index]);
             if let Value::Fresh(fresh) = argument {
                 self.pass(fresh, &summary.effects[index], &summary.told[index], state);
             }
@@ -225,9 +236,23 @@ impl Walk<'_, '_> {
         state.set_register(RAX, result);
     }
 
+    /// A function stored pointers to new objects of these types where an argument of it points to: in memory, where they are used from
+    /// now on, or in the caller's frame, where nobody looks after what becomes of them.
+    fn take_handed(&mut self, argument: Value, kinds: &BTreeSet<TypeId>) {
+        let origin = argument.site().and_then(|site| self.sites.get(site as usize)).map(|site| site.origin);
+        for kind in kinds {
+            match (argument, origin) {
+                (Value::Fresh(fresh), Some(Origin::Argument(_))) => self.handed_on.extend([(fresh.site, *kind)]),
+                (Value::Fresh(_) | Value::Pointer { .. } | Value::Const(_) | Value::Void(_), _) => {}
+                _ => self.refuse(*kind, argument),
+            }
+        }
+    }
+
     /// What a function does to an object that it gets a pointer into.
     fn pass(&mut self, fresh: Fresh, effect: &Bytes, told: &Told, state: &mut State) {
         let at = fresh.exact.then_some(fresh.offset);
+        state.shared.insert(fresh.site);
         self.site_mut(fresh.site, |site| site.told.add(told, at));
         let Some(bytes) = state.objects.get_mut(&fresh.site) else { return };
         if fresh.exact && fresh.sure {
@@ -267,7 +292,7 @@ impl Walk<'_, '_> {
         let function = self.program.image.inventory().get(id);
         let declared = function.and_then(|function| self.program.result(function));
         match declared.map(|kind| self.program.types.target(kind)) {
-            Some(Target::Object(to)) if !matches!(value, Value::Const(_)) => Value::Pointer { to, offset: Some(0) },
+            Some(Target::Object(to)) if !matches!(value, Value::Const(_)) => self.program.types.pointer(to, 0),
             _ => value,
         }
     }

@@ -59,6 +59,10 @@ pub(super) struct Walk<'p, 'b> {
     pub(super) refused: BTreeMap<usize, u64>,
     pub(super) read_from: BTreeSet<(Cell, TypeId)>,
     pub(super) filled: BTreeSet<Cell>,
+    /// What was stored where an argument points to a pointer: (argument, what).
+    pub(super) handed: BTreeSet<(Site, Site)>,
+    /// The same by functions that were given the argument in their turn.
+    pub(super) handed_on: BTreeSet<(Site, TypeId)>,
     result: Option<Value>,
     /// Sites whose object there was at some return.
     left_with: BTreeSet<Site>,
@@ -91,6 +95,8 @@ impl<'p, 'b> Walk<'p, 'b> {
             refused: BTreeMap::new(),
             read_from: BTreeSet::new(),
             filled: BTreeSet::new(),
+            handed: BTreeSet::new(),
+            handed_on: BTreeSet::new(),
             result: None,
             left_with: BTreeSet::new(),
         };
@@ -162,7 +168,9 @@ impl<'p, 'b> Walk<'p, 'b> {
             let Some(state) = states.get(&block).cloned() else { continue };
             for (next, state) in self.block(block, state) {
                 let news = match states.entry(next) {
-                    std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().join(&state),
+                    std::collections::hash_map::Entry::Occupied(mut known) => {
+                        known.get_mut().join(&state, |a, b| self.program.types.meet(a, b))
+                    }
                     std::collections::hash_map::Entry::Vacant(vacant) => {
                         vacant.insert(state);
                         true
@@ -294,7 +302,7 @@ impl<'p, 'b> Walk<'p, 'b> {
             if let (Place::Register(register), true, Target::Object(to)) =
                 (local.place, better, self.program.types.target(local.kind))
             {
-                state.set_register(register, Value::Pointer { to, offset: Some(0) });
+                state.set_register(register, self.program.types.pointer(to, 0));
             }
         }
     }
@@ -328,6 +336,7 @@ impl<'p, 'b> Walk<'p, 'b> {
             }
         });
         self.end(state, site);
+        state.shared.remove(&site);
         state.change_pointers(site, |value| match value {
             Value::Fresh(fresh) => Value::Fresh(Fresh { sure: false, ..fresh }),
             other => other,
@@ -367,7 +376,7 @@ impl<'p, 'b> Walk<'p, 'b> {
                 let live = |here: bool, site: Site| {
                     if here { state.objects.contains_key(&site) } else { self.left_with.contains(&site) }
                 };
-                known.join(value, live)
+                known.join(value, live, |a, b| self.program.types.meet(a, b))
             }
             None => value,
         });
@@ -434,9 +443,28 @@ impl<'p, 'b> Walk<'p, 'b> {
         changes
     }
 
+    /// The types of what the function stored where its arguments point to pointers, by argument. Whoever calls it may go on with that.
+    fn handed_types(&mut self) -> [BTreeSet<TypeId>; 6] {
+        let mut found: [BTreeSet<TypeId>; 6] = Default::default();
+        let told = self.handed.iter().filter_map(|(argument, site)| Some((*argument, &self.sites.get(*site as usize)?.told)));
+        let own = told.flat_map(|(argument, told)| told.objects.iter().map(move |(kind, _)| (argument, *kind)));
+        for (argument, kind) in own.chain(self.handed_on.iter().copied()) {
+            if let Some(kinds) = found.get_mut(argument as usize) {
+                kinds.insert(kind);
+            }
+        }
+        // Called through a pointer, it may be given anything.
+        if self.program.is_taken(self.entry) {
+            for kind in found.iter().flatten() {
+                self.refuse(*kind, Value::Unknown);
+            }
+        }
+        found
+    }
+
     fn finish(mut self) -> (Summary, Testimony) {
         let kept = || Bytes::all(Byte::Kept);
-        let changes = self.changes();
+        let (changes, handed) = (self.changes(), self.handed_types());
         let argument = |index: usize| self.sites.get(index);
         let given = match self.result {
             Some(Value::Fresh(fresh)) => self.given_pointer(fresh),
@@ -448,6 +476,7 @@ impl<'p, 'b> Walk<'p, 'b> {
             effects: std::array::from_fn(|index| argument(index).and_then(|site| site.end.clone()).unwrap_or_else(kept)),
             told: std::array::from_fn(|index| argument(index).map(|site| site.told.clone()).unwrap_or_default()),
             given,
+            handed,
             changes,
         };
         let made = self.sites.into_iter().filter(|site| site.origin == Origin::Call);

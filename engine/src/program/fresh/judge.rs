@@ -60,8 +60,7 @@ impl Walk<'_, '_> {
             return true;
         }
         let types = &self.program.types;
-        let mut variables =
-            build.variables_at(LinkAddress(number)).filter_map(|(variable, _)| types.table().normal(variable.kind));
+        let mut variables = build.variables_at(LinkAddress(number)).filter_map(|(variable, _)| types.normal(variable.kind));
         variables.any(|kind| types.are_related(kind, target))
     }
 
@@ -103,7 +102,7 @@ impl Walk<'_, '_> {
                 Some((types.word(variable.kind?, offset)?, Some(Cell::Static(number))))
             }
             Value::Pointer { to, offset } => {
-                let offset = offset.or_else(|| (types.target(to) != Target::Raw).then_some(0))?;
+                let offset = offset.or_else(|| types.is_pointer(to).then_some(0))?;
                 let kind = types.word(to, offset)?;
                 Some((kind, Some(Cell::Member(to, offset))))
             }

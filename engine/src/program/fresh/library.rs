@@ -22,8 +22,10 @@ pub(super) enum Library {
     Fill,
     /// Stores into the bytes at the first argument, as many as its third one says.
     Copy,
-    /// Reads what it is given, and keeps no pointer to it.
+    /// Reads what it is given, and gives back no pointer to it but through the descriptor or the key that it was given for.
     Reads,
+    /// Stores into what the first argument points to; keeps other pointers and looks at nothing behind them.
+    StoresFirst,
     /// Never returns.
     Ends,
     /// Anything.
@@ -49,7 +51,10 @@ pub(super) fn of(name: &str) -> Library {
 
 /// Whether the program's own function of this name is one of the C library's, which it replaces.
 pub(super) fn replaces(name: &str) -> bool {
-    !matches!(of(name), Library::Unknown | Library::Reads | Library::GivesBack | Library::Ends | Library::Bytes)
+    !matches!(
+        of(name),
+        Library::Unknown | Library::Reads | Library::StoresFirst | Library::GivesBack | Library::Ends | Library::Bytes
+    )
 }
 
 fn other(name: &str) -> Library {
@@ -129,6 +134,34 @@ fn other(name: &str) -> Library {
         | "pthread_mutex_lock"
         | "pthread_mutex_unlock"
         | "pthread_self" => Library::Reads,
+        "epoll_ctl"
+        | "timerfd_settime"
+        | "setsockopt"
+        | "bind"
+        | "connect"
+        | "listen"
+        | "pthread_cond_signal"
+        | "pthread_cond_broadcast"
+        | "fclose"
+        | "fflush"
+        | "fdopen"
+        | "fcntl"
+        | "unlink"
+        | "open"
+        | "writev"
+        | "sendmsg" => Library::Reads,
+        "pthread_create"
+        | "pthread_setspecific"
+        | "tss_set"
+        | "event_set"
+        | "event_assign"
+        | "pthread_mutex_init"
+        | "pthread_cond_init"
+        | "pthread_rwlock_init"
+        | "sem_init"
+        | "sigemptyset"
+        | "sigaddset"
+        | "gettimeofday" => Library::StoresFirst,
         _ => Library::Unknown,
     }
 }

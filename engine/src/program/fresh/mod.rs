@@ -14,9 +14,11 @@
 //! the same function reads and fills again (a list of free cells), a variable of the type on the stack, the type passed by value, and
 //! a block without a type that could hold an object and leaves its function other than as its result.
 //!
+//! A store through a pointer that was read back counts, where the maker had given the fresh one away before.
+//!
 //! What is not found: that a program keeps its pools in words of type `void *` only and refills them in other functions than it takes
-//! from, while it makes objects of the same type in blocks of their own, too; or that it writes to a fresh object through a pointer that
-//! it first stored elsewhere and then read back, before its maker returned. Static objects are not made: their initial value is known.
+//! from, while it makes objects of the same type in blocks of their own, too; that code writes over the bounds of what it points to; a
+//! variable of assembly. Static objects are not made: their initial value is known.
 
 mod bytes;
 mod call;
@@ -57,7 +59,9 @@ impl FreshFacts {
             return Ok(Self::default());
         }
         let program = program::Program::new(new, wanted)?;
-        Ok(Self { by_type: verdict::facts(&program) })
+        let facts = verdict::facts(&program);
+        let known = |kind: &TypeId| Some((*kind, facts.get(&program.types.normal(Some(*kind))?)?.clone()));
+        Ok(Self { by_type: wanted.iter().filter_map(known).collect() })
     }
 
     /// Whether every object of `kind` (canonical) that the program makes has zeros in these bytes.

@@ -1,6 +1,7 @@
 //! The whole program: its functions in an order in which what is called comes first, and what is known of each.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::function::Walk;
@@ -27,6 +28,8 @@ pub(super) struct Program<'b> {
     pub(super) locals: Locals,
     pub(super) types: Types<'b>,
     summaries: RefCell<Vec<Option<Rc<Summary>>>>,
+    /// Entries of functions whose address is a value somewhere.
+    taken: HashSet<u64>,
     /// Whether a function was asked about before it was looked into.
     asked_early: Cell<bool>,
 }
@@ -39,7 +42,14 @@ impl<'b> Program<'b> {
         let image = CodeImage::new(&build.elf, &build.debug);
         let summaries = RefCell::new(vec![None; image.inventory().len()]);
         let (locals, types) = (Locals::read(build)?, Types::new(&build.debug.types, wanted));
-        Ok(Self { build, image, locals, types, summaries, asked_early: Cell::new(false) })
+        let taken = image.address_taken(false);
+        let taken = taken.iter().filter_map(|id| image.inventory().get(*id)).map(|function| function.entry().0).collect();
+        Ok(Self { build, image, locals, types, summaries, taken, asked_early: Cell::new(false) })
+    }
+
+    /// Whether the function that is entered at `entry` may be called through a pointer.
+    pub(super) fn is_taken(&self, entry: u64) -> bool {
+        self.taken.contains(&entry)
     }
 
     /// Looks into every function, callees first; again where functions call each other in circles.
@@ -142,7 +152,7 @@ impl<'b> Program<'b> {
     }
 
     fn class(&self, kind: Option<TypeId>) -> Class {
-        let Some(kind) = self.types.table().normal(kind) else { return Class::Other };
+        let Some(kind) = self.types.normal(kind) else { return Class::Other };
         let entry = self.types.table().get(kind);
         match &entry.shape {
             Shape::Pointer { .. } | Shape::Enum { .. } => Class::Word,

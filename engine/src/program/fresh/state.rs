@@ -1,6 +1,6 @@
 //! What registers, the stack and the objects that a function got hold of are known to hold at a point of its code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bytes::{Byte, Bytes};
 use super::locals::Number;
@@ -29,6 +29,8 @@ pub(super) struct State {
     slots: BTreeMap<i64, Value>,
     /// The objects that exist, by their site, as they have become.
     pub(super) objects: BTreeMap<Site, Bytes>,
+    /// Sites whose pointer others have got, who may have put it where it is read from again.
+    pub(super) shared: BTreeSet<Site>,
     /// Vector registers that hold nothing but zeros, as bits.
     pub(super) clear_vectors: u32,
     /// What the flags compare with zero.
@@ -51,7 +53,15 @@ impl State {
             registers[register] = Value::of_site(site);
             objects.insert(site, Bytes::all(Byte::Kept));
         }
-        Self { registers, slots: BTreeMap::new(), objects, clear_vectors: 0, tested: None, exposed: Vec::new() }
+        Self {
+            registers,
+            slots: BTreeMap::new(),
+            objects,
+            shared: BTreeSet::new(),
+            clear_vectors: 0,
+            tested: None,
+            exposed: Vec::new(),
+        }
     }
 
     pub(super) fn register(&self, number: Number) -> Value {
@@ -156,18 +166,18 @@ impl State {
     }
 
     /// Takes in the state of another way to the same point; whether anything changed.
-    pub(super) fn join(&mut self, other: &Self) -> bool {
+    pub(super) fn join(&mut self, other: &Self, meet: impl Fn(Value, Value) -> Option<Value>) -> bool {
         let before = self.clone();
         let live = |in_other: bool, site: Site| if in_other { &other.objects } else { &before.objects }.contains_key(&site);
         for (value, from) in self.registers.iter_mut().zip(other.registers) {
-            *value = value.join(from, live);
+            *value = value.join(from, live, &meet);
         }
         let mut slots: Vec<i64> = self.slots.keys().chain(other.slots.keys()).copied().collect();
         slots.sort_unstable();
         slots.dedup();
         for slot in slots {
             let of = |slots: &BTreeMap<i64, Value>| slots.get(&slot).copied().unwrap_or(Value::Unknown);
-            match of(&before.slots).join(of(&other.slots), live) {
+            match of(&before.slots).join(of(&other.slots), live, &meet) {
                 Value::Unknown => drop(self.slots.remove(&slot)),
                 value => drop(self.slots.insert(slot, value)),
             }
@@ -176,6 +186,7 @@ impl State {
             let joined = before.objects.get(site).map_or_else(|| bytes.clone(), |own| own.join(bytes));
             self.objects.insert(*site, joined);
         }
+        self.shared.extend(&other.shared);
         self.clear_vectors &= other.clear_vectors;
         if self.tested != other.tested {
             self.tested = None;

@@ -7,7 +7,7 @@ use super::function::{Origin, Walk};
 use super::locals::Number;
 use super::state::{RAX, RBP, RCX, RDI, RSP, State};
 use super::types::Target;
-use super::value::Value;
+use super::value::{Fresh, Value};
 
 /// Bytes of a word.
 const WORD: u64 = 8;
@@ -61,7 +61,10 @@ impl Walk<'_, '_> {
         let same = is_same(instruction);
         Some(match instruction.mnemonic() {
             Mnemonic::Mov => self.operand(instruction, 1, state),
-            Mnemonic::Lea => self.address(instruction, state),
+            Mnemonic::Lea => match self.address(instruction, state) {
+                Value::Const(number) => self.variable(number).unwrap_or(Value::Const(number)),
+                other => other,
+            },
             Mnemonic::Xor | Mnemonic::Sub if same => Value::Const(0),
             Mnemonic::Movsxd | Mnemonic::Movzx | Mnemonic::Movsx => match self.operand(instruction, 1, state) {
                 Value::Const(number) => Value::Const(number as u32 as i32 as i64 as u64),
@@ -90,7 +93,7 @@ impl Walk<'_, '_> {
             Mnemonic::Or | Mnemonic::Xor => self.operand(instruction, 0, state).plus(None),
             _ if instruction.mnemonic_is_conditional_move() => {
                 let (a, b) = (self.operand(instruction, 0, state), self.operand(instruction, 1, state));
-                a.join(b, |_, _| true)
+                a.join(b, |_, _| true, |a, b| self.program.types.meet(a, b))
             }
             _ => return None,
         })
@@ -101,7 +104,9 @@ impl Walk<'_, '_> {
         let is_pointer = |value: Value| match value {
             Value::Pointer { .. } | Value::Stack(_) | Value::Void(_) => true,
             Value::Fresh(fresh) => match self.sites.get(fresh.site as usize).map(|site| site.origin) {
-                Some(Origin::Argument(Some(kind))) => self.program.types.target(kind) != Target::Raw || self.is_pointer(kind),
+                Some(Origin::Argument(Some(kind))) => {
+                    self.program.types.target(kind) != Target::Raw || self.program.types.is_pointer(kind)
+                }
                 _ => true,
             },
             Value::Const(number) => self.is_data(number),
@@ -119,12 +124,6 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn is_pointer(&self, kind: crate::program::types::TypeId) -> bool {
-        use crate::program::types::Shape;
-        let types = self.program.types.table();
-        types.peel(Some(kind)).is_some_and(|kind| matches!(types.get(kind).shape, Shape::Pointer { .. }))
-    }
-
     fn is_data(&self, number: u64) -> bool {
         self.program.build.variable_at(crate::program::address::LinkAddress(number)).is_some()
     }
@@ -140,8 +139,8 @@ impl Walk<'_, '_> {
     /// A pointer into the variable at an address.
     fn variable(&self, number: u64) -> Option<Value> {
         let (variable, offset) = self.program.build.variable_at(crate::program::address::LinkAddress(number))?;
-        let kind = self.program.types.table().normal(variable.kind)?;
-        Some(Value::Pointer { to: kind, offset: i64::try_from(offset).ok() })
+        let kind = self.program.types.normal(variable.kind)?;
+        Some(self.program.types.pointer(kind, i64::try_from(offset).ok()?))
     }
 
     /// A pointer that ran over the end of its object is one to the next element.
@@ -243,7 +242,13 @@ impl Walk<'_, '_> {
             }
             Value::Fresh(fresh) => state.store(fresh, (size > 0).then_some(size), byte),
             Value::Lost if byte == Byte::Other => state.spoil_value(address),
+            Value::Pointer { .. } | Value::Void(_) | Value::Unknown if byte == Byte::Other => {
+                self.store_elsewhere(address, size, state);
+            }
             _ => {}
+        }
+        if let Some(site) = value.site().filter(|_| size == WORD) {
+            state.shared.insert(site);
         }
         if size != WORD {
             return;
@@ -262,9 +267,9 @@ impl Walk<'_, '_> {
                 }
                 self.meets(value, kind);
                 if let Value::Fresh(fresh) = value {
-                    let escapes = target == Target::Void || !self.is_pointer(kind);
+                    let escapes = target == Target::Void || !self.program.types.is_pointer(kind);
                     self.site_mut(fresh.site, |site| site.told.escapes |= escapes);
-                    self.given_through(address, fresh.site, state);
+                    self.given_through(address, fresh.site);
                 }
             }
             None => {
@@ -273,8 +278,25 @@ impl Walk<'_, '_> {
                 }
                 if let Value::Fresh(fresh) = value {
                     self.site_mut(fresh.site, |site| site.told.escapes = true);
-                    self.given_through(address, fresh.site, state);
+                    self.given_through(address, fresh.site);
                 }
+            }
+        }
+    }
+
+    /// A store through a pointer that was read from somewhere: it may be one to an object that others have got a pointer to.
+    fn store_elsewhere(&self, address: Value, size: u64, state: &mut State) {
+        let types = &self.program.types;
+        for site in state.shared.clone() {
+            let Some(source) = self.sites.get(site as usize).filter(|source| source.origin == Origin::Call) else { continue };
+            for (kind, at) in &source.told.objects {
+                let at = match (address, at) {
+                    (Value::Pointer { to, .. }, _) if !types.are_related(to, *kind) => continue,
+                    (Value::Pointer { to, offset: Some(offset) }, Some(at)) if to == *kind => at.checked_add(offset),
+                    _ => None,
+                };
+                let to = Fresh { site, offset: at.unwrap_or(0), exact: at.is_some(), sure: false, doubtful: false };
+                state.store(to, (size > 0).then_some(size), Byte::Other);
             }
         }
     }
@@ -285,15 +307,15 @@ impl Walk<'_, '_> {
     }
 
     /// A pointer that is stored where an argument points to a pointer goes back to the caller, who may go on with the object.
-    fn given_through(&self, address: Value, site: super::value::Site, state: &mut State) {
-        let Some(origin) = address.site().and_then(|site| self.sites.get(site as usize)).map(|site| site.origin) else { return };
-        let Origin::Argument(declared) = origin else { return };
+    fn given_through(&mut self, address: Value, site: super::value::Site) {
+        let Some(argument) = address.site() else { return };
+        let Some(Origin::Argument(declared)) = self.sites.get(argument as usize).map(|site| site.origin) else { return };
         let is_object = match declared.map(|declared| self.program.types.target(declared)) {
-            Some(Target::Object(to)) => !self.is_pointer(to),
+            Some(Target::Object(to)) => !self.program.types.is_pointer(to),
             _ => false,
         };
         if !is_object {
-            state.spoil(site);
+            self.handed.insert((argument, site));
         }
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Summary {
     pub(super) told: [Told; 6],
     /// Its result.
     pub(super) given: Given,
+    /// Types of objects to which it stored pointers where its arguments point to.
+    pub(super) handed: [BTreeSet<TypeId>; 6],
     /// General registers that it may change, as bits: callers rely on it where a compiler looked (gcc's `-fipa-ra`).
     pub(super) changes: u32,
 }
@@ -80,6 +82,7 @@ impl Summary {
             effects: std::array::from_fn(|_| Bytes::all(Byte::Other)),
             told: std::array::from_fn(|_| told.clone()),
             given: Given::Value(Value::Unknown),
+            handed: Default::default(),
             changes: CLOBBERED,
         }
     }

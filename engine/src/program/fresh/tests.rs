@@ -39,7 +39,6 @@ fn debug_log() {
 }
 
 fn proved_with(middle: &str, flags: &[&str]) -> (bool, bool) {
-    debug_log();
     let build = Compiled::new("makers", &format!("{BEGIN}{middle}{END}"), flags).build();
     let types = &build.debug.types;
     let kind = types.definitions(gimli::DW_TAG_structure_type.0, "entry")[0];
@@ -110,6 +109,18 @@ fn a_constructor_and_its_callers_make_the_object_together() {
         __attribute__((noinline)) static void begin(struct entry *e, int refs) { e->refs = refs; }
         void make(long key, const char *name) { struct entry *e = fresh(key); if (!e) return; begin(e, key + 1); insert(e); }";
     assert_eq!(proved(make), all((true, false)));
+}
+
+#[test]
+fn what_is_stored_through_the_place_of_the_new_pointer_counts() {
+    let make = "__attribute__((noinline)) static void put(struct entry **place, long key) {
+            *place = calloc(1, sizeof **place); if (!*place) exit(1); (*place)->key = key; (*place)->refs = 1; }
+        void make(long key, const char *name) { put(&table[key & 63], key); }";
+    assert_eq!(proved(make), all((true, false)));
+    let make = "__attribute__((noinline)) static int put(struct entry **place, long key) {
+            *place = calloc(1, sizeof **place); if (!*place) return 0; (*place)->key = key; return 1; }
+        void make(long key, const char *name) { struct entry *e; if (put(&e, key)) { e->refs = 1; insert(e); } }";
+    assert_eq!(proved(make)[0], (false, false));
 }
 
 #[test]

@@ -38,14 +38,56 @@ pub(super) struct Types<'b> {
     wanted: Vec<TypeId>,
     inside: RefCell<HashMap<TypeId, Rc<Inside>>>,
     contains: RefCell<HashMap<(TypeId, TypeId), bool>>,
+    normal: RefCell<HashMap<TypeId, TypeId>>,
 }
 
 impl<'b> Types<'b> {
     pub(super) fn new(table: &'b TypeTable, wanted: &[TypeId]) -> Self {
-        let mut wanted: Vec<TypeId> = wanted.iter().filter_map(|kind| table.normal(Some(*kind))).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        Self { table, wanted, inside: RefCell::default(), contains: RefCell::default() }
+        let (inside, contains, normal) = Default::default();
+        let mut types = Self { table, wanted: Vec::new(), inside, contains, normal };
+        types.wanted = wanted.iter().filter_map(|kind| types.normal(Some(*kind))).collect();
+        types.wanted.sort_unstable();
+        types.wanted.dedup();
+        types
+    }
+
+    /// One of all types of one name and size, behind typedefs and qualifiers. Definitions that differ further down count as one here:
+    /// pointers go from one unit to another all the same.
+    pub(super) fn normal(&self, kind: Option<TypeId>) -> Option<TypeId> {
+        let kind = kind?;
+        if let Some(known) = self.normal.borrow().get(&kind) {
+            return Some(*known);
+        }
+        let id = self.table.normal(Some(kind))?;
+        let entry = self.table.get(id);
+        let named = entry.shape.defined_tag().filter(|_| !entry.name.is_empty());
+        let same = named.map_or(&[][..], |tag| self.table.definitions(tag, &entry.name));
+        let first = same.iter().copied().find(|other| self.table.get(*other).size == entry.size).unwrap_or(id);
+        self.normal.borrow_mut().insert(kind, first);
+        Some(first)
+    }
+
+    /// A pointer to the byte at `offset` of `kind`. One into an array is one to its element.
+    pub(super) fn pointer(&self, kind: TypeId, offset: i64) -> Value {
+        let (mut kind, mut offset) = (kind, offset);
+        for _ in 0..DEPTH_LIMIT {
+            let Shape::Array { element, .. } = &self.table.get(kind).shape else { break };
+            let Some((element, size)) = self.normal(*element).zip(element.and_then(|element| self.size(element))) else { break };
+            (kind, offset) = (element, if size > 0 { offset.rem_euclid(size) } else { offset });
+        }
+        match self.table.get(kind).shape {
+            Shape::Base { .. } | Shape::Enum { .. } | Shape::Function { .. } => Value::Raw,
+            _ => Value::Pointer { to: kind, offset: Some(offset) },
+        }
+    }
+
+    /// Where two pointers of different types meet that lead to words of one type, one to such a word.
+    pub(super) fn meet(&self, a: Value, b: Value) -> Option<Value> {
+        let (Value::Pointer { to: a, offset: Some(at) }, Value::Pointer { to: b, offset: Some(by) }) = (a, b) else {
+            return None;
+        };
+        let (a, b) = (self.word(a, at)?, self.word(b, by)?);
+        (self.target(a) == self.target(b)).then_some(Value::Pointer { to: a, offset: Some(0) })
     }
 
     pub(super) fn wanted(&self) -> &[TypeId] {
@@ -63,12 +105,12 @@ impl<'b> Types<'b> {
 
     /// What a word of type `kind` points to.
     pub(super) fn target(&self, kind: TypeId) -> Target {
-        let Some(kind) = self.table.normal(Some(kind)) else { return Target::Raw };
+        let Some(kind) = self.normal(Some(kind)) else { return Target::Raw };
         let Shape::Pointer { target } = self.table.get(kind).shape else { return Target::Raw };
-        let Some(target) = self.table.normal(target) else { return Target::Void };
+        let Some(target) = self.normal(target) else { return Target::Void };
         match self.table.get(target).shape {
             Shape::Base { .. } | Shape::Enum { .. } | Shape::Function { .. } => Target::Raw,
-            Shape::Array { element, .. } => match self.table.normal(element).map(|element| &self.table.get(element).shape) {
+            Shape::Array { element, .. } => match self.normal(element).map(|element| &self.table.get(element).shape) {
                 None | Some(Shape::Base { .. } | Shape::Enum { .. }) => Target::Raw,
                 Some(_) => Target::Object(target),
             },
@@ -76,12 +118,17 @@ impl<'b> Types<'b> {
         }
     }
 
+    /// Whether a type is a pointer.
+    pub(super) fn is_pointer(&self, kind: TypeId) -> bool {
+        self.table.peel(Some(kind)).is_some_and(|kind| matches!(self.table.get(kind).shape, Shape::Pointer { .. }))
+    }
+
     /// What a word of type `kind` holds that was read from `cell`.
     pub(super) fn value(&self, kind: TypeId, cell: Option<Cell>) -> Value {
         match self.target(kind) {
             Target::Void => Value::Void(cell),
             Target::Raw => Value::Raw,
-            Target::Object(to) => Value::Pointer { to, offset: Some(0) },
+            Target::Object(to) => self.pointer(to, 0),
         }
     }
 
@@ -92,10 +139,10 @@ impl<'b> Types<'b> {
 
     fn word_within(&self, kind: TypeId, offset: i64, depth: usize) -> Option<TypeId> {
         let depth = depth.checked_sub(1)?;
-        let kind = self.table.normal(Some(kind))?;
+        let kind = self.normal(Some(kind))?;
         let entry = self.table.get(kind);
         let offset = match self.size(kind) {
-            Some(size) if size > 0 && !has_flexible_end(self.table, kind) => offset.rem_euclid(size),
+            Some(size) if size > 0 && !self.is_flexible(kind) => offset.rem_euclid(size),
             _ => offset,
         };
         match &entry.shape {
@@ -107,10 +154,11 @@ impl<'b> Types<'b> {
                 if fits { self.word_within(member.kind?, within, depth) } else { None }
             }
             Shape::Union { members } => {
-                let mut found = members.iter().map(|member| self.word_within(member.kind?, offset, depth));
-                let first = found.next()??;
-                let same = |other: Option<TypeId>| other.is_some_and(|other| self.target(other) == self.target(first));
-                found.all(same).then_some(first)
+                // Numbers beside a pointer do not make it less of one.
+                let words = members.iter().filter_map(|member| self.word_within(member.kind?, offset, depth));
+                let mut found = words.filter(|kind| self.is_pointer(*kind));
+                let first = found.next()?;
+                found.all(|other| self.target(other) == self.target(first)).then_some(first)
             }
             Shape::Array { element, .. } => self.word_within((*element)?, offset, depth),
             _ => (offset == 0 && entry.size == Some(8)).then_some(kind),
@@ -133,7 +181,7 @@ impl<'b> Types<'b> {
             return *known;
         }
         let within =
-            |kind: Option<TypeId>| self.table.normal(kind).is_some_and(|kind| kind == inner || self.contains(kind, inner, depth));
+            |kind: Option<TypeId>| self.normal(kind).is_some_and(|kind| kind == inner || self.contains(kind, inner, depth));
         let found = match &self.table.get(outer).shape {
             Shape::Struct { members } | Shape::Union { members } => members.iter().any(|member| within(member.kind)),
             Shape::Array { element, .. } => within(*element),
@@ -145,7 +193,7 @@ impl<'b> Types<'b> {
 
     /// Where wanted types lie in `kind`, itself included.
     pub(super) fn inside(&self, kind: TypeId) -> Rc<Inside> {
-        let Some(kind) = self.table.normal(Some(kind)) else { return Rc::default() };
+        let Some(kind) = self.normal(Some(kind)) else { return Rc::default() };
         if let Some(known) = self.inside.borrow().get(&kind) {
             return Rc::clone(known);
         }
@@ -157,7 +205,7 @@ impl<'b> Types<'b> {
     }
 
     fn look_inside(&self, kind: TypeId, at: i64, depth: usize, found: &mut Inside) {
-        let (Some(depth), Some(kind)) = (depth.checked_sub(1), self.table.normal(Some(kind))) else { return };
+        let (Some(depth), Some(kind)) = (depth.checked_sub(1), self.normal(Some(kind))) else { return };
         if let Ok(position) = self.wanted.binary_search(&kind) {
             found.places.push((position, at));
             found.whole &= found.places.len() < PLACE_LIMIT;
@@ -189,14 +237,10 @@ impl<'b> Types<'b> {
 
     /// Whether objects of the type end with an array that has no length.
     pub(super) fn is_flexible(&self, kind: TypeId) -> bool {
-        has_flexible_end(self.table, kind)
+        let last = self.table.get(kind).shape.members().and_then(|members| members.last());
+        let last = last.and_then(|member| self.normal(member.kind)).map(|kind| &self.table.get(kind).shape);
+        matches!(last, Some(Shape::Array { counts, .. }) if matches!(counts.first(), Some(None | Some(0))))
     }
-}
-
-fn has_flexible_end(table: &TypeTable, kind: TypeId) -> bool {
-    let last = table.get(kind).shape.members().and_then(|members| members.last());
-    let last = last.and_then(|member| table.normal(member.kind)).map(|kind| &table.get(kind).shape);
-    matches!(last, Some(Shape::Array { counts, .. }) if matches!(counts.first(), Some(None | Some(0))))
 }
 
 fn signed(offset: u64) -> i64 {

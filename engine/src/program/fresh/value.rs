@@ -87,8 +87,8 @@ impl Value {
     }
 
     /// What is known where two ways meet. `live` says whether the other way knows the site; what that way holds says nothing about an
-    /// object that it has not got.
-    pub(super) fn join(self, other: Self, live: impl Fn(bool, Site) -> bool) -> Self {
+    /// object that it has not got. `meet` knows of pointers to different types.
+    pub(super) fn join(self, other: Self, live: impl Fn(bool, Site) -> bool, meet: impl Fn(Self, Self) -> Option<Self>) -> Self {
         if self == other {
             return self;
         }
@@ -108,7 +108,7 @@ impl Value {
             (pointer @ (Self::Pointer { .. } | Self::Void(_)), Self::Const(0)) => pointer,
             (Self::Const(0), pointer @ (Self::Pointer { .. } | Self::Void(_))) => pointer,
             (Self::Pointer { .. }, Self::Void(cell)) | (Self::Void(cell), Self::Pointer { .. }) => Self::Void(cell),
-            _ => Self::Unknown,
+            (a, b) => meet(a, b).unwrap_or(Self::Unknown),
         }
     }
 }
