@@ -19,7 +19,7 @@ pub fn run(arguments: &TransformArguments, mut progress: Progress) -> Ending {
         image: arguments.image.clone(),
         program: arguments.program.clone(),
         old: arguments.old.clone(),
-        spec: read_spec(arguments.spec.as_deref())?,
+        spec: read_spec(arguments.spec.as_deref(), &arguments.plugins)?,
         debug_directories: arguments.debug_directories.clone(),
     };
     let result = transform(&request, &arguments.output, &mut progress);
