@@ -221,6 +221,9 @@ pub struct TransformArguments {
     /// The answers to what dsu cannot decide for this pair of builds (`dsu diff OLD NEW -o FILE` drafts one)
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
+    /// The program of a plugin that the spec names, where it lies elsewhere than the spec says (repeatable)
+    #[arg(long = "plugin", value_name = "FILE", requires = "spec")]
+    pub plugins: Vec<PathBuf>,
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,
@@ -235,6 +238,9 @@ pub struct PairArguments {
     /// The answers to what dsu cannot decide for this pair of builds (`dsu diff OLD NEW -o FILE` drafts one)
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
+    /// The program of a plugin that the spec names, where it lies elsewhere than the spec says (repeatable)
+    #[arg(long = "plugin", value_name = "FILE", requires = "spec")]
+    pub plugins: Vec<PathBuf>,
     /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub wait: Duration,

@@ -123,18 +123,12 @@ pub enum UpdateError {
         /// Where they are.
         place: String,
     },
-    /// An image that was rewritten once and not restored since has blocks that only the program's allocator can place.
-    #[error("the image {path} has {blocks} objects that get their places only when it is restored")]
-    Unplaced {
+    /// An image that was rewritten before, whose program has work to do first that only a restore does.
+    #[error("the image {path} is finished only by its restore, when {what}")]
+    Unfinished {
         /// The file.
         path: std::path::PathBuf,
-        /// How many blocks its restore makes and frees.
-        blocks: usize,
-    },
-    /// The spec asks for what no image can hold.
-    #[error("an image cannot hold {what}")]
-    OnlyLive {
-        /// What it asks for.
+        /// What the restore does.
         what: String,
     },
     /// The program that an image was made of is not to be found.

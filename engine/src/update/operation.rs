@@ -173,6 +173,8 @@ pub struct ImagePlanned {
     pub selectors: usize,
     /// Blocks that the program's allocator makes at the restore.
     pub blocks: usize,
+    /// Functions of the new program that are called at the restore.
+    pub calls: usize,
     /// What a restore will refuse or warn of.
     pub warnings: Vec<String>,
     /// Time by step.

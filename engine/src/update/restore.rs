@@ -142,7 +142,7 @@ fn fill(reader: &ImageReader, work: &Work, mut files: MappedFiles, pid: i32) -> 
                 contents: &[],
                 resolvers: &work.resolvers,
                 allocations: work.allocations.as_ref(),
-                calls: &[],
+                calls: &work.calls,
                 protect_after: &work.protect_after,
                 executable: Some(executable.as_fd()),
                 origin: Origin::Cold { descriptors: &placed },

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dsu_formats::image::ImageReader;
-use dsu_formats::model::latest::{PageSource, Snapshot};
+use dsu_formats::model::latest::{PageSource, Snapshot, VesselWork};
 
 use super::capture;
 use super::cold;
@@ -39,10 +39,6 @@ pub fn transform(request: &ImagePair, output: &Path, observer: &mut dyn Observer
     let mut subject = Subject::new(&image, &builds)?;
     let rewrite = subject.plan(request, observer)?;
     timeline.mark("plan");
-    if let Some(call) = rewrite.calls.first() {
-        let what = format!("the call `{}` of a function of the new program", call.text);
-        return Err(UpdateError::OnlyLive { what });
-    }
     observer.step("write image");
     subject.files.add_program(&rewrite.snapshot, &builds.new.elf.bytes);
     let (old, new) = builds.build_ids();
@@ -94,13 +90,21 @@ fn read(request: &ImagePair, observer: &mut dyn Observer) -> Result<ImageReader,
     if let Some((pages, place)) = elsewhere.into_iter().find(|(pages, _)| *pages > 0) {
         return Err(UpdateError::PagesElsewhere { path: request.image.clone(), pages, place });
     }
-    let blocks = |work: &dsu_formats::model::latest::VesselWork| {
-        work.allocations.as_ref().map_or(0, |allocations| allocations.blocks.len() + allocations.freed.len())
-    };
-    match image.work().iter().map(blocks).sum() {
-        0 => Ok(image),
-        blocks => Err(UpdateError::Unplaced { path: request.image.clone(), blocks }),
+    match image.work().iter().find_map(unfinished) {
+        None => Ok(image),
+        Some(what) => Err(UpdateError::Unfinished { path: request.image.clone(), what }),
     }
+}
+
+/// What the program that an image is of has to do before anything else is made of it. Selectors may go with their program.
+fn unfinished(work: &VesselWork) -> Option<String> {
+    if let Some(allocations) = work.allocations.as_ref() {
+        return Some(match allocations.blocks.len() {
+            1 => "1 object gets its place".to_owned(),
+            blocks => format!("{blocks} objects get their places"),
+        });
+    }
+    work.calls.first().map(|call| format!("`{}` is called", call.text))
 }
 
 fn open_builds(image: &ImageReader, request: &ImagePair, observer: &mut dyn Observer) -> Result<Builds, UpdateError> {
@@ -170,6 +174,7 @@ impl<'a> Subject<'a> {
             new_build_id: new.to_vec(),
             selectors: rewrite.resolvers.len(),
             blocks: rewrite.allocations.blocks.len(),
+            calls: rewrite.calls.len(),
             report: rewrite.report,
             threads: snapshot.threads.len(),
             descriptors: snapshot.descriptors.tables.first().map_or(0, |table| table.descriptors.len()),

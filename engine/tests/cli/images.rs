@@ -158,8 +158,13 @@ fn inspect_gives_programs_everything_but_contents() {
 #[test]
 fn inspect_shows_what_is_left_to_the_restore() {
     let human = dsu(&["inspect", WORK]).stdout;
-    for fact in ["plan report", "left to the restore of process 4711", "0x555555555000 for 2 slots", "2 blocks, 32 bytes, by 0x"]
-    {
+    for fact in [
+        "plan report",
+        "left to the restore of process 4711",
+        "0x555555555000 for 2 slots",
+        "2 blocks, 32 bytes, by 0x",
+        "rehash(&table, -1) at 0x555555555300",
+    ] {
         assert!(human.contains(fact), "`{fact}` is not in: {human}");
     }
     let value = dsu(&["inspect", "--json", WORK]).json();

@@ -21,6 +21,19 @@ pub struct VesselWorkV1 {
     pub protect_after: Vec<RunRange>,
     /// Blocks to make and to free once everything else is in place.
     pub allocations: Option<AllocationsV1>,
+    /// Functions of the program to call last of all, in this order.
+    pub calls: Vec<CallV1>,
+}
+
+/// A function of the program to call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallV1 {
+    /// Its entry.
+    pub function: RunAddress,
+    /// What it gets, in the order of the System V ABI's argument registers; six at most.
+    pub arguments: Vec<u64>,
+    /// The call as the user wrote it, for messages.
+    pub text: String,
 }
 
 /// An indirect function whose selector must run in the new process (R_X86_64_IRELATIVE, STT_GNU_IFUNC).

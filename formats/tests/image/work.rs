@@ -36,6 +36,11 @@ fn work() -> Vec<VesselWork> {
         resolvers: vec![resolver(CODE, &[(HEAP, 0), (HEAP + 8, -4)]), resolver(CODE + 0x40, &[])],
         protect_after: vec![RunRange::new(HEAP, HEAP + PAGE_SIZE)],
         allocations: Some(allocations),
+        calls: vec![Call {
+            function: RunAddress(CODE + 0x300),
+            arguments: vec![HEAP, u64::MAX],
+            text: "rehash(&table, -1)".into(),
+        }],
     };
     vec![first, VesselWork { process: 1, ..VesselWork::default() }]
 }
@@ -100,7 +105,7 @@ fn every_kind_of_wrong_work_is_found() {
     fn allocations(work: &mut [VesselWork]) -> &mut Allocations {
         work[0].allocations.as_mut().expect("the fixture has some")
     }
-    let cases: [(Change, &str); 17] = [
+    let cases: [(Change, &str); 19] = [
         (|w| w.reverse(), "process 0: it does not come after the entry before it"),
         (|w| w[1].process = 2, "process 2: process 2 of 2 does not exist"),
         (|w| w[0].resolvers[0].function = RunAddress(HEAP), "selector 0x555555600000 of process 0: it is no code"),
@@ -120,6 +125,8 @@ fn every_kind_of_wrong_work_is_found() {
         (|w| allocations(w).fixups[1].0 += 1, "fix-up 0xd5000000000011 of process 0: no word of a new block is there"),
         (|w| allocations(w).fixups[0] = RunAddress(16), "fix-up 0x10 of process 0: it is not mapped"),
         (|w| allocations(w).fixups[1].0 += 17, "fix-up 0xd5000000000021 of process 0: no word of a new block is there"),
+        (|w| w[0].calls[0].function = RunAddress(HEAP), "called function 0x555555600000 of process 0: it is no code"),
+        (|w| w[0].calls[0].arguments = vec![0; 7], "call of 0x555555555300: it has 7 arguments, and 6 fit in registers"),
         (|w| allocations(w).freed[0] = RunAddress(1), "freed block 0x1 of process 0: it is not mapped"),
     ];
     for (change, expected) in cases {

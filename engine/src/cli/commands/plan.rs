@@ -29,7 +29,7 @@ fn of_image(image: &Path, arguments: &PlanArguments, mut progress: Progress) -> 
         image: image.to_owned(),
         program: pair.program.clone(),
         old: arguments.old.clone(),
-        spec: read_spec(pair.spec.as_deref())?,
+        spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         debug_directories: pair.debug_directories.clone(),
     };
     let result = plan_image(&request, &mut progress);
@@ -44,7 +44,7 @@ fn of_process(pid: i32, pair: &PairArguments, mut progress: Progress) -> Ending 
     let request = PlanRequest {
         pid,
         program: pair.program.clone(),
-        spec: read_spec(pair.spec.as_deref())?,
+        spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         wait: pair.wait,
         accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),

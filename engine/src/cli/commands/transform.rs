@@ -19,7 +19,7 @@ pub fn run(arguments: &TransformArguments, mut progress: Progress) -> Ending {
         image: arguments.image.clone(),
         program: arguments.program.clone(),
         old: arguments.old.clone(),
-        spec: read_spec(arguments.spec.as_deref())?,
+        spec: read_spec(arguments.spec.as_deref(), &arguments.plugins)?,
         debug_directories: arguments.debug_directories.clone(),
     };
     let result = transform(&request, &arguments.output, &mut progress);
@@ -59,10 +59,11 @@ impl Answer for Rewritten {
         let (old, new) = (human::build_id(&planned.old_build_id), human::build_id(&planned.new_build_id));
         let from = human::printable(&planned.image.display().to_string());
         let mut text = format!("the image {from} was rewritten: {old} to {new}\n{}", carried(planned).text(None));
-        if planned.selectors + planned.blocks > 0 {
+        if planned.selectors + planned.blocks + planned.calls > 0 {
             let selectors = human::count(planned.selectors as u64, "selector");
             let blocks = human::count(planned.blocks as u64, "block");
-            text += &format!("note: left to the restore: {selectors} to run, {blocks} to allocate\n");
+            let calls = human::count(planned.calls as u64, "call");
+            text += &format!("note: left to the restore: {selectors} to run, {blocks} to allocate, {calls} to make\n");
         }
         notes(&mut text, "warning", &planned.warnings);
         text + &image_line(image)
@@ -99,7 +100,7 @@ pub(super) fn carried(planned: &ImagePlanned) -> Carried<'_> {
 /// The same for programs.
 pub(super) fn add_json(planned: &ImagePlanned, value: &mut Value) {
     carried(planned).add_json(value);
-    let left = json!({ "selectors": planned.selectors, "blocks": planned.blocks });
+    let left = json!({ "selectors": planned.selectors, "blocks": planned.blocks, "calls": planned.calls });
     json::set(value, "left_to_restore", left);
     json::set(value, "warnings", planned.warnings.clone().into());
 }

@@ -22,7 +22,7 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
     let request = UpdateRequest {
         pid: arguments.pid,
         program: pair.program.clone(),
-        spec: read_spec(pair.spec.as_deref())?,
+        spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         wait: pair.wait,
         keep_image: arguments.keep_image.clone(),
         force: arguments.force,

@@ -105,18 +105,13 @@ impl Sorted for UpdateError {
                 "pages-elsewhere",
                 "take a checkpoint of the process: an image of `dsu checkpoint` has all its pages",
             ),
-            UpdateError::Unplaced { path, .. } => Verdict::new(
+            UpdateError::Unfinished { path, .. } => Verdict::new(
                 Exit::Failed,
-                "unplaced-objects",
+                "unfinished-image",
                 format!(
                     "restore it (`dsu restore {}`) and take a checkpoint of that process; or rewrite the image that this one was made from",
                     path.display()
                 ),
-            ),
-            UpdateError::OnlyLive { .. } => Verdict::new(
-                Exit::Failed,
-                "only-live",
-                "restore the image with the old program, and update that process with `dsu update`",
             ),
             UpdateError::NoOldProgram { .. } => {
                 Verdict::new(Exit::Failed, "no-old-program", "name the file of that build with --old FILE")

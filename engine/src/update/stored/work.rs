@@ -2,7 +2,7 @@
 
 use dsu_formats::model::latest::{self, VesselWork};
 
-use crate::plan::rewrite::{Allocations, Allocator, NewBlock, Resolver, Rewrite};
+use crate::plan::rewrite::{Allocations, Allocator, Call, NewBlock, Resolver, Rewrite};
 
 /// What `rewrite` leaves to the vessel; nothing when its pages and mappings are all there is to it.
 pub fn saved(rewrite: &Rewrite) -> Vec<VesselWork> {
@@ -14,10 +14,15 @@ pub fn saved(rewrite: &Rewrite) -> Vec<VesselWork> {
             .collect(),
         protect_after: rewrite.protect_after.clone(),
         allocations: rewrite.allocations.allocator.map(|allocator| saved_allocations(&rewrite.allocations, allocator)),
+        calls: rewrite.calls.iter().map(saved_call).collect(),
     };
     // What is protected last is mapped so to begin with: without anything to store in between there is nothing to do.
-    let is_needed = !work.resolvers.is_empty() || work.allocations.is_some();
+    let is_needed = !work.resolvers.is_empty() || work.allocations.is_some() || !work.calls.is_empty();
     if is_needed { vec![work] } else { Vec::new() }
+}
+
+fn saved_call(call: &Call) -> latest::Call {
+    latest::Call { function: call.function, arguments: call.arguments.clone(), text: call.text.clone() }
 }
 
 fn saved_allocations(allocations: &Allocations, allocator: Allocator) -> latest::Allocations {
@@ -46,6 +51,8 @@ pub struct Work {
     pub protect_after: Vec<dsu_formats::address::RunRange>,
     /// Blocks that the program's allocator makes and frees.
     pub allocations: Option<Allocations>,
+    /// Functions of the program to call.
+    pub calls: Vec<Call>,
 }
 
 /// There is no memory for the blocks of an image.
@@ -69,8 +76,13 @@ impl Work {
                 .collect(),
             protect_after: work.protect_after.clone(),
             allocations: work.allocations.as_ref().map(allocations).transpose()?,
+            calls: work.calls.iter().map(call).collect(),
         })
     }
+}
+
+fn call(saved: &latest::Call) -> Call {
+    Call { function: saved.function, arguments: saved.arguments.clone(), text: saved.text.clone() }
 }
 
 fn allocations(saved: &latest::Allocations) -> Result<Allocations, NoMemory> {
@@ -120,10 +132,12 @@ mod tests {
             resolvers: vec![latest::Resolver { function: RunAddress(7), slots: vec![(RunAddress(8), -1)] }],
             protect_after: vec![RunRange::new(0x1000, 0x2000)],
             allocations: Some(saved),
+            calls: vec![latest::Call { function: RunAddress(9), arguments: vec![1, 2], text: "f(1, 2)".to_owned() }],
         };
         let after = Work::of(std::slice::from_ref(&work)).unwrap();
         assert_eq!(after.resolvers, [Resolver { function: RunAddress(7), slots: vec![(RunAddress(8), -1)] }]);
         assert_eq!(after.protect_after, work.protect_after);
+        assert_eq!(after.calls, [Call { function: RunAddress(9), arguments: vec![1, 2], text: "f(1, 2)".to_owned() }]);
         let found = after.allocations.unwrap();
         before.bytes[24..64].fill(0);
         assert_eq!(found, before);

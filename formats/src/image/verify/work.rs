@@ -9,6 +9,9 @@ use crate::model::work::{PLACE_HOLDERS, PLACE_HOLDERS_LEN};
 /// Blocks start on multiples of this in their bytes, as `malloc` returns them.
 const BLOCK_ALIGNMENT: u64 = 16;
 
+/// Argument registers of the System V ABI.
+const ARGUMENTS: usize = 6;
+
 pub(super) fn check(snapshot: &Snapshot, work: &[VesselWork], coverage: &Coverage, findings: &mut Findings) {
     findings.enter(SectionKind::VesselWork);
     let mut previous = None;
@@ -50,6 +53,11 @@ impl Place<'_> {
             let mapped = whole_pages(range) && self.coverage.covers(self.space, *range);
             let item = format_args!("range {range} of process {}", self.index);
             findings.check(mapped, item, format_args!("it is not mapped, or not whole pages"));
+        }
+        for call in &work.calls {
+            self.code("called function", call.function, findings);
+            let (item, found) = (format_args!("call of {}", call.function), call.arguments.len());
+            findings.check(found <= ARGUMENTS, item, format_args!("it has {found} arguments, and {ARGUMENTS} fit in registers"));
         }
     }
 

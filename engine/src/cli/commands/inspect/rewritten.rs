@@ -56,6 +56,11 @@ fn left(work: &VesselWork) -> String {
             .row("words to fix up", fixups.len().to_string())
             .row("to free", format!("{}, by {release}", human::count(freed.len() as u64, "block")));
     }
+    if !work.calls.is_empty() {
+        let calls: Vec<String> =
+            work.calls.iter().map(|call| format!("{} at {}", human::printable(&call.text), call.function)).collect();
+        table.row("to call", calls.join("\n"));
+    }
     table.text()
 }
 
@@ -87,6 +92,7 @@ pub fn work_json(work: &[VesselWork]) -> Value {
             "resolvers": saved::value(&work.resolvers),
             "protect_after": saved::value(&work.protect_after),
             "allocations": allocations,
+            "calls": saved::value(&work.calls),
         })
     };
     work.iter().map(one).collect()
