@@ -56,11 +56,7 @@ mod tests {
     fn each_text_stands_where_its_argument_says() {
         let pages = (LinkAddress(0), LinkAddress(0x1000));
         let placement = Placement::new(0x10_0000, pages, 0x20_0000, pages, 0x1000);
-        let call = |arguments: Vec<BoundArgument>| BoundCall {
-            function: NewLink::new(0x40),
-            arguments,
-            text: "f()".to_owned(),
-        };
+        let call = |arguments: Vec<BoundArgument>| BoundCall { function: NewLink::new(0x40), arguments, text: "f()".to_owned() };
         let text = |text: &str| BoundArgument::Text(text.to_owned());
         let calls = [
             call(vec![text("one"), BoundArgument::Word(7)]),

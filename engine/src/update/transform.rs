@@ -43,6 +43,9 @@ pub fn transform(request: &ImagePair, output: &Path, observer: &mut dyn Observer
         let what = format!("the call `{}` of a function of the new program", call.text);
         return Err(UpdateError::OnlyLive { what });
     }
+    if !rewrite.allocations.others.is_empty() {
+        return Err(UpdateError::OnlyLive { what: "objects that functions of the program's own make ([allocators])".to_owned() });
+    }
     observer.step("write image");
     subject.files.add_program(&rewrite.snapshot, &builds.new.elf.bytes);
     let (old, new) = builds.build_ids();

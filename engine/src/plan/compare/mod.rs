@@ -95,9 +95,7 @@ impl Comparison {
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
-        comparison
-            .blockers
-            .retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
+        comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
         comparison.data = comparison.data_changes(old, new);
         Ok(comparison)
     }

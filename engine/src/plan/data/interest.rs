@@ -8,7 +8,7 @@ use super::change::TypeChanges;
 use super::rules::{self, FieldValue, Length, Rules};
 use super::value::{ObjectView, Value};
 use crate::plan::source::MemorySource;
-use crate::plan::walk::{Choice, Interest, Place, Pointee, Root};
+use crate::plan::walk::{Choice, Interest, KernelWords, Place, Pointee, Root};
 use crate::program::build::Build;
 use crate::program::types::TypeId;
 
@@ -40,12 +40,16 @@ impl Interest for Interested<'_> {
         self.unused.contains(&kind)
     }
 
+    fn is_single(&self, kind: TypeId) -> bool {
+        self.rules.allocators.contains_key(&kind)
+    }
+
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
-        Some(match self.rules.pointees.get(&own(place))? {
-            rules::Pointee::Type(kind) => Pointee::Type(*kind),
-            rules::Pointee::Opaque => Pointee::Opaque,
-            rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
-        })
+        self.rules.pointees.get(&own(place)).map(pointee)
+    }
+
+    fn kernel_words(&self, words: KernelWords) -> Option<Pointee> {
+        self.rules.kernel_words.get(&words).map(pointee)
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {
@@ -70,6 +74,15 @@ impl Interest for Interested<'_> {
             Length::Expression(expression) => integer(expression.as_ref(), &view())?,
         };
         u64::try_from(count).ok()
+    }
+}
+
+fn pointee(rule: &rules::Pointee) -> Pointee {
+    match rule {
+        rules::Pointee::Type(kind) => Pointee::Type(*kind),
+        rules::Pointee::Within { kind, back } => Pointee::Within { kind: *kind, back: *back },
+        rules::Pointee::Opaque => Pointee::Opaque,
+        rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
     }
 }
 

@@ -40,8 +40,16 @@ impl Planner<'_> {
             generation.retained.iter().filter(|retained| retained.readable).map(|retained| retained.range.len()).sum();
         self.report.assumptions = crate::plan::assumptions();
         let put_right = bound.keyed.iter().filter_map(|keyed| Some((&keyed.name, &bound.calls.get(keyed.call)?.text)));
-        let put_right = put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
+        let put_right =
+            put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
         self.report.assumptions.extend(put_right);
+        let types = &self.request.old.debug.types;
+        let mut own: Vec<String> = bound.rules.allocators.keys().map(|kind| types.describe(Some(*kind))).collect();
+        own.sort_unstable();
+        own.dedup();
+        let own =
+            own.iter().map(|kind| format!("every `{kind}` that is in no variable was made by its function in [allocators]"));
+        self.report.assumptions.extend(own);
         self.snapshot.generations = vec![generation];
         self.modules();
         let mut patches = self.patches;
