@@ -10,10 +10,10 @@ struct session {
     long started;
 #else
     int user;
+    unsigned char state;
     char name[16];
     struct handle *handles;
     long started;
-    unsigned char state;
 #endif
 };
 struct handle {

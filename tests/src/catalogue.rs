@@ -310,6 +310,7 @@ macro_rules! for_each_data_program {
             data_hash_chains: ("data_hash_chains.c");
             data_vector: ("data_vector.c");
             data_block_array: ("data_block_array.c");
+            data_end_pointers: ("data_end_pointers.c");
             data_embedded: ("data_embedded.c");
             data_globals: ("data_globals.c");
             data_static_moves: ("data_static_moves.c");
@@ -381,6 +382,7 @@ pub const REFUSED_PROGRAMS: &[Program] = &[
     Program::new("refused_small_block", &["refused_corrupted.c"]).flags(&["-DSMALL_BLOCK"]),
     Program::new("refused_array_shrinks", &["refused_array_shrinks.c"]),
     Program::new("refused_pipe", &["refused_pipe.c"]),
+    Program::new("refused_signal_values", &["data_signal_values.c"]).flags(&["-DOUTGROWS"]),
     Program::new("refused_enum", &["refused_enum.c"]),
     Program::new("refused_mapped", &["refused_mapped.c"]),
     Program::new("calls_fail", &["calls_fail.c"]),

@@ -276,8 +276,10 @@ fn rewrite(program: &Program, (image, from): (&Path, Version), (output, to): (&P
         (_, Version::One | Version::OneAgain) => program.back,
     };
     let new = build::program(program, to, Style::USUAL);
-    let plan = Run::new("plan").option("--image", image).option("--program", &new).run();
-    let outcome = Run::transform(image, &new, output).run();
+    let spec = build::spec(program, to);
+    let answered = |run: Run| spec.iter().fold(run, |run, spec| run.option("--spec", spec)).run();
+    let plan = answered(Run::new("plan").option("--image", image).option("--program", &new));
+    let outcome = answered(Run::transform(image, &new, output));
     assert_eq!(plan.code, outcome.code, "{what}: plan and transform differ:\n{}{}", plan.text(), outcome.text());
     if outcome.code == Some(code::DONE) {
         assert!(!matches!(expected, Expected::Refused(_)), "{what}: a refusal was expected:\n{}", outcome.text());

@@ -111,6 +111,23 @@ fn a_pointer_in_a_pipe_to_what_moves() {
 }
 
 #[test]
+fn what_the_kernel_holds_of_objects_that_outgrow_their_blocks() {
+    let spec = "[fields]\n\"struct alarm.repeats\" = 0\n\"struct alarm.reason\" = 0";
+    blocked("refused_signal_values", spec, &["the value of timer", "the pending signal", "outgrows its block"]);
+}
+
+#[test]
+fn objects_beside_others_that_no_typed_path_reaches() {
+    blocked("data_mapped_region", "", &["`particle` (region", "that no typed path reaches"]);
+}
+
+#[test]
+fn more_alignment_than_malloc_gives() {
+    let spec = "[fields]\n\"struct line.more\" = 0";
+    blocked("data_aligned", spec, &["`line`", "must be aligned to 64 bytes"]);
+}
+
+#[test]
 fn an_enumerator_without_a_name() {
     blocked("refused_enum", "", &["the value 77 is none of", "colour"]);
 }

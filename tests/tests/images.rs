@@ -13,11 +13,12 @@ use dsu_engine::update::stored::memory::StoredMemory;
 use dsu_engine::update::stored::rewritten::Rewritten;
 use dsu_formats::address::RunAddress;
 use dsu_formats::image::{ImageReader, ImageWriter, PageBytes};
-use dsu_formats::model::latest::{Extent, Module, PageSource};
+use dsu_formats::model::latest::{Backing, Extent, Module, PageSource};
 use dsu_tests::build::{self, Style, Version};
 use dsu_tests::catalogue::{IDLE, Program, find};
 use dsu_tests::dsu::{Outcome, Run, code};
 use dsu_tests::target::{Event, Target};
+use nix::sys::signal::{Signal, kill};
 
 /// A program that was written to an image and killed.
 struct Saved {
@@ -355,4 +356,45 @@ fn plans_and_rewritten_images_are_told_to_programs() {
     assert_eq!((&same["result"], &same["exit"]), (&"up-to-date".into(), &0.into()));
     assert!(!saved.path("again").exists());
     saved.go_on(&output, 2);
+}
+
+/// Every byte that a planner may ask for: stored pages, files below mappings, untouched memory, one object under several mappings.
+#[test]
+fn the_memory_of_an_image_reads_as_that_of_the_process() {
+    use std::os::unix::fs::FileExt;
+    for name in ["memfd_mapped", "dlopen_lazy", "shared_file", "guard_pages", "thread_specific", "memory_large"] {
+        let program = find(name);
+        let mut target = Target::start(&program, &build::program(&program, Version::One, Style::USUAL));
+        assert_eq!(target.event(), Event::Ready, "{name}");
+        let path = target.path("image");
+        let run = Run::new("checkpoint").pid(target.pid()).option("--output", &path).option("--then", Path::new("stop"));
+        run.run().assert_code(code::DONE, name);
+        let live = fs::File::open(format!("/proc/{}/mem", target.pid())).expect("its memory");
+        let image = ImageReader::open(&path).expect("the image");
+        let snapshot = image.snapshot();
+        let mut files = StoredFiles::reopen(snapshot).expect("the same files");
+        let old = std::sync::Arc::from(fs::read(build::program(&program, Version::One, Style::USUAL)).expect("the program"));
+        files.add_program(snapshot, &old);
+        let memory = StoredMemory::new(&image, &files, None);
+        let mut compared = 0;
+        for mapping in &snapshot.address_spaces[0].mappings {
+            if !matches!(mapping.backing, Backing::Anonymous { .. } | Backing::File { .. } | Backing::SharedAnonymous { .. }) {
+                continue;
+            }
+            // Starts and lengths that are no pages, too.
+            let (start, length) = (mapping.range.start.0 + 3, (mapping.range.len() - 5).min(1 << 20) as usize);
+            let [mut expected, mut found] = [vec![0; length], vec![0; length]];
+            if live.read_exact_at(&mut expected, start).is_ok() {
+                memory.read(RunAddress(start), &mut found).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let differs = expected.iter().zip(&found).position(|(a, b)| a != b);
+                assert_eq!(differs, None, "{name}: mapping {mapping:?}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 15, "{name}: {compared} mappings compared");
+        kill(target.pid(), Signal::SIGCONT).expect("SIGCONT");
+        target.go(1);
+        assert_eq!(target.event(), Event::Right, "{name}: {}", target.log());
+        target.finish();
+    }
 }

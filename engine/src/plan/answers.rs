@@ -35,6 +35,7 @@ pub fn rewrite(problem: &RewriteProblem, on_stack: impl Fn(RunAddress) -> bool) 
         RewriteProblem::Unchanged { address, .. }
         | RewriteProblem::NotMade { address, .. }
         | RewriteProblem::NoRoom { address, .. }
+        | RewriteProblem::Alignment { address, .. }
         | RewriteProblem::Overlap { address, .. }
         | RewriteProblem::Memory { address, .. } => (*address, Vec::new()),
         RewriteProblem::Pointer { holder, .. } => (*holder, Vec::new()),

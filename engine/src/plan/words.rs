@@ -7,7 +7,9 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
+use super::data::rewrite::Outside;
 use super::moves::{Moves, Target};
+use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
 use super::safe_point::ActiveStacks;
@@ -220,6 +222,12 @@ impl<'a> Words<'a> {
     /// As [`Words::rewrite`] for a word whose type may be known.
     pub fn carried(&mut self, word: u64, kind: impl FnOnce() -> Option<TypeId>, holder: Holder<'_>) -> Option<u64> {
         let inside = self.pointers.placement.old_link(word).is_some();
+        let known = holder.address().and_then(|address| self.moves.pointee(address));
+        if !inside && known.is_none() && matches!(self.moves.follow(word, None), Target::Undecided(..)) {
+            let types = &self.pointers.view.old.debug.types;
+            let target = kind().and_then(|kind| pointee(types, kind)).and_then(|target| types.normal(Some(target)));
+            return self.rewrite_pointer(word, Site::Memory, target, holder);
+        }
         let site = if inside { kind().map_or(Site::Memory, Site::Typed) } else { Site::Memory };
         self.rewrite(word, site, holder)
     }
@@ -307,5 +315,19 @@ impl<'a> Words<'a> {
         let found = self.pointers.view.sides.new.strings.find(content)?;
         let link = super::address::NewLink(found.offset((at - start) as u64));
         Some(self.pointers.placement.new_run(link).0.0)
+    }
+}
+
+impl Outside for Words<'_> {
+    fn fork(&self) -> Self {
+        Words::fork(self)
+    }
+
+    fn join(&mut self, fork: Self) {
+        Words::join(self, fork);
+    }
+
+    fn follow(&mut self, word: u64, target: Option<TypeId>, holder: RunAddress) -> Option<u64> {
+        self.rewrite_pointer(word, Site::Memory, target, Holder::Memory { address: holder })
     }
 }

@@ -4,14 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use super::layout::LayoutChange;
 use super::objects::Object;
-use super::pairs::Partner;
+use super::pairs;
 use super::sides::Sides;
+use crate::plan::data::Partner;
 use crate::plan::data::change::TypeChanges;
-use crate::plan::data::compile::{Compiled, Compiler, NoProofs, Recipes, VariablePair};
+use crate::plan::data::compile::{Compiled, Compiler, Recipes, VariablePair};
 use crate::plan::data::rules::Root;
 use crate::plan::spec::{Bound, Initial};
 use crate::program::build::Build;
 use crate::program::dwarf::Storage;
+use crate::program::fresh::FreshFacts;
+use crate::program::types::TypeId;
 
 /// What is known of data before the stop.
 #[derive(Debug, Default)]
@@ -49,7 +52,8 @@ impl DataChanges {
         let roots: Vec<_> = fixed.iter().chain(local.iter()).map(|(_, old, new, _)| (old.kind, new.kind)).collect();
         let tables = (&old.debug.types, &new.debug.types);
         let types = TypeChanges::new(tables.0, tables.1, rules, &roots);
-        let mut compiler = Compiler::new(tables, rules, &types, &NoProofs);
+        let fresh = fresh(new, &types);
+        let mut compiler = Compiler::new(tables, rules, &types, &fresh);
         let recipes = Recipes::new(&mut compiler);
         let ruled = rules.fields.keys().chain(rules.new_elements.keys()).filter_map(|place| match place.root {
             Root::Variable(position) => Some(position),
@@ -89,11 +93,24 @@ impl DataChanges {
     }
 }
 
+/// What the new program's code clears in the objects that it makes. Without debug information that can be followed nothing is proved.
+fn fresh(new: &Build, types: &TypeChanges) -> FreshFacts {
+    let partner = |old: &TypeId| match types.partner(*old) {
+        Partner::One(new) => Some(*new),
+        _ => None,
+    };
+    let wanted: Vec<TypeId> = types.list().iter().filter_map(partner).collect();
+    FreshFacts::find(new, &wanted).unwrap_or_else(|error| {
+        tracing::debug!(%error, "nothing is proved of fresh objects");
+        FreshFacts::default()
+    })
+}
+
 /// Variables of both builds that are pairs.
 struct Pairs<'a> {
     old: &'a [Object],
     new: &'a [Object],
-    partners: &'a [Partner],
+    partners: &'a [pairs::Partner],
     layouts: &'a [Option<LayoutChange>],
 }
 
@@ -110,7 +127,7 @@ impl<'a> Pairs<'a> {
 
     /// Position in the new build of each variable that is nothing's partner.
     fn only_new(&self) -> impl Iterator<Item = (usize, &'a Object)> {
-        let taken: HashSet<usize> = self.partners.iter().filter_map(Partner::one).collect();
+        let taken: HashSet<usize> = self.partners.iter().filter_map(pairs::Partner::one).collect();
         self.new.iter().enumerate().filter(move |(index, _)| !taken.contains(index))
     }
 }
@@ -119,7 +136,7 @@ impl<'a> Pairs<'a> {
 struct Positions {
     fixed: HashMap<u64, Vec<u32>>,
     local: HashMap<u64, Vec<u32>>,
-    kinds: Vec<Option<crate::program::types::TypeId>>,
+    kinds: Vec<Option<TypeId>>,
 }
 
 impl Positions {

@@ -19,6 +19,7 @@ use super::recipe::Recipe;
 use super::rules::{Place, Root, Rules};
 use crate::program::build::Build;
 use crate::program::compare_types::Comparison;
+use crate::program::fresh::FreshFacts;
 use crate::program::types::{TypeId, TypeTable};
 use job::Job;
 
@@ -35,6 +36,12 @@ pub struct NoProofs;
 impl FreshValues for NoProofs {
     fn is_zero(&self, _: TypeId, _: u64, _: u64) -> bool {
         false
+    }
+}
+
+impl FreshValues for FreshFacts {
+    fn is_zero(&self, kind: TypeId, offset: u64, length: u64) -> bool {
+        FreshFacts::is_zero(self, kind, offset, length)
     }
 }
 

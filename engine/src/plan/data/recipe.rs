@@ -50,6 +50,8 @@ pub struct Recipe {
     pub new: Option<TypeId>,
     pub(crate) old_size: usize,
     pub(crate) new_size: usize,
+    /// Alignment of the new type in bytes, where its source asks for one.
+    pub(crate) new_alignment: Option<u64>,
     pub(crate) steps: Vec<Step>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) span: Span,

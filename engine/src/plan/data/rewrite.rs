@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
 
-pub use fill::{Filled, Reference};
+pub use fill::{Filled, Outside};
 pub use moves::{Followed, Move, Moves};
 
 use super::compile::Recipes;
@@ -146,6 +146,18 @@ pub enum RewriteProblem {
         old: u64,
         /// Bytes that they need.
         new: u64,
+    },
+    /// Objects that need a new block, and more alignment than `malloc` gives.
+    #[error("`{kind}` at {address} outgrows its block, and must be aligned to {alignment} bytes: malloc aligns to {given}")]
+    Alignment {
+        /// The type.
+        kind: String,
+        /// The objects.
+        address: RunAddress,
+        /// What the new type needs.
+        alignment: u64,
+        /// What there is.
+        given: u64,
     },
     /// Two objects that share bytes.
     #[error("`{kind}` at {address} overlaps `{other}` at {other_address}")]
@@ -327,6 +339,11 @@ impl<'a> Rewriter<'a> {
             Home::Block { usable } if new_length <= usable => Place::At(object.address),
             Home::Block { .. } => {
                 let allocator = self.rules.allocators.get(&object.kind).copied();
+                let alignment = recipe.new_alignment.filter(|alignment| *alignment > moves::ALIGNMENT && allocator.is_none());
+                if let Some(alignment) = alignment {
+                    let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
+                    return Err(RewriteProblem::Alignment { kind, address, alignment, given: moves::ALIGNMENT });
+                }
                 moves.allocate(Allocation { size: new_length, old: Some(object.address), allocator }).ok_or_else(no_room)?
             }
         };

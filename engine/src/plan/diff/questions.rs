@@ -1,7 +1,7 @@
 //! What the plan would ask about objects of types that change, if there are any.
 
 use crate::plan::compare::data::DataChanges;
-use crate::plan::data::question::Question;
+use crate::plan::data::question::{Question, Unknown};
 
 /// All that is not known of data, each once.
 #[derive(Debug)]
@@ -24,5 +24,11 @@ impl Asked {
             let rest = question.field.strip_prefix(member).filter(|_| question.owner == owner);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
+    }
+
+    /// The arrays of which nobody says how many elements they have.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = String> {
+        let asked = self.0.iter().filter(|question| question.what == Unknown::Length && !question.field.is_empty());
+        asked.map(|question| format!("{}.{}", question.owner, question.field))
     }
 }

@@ -128,6 +128,8 @@ pub enum UnclearReason {
     Pointer,
     /// Which member of a union is in use.
     Union,
+    /// How many elements, which change, an array at the end has.
+    Length,
 }
 
 impl TypeChanges {
@@ -156,7 +158,8 @@ pub(super) fn changes(old: &Build, new: &Build, facts: &Facts, asked: &Asked) ->
         Thing { name: name.to_owned(), file: entry.file.clone(), line: entry.line }
     };
     let removed = gone.iter().zip(candidates);
-    let unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before, facts) };
+    let mut unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before, facts) };
+    unclear.extend(asked.lengths().map(|name| UnclearMember { name, reason: UnclearReason::Length, members: Vec::new() }));
     TypeChanges {
         changed,
         added: come.iter().map(|(name, id)| thing(to, name, *id)).collect(),

@@ -149,6 +149,12 @@ impl Heap {
         })
     }
 
+    /// Whether chunks lie in `range`.
+    pub fn overlaps(&self, range: RunRange) -> bool {
+        let at = self.segments.partition_point(|segment| segment.end <= range.start.0);
+        self.segments.get(at).is_some_and(|segment| segment.start < range.end.0)
+    }
+
     /// Whether `address` lies where chunks are, be it in a block or not.
     pub fn covers(&self, address: RunAddress) -> bool {
         let at = self.segments.partition_point(|segment| segment.start <= address.0.saturating_add(HEADER));

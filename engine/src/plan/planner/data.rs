@@ -16,12 +16,11 @@ use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
 use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
 use crate::plan::loader;
-use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocator, NewBlock, OtherAllocations, Stored};
 use crate::plan::scan::filter::Filter;
 use crate::plan::spec::Initial;
 use crate::plan::walk::{self, Found, PointerSite, ThreadStack, Walked};
-use crate::plan::words::{Holder, Words};
+use crate::plan::words::Words;
 use crate::program::address::LinkAddress;
 use crate::program::types::{Shape, TypeId};
 
@@ -234,10 +233,16 @@ impl Planner<'_> {
     }
 
     /// Makes the objects.
-    pub(super) fn fill_data(&self, data: &Data, moves: &rewrite::Moves, filter: &Filter) -> Result<Filled, Vec<RewriteProblem>> {
+    pub(super) fn fill_data(
+        &self,
+        data: &Data,
+        moves: &rewrite::Moves,
+        filter: &Filter,
+        words: &mut Words<'_>,
+    ) -> Result<Filled, Vec<RewriteProblem>> {
         match moves.is_empty() {
             true => Ok(Filled::default()),
-            false => self.rewriter(data).fill(&data.objects, moves, filter, THREADS),
+            false => self.rewriter(data).fill(&data.objects, moves, (filter, words), THREADS),
         }
     }
 
@@ -399,17 +404,6 @@ impl Data {
         let position = self.variables.len() as u32;
         self.variables.push(variable);
         self.objects.push(Object { address: from, kind, count: 1, length, home: Home::Given(to), variable: Some(position) });
-    }
-}
-
-/// Words in new objects that point into the old program, or may.
-pub(super) fn follow_references(filled: &mut Filled, words: &mut Words<'_>) {
-    for reference in std::mem::take(&mut filled.references) {
-        let holder = Holder::Memory { address: reference.holder };
-        let word = words.rewrite_pointer(reference.word, Site::Memory, reference.target, holder);
-        if let (Some(word), Some(place)) = (word, filled.bytes.get_mut(reference.at..reference.at + 8)) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
     }
 }
 

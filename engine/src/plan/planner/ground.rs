@@ -87,7 +87,12 @@ impl<'a> Ground<'a> {
         let scope = search_scope(&record, &loaded, memory).map_err(understood)?;
         let versions = VersionTable::read(&new.elf).ok_or_else(|| understood("versions of the new program".to_owned()))?;
         let libraries = library_blocks(&loaded, memory).map_err(understood)?;
-        let blocks = thread_local_blocks(request, space, &loaded, &libraries, &record)?;
+        // What does not fit is told with all else that stands in the way, and for that the rest is planned without.
+        let (blocks, unfit) = match thread_local_blocks(request, space, &loaded, &libraries, &record) {
+            Ok(blocks) => (blocks, Vec::new()),
+            Err(Stop::Blocked(unfit)) => (None, unfit),
+            Err(stop) => return Err(stop),
+        };
         let annex = old_annex(module, space, memory);
         let placement = place(request, space, module, &versions)?;
         let tls_offsets = tls_offsets(&scope, &loaded, blocks.as_ref(), &libraries);
@@ -107,7 +112,8 @@ impl<'a> Ground<'a> {
             .link()
         };
         let comparison = request.comparison;
-        let linked = link(new, &comparison.new_index, placement.new_bias(), lazy);
+        let mut linked = link(new, &comparison.new_index, placement.new_bias(), lazy);
+        linked.blockers.extend(unfit);
         let before = link(old, &comparison.old_index, bias, dynamic.is_lazy());
         let initial = initial_data(old, &before, &captured)?;
         Ok(Self {

@@ -1,6 +1,7 @@
 //! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
 
 mod data;
+mod dead_slots;
 pub mod early;
 mod finish;
 mod ground;
@@ -233,7 +234,6 @@ impl<'a> Planner<'a> {
         self.patches.extend(loader);
         let literals: Vec<RunRange> = self.literals.iter().map(|literal| literal.range).collect();
         let filter = Filter::new(self.ground.placement.old_range(), &literals, moves.ranges().collect(), guard);
-        let mut filled = self.fill_data(&data, moves.objects(), &filter);
         let owners = Owners::new(request.snapshot, &self.ground.loaded);
         let describe = |address: RunAddress| owners.describe(address);
         let ground = &self.ground;
@@ -250,9 +250,7 @@ impl<'a> Planner<'a> {
             let threads = &request.snapshot.threads;
             self.patches.extend(tls::carry(blocks, request.comparison, builds, threads, &mut words, &mut self.report)?);
         }
-        if let Ok(filled) = &mut filled {
-            data::follow_references(filled, &mut words);
-        }
+        let filled = self.fill_data(&data, moves.objects(), &filter, &mut words);
         let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
         let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
         let shared = scan::scan_shared(&mappings::shared_memory(&ground.space.mappings), &filter, &mut words);
@@ -368,6 +366,7 @@ impl<'a> Planner<'a> {
         if let Some(blocks) = &ground.blocks {
             dead.extend(blocks.ranges(threads));
         }
+        dead.extend(self.dead_slots(moves));
         let returns = self.stacks.returns.clone();
         Ok(Sites {
             stacks,

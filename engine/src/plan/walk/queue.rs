@@ -42,6 +42,8 @@ pub(super) struct Walker<'a> {
     pub(super) pieces: Pieces<'a>,
     pub(super) items: Items,
     pub(super) sites: Vec<(u64, Kind)>,
+    /// Whether what is looked at lies in an object of a changed type.
+    is_rewritten: bool,
     pub(super) dangling: Vec<Dangling>,
     pub(super) problems: Vec<Problem>,
     /// Names of roots, by number.
@@ -74,6 +76,7 @@ impl<'a> Walker<'a> {
             pieces,
             items,
             sites: Vec::new(),
+            is_rewritten: false,
             dangling: Vec::new(),
             problems: Vec::new(),
             roots: Vec::new(),
@@ -162,6 +165,13 @@ impl<'a> Walker<'a> {
 
     /// Follows what is in one object. `via` is for messages.
     pub(super) fn object(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
+        let around = self.is_rewritten;
+        self.is_rewritten |= layout.changed;
+        self.content(layout, address, via, strength);
+        self.is_rewritten = around;
+    }
+
+    fn content(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
         self.objects += 1;
         if layout.is_plain {
             return self.plain(layout, address, via, strength);
@@ -310,7 +320,8 @@ impl<'a> Walker<'a> {
         if size == 0 {
             return self.opaque(target.kind, id, address, region, word);
         }
-        if changed && word.site != 0 && word.strength > Strength::Doubtful {
+        // Who rewrites an object knows the pointers in it.
+        if changed && word.site != 0 && word.strength > Strength::Doubtful && !self.is_rewritten {
             let kind = target.within.map_or(Some(target.kind), |within| within.declared);
             self.sites.extend(kind.map(|kind| (word.site, kind)));
         }
@@ -480,7 +491,10 @@ impl<'a> Walker<'a> {
             Region::Block(_, block) => block.address.0 + block.usable - start.min(block.address.0 + block.usable),
             _ => 0,
         };
-        if !self.kinds.is_interesting(flexible.element) {
+        // Where nothing in the elements is followed, their number matters only if somebody said it. Objects in a pool would each have
+        // millions, up to the end of the pool.
+        let is_followed = !element.parts.is_empty() || element.flexible.is_some() || flexible.length.is_some();
+        if !is_followed || !self.kinds.is_interesting(flexible.element) {
             return;
         }
         let (sure, most) = match &flexible.length {

@@ -11,6 +11,9 @@ use super::regions::Region;
 /// Conflicts that are told one by one.
 const LIMIT: usize = 100;
 
+/// How many of the last items a new one may still replace: those that overlap it, which are few.
+const OPEN: usize = 1 << 12;
+
 /// An item with what it covers.
 #[derive(Clone, Copy)]
 struct Span {
@@ -32,14 +35,18 @@ impl Walker<'_> {
         let rank = |number: u32| item(number).map(|item| (u64::MAX - self.end(item), u8::MAX - item.strength as u8));
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
         let mut kept: Vec<Span> = Vec::new();
+        let mut found = Vec::new();
         let mut conflicts = 0;
         for (_, number) in order {
             let Some(item) = item(number).copied() else { continue };
             let span = self.span(item, (number as usize) < roots.len());
             self.place(span, &mut kept, &mut conflicts);
+            if kept.len() >= 2 * OPEN {
+                found.extend(kept.drain(..OPEN).filter(|span| span.changed).map(|span| self.found(&span)));
+            }
         }
+        found.extend(kept.iter().filter(|span| span.changed).map(|span| self.found(span)));
         self.items.list = list;
-        let found = kept.iter().filter(|span| span.changed).map(|span| self.found(span)).collect();
         let mut sites: Vec<PointerSite> = std::mem::take(&mut self.sites)
             .into_iter()
             .filter_map(|(address, kind)| Some(PointerSite { address: RunAddress(address), target: self.kinds.get(kind)?.id }))
@@ -160,10 +167,8 @@ impl Walker<'_> {
             _ => {}
         }
         let kind = self.kinds.get(item.kind).map_or(crate::program::types::TypeId(0), |layout| layout.id);
-        let via = RunAddress(if item.via & super::items::ROOT == 0 { item.via } else { 0 });
         Found {
             address: RunAddress(item.address),
-            via,
             kind,
             count: item.count,
             most: item.most.max(item.count),

@@ -8,7 +8,7 @@ use dsu_engine::plan::compare::Comparison;
 use dsu_engine::plan::data::change::TypeChanges;
 use dsu_engine::plan::data::made::{Made, Wanted};
 use dsu_engine::plan::source::{MemorySource, SourceError};
-use dsu_engine::plugin::batches::Plugins;
+use dsu_engine::plugin::batches::{Plugins, Sides};
 use dsu_engine::plugin::error::PluginError;
 use dsu_engine::plugin::session::Launcher;
 use dsu_engine::program::build::{Build, DebugSearch};
@@ -71,12 +71,13 @@ impl Step {
         let tables = (&self.old.debug.types, &self.new.debug.types);
         let changes = TypeChanges::new(tables.0, tables.1, rules, &[]);
         let launcher = Launcher { program: dsu_tests::dsu::binary(), arguments: vec![OsString::from("plugin-sandbox")] };
-        let plugins = Plugins::new(launcher, (&comparison.bound.plugins, &self.folder), rules, &changes, tables);
-        plugins.prepare()?;
+        let plugins = Plugins::new(launcher, (&comparison.bound.plugins, &self.folder), rules);
+        let maker = plugins.maker(Sides { tables, changes: &changes });
+        maker.prepare()?;
         let holder = Wanted { kind: self.kind(holder), address: RunAddress(START) };
         let space = self.kind("space");
         let spaces = (1..=count).map(|position| Wanted { kind: space, address: RunAddress(START + position * STRIDE) });
-        plugins.make_all(&[holder].into_iter().chain(spaces).collect::<Vec<_>>(), memory)
+        maker.make_all(&[holder].into_iter().chain(spaces).collect::<Vec<_>>(), memory)
     }
 
     /// Offset of a field.

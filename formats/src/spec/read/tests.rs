@@ -120,7 +120,7 @@ fn one_line_at_the_top_is_a_rule_too() {
 
 #[test]
 fn wrong_specs_are_refused_with_line_column_and_nearest_name() {
-    let cases: [(&str, &str); 28] = [
+    let cases: [(&str, &str); 30] = [
         ("[feilds]\n", "1:2: table `feilds` is not known; the nearest known name is `fields`"),
         ("[old]\nprogarm = \"x\"", "2:1: key of [old] `progarm` is not known; the nearest known name is `program`"),
         (

@@ -148,11 +148,13 @@ impl<'c, 't> Job<'c, 't> {
             Ok([span]) => span,
             Err(spans) => Span { length: old_size, to_length: new_size, kind: old, body: Body::Fields(spans), ..Span::default() },
         };
+        let new_alignment = new.and_then(|new| self.compiler.new.get(new).alignment);
         Ok(Recipe {
             old,
             new,
             old_size,
             new_size,
+            new_alignment,
             steps: self.out.steps,
             marks: self.out.marks,
             span,

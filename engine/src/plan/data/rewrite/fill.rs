@@ -16,18 +16,18 @@ const PROBLEM_LIMIT: usize = 100;
 /// How many objects are worth a thread.
 const PER_THREAD: usize = 1 << 14;
 
-/// A word of a new object that points to, or may point to, something that is not rewritten here: the program's own functions and
-/// variables, literals, mangled addresses. It still has its old value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reference {
-    /// Its first byte in [`Filled::bytes`].
-    pub at: usize,
-    /// The old object.
-    pub holder: RunAddress,
-    /// Its value.
-    pub word: u64,
-    /// What a typed pointer points to in the old build, canonical.
-    pub target: Option<TypeId>,
+/// Who decides words that point to what is not rewritten here: the program's own functions and variables, literals, mangled addresses.
+/// Each thread has one of its own.
+pub trait Outside: Send {
+    /// One for another thread, which has learnt nothing yet.
+    fn fork(&self) -> Self;
+
+    /// Takes over what a fork has learnt.
+    fn join(&mut self, fork: Self);
+
+    /// What `word` of the new object of the one at `holder` becomes; `None` where it stays. `target` is what a typed pointer points to in
+    /// the old build, canonical.
+    fn follow(&mut self, word: u64, target: Option<TypeId>, holder: RunAddress) -> Option<u64>;
 }
 
 /// All new objects.
@@ -37,16 +37,19 @@ pub struct Filled {
     pub bytes: Vec<u8>,
     /// Words that hold a place-holder: the address of each, which may be one, too.
     pub fixups: Vec<RunAddress>,
-    /// Words to decide otherwise.
-    pub references: Vec<Reference>,
 }
 
 /// What one thread makes.
-#[derive(Default)]
-struct Share {
+struct Share<O> {
     fixups: Vec<RunAddress>,
-    references: Vec<Reference>,
     problems: Vec<RewriteProblem>,
+    outside: O,
+}
+
+impl<O> Share<O> {
+    fn new(outside: O) -> Self {
+        Self { fixups: Vec::new(), problems: Vec::new(), outside }
+    }
 }
 
 /// A slice of the work.
@@ -61,8 +64,6 @@ struct Making<'m, 'b> {
     bytes: &'b mut [u8],
     /// Where it goes.
     at: Place,
-    /// Its first byte among those of all.
-    start: usize,
     moves: &'m Moves,
     context: &'m Context<'m>,
 }
@@ -78,40 +79,42 @@ struct Scratch<'f> {
 }
 
 impl Rewriter<'_> {
-    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads. What
-    /// `filter` wants and is not rewritten here becomes a [`Reference`].
+    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads. Words
+    /// that `filter` wants and that lead to nothing that is rewritten here are decided by `outside`.
     ///
     /// # Errors
     /// Everything that stands against it, the first hundred of each thread.
-    pub fn fill(
+    pub fn fill<O: Outside>(
         &self,
         objects: &[Object],
         moves: &Moves,
-        filter: &Filter,
+        (filter, outside): (&Filter, &mut O),
         threads: usize,
     ) -> Result<Filled, Vec<RewriteProblem>> {
         let total = usize::try_from(moves.next_start()).unwrap_or(0);
         let mut filled = Filled { bytes: vec![0; total], ..Filled::default() };
         let tasks = split(objects, moves.list(), &mut filled.bytes, threads);
-        let mut shares: Vec<Share> = thread::scope(|scope| {
-            let running: Vec<_> = tasks.into_iter().map(|task| scope.spawn(|| self.share(task, moves, filter))).collect();
+        let shares: Vec<Share<O>> = thread::scope(|scope| {
+            let start = |task| {
+                let share = Share::new(outside.fork());
+                scope.spawn(move || self.share(task, moves, filter, share))
+            };
+            let running: Vec<_> = tasks.into_iter().map(start).collect();
             // A thread that panics takes the plan with it.
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
-        let mut made = Share::default();
+        let mut made = Share::new(outside.fork());
         self.made_blocks(moves, &mut filled.bytes, filter, &mut made);
-        shares.push(made);
         let mut problems = Vec::new();
-        for share in shares {
+        for share in shares.into_iter().chain([made]) {
             filled.fixups.extend(share.fixups);
-            filled.references.extend(share.references);
             problems.extend(share.problems);
+            outside.join(share.outside);
         }
         if problems.is_empty() { Ok(filled) } else { Err(problems) }
     }
 
-    fn share(&self, task: Task<'_>, moves: &Moves, filter: &Filter) -> Share {
-        let mut share = Share::default();
+    fn share<O: Outside>(&self, task: Task<'_>, moves: &Moves, filter: &Filter, mut share: Share<O>) -> Share<O> {
         let mut window = Window::new(self.memory);
         let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
         let first = task.moves.first().map_or(0, |one| one.bytes);
@@ -138,7 +141,7 @@ impl Rewriter<'_> {
         recipe: &Recipe,
         bytes: &mut [u8],
         (moves, window, scratch): (&Moves, &mut Window<'_>, &mut Scratch<'_>),
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
         let variable = object.variable.and_then(|position| self.variables.get(position as usize));
         if let Some(variable) = variable.filter(|variable| !variable.is_carried) {
@@ -158,8 +161,7 @@ impl Rewriter<'_> {
             let address = RunAddress(object.address.0.saturating_add(skipped.saturating_mul(old_size as u64)));
             let context = self.context(address, variable);
             let skip = skipped.saturating_mul(new_size as u64);
-            let start = usize::try_from(one.bytes.saturating_add(skip)).unwrap_or(usize::MAX);
-            let mut making = Making { bytes: new, at: one.to.plus(skip), start, moves, context: &context };
+            let mut making = Making { bytes: new, at: one.to.plus(skip), moves, context: &context };
             match recipe.plugin {
                 Some(_) => self.made_object(object.kind, &mut making, scratch, share)?,
                 None => {
@@ -178,7 +180,7 @@ impl Rewriter<'_> {
         old: &[u8],
         making: &mut Making<'_, '_>,
         scratch: &mut Scratch<'_>,
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
         let Scratch { slots, hits, filter } = scratch;
         slots.clear();
@@ -213,7 +215,7 @@ impl Rewriter<'_> {
         kind: TypeId,
         making: &mut Making<'_, '_>,
         scratch: &mut Scratch<'_>,
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
         scratch.slots.clear();
         let address = making.context.address;
@@ -247,13 +249,13 @@ impl Rewriter<'_> {
     }
 
     /// The blocks that plugins ask for.
-    fn made_blocks(&self, moves: &Moves, bytes: &mut [u8], filter: &Filter, share: &mut Share) {
+    fn made_blocks(&self, moves: &Moves, bytes: &mut [u8], filter: &Filter, share: &mut Share<impl Outside>) {
         for (position, block) in self.made.blocks().iter().enumerate() {
             let start = moves.made_start(position).and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
             let Some(place) = bytes.get_mut(start..start.saturating_add(block.bytes.len())) else { continue };
             place.copy_from_slice(&block.bytes);
             let context = self.context(RunAddress(0), None);
-            let mut making = Making { bytes: place, at: moves.made(position), start, moves, context: &context };
+            let mut making = Making { bytes: place, at: moves.made(position), moves, context: &context };
             for offset in block.pointers.iter().map(|offset| *offset as usize) {
                 let Some((offset, word, target)) = take((offset, None), making.bytes) else { continue };
                 making.store(offset, word);
@@ -270,7 +272,7 @@ impl Rewriter<'_> {
         target: Option<TypeId>,
         making: &mut Making<'_, '_>,
         filter: &Filter,
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
         let followed = match self.made.locate(word) {
             Some((block, within)) => Followed::To(making.moves.made(block).plus(within)),
@@ -278,8 +280,9 @@ impl Rewriter<'_> {
         };
         match followed {
             Followed::Same if filter.is_wanted(word) => {
-                let at = making.start.saturating_add(offset);
-                share.references.push(Reference { at, holder: making.context.address, word, target });
+                if let Some(word) = share.outside.follow(word, target, making.context.address) {
+                    making.store(offset, word);
+                }
             }
             Followed::Same => {}
             Followed::To(place) => {

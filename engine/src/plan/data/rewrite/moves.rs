@@ -15,7 +15,7 @@ const PER_BUCKET: usize = 4;
 const GAP: u64 = 1 << 26;
 
 /// Alignment of objects among the bytes of all of them: what `malloc` gives.
-const ALIGNMENT: u64 = 16;
+pub(super) const ALIGNMENT: u64 = 16;
 
 /// Objects that lie side by side and their new place.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::plugin::message::NEW_BLOCKS;
 
-use super::{Followed, Home, Moves, Object, Place, RewriteProblem, Rewriter};
+use super::{Followed, Home, Moves, Object, Outside, Place, RewriteProblem, Rewriter};
 use crate::plan::address::NewLink;
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
 use crate::plan::data::made::{Made, MadeBlock, MadeKind, MadePointer, Wanted};
@@ -72,6 +72,21 @@ fn nothing() -> Filter {
     Filter::new(RunRange::new(0x1000, 0x2000), &[], vec![RunRange::new(HEAP, HEAP + 0x10_0000)], 0x1234_5678_9abc_def0)
 }
 
+/// Decides nothing.
+struct Nobody;
+
+impl Outside for Nobody {
+    fn fork(&self) -> Self {
+        Self
+    }
+
+    fn join(&mut self, _: Self) {}
+
+    fn follow(&mut self, _: u64, _: Option<TypeId>, _: RunAddress) -> Option<u64> {
+        None
+    }
+}
+
 fn allocated(allocation: u32, offset: u64) -> Place {
     Place::In { allocation, offset }
 }
@@ -92,7 +107,7 @@ fn objects_that_fit_stay_and_others_are_allocated_anew() {
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
     assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.unwrap().0)).collect::<Vec<_>>(), [(40, b)]);
-    let filled = rewriter.fill(&objects, &moves, &nothing(), 2).expect("filled");
+    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 2).expect("filled");
     let places: Vec<_> = moves.list().iter().map(|one| one.to).collect();
     assert_eq!(places, [Place::At(RunAddress(a)), allocated(0, 0), Place::At(RunAddress(given))]);
     let words: Vec<u64> = filled.bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight"))).collect();
@@ -128,7 +143,7 @@ fn arrays_follow_by_element_and_end() {
     let objects = [process.object(HEAP, 3, Home::Block { usable: 96 })];
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
+    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect("filled");
     assert_eq!(filled.bytes.len(), 128);
     let block = moves.address(allocated(0, 0)).0;
     assert_eq!(filled.fixups, [16, 56, 96].map(|offset| RunAddress(block + offset)));
@@ -148,7 +163,7 @@ fn pointers_that_nothing_decides_are_problems() {
     let objects = [untyped.object(HEAP, 1, Home::Block { usable: 40 })];
     let rewriter = untyped.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let problems = rewriter.fill(&objects, &moves, &nothing(), 1).expect_err("the object or its first field");
+    let problems = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect_err("the object or its first field");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Pointer { .. }]), "{problems:?}");
 
     let typed = |old: Names<'_>| Rules {
@@ -158,7 +173,9 @@ fn pointers_that_nothing_decides_are_problems() {
     let mut typed = process(typed);
     typed.node(HEAP, [0, 0, 1, HEAP]);
     let rewriter = typed.rewriter();
-    let filled = rewriter.fill(&objects, &rewriter.place(&objects).expect("placed"), &nothing(), 1).expect("a rule says which");
+    let filled = rewriter
+        .fill(&objects, &rewriter.place(&objects).expect("placed"), (&nothing(), &mut Nobody), 1)
+        .expect("a rule says which");
     assert_eq!(filled.bytes[32..40], HEAP.to_le_bytes());
 }
 
@@ -173,7 +190,7 @@ fn what_cannot_be_placed_is_said_all_at_once() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     let unread = [process.object(0x9000_0000, 1, Home::Block { usable: 40 })];
     let moves = process.rewriter().place(&unread).expect("sizes are known");
-    let problems = process.rewriter().fill(&unread, &moves, &nothing(), 1).expect_err("no memory");
+    let problems = process.rewriter().fill(&unread, &moves, (&nothing(), &mut Nobody), 1).expect_err("no memory");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Memory { .. }]));
 }
 
@@ -207,7 +224,7 @@ fn objects_of_plugins_take_their_bytes() {
     let wanted = [Wanted { kind: process.kind(), address: RunAddress(HEAP) }];
     assert_eq!(rewriter.wanted(&objects), wanted);
     let moves = rewriter.place(&objects).expect("placed");
-    let problems = rewriter.fill(&objects, &moves, &nothing(), 1).expect_err("not made");
+    let problems = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect_err("not made");
     assert!(matches!(problems.as_slice(), [RewriteProblem::NotMade { .. }]), "{problems:?}");
     // The object points to itself and into the second of two blocks, which points back.
     let mut bytes = vec![9; 40];
@@ -220,7 +237,7 @@ fn objects_of_plugins_take_their_bytes() {
     process.made.push_block(MadeBlock { bytes: [[5; 8], HEAP.to_le_bytes()].concat(), pointers: vec![8] });
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
+    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect("filled");
     let (object, second) = (moves.address(allocated(0, 0)).0, moves.address(allocated(2, 0)).0);
     assert_eq!((filled.bytes[..16].as_ref(), filled.bytes[24..32].as_ref()), ([9; 16].as_ref(), [9; 8].as_ref()));
     assert_eq!(filled.bytes[16..24], object.to_le_bytes());
