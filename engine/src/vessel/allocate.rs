@@ -34,21 +34,59 @@ impl Places {
 /// Makes the blocks, stores them and the words that point to them, and frees the old ones; `fs_base` is the thread pointer that the
 /// allocator runs with.
 pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Places, VesselError> {
-    let Some(allocator) = allocations.allocator else { return Ok(Places(Vec::new())) };
-    let places = make(vessel, allocations, allocator, fs_base)?;
+    if allocations.blocks.is_empty() {
+        return Ok(Places(Vec::new()));
+    }
+    let places = make(vessel, allocations, fs_base)?;
     store_blocks(vessel, allocations, &places)?;
-    let mut freed: Vec<u64> = allocations.freed.iter().map(|block| block.0).collect();
-    vessel.call_for_each(allocator.release, &mut freed, fs_base, LIMIT)?;
+    let own = allocations.allocator.map(|allocator| (allocator.release, &allocations.freed));
+    let others = allocations.others.iter().filter_map(|other| Some((other.release?, &other.freed)));
+    for (release, blocks) in own.into_iter().chain(others) {
+        let mut freed: Vec<u64> = blocks.iter().map(|block| block.0).collect();
+        vessel.call_for_each(release, &mut freed, fs_base, LIMIT)?;
+    }
     Ok(Places(places))
 }
 
-fn make(vessel: &mut Emptied, allocations: &Allocations, allocator: Allocator, fs_base: u64) -> Result<Vec<u64>, VesselError> {
-    let mut places: Vec<u64> = allocations.blocks.iter().map(|block| block.length).collect();
-    vessel.call_for_each(allocator.allocate, &mut places, fs_base, LIMIT)?;
-    match places.iter().position(|place| *place == 0) {
-        Some(refused) => Err(VesselError::NoBlock { length: allocations.blocks[refused].length }),
+/// Makes all blocks: those of the program's own functions first, for what these may take from `malloc`.
+fn make(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Vec<u64>, VesselError> {
+    let lengths: Vec<u64> = allocations.blocks.iter().map(|block| block.length).collect();
+    let mut places = vec![0; lengths.len()];
+    let mut rest = vec![true; lengths.len()];
+    for other in &allocations.others {
+        let blocks = || other.blocks.iter().map(|position| *position as usize);
+        for position in blocks() {
+            if let Some(rest) = rest.get_mut(position) {
+                *rest = false;
+            }
+        }
+        make_some(vessel, other.allocate, (&lengths, &mut places), blocks(), fs_base)?;
+    }
+    if let Some(Allocator { allocate, .. }) = allocations.allocator {
+        let blocks = (0..lengths.len()).filter(|position| rest.get(*position) == Some(&true));
+        make_some(vessel, allocate, (&lengths, &mut places), blocks, fs_base)?;
+    }
+    match places.iter().zip(&lengths).find(|(place, _)| **place == 0) {
+        Some((_, length)) => Err(VesselError::NoBlock { length: *length }),
         None => Ok(places),
     }
+}
+
+fn make_some(
+    vessel: &mut Emptied,
+    allocate: RunAddress,
+    (lengths, places): (&[u64], &mut [u64]),
+    blocks: impl Iterator<Item = usize> + Clone,
+    fs_base: u64,
+) -> Result<(), VesselError> {
+    let mut words: Vec<u64> = blocks.clone().filter_map(|position| lengths.get(position).copied()).collect();
+    vessel.call_for_each(allocate, &mut words, fs_base, LIMIT)?;
+    for (position, word) in blocks.zip(words) {
+        if let Some(place) = places.get_mut(position) {
+            *place = word;
+        }
+    }
+    Ok(())
 }
 
 /// Stores the blocks, and the words in them and elsewhere that wait for their addresses. A part at a time: the bytes of all are many.

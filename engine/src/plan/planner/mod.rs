@@ -262,7 +262,7 @@ impl<'a> Planner<'a> {
             }
             self.shared.push(SharedWord { address, old, new: word });
         }
-        kernel_words::rewrite(&mut self.snapshot, None, &mut words);
+        kernel_words::rewrite(&mut self.snapshot, &request.comparison.bound.rules, &mut words);
         self.patches.extend(scanned.patches);
         self.report.words_scanned = scanned.words + unnamed.words + shared;
         self.report.words_rewritten = words.rewritten;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::found::Cleared;
-use super::interest::{Choice, Interest, Place, Pointee};
+use super::interest::{Choice, Interest, KernelWords, Place, Pointee};
 use super::items::{Item, Strength};
 use super::problem::Problem;
 use super::queue::Walker;
@@ -242,7 +242,7 @@ fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers, own: &OwnMemor
             let counts = |referrer: &Referrer| match referrer {
                 _ if own.holds(referrer) => false,
                 Referrer::Register(_) => true,
-                Referrer::Epoll(_) => scene.interest.kernel_words() != Some(Pointee::Opaque),
+                Referrer::Epoll(_) => scene.interest.kernel_words(KernelWords::Epoll) != Some(Pointee::Opaque),
                 Referrer::Memory(address) => {
                     let holder = heap.block_of(RunAddress(*address)).map(|(holder, _)| holder);
                     holder.is_none_or(|holder| !referrers.contains_key(&holder) || reached.contains(&holder))
@@ -331,8 +331,12 @@ impl Interest for Everything<'_> {
         self.0.pointee(place)
     }
 
-    fn kernel_words(&self) -> Option<Pointee> {
-        self.0.kernel_words()
+    fn is_single(&self, kind: TypeId) -> bool {
+        self.0.is_single(kind)
+    }
+
+    fn kernel_words(&self, words: KernelWords) -> Option<Pointee> {
+        self.0.kernel_words(words)
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {

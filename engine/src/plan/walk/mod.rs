@@ -24,7 +24,7 @@ mod structural;
 mod variables;
 
 pub use found::{Cleared, Found, PointerSite, Walked};
-pub use interest::{Choice, Interest, Place, Pointee, Root};
+pub use interest::{Choice, Interest, KernelWords, Place, Pointee, Root};
 pub use locals::ThreadStack;
 pub use problem::{Dangling, Nothing, Problem};
 pub use structural::Structural;
@@ -83,6 +83,8 @@ fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Ve
     let globals = Globals::new(scene.build, scene.bias);
     let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
     let mut roots = roots::add(&mut walker, scene);
+    walker.run();
+    roots::add_kernel_words(&mut walker, scene);
     walker.run();
     locals::add(&mut walker, scene, &mut roots);
     walker.run();

@@ -6,7 +6,7 @@ use dsu_formats::address::RunAddress;
 
 use super::interest::{Interest, Place};
 use super::items::{Item, Items, ROOT, Strength};
-use super::kinds::{Counted, Flexible, Kind, Kinds, Layout, Part, Tag, Target, What};
+use super::kinds::{Counted, Flexible, Kind, Kinds, Layout, Part, Tag, Target, What, Within};
 use super::pieces::Pieces;
 use super::problem::{Dangling, Nothing, Problem};
 use super::regions::{Region, Regions};
@@ -220,7 +220,7 @@ impl<'a> Walker<'a> {
                 What::Tagged { tag, choices, path } => match choose(tag, choices, object) {
                     Ok(Some(kind)) => {
                         let Some(value) = word(object, part.offset) else { continue };
-                        let target = Target { kind, back: 0, length: None };
+                        let target = Target { kind, within: None, length: None };
                         self.pointer(&target, Word { site, value, via, strength }, None);
                     }
                     Ok(None) => self.bytes(site),
@@ -305,7 +305,10 @@ impl<'a> Walker<'a> {
         if word.value == 0 {
             return;
         }
-        let address = word.value.wrapping_sub(target.back);
+        if target.within.is_some_and(|within| self.is_elsewhere(within, target.kind, word.value)) {
+            return;
+        }
+        let address = word.value.wrapping_sub(target.within.map_or(0, |within| within.back));
         let region = self.regions.find(address);
         match region {
             Region::Number => return,
@@ -319,7 +322,8 @@ impl<'a> Walker<'a> {
         }
         // Who rewrites an object knows the pointers in it.
         if changed && word.site != 0 && word.strength > Strength::Doubtful && !self.is_rewritten {
-            self.sites.push((word.site, target.kind));
+            let kind = target.within.map_or(Some(target.kind), |within| within.declared);
+            self.sites.extend(kind.map(|kind| (word.site, kind)));
         }
         if let Some(length) = length {
             return self.counted(target.kind, address, size, region, word, length);
@@ -344,6 +348,33 @@ impl<'a> Walker<'a> {
         {
             self.items.set_block(index, item(kind, address, 1, 1, word));
         }
+    }
+
+    /// Whether a pointer that should lead into the middle of a `kind` leads to what is in no such object: the head of a list, in a
+    /// variable or in an object of another type, which are followed by themselves.
+    fn is_elsewhere(&mut self, within: Within, kind: Kind, value: u64) -> bool {
+        let address = value.wrapping_sub(within.back);
+        match self.regions.find(value) {
+            Region::Program => !self.globals.holds(&mut self.kinds, address, kind),
+            Region::Block(index, block) => {
+                let (Some(declared), Some(known)) = (within.declared, self.items.of_block(index).copied()) else { return false };
+                let size = self.kinds.get(known.kind).map_or(0, |layout| layout.size);
+                if known.kind == kind || size == 0 || !self.covers(&known, value) {
+                    return false;
+                }
+                let skip = value - block.address.0;
+                let holds_whole = skip >= within.back && self.kinds.contains(known.kind, (skip - within.back) % size, kind);
+                !holds_whole && self.kinds.contains(known.kind, skip % size, declared)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the objects that were found at the start of a block reach to `address` in it.
+    pub(super) fn covers(&self, known: &Item, address: u64) -> bool {
+        let size = self.kinds.get(known.kind).map_or(0, |layout| layout.size);
+        let length = size.saturating_mul(known.most.max(1).into());
+        address.checked_sub(known.address).is_some_and(|skip| skip < length)
     }
 
     fn leads_to_nothing(&mut self, kind: Kind, word: Word, what: Nothing) {
@@ -436,9 +467,11 @@ impl<'a> Walker<'a> {
     /// How many objects a block surely holds, and how many it may, by what malloc's rounding can add. Where the size is no multiple,
     /// something else follows the first.
     fn count(&mut self, kind: Kind, size: u64, block: &Block) -> (u32, u32) {
-        let is_flexible = self.kinds.layout(kind).is_some_and(|layout| layout.flexible.is_some());
+        let layout = self.kinds.layout(kind);
+        let is_single = layout
+            .is_some_and(|layout| layout.flexible.is_some() || self.interest.is_single(self.kinds.types.canonical(layout.id)));
         let most = block.usable / size;
-        if is_flexible || block.usable - most * size >= block.slack() {
+        if is_single || block.usable - most * size >= block.slack() {
             return (1, 1);
         }
         let least = (block.usable + 1).saturating_sub(block.slack()).div_ceil(size).max(1);
