@@ -77,7 +77,11 @@ fn a_new_field_without_an_answer() {
 
 #[test]
 fn a_void_pointer_to_what_changes() {
-    blocked("refused_void_pointer", "fields.\"struct user.shell\" = 0", &["could be `struct user`", "(struct session).data points to it"]);
+    blocked(
+        "refused_void_pointer",
+        "fields.\"struct user.shell\" = 0",
+        &["could be `struct user`", "(struct session).data points to it"],
+    );
 }
 
 #[test]

@@ -41,6 +41,13 @@ pub(super) struct Data {
     pub(super) heap: Option<Heap>,
 }
 
+impl Data {
+    /// Where the objects outside variables are.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = RunRange> {
+        self.objects.iter().map(|object| RunRange::new(object.address.0, object.address.0.saturating_add(object.length)))
+    }
+}
+
 impl Planner<'_> {
     /// Finds every object of a changed type.
     pub(super) fn find_data(&mut self) -> Data {
@@ -210,7 +217,9 @@ impl Planner<'_> {
             u32::try_from(length.checked_div(size).unwrap_or(1).saturating_mul(each)).unwrap_or(u32::MAX)
         };
         let spare = match home {
-            Home::Block { usable } if found.counted && size > 0 => (usable / size).saturating_sub(found.count.into()).saturating_mul(each),
+            Home::Block { usable } if found.counted && size > 0 => {
+                (usable / size).saturating_sub(found.count.into()).saturating_mul(each)
+            }
             _ => 0,
         };
         let spare = u32::try_from(spare).unwrap_or(u32::MAX);
