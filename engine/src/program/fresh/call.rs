@@ -198,9 +198,14 @@ impl Walk<'_, '_> {
         let parameters = function.map_or(Vec::new(), |function| {
             if function.clone.is_original() { self.program.parameters(function) } else { Vec::new() }
         });
+        let is_variadic = function.is_some_and(|function| self.program.is_variadic(function));
         for (index, argument) in arguments.into_iter().enumerate() {
             if let Some(kind) = parameters.get(index) {
                 self.meets(argument, *kind);
+            }
+            let as_number = parameters.get(index).is_some_and(|kind| !self.program.types.is_pointer(*kind));
+            if as_number || is_variadic && index >= parameters.len() {
+                self.pass_to_unknown(&[argument], state);
             }
             if argument == Value::Lost && !summary.effects[index].has_no_other() {
                 state.spoil_value(argument);

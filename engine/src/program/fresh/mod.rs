@@ -26,6 +26,8 @@ mod function;
 mod judge;
 mod library;
 mod locals;
+mod memory;
+mod outcome;
 mod program;
 mod state;
 mod step;

@@ -31,8 +31,8 @@ pub(super) struct State {
     pub(super) objects: BTreeMap<Site, Bytes>,
     /// Sites whose pointer others have got, who may have put it where it is read from again.
     pub(super) shared: BTreeSet<Site>,
-    /// Vector registers that hold nothing but zeros, as bits.
-    pub(super) clear_vectors: u32,
+    /// Vector registers whose first 16 bytes are zero, as bits, and, 32 bits higher, those whose other bytes are.
+    pub(super) clear_vectors: u64,
     /// What the flags compare with zero.
     pub(super) tested: Option<Value>,
     /// Parts of the frame that others have the address of.
