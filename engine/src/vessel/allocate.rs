@@ -139,6 +139,10 @@ fn store_words(
     let mut page = (0, Vec::new());
     for address in words {
         let word = read_word(vessel, address, &mut page)?;
+        // What a function of the program's own has stored there since is its value.
+        if !allocations.others.is_empty() && !Allocations::may_hold(word) {
+            continue;
+        }
         settled.push((address, real(allocations, places, word)?.to_le_bytes()));
     }
     let pieces: Vec<Piece<'_>> = settled.iter().map(|(at, word)| (*at, &word[..])).collect();

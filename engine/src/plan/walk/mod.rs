@@ -76,12 +76,7 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
 
 /// Follows everything from every root. Gives the variables that are walked besides.
 fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Vec<Item>) {
-    let kinds = Kinds::new(&scene.build.debug.types, interest);
-    let empty = AddressSpace::default();
-    let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
-    let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
-    let globals = Globals::new(scene.build, scene.bias);
-    let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
+    let mut walker = walker(scene, interest);
     let mut roots = roots::add(&mut walker, scene);
     walker.run();
     roots::add_kernel_words(&mut walker, scene);
@@ -90,4 +85,14 @@ fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Ve
     walker.run();
     walker.run_doubtful();
     (walker, roots)
+}
+
+/// A walk that has not begun.
+fn walker<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> Walker<'a> {
+    let kinds = Kinds::new(&scene.build.debug.types, interest);
+    let empty = AddressSpace::default();
+    let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
+    let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
+    let globals = Globals::new(scene.build, scene.bias);
+    Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory))
 }
