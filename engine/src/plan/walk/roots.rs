@@ -1,11 +1,14 @@
 //! Where the walk starts: the program's variables and each thread's own.
 
+use std::collections::HashMap;
+
 use super::Scene;
 use super::interest::{KernelWords, Pointee};
 use super::items::{Item, ROOT, Strength};
 use super::kinds::{Target, Within};
 use super::queue::{Walker, Word};
 use super::regions::Region;
+use crate::plan::heap::BlockIndex;
 use crate::plan::kernel_words;
 use crate::plan::tls::block_offset;
 use crate::program::dwarf::Storage;
@@ -36,7 +39,7 @@ pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
 
 /// Follows what the kernel gives back to the program, where the user said what that is. Comes after all variables: what they lead to has
 /// its type from there.
-pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
+pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>, typed: &HashMap<BlockIndex, TypeId>) {
     for (words, list) in [
         (KernelWords::Epoll, kernel_words::epoll_data(scene.snapshot)),
         (KernelWords::Signals, kernel_words::signal_values(scene.snapshot)),
@@ -52,7 +55,8 @@ pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
             let address = value.wrapping_sub(within.map_or(0, |within| within.back));
             let Region::Block(index, _) = walker.regions.find(address) else { continue };
             let known = walker.items.of_block(index).copied();
-            if known.is_some_and(|known| walker.covers(&known, address)) {
+            let is_other = typed.get(&index).is_some_and(|other| *other != id);
+            if is_other || known.is_some_and(|known| walker.covers(&known, address)) {
                 continue;
             }
             let via = ROOT | walker.roots.len() as u64;
