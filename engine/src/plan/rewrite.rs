@@ -123,8 +123,8 @@ pub struct OtherAllocations {
     pub release: Option<RunAddress>,
     /// Positions in [`Allocations::blocks`], ascending, of those that it makes.
     pub blocks: Vec<u32>,
-    /// Old blocks that it frees.
-    pub freed: Vec<RunAddress>,
+    /// The old blocks in whose places they come, in the same order; `release` frees them.
+    pub old: Vec<RunAddress>,
 }
 
 /// The functions that make and free blocks.

@@ -369,12 +369,12 @@ impl Planner<'_> {
             let (allocate, release) = (run(allocator.allocate), allocator.free.map(run));
             let known = allocations.others.iter().position(|other| (other.allocate, other.release) == (allocate, release));
             let known = known.unwrap_or_else(|| {
-                allocations.others.push(OtherAllocations { allocate, release, blocks: Vec::new(), freed: Vec::new() });
+                allocations.others.push(OtherAllocations { allocate, release, blocks: Vec::new(), old: Vec::new() });
                 allocations.others.len() - 1
             });
-            if let Some(other) = allocations.others.get_mut(known) {
+            if let Some((other, old)) = allocations.others.get_mut(known).zip(allocation.old) {
                 other.blocks.push(position);
-                other.freed.extend(allocation.old.filter(|_| release.is_some()));
+                other.old.push(old);
             }
         }
         allocations.fixups.extend(filled.fixups);

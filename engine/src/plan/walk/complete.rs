@@ -133,8 +133,8 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
-    let everything = Everything(scene.interest);
-    let (mut all, _) = prepare(scene, &everything);
+    let everything = Everything { interest: scene.interest, follows_kernel: true };
+    let (mut all, _) = prepare(scene, &everything, &HashMap::new());
     let vectors = vectors(scene);
     let mut within: HashMap<BlockIndex, Item> = HashMap::new();
     for item in all.items.elsewhere().filter(|item| item.strength > Strength::Doubtful) {
@@ -312,11 +312,27 @@ fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {
 }
 
 /// Interest in whatever has a type, with the user's answers.
-pub(super) struct Everything<'a>(pub(super) &'a dyn Interest);
+struct Everything<'a> {
+    interest: &'a dyn Interest,
+    /// Whether words that the kernel keeps are followed, too.
+    follows_kernel: bool,
+}
+
+/// Blocks that variables lead to by typed pointers, each with the type of the object that begins there.
+pub(super) fn typed_blocks(scene: &Scene<'_>) -> HashMap<BlockIndex, TypeId> {
+    let everything = Everything { interest: scene.interest, follows_kernel: false };
+    let (all, _) = prepare(scene, &everything, &HashMap::new());
+    let surely = all.items.list.iter().filter(|item| item.strength > Strength::Doubtful);
+    let typed = surely.filter_map(|item| match all.regions.find(item.address) {
+        Region::Block(index, block) if block.address.0 == item.address => Some((index, all.kinds.get(item.kind)?.id)),
+        _ => None,
+    });
+    typed.collect()
+}
 
 impl Interest for Everything<'_> {
     fn changed(&self, kind: TypeId) -> bool {
-        self.0.changed(kind)
+        self.interest.changed(kind)
     }
 
     fn leads(&self, _kind: TypeId) -> bool {
@@ -328,26 +344,26 @@ impl Interest for Everything<'_> {
     }
 
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
-        self.0.pointee(place)
+        self.interest.pointee(place)
     }
 
     fn is_single(&self, kind: TypeId) -> bool {
-        self.0.is_single(kind)
+        self.interest.is_single(kind)
     }
 
     fn kernel_words(&self, words: KernelWords) -> Option<Pointee> {
-        self.0.kernel_words(words)
+        if self.follows_kernel { self.interest.kernel_words(words) } else { None }
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {
-        self.0.member(place)
+        self.interest.member(place)
     }
 
     fn has_length(&self, place: Place<'_>) -> bool {
-        self.0.has_length(place)
+        self.interest.has_length(place)
     }
 
     fn length(&self, place: Place<'_>, object: &[u8]) -> Option<u64> {
-        self.0.length(place, object)
+        self.interest.length(place, object)
     }
 }

@@ -6,6 +6,7 @@
 
 mod complete;
 mod found;
+mod heads;
 mod interest;
 mod items;
 mod kinds;
@@ -29,12 +30,15 @@ pub use locals::ThreadStack;
 pub use problem::{Dangling, Nothing, Problem};
 pub use structural::Structural;
 
+use std::collections::HashMap;
+
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::{AddressSpace, Snapshot};
 
-use super::heap::HeapView;
+use super::heap::{BlockIndex, HeapView};
 use super::source::MemorySource;
 use crate::program::build::Build;
+use crate::program::types::TypeId;
 use items::Item;
 use kinds::Kinds;
 use pieces::Pieces;
@@ -67,32 +71,31 @@ pub struct Scene<'a> {
 
 /// Walks a process.
 pub fn walk(scene: &Scene<'_>) -> Walked {
-    let (mut walker, roots) = prepare(scene, scene.interest);
+    let has_kernel_words =
+        [KernelWords::Epoll, KernelWords::Signals].into_iter().any(|words| scene.interest.kernel_words(words).is_some());
+    let typed = if has_kernel_words { complete::typed_blocks(scene) } else { HashMap::new() };
+    let (mut walker, roots) = prepare(scene, scene.interest, &typed);
     let (found, sites) = walker.settle(&roots);
     mapped::check(&mut walker, scene, &found);
     let cleared = complete::check(&mut walker, scene);
     Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
 }
 
-/// Follows everything from every root. Gives the variables that are walked besides.
-fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Vec<Item>) {
-    let mut walker = walker(scene, interest);
-    let mut roots = roots::add(&mut walker, scene);
-    walker.run();
-    roots::add_kernel_words(&mut walker, scene);
-    walker.run();
-    locals::add(&mut walker, scene, &mut roots);
-    walker.run();
-    walker.run_doubtful();
-    (walker, roots)
-}
-
-/// A walk that has not begun.
-fn walker<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> Walker<'a> {
+/// Follows everything from every root. Gives the variables that are walked besides. `typed` are blocks that have their types from
+/// variables, whatever the user says of the words that the kernel keeps.
+fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest, typed: &HashMap<BlockIndex, TypeId>) -> (Walker<'a>, Vec<Item>) {
     let kinds = Kinds::new(&scene.build.debug.types, interest);
     let empty = AddressSpace::default();
     let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
     let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
     let globals = Globals::new(scene.build, scene.bias);
-    Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory))
+    let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
+    let mut roots = roots::add(&mut walker, scene);
+    walker.run();
+    roots::add_kernel_words(&mut walker, scene, typed);
+    walker.run();
+    locals::add(&mut walker, scene, &mut roots);
+    walker.run();
+    walker.run_doubtful();
+    (walker, roots)
 }

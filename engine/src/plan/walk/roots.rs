@@ -1,12 +1,14 @@
 //! Where the walk starts: the program's variables and each thread's own.
 
+use std::collections::HashMap;
+
 use super::Scene;
-use super::complete::Everything;
 use super::interest::{KernelWords, Pointee};
 use super::items::{Item, ROOT, Strength};
 use super::kinds::{Target, Within};
 use super::queue::{Walker, Word};
 use super::regions::Region;
+use crate::plan::heap::BlockIndex;
 use crate::plan::kernel_words;
 use crate::plan::tls::block_offset;
 use crate::program::dwarf::Storage;
@@ -36,10 +38,8 @@ pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
 }
 
 /// Follows what the kernel gives back to the program, where the user said what that is. Comes after all variables: what they lead to has
-/// its type from there, also where it is none that is walked.
-pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
-    let everything = Everything(walker.interest);
-    let mut all: Option<Walker<'_>> = None;
+/// its type from there.
+pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>, typed: &HashMap<BlockIndex, TypeId>) {
     for (words, list) in [
         (KernelWords::Epoll, kernel_words::epoll_data(scene.snapshot)),
         (KernelWords::Signals, kernel_words::signal_values(scene.snapshot)),
@@ -53,16 +53,10 @@ pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
         let target = Target { kind, within, length: None };
         for (name, value) in list {
             let address = value.wrapping_sub(within.map_or(0, |within| within.back));
-            if !matches!(walker.regions.find(address), Region::Block(..)) {
-                continue;
-            }
-            let all = all.get_or_insert_with(|| {
-                let mut all = super::walker(scene, &everything);
-                add(&mut all, scene);
-                all.run();
-                all
-            });
-            if is_otherwise(all, id, address) {
+            let Region::Block(index, _) = walker.regions.find(address) else { continue };
+            let known = walker.items.of_block(index).copied();
+            let is_other = typed.get(&index).is_some_and(|other| *other != id);
+            if is_other || known.is_some_and(|known| walker.covers(&known, address)) {
                 continue;
             }
             let via = ROOT | walker.roots.len() as u64;
@@ -70,15 +64,6 @@ pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
             walker.pointer(&target, Word { site: 0, value, via, strength: Strength::Solid }, None);
         }
     }
-}
-
-/// Whether variables lead to something else at `address` than to a `kind`.
-fn is_otherwise(all: &mut Walker<'_>, kind: TypeId, address: u64) -> bool {
-    let Region::Block(index, _) = all.regions.find(address) else { return false };
-    let Some(known) = all.items.of_block(index).copied().filter(|known| all.covers(known, address)) else { return false };
-    let size = all.kinds.get(known.kind).map_or(0, |layout| layout.size).max(1);
-    let Some(kind) = all.kinds.of(Some(kind)) else { return false };
-    !all.kinds.contains(known.kind, (address - known.address) % size, kind)
 }
 
 /// Follows what one variable holds.
