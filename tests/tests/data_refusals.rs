@@ -146,7 +146,7 @@ fn values_that_cannot_be_computed() {
         ("\"old.number / old.divisor\"", "division by zero"),
         ("\"old.number * 2\"", "out of range"),
         ("\"1 << old.number\"", "shift"),
-        ("\"old.next->number\"", "pointer is null"),
+        ("\"old.next->number\"", "the pointer is null"),
         ("{ map = { 0 = 1 }, of = \"old.divisor\" }", "no value"),
     ] {
         let spec = case.spec(&format!("[fields]\n\"struct account.limit\" = {rule}\n"));
