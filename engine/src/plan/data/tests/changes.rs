@@ -137,6 +137,8 @@ fn of_two_structures_of_one_name_the_one_with_an_equal_leaves_the_other_to_the_o
     };
     assert_eq!(changes.partner(of(old_table, "table")), &Partner::One(of(new_table, "table")));
     assert_eq!(changes.partner(of(old_table, "size")), &Partner::One(of(new_table, "size")));
+    let user = old_table.canonical(old_table.definitions(gimli::DW_TAG_structure_type.0, "user")[0]);
+    assert!(!changes.changed(Some(user)) && changes.leads_to_change(Some(user)));
 }
 
 #[test]
