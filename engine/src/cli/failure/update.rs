@@ -16,7 +16,7 @@ pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
     let mut failure = Failure::sorted(error, error.verdict(subject), state(error, subject));
     match error {
         UpdateError::Blocked { blockers, obstacles } => {
-            failure.blockers = blockers.iter().map(plan::reason).collect();
+            failure.blockers = blockers.iter().map(|blocker| plan::reason(blocker, subject)).collect();
             failure.obstacles = obstacles.iter().map(|obstacle| resources::reason(obstacle, subject)).collect();
             failure.chain = vec![blocked_message(blockers.len() + obstacles.len(), subject)];
         }
