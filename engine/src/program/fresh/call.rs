@@ -67,6 +67,10 @@ impl Walk<'_, '_> {
             }
             Library::AllocateThrough => return self.allocate_through(&arguments, state),
             Library::Bytes => result = Value::Raw,
+            Library::StoresBytes => {
+                self.pass_to_unknown(&arguments[..3], state);
+                result = Value::Raw;
+            }
             Library::GivesBack => result = Value::Void(None),
             Library::Free => {
                 if let Value::Fresh(Fresh { site, offset: 0, exact: true, sure: true, .. }) = arguments[0] {
@@ -131,7 +135,6 @@ impl Walk<'_, '_> {
                 self.escape_all();
             }
             let Value::Fresh(fresh) = *argument else { continue };
-            state.shared.insert(fresh.site);
             let length = self.extent(fresh);
             state.store(fresh, length, Byte::Other);
             self.site_mut(fresh.site, |site| site.told.escapes = true);
@@ -257,7 +260,6 @@ impl Walk<'_, '_> {
     /// What a function does to an object that it gets a pointer into.
     fn pass(&mut self, fresh: Fresh, effect: &Bytes, told: &Told, state: &mut State) {
         let at = fresh.exact.then_some(fresh.offset);
-        state.shared.insert(fresh.site);
         self.site_mut(fresh.site, |site| site.told.add(told, at));
         let Some(bytes) = state.objects.get_mut(&fresh.site) else { return };
         if fresh.exact && fresh.sure {

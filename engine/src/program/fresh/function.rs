@@ -335,7 +335,7 @@ impl<'p, 'b> Walk<'p, 'b> {
             }
         });
         self.end(state, site);
-        state.shared.remove(&site);
+        state.kept.retain(|kept| kept.1 != site);
         state.change_pointers(site, |value| match value {
             Value::Fresh(fresh) => Value::Fresh(Fresh { sure: false, ..fresh }),
             other => other,

@@ -14,6 +14,8 @@ pub(super) enum Library {
     AllocateThrough,
     /// Returns a new string, or a pointer to bytes.
     Bytes,
+    /// The same, having stored into what some of its first three arguments point to.
+    StoresBytes,
     /// Returns what the program gave it before, or a pointer into an argument.
     GivesBack,
     /// Frees the block at its first argument.
@@ -49,23 +51,16 @@ const BYTES: &[&str] = &[
     "strchr",
     "strrchr",
     "strstr",
-    "realpath",
-    "getcwd",
     "inet_ntoa",
     "ctime",
     "setlocale",
     "nl_langinfo",
     "basename",
     "dirname",
-    "strtok",
-    "strtok_r",
-    "strsep",
     "memchr",
     "memrchr",
     "rawmemchr",
     "strpbrk",
-    "fgets",
-    "gets",
     "strsignal",
     "ttyname",
     "getlogin",
@@ -74,6 +69,8 @@ const BYTES: &[&str] = &[
     "__ctype_tolower_loc",
     "__ctype_toupper_loc",
 ];
+/// Return strings, having stored into what some of the first three arguments point to.
+const STORE_BYTES: &[&str] = &["realpath", "getcwd", "strtok", "strtok_r", "strsep", "fgets", "gets"];
 /// Return what the program gave them.
 const GIVE_BACK: &[&str] = &["pthread_getspecific", "tss_get", "bsearch", "lfind", "lsearch", "tfind"];
 /// Do not return.
@@ -181,10 +178,7 @@ pub(super) fn of(name: &str) -> Library {
 
 /// Whether the program's own function of this name is one of the C library's, which it replaces.
 pub(super) fn replaces(name: &str) -> bool {
-    !matches!(
-        of(name),
-        Library::Unknown | Library::Reads | Library::StoresFirst | Library::GivesBack | Library::Ends | Library::Bytes
-    )
+    matches!(of(name), Library::Allocate { .. } | Library::AllocateThrough | Library::Free | Library::Fill | Library::Copy)
 }
 
 fn other(name: &str) -> Library {
@@ -192,6 +186,7 @@ fn other(name: &str) -> Library {
         (FILL, Library::Fill),
         (COPY, Library::Copy),
         (BYTES, Library::Bytes),
+        (STORE_BYTES, Library::StoresBytes),
         (GIVE_BACK, Library::GivesBack),
         (END, Library::Ends),
         (READ, Library::Reads),

@@ -7,7 +7,7 @@ use super::function::{Origin, Walk};
 use super::state::State;
 use super::step::{number, part};
 use super::types::Target;
-use super::value::{Fresh, Site, Value};
+use super::value::{Site, Value};
 use crate::program::address::LinkAddress;
 
 /// Bytes of a word.
@@ -120,7 +120,11 @@ impl Walk<'_, '_> {
             return Value::Unknown;
         }
         match self.word_at(address) {
-            Some((kind, cell)) => self.program.types.value(kind, cell),
+            Some((kind, cell)) => match cell.and_then(|cell| state.kept_at(cell)) {
+                // What was made in this function and stored there, or in another such word.
+                Some(kept) => kept,
+                None => self.program.types.value(kind, cell),
+            },
             None => Value::Unknown,
         }
     }
@@ -138,13 +142,7 @@ impl Walk<'_, '_> {
             }
             Value::Fresh(fresh) => state.store(fresh, (size > 0).then_some(size), byte),
             Value::Lost if byte == Byte::Other => state.spoil_value(address),
-            Value::Pointer { .. } | Value::Void(_) | Value::Unknown if byte == Byte::Other => {
-                self.store_elsewhere(address, size, state);
-            }
             _ => {}
-        }
-        if let Some(site) = value.site().filter(|_| size == WORD) {
-            state.shared.insert(site);
         }
         if size != WORD {
             return;
@@ -166,6 +164,7 @@ impl Walk<'_, '_> {
                     let escapes = target == Target::Void || !self.program.types.is_pointer(kind);
                     self.site_mut(fresh.site, |site| site.told.escapes |= escapes);
                     self.given_through(address, fresh.site);
+                    state.kept.extend(cell.filter(|_| self.is_made(fresh.site)).map(|cell| (cell, fresh.site)));
                 }
             }
             None => {
@@ -180,21 +179,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// A store through a pointer that was read from somewhere: it may be one to an object that others have got a pointer to.
-    fn store_elsewhere(&self, address: Value, size: u64, state: &mut State) {
-        let types = &self.program.types;
-        for site in state.shared.clone() {
-            let Some(source) = self.sites.get(site as usize).filter(|source| source.origin == Origin::Call) else { continue };
-            for (kind, at) in &source.told.objects {
-                let at = match (address, at) {
-                    (Value::Pointer { to, .. }, _) if !types.are_related(to, *kind) => continue,
-                    (Value::Pointer { to, offset: Some(offset) }, Some(at)) if to == *kind => at.checked_add(offset),
-                    _ => None,
-                };
-                let to = Fresh { site, offset: at.unwrap_or(0), exact: at.is_some(), sure: false, doubtful: false };
-                state.store(to, (size > 0).then_some(size), Byte::Other);
-            }
-        }
+    fn is_made(&self, site: Site) -> bool {
+        self.sites.get(site as usize).is_some_and(|source| source.origin == Origin::Call)
     }
 
     /// A pointer from one of several sites went somewhere.
