@@ -61,17 +61,21 @@ impl Pointers<'_> {
     fn paired(&self, index: usize, partner: usize, offset: u64, site: Site) -> Decision {
         let sides = self.view.sides;
         let (old, new) = (&sides.old.objects.list()[index], &sides.new.objects.list()[partner]);
-        if let Some(recipe) = self.fates.recipes.get(&index) {
+        let carried = self.fates.carried.get(index).copied().unwrap_or(false);
+        let types = (&self.view.old.debug.types, &self.view.new.debug.types);
+        let tables = table_at(types.0, old, offset).zip(new.kind.and_then(|_| table_at(types.1, new, offset)));
+        // Rows of a table that takes the new program's values are found by what they hold, wherever they are now.
+        if let Some(recipe) = self.fates.recipes.get(&index).filter(|_| carried || tables.is_none()) {
             return self.rewritten(recipe, old, new, offset, site);
         }
-        let carried = self.fates.carried.get(index).copied().unwrap_or(false);
         let moved = Decision::Move(NewLink(new.start.offset(offset)));
         if carried || self.view.is_same_initialiser(index, partner) {
             return moved;
         }
-        let types = (&self.view.old.debug.types, &self.view.new.debug.types);
-        let tables = table_at(types.0, old, offset).zip(new.kind.and_then(|_| table_at(types.1, new, offset)));
         match tables {
+            Some(_) if self.fates.reshaped.contains(&index) => {
+                Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset })
+            }
             Some((from, to)) if from.start == to.start => {
                 let row = (offset - from.start) / from.row;
                 match self.view.content().row(types.0, (old, from), (new, to), row) {
