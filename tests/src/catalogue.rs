@@ -39,6 +39,8 @@ pub struct Program {
     pub back: Expected,
     /// What an update to the same code comes to.
     pub same: Expected,
+    /// What updates come to of the same program at a fixed address.
+    pub fixed: Expected,
     /// What a checkpoint to a file, the program's end, and a restore come to.
     pub cold: Expected,
     /// Whether the program needs root to prepare itself, or `dsu` to move it.
@@ -59,6 +61,7 @@ impl Program {
             update: Expected::Done,
             back: Expected::Done,
             same: Expected::Done,
+            fixed: Expected::Done,
             cold: Expected::Done,
             root: false,
             unstoppable: false,
@@ -130,6 +133,18 @@ impl Program {
     /// A cold restore is no promise for this kind: it must be right, or refused.
     pub const fn cold_or_refused(mut self) -> Self {
         self.cold = Expected::DoneOrRefused;
+        self
+    }
+
+    /// Built at a fixed address its updates are refused, with these words.
+    pub const fn fixed_never(mut self, words: &'static [&'static str]) -> Self {
+        self.fixed = Expected::Refused(words);
+        self
+    }
+
+    /// Built at a fixed address it must be right, or refused.
+    pub const fn fixed_or_refused(mut self) -> Self {
+        self.fixed = Expected::DoneOrRefused;
         self
     }
 

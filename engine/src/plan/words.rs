@@ -7,6 +7,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
+use super::fixed::{EITHER, Evidence, Typing};
 use super::moves::{Moves, Target};
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
@@ -98,6 +99,10 @@ fn is_passing(site: Site) -> bool {
     matches!(site, Site::Register | Site::Stack { .. })
 }
 
+fn is_aligned(holder: Holder<'_>) -> bool {
+    holder.address().is_none_or(|address| address.0.is_multiple_of(8))
+}
+
 /// Names the owner of an address, for messages.
 pub type Describe<'a> = &'a (dyn Fn(RunAddress) -> Option<String> + Sync);
 
@@ -115,6 +120,8 @@ pub struct Words<'a> {
     pub literals: Vec<OldLiteral>,
     /// Objects outside the program that move.
     pub moves: Arc<Moves>,
+    /// For a fixed-address program: which words are addresses.
+    pub typing: Option<&'a Typing<'a>>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
     /// Words rewritten.
@@ -142,6 +149,7 @@ impl<'a> Words<'a> {
             describe,
             literals,
             moves,
+            typing: None,
             kept: Vec::new(),
             rewritten: 0,
             mangled: 0,
@@ -151,7 +159,8 @@ impl<'a> Words<'a> {
 
     /// The same rules, with nothing learnt: for another thread.
     pub fn fork(&self) -> Words<'a> {
-        Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone(), Arc::clone(&self.moves))
+        let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone(), Arc::clone(&self.moves));
+        Words { typing: self.typing, ..fork }
     }
 
     /// Takes over what a fork has learnt.
@@ -183,6 +192,11 @@ impl<'a> Words<'a> {
             Some(pointee) => Site::PointsTo(pointee),
             None => site,
         };
+        if let Some(typing) = self.typing
+            && let Some(link) = self.pointers.placement.old_link(word)
+        {
+            return self.untold(typing, (word, link), site, holder);
+        }
         if let Some(decision) = self.pointers.decide(word, site) {
             return self.apply(word, &decision, site, holder);
         }
@@ -210,6 +224,44 @@ impl<'a> Words<'a> {
         Some((moved ^ self.guard).rotate_left(17))
     }
 
+    /// As [`Words::rewrite`] for a word that is an address by its nature.
+    pub fn rewrite_address(&mut self, word: u64, holder: Holder<'_>) -> Option<u64> {
+        match self.pointers.decide(word, Site::Memory).filter(|_| self.typing.is_some()) {
+            Some(decision) => self.apply(word, &decision, Site::Memory, holder),
+            None => self.rewrite(word, Site::Memory, holder),
+        }
+    }
+
+    /// A word in the range of a fixed-address program: an address only where something says so (PROOF 1.5).
+    fn untold(&mut self, typing: &Typing<'_>, (word, link): (u64, OldLink), site: Site, holder: Holder<'_>) -> Option<u64> {
+        let evidence = match (site, holder) {
+            (Site::ReturnAddress | Site::Typed(_) | Site::PointsTo(_), _) => Evidence::Address(None),
+            (_, Holder::Variable { address, .. } | Holder::Memory { address }) => typing.memory(address, word, site),
+            (_, Holder::Register { tid, name }) => typing.register(tid, name, word),
+            (_, Holder::Watch { .. }) => Evidence::Unknown("the kernel keeps a number as well as a pointer there"),
+            (_, Holder::Kernel { .. }) => Evidence::Unknown("the program sends numbers as well as pointers there"),
+        };
+        match evidence {
+            Evidence::Number => None,
+            Evidence::Address(kind) => {
+                let site = kind.filter(|_| site == Site::Memory).map_or(site, Site::Typed);
+                let decision = self.pointers.decide_link(link, site);
+                self.apply(word, &decision, site, holder)
+            }
+            // Pointers lie at multiples of eight, but in packed structures, of which there are types.
+            Evidence::Unknown(evidence) if evidence != EITHER && !is_aligned(holder) => None,
+            Evidence::Unknown(evidence) => {
+                // An address that stays is right either way, and so is what a call left on a stack that nobody returns by.
+                let stays = self.pointers.word(&self.pointers.decide_link(link, site)) == Some(word);
+                if !stays && !self.pointers.is_leftover(link, site) {
+                    let symbol = self.pointers.view.old.place(link.0);
+                    self.block(word, PointerReason::Untyped { symbol, evidence }, is_passing(site), holder);
+                }
+                None
+            }
+        }
+    }
+
     /// As [`Words::rewrite`] for a word whose type may be known.
     pub fn carried(&mut self, word: u64, kind: impl FnOnce() -> Option<TypeId>, holder: Holder<'_>) -> Option<u64> {
         let inside = self.pointers.placement.old_link(word).is_some();
@@ -232,7 +284,14 @@ impl<'a> Words<'a> {
 
     fn apply(&mut self, word: u64, decision: &Decision, site: Site, holder: Holder<'_>) -> Option<u64> {
         match decision {
-            Decision::Keep(start, end) => self.kept.push((*start, *end)),
+            Decision::Keep(start, end) => {
+                self.kept.push((*start, *end));
+                // What cannot stay where it is lies as far above as all of it does.
+                if self.typing.is_some() {
+                    self.rewritten += 1;
+                    return Some(word.wrapping_add(self.pointers.placement.lifted()));
+                }
+            }
             Decision::Blocked(reason) => {
                 self.block(word, reason.clone(), is_passing(site), holder);
             }

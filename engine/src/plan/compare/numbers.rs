@@ -50,7 +50,13 @@ struct Uses {
 /// A blocker for each variable or function of the old build whose address some code of it computes with.
 pub fn computed_addresses(build: &Build, side: &Side) -> Vec<Blocker> {
     let functions = &side.functions;
-    let uses: Vec<Uses> = (0..functions.list().len()).map(|index| Walk::new(build, side, index).run()).collect();
+    // The compiler's start files compute the length of a table from its two ends.
+    let is_start_file = |index: usize| {
+        let code = &functions.list()[index];
+        code.identity.unit == "crtstuff.c" && code.declared.1 == 0
+    };
+    let uses = |index| if is_start_file(index) { Uses::default() } else { Walk::new(build, side, index).run() };
+    let uses: Vec<Uses> = (0..functions.list().len()).map(uses).collect();
     let mut computing: HashSet<(usize, usize)> = HashSet::new();
     let mut found: HashMap<LinkAddress, usize> = HashMap::new();
     loop {
@@ -214,6 +220,9 @@ impl<'a> Walk<'a> {
             Mnemonic::Lea if instruction.memory_index() == Register::None => {
                 *self.registers.get(&instruction.memory_base().full_register())?
             }
+            Mnemonic::Mov if self.build.elf.is_fixed_address() && is_immediate(instruction.op1_kind()) => {
+                self.own(instruction.immediate(1))?
+            }
             Mnemonic::Mov => self.operand(instruction, 1)?,
             Mnemonic::Add | Mnemonic::Sub if !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory) => {
                 self.operand(instruction, 0)?
@@ -238,6 +247,11 @@ impl<'a> Walk<'a> {
         let function = || self.functions.at_entry(address).map(|index| self.functions.list()[index].entry);
         variable.or_else(function).map(Origin::Own)
     }
+}
+
+/// Kinds of operands that may be an address of a fixed-address program.
+fn is_immediate(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64)
 }
 
 fn is_branch(instruction: &Instruction) -> bool {
@@ -336,6 +350,7 @@ mod tests {
     fn a_table_keyed_by_addresses_is_found() {
         for level in ["-O0", "-O2"] {
             assert_eq!(found(KEYED, &["-g", level]), ["green", "red"], "{level}");
+            assert_eq!(found(KEYED, &["-g", level, "-fno-pie", "-no-pie"]), ["green", "red"], "{level}");
         }
     }
 

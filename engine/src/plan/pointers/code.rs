@@ -22,6 +22,9 @@ impl Pointers<'_> {
 
     /// Any other code address.
     pub(super) fn code(&self, link: OldLink, site: Site) -> Decision {
+        if let Some(decision) = self.fates.stubs.get(&link.0) {
+            return decision.clone();
+        }
         let functions = &self.view.sides.old.functions;
         if let Some(function) = functions.at_entry(link.0) {
             return self.entry_or_end(function, link, site);
@@ -34,6 +37,12 @@ impl Pointers<'_> {
             Decision::Blocked(_) if leftover => Decision::Stale,
             decision => decision,
         }
+    }
+
+    /// Whether a word on a stack is what an earlier call left there to return by.
+    pub fn is_leftover(&self, link: OldLink, site: Site) -> bool {
+        let stale = matches!(site, Site::Stack { stale_returns: true });
+        stale && self.is_code(link) && self.follows_call(link) && self.view.sides.old.functions.at_entry(link.0).is_none()
     }
 
     /// An entry, unless a call that never returns ends the function before it: then it can be a return address too.

@@ -266,7 +266,7 @@ fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {
 }
 
 /// Interest in whatever has a type, with the user's answers.
-struct Everything<'a>(&'a dyn Interest);
+pub(super) struct Everything<'a>(pub(super) &'a dyn Interest);
 
 impl Interest for Everything<'_> {
     fn changed(&self, kind: TypeId) -> bool {
