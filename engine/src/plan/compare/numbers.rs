@@ -220,16 +220,23 @@ impl<'a> Walk<'a> {
             Mnemonic::Lea if instruction.memory_index() == Register::None => {
                 *self.registers.get(&instruction.memory_base().full_register())?
             }
-            Mnemonic::Mov if self.build.elf.is_fixed_address() && is_immediate(instruction.op1_kind()) => {
-                self.own(instruction.immediate(1))?
-            }
+            Mnemonic::Mov if self.is_own_immediate(instruction) => self.own(instruction.immediate(1))?,
             Mnemonic::Mov => self.operand(instruction, 1)?,
+            // An address less another is a distance.
+            Mnemonic::Sub if self.is_own_immediate(instruction) => return None,
+            Mnemonic::Add if self.is_own_immediate(instruction) => self.own(instruction.immediate(1))?,
             Mnemonic::Add | Mnemonic::Sub if !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory) => {
                 self.operand(instruction, 0)?
             }
             _ => return None,
         };
         Some((to, origin))
+    }
+
+    /// Whether the second operand is an address in a fixed-address program.
+    fn is_own_immediate(&self, instruction: &Instruction) -> bool {
+        let is_address = || is_immediate(instruction.op1_kind()) && self.own(instruction.immediate(1)).is_some();
+        self.build.elf.is_fixed_address() && is_address()
     }
 
     fn operand(&self, instruction: &Instruction, index: u32) -> Option<Origin> {

@@ -51,6 +51,15 @@ impl Records {
         }
     }
 
+    /// What follows `object` (first address, end, record) in runs of words of the loader's: `_dlfo_main` goes on with the tables for
+    /// unwinding.
+    pub fn found_object(&mut self, runs: &[(RunAddress, Vec<u64>)], object: [u64; 3]) {
+        for (start, words) in runs {
+            let found = words.windows(3).enumerate().filter(|(_, window)| **window == object);
+            self.addresses.extend(found.map(|(index, _)| start.0 + (index as u64 + 3) * 8));
+        }
+    }
+
     /// The destructors of thread-specific data: pairs of a number and a function at the C library's `__pthread_keys`.
     pub fn key_destructors(&mut self, libraries: &[LoadedLibrary<'_>]) {
         for loaded in libraries {

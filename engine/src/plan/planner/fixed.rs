@@ -55,6 +55,8 @@ impl<'a> Planner<'a> {
         };
         let runs = loader::words(&loader::data_ranges(ground.space, &ground.loaded), request.memory)?;
         records.exit_functions(&runs, is_code);
+        let (start, end) = loader::record::span(&request.old.elf, 0);
+        records.found_object(&runs, [start, end, record.0]);
         records.key_destructors(&ground.loaded);
         for thread in &request.snapshot.threads {
             let base = thread.registers.fs_base;

@@ -39,10 +39,18 @@ impl Pointers<'_> {
         }
     }
 
-    /// Whether a word on a stack is what an earlier call left there to return by.
+    /// Whether a word of a stack or register, of which nothing is known, is what an earlier call left: to return by, or of the loader's
+    /// and the start files' (no thread is inside those).
     pub fn is_leftover(&self, link: OldLink, site: Site) -> bool {
-        let stale = matches!(site, Site::Stack { stale_returns: true });
-        stale && self.is_code(link) && self.follows_call(link) && self.view.sides.old.functions.at_entry(link.0).is_none()
+        let functions = &self.view.sides.old.functions;
+        match site {
+            Site::Stack { .. } | Site::Register if self.is_of_loader(link) => true,
+            Site::Stack { .. } | Site::Register if self.is_code(link) && functions.at_entry(link.0).is_some() => {
+                functions.at_entry(link.0).and_then(|index| functions.list().get(index)).is_some_and(is_start_file)
+            }
+            Site::Stack { stale_returns: true } => self.is_code(link) && self.follows_call(link),
+            _ => false,
+        }
     }
 
     /// An entry, unless a call that never returns ends the function before it: then it can be a return address too.
@@ -114,6 +122,12 @@ impl Pointers<'_> {
     pub(super) fn function_name(&self, function: usize) -> String {
         self.view.sides.old.functions.list()[function].identity.name.clone()
     }
+}
+
+/// Functions that run before `main` and after it, and that nothing in the program points to.
+fn is_start_file(code: &crate::plan::compare::functions::Code) -> bool {
+    const NAMES: [&str; 4] = ["_start", "_init", "_fini", "_dl_relocate_static_pie"];
+    code.declared.1 == 0 && (NAMES.contains(&code.identity.name.as_str()) || code.identity.unit == "crtstuff.c")
 }
 
 fn place_name(code: &crate::plan::compare::functions::Code) -> String {

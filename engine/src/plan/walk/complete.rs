@@ -121,7 +121,7 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
-    let everything = Everything(scene.interest);
+    let everything = Everything { interest: scene.interest, pointers: false };
     let (all, _) = prepare(scene, &everything);
     let mut left = Vec::new();
     for suspect in suspects {
@@ -266,34 +266,42 @@ fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {
 }
 
 /// Interest in whatever has a type, with the user's answers.
-pub(super) struct Everything<'a>(pub(super) &'a dyn Interest);
+pub(super) struct Everything<'a> {
+    pub(super) interest: &'a dyn Interest,
+    /// Also in pointers that lead to nothing with a type.
+    pub(super) pointers: bool,
+}
 
 impl Interest for Everything<'_> {
     fn changed(&self, kind: TypeId) -> bool {
-        self.0.changed(kind)
+        self.interest.changed(kind)
     }
 
     fn leads(&self, _kind: TypeId) -> bool {
         true
     }
 
+    fn pointers(&self) -> bool {
+        self.pointers
+    }
+
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
-        self.0.pointee(place)
+        self.interest.pointee(place)
     }
 
     fn kernel_words(&self) -> Option<Pointee> {
-        self.0.kernel_words()
+        self.interest.kernel_words()
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {
-        self.0.member(place)
+        self.interest.member(place)
     }
 
     fn has_length(&self, place: Place<'_>) -> bool {
-        self.0.has_length(place)
+        self.interest.has_length(place)
     }
 
     fn length(&self, place: Place<'_>, object: &[u8]) -> Option<u64> {
-        self.0.length(place, object)
+        self.interest.length(place, object)
     }
 }

@@ -64,6 +64,11 @@ pub trait Interest: Sync {
     /// Whether an object of this type holds or points to, through however many others, one that [`Interest::changed`].
     fn leads(&self, kind: TypeId) -> bool;
 
+    /// Whether a pointer to pointers is followed for their sake, wherever they lead.
+    fn pointers(&self) -> bool {
+        false
+    }
+
     /// The user's answer on what a pointer points to.
     fn pointee(&self, _place: Place<'_>) -> Option<Pointee> {
         None

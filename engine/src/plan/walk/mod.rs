@@ -74,7 +74,7 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
 
 /// Everything outside stacks that has a type, whether types change or not: variables, and what typed pointers lead to.
 pub fn types(scene: &Scene<'_>) -> Vec<TypedSpan> {
-    let everything = complete::Everything(scene.interest);
+    let everything = complete::Everything { interest: scene.interest, pointers: true };
     let (walker, _) = prepare(scene, &everything);
     let mut spans = roots::spans(scene);
     let items = (0u32..).zip(&walker.items.list).filter(|(number, item)| {

@@ -165,6 +165,8 @@ impl Comparer<'_> {
         match (holds(&self.old.layout, old), holds(&self.new.layout, new)) {
             (true, true) => self.same_object(old, new, usage, within),
             (false, false) => self.same_unnamed(old, new, usage, within, depth),
+            // The end of one object, behind which another starts in one of the builds alone.
+            _ if usage == Use::Value && within.is_some() && self.ends(old, new, within) == Ends::Paired => Verdict::Same,
             _ => Verdict::Different(Reason::Variable),
         }
     }
