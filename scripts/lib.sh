@@ -89,16 +89,18 @@ build_tools() {
   need_packages gcc libc6-dev make jq
   command -v cargo >/dev/null || fail "no cargo: install a Rust toolchain first"
   say "building dsu and the load clients"
-  (cd "$root" && cargo build --quiet --release -j "$jobs" -p dsu-engine -p dsu-load)
+  (cd "$root" && cargo build --quiet --release -j "$jobs" -p dsu-engine -p dsu-load -p kvd-spaces)
   make -s -C "$root/examples/kvd" OUT="$drills/kvd"
+  # A spec names its plugin from its own folder.
+  cp "$root"/examples/kvd/*.toml "$tools/kvd-spaces" "$drills/kvd/"
   [ -x "$dsu" ] || fail "$dsu is not there"
 }
 
 # Updates a process and checks that it is what it should be. Sets `pause`, in milliseconds.
-update() { # PID PROGRAM
+update() { # PID PROGRAM [SPEC]
   local status=0 program
   program=$(realpath "$2")
-  "$dsu" update --pid "$1" --program "$2" --wait 10s --json >"$work/update.json" 2>"$work/update.err" || status=$?
+  "$dsu" update --pid "$1" --program "$2" ${3:+--spec "$3"} --wait 10s --json >"$work/update.json" 2>"$work/update.err" || status=$?
   if [ "$status" -ne 0 ]; then
     cat "$work/update.json" "$work/update.err" >&2
     fail "update of $1 to $2: exit code $status"

@@ -134,7 +134,7 @@ fn a_holder_is_nobodys_child_and_goes_with_the_process_given_back() {
     let pid = holder.pid();
     assert_ne!(procfs::read_text(pid, "stat").unwrap().split_whitespace().nth(3), Some(program.pid().to_string().as_str()));
     assert!(calls::shares(Compared::Memory, program.pid(), pid).unwrap());
-    assert_eq!(procfs::descriptor_numbers(pid).unwrap(), []);
+    assert_eq!(procfs::descriptor_numbers(pid).unwrap(), Vec::<i32>::new());
     drop(borrowed.give_back().unwrap());
     holder.end();
     assert!(procfs::has_ended(pid));

@@ -98,6 +98,21 @@ pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
 }
 
+/// The spec for updates of `program` to version `to`, if there is one: `specs/NAME.toml`, or `specs/NAME.back.toml` for the way back.
+pub fn spec(program: &Program, to: Version) -> Option<PathBuf> {
+    let name = match to {
+        Version::Two => format!("{}.toml", program.name),
+        Version::One => format!("{}.back.toml", program.name),
+        Version::OneAgain => return None,
+    };
+    Some(specs().join(name)).filter(|path| path.exists())
+}
+
+/// Where the specs of the programs are.
+pub fn specs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("specs")
+}
+
 /// Directory of the profile that this test was built in: home of `dsu` and of the compiled programs.
 pub fn profile_directory() -> PathBuf {
     let mut path = std::env::current_exe().expect("a test knows its own path");
@@ -186,9 +201,19 @@ fn compiler() -> String {
 fn digest(name: &str, inputs: &[String], flags: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (name, inputs, flags, compiler()).hash(&mut hasher);
-    for file in inputs.iter().map(String::as_str).chain(["check.h"]) {
+    let headers = headers();
+    for file in inputs.iter().chain(&headers) {
         let path = sources().join(file);
         fs::read(&path).unwrap_or_else(|error| panic!("reading {}: {error}", path.display())).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Every header, in the order of their names: what a program includes is not looked into.
+fn headers() -> Vec<String> {
+    let entries = fs::read_dir(sources()).expect("the programs are there");
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<String> = names.filter(|name| name.ends_with(".h")).collect();
+    found.sort_unstable();
+    found
 }

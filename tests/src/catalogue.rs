@@ -105,6 +105,12 @@ impl Program {
         self
     }
 
+    /// The way from version one to two is refused with these words.
+    pub const fn no_way_there(mut self, words: &'static [&'static str]) -> Self {
+        self.update = Expected::Refused(words);
+        self
+    }
+
     /// As [`Program::one_way`], for a program whose memory the driver's own look at it changes (an interrupted call sets errno).
     pub const fn back_or_refused(mut self) -> Self {
         self.back = Expected::DoneOrRefused;
@@ -261,6 +267,7 @@ macro_rules! for_each_program {
             heap_growth: ("heap_growth.c");
             memory_large: ("memory_large.c");
             malloc_stress: ("malloc_stress.c");
+            grown_block: ("grown_block.c");
 
             // The C library and the loader.
             stdio_unflushed: ("stdio_unflushed.c");
@@ -274,6 +281,7 @@ macro_rules! for_each_program {
             backtrace: ("backtrace.c");
             qsort_callback: ("qsort_callback.c");
             ifunc: ("ifunc.c");
+            ifunc_changed: ("ifunc_changed.c");
             copy_relocation: ("copy_relocation.c");
             symbol_versions: ("symbol_versions.c");
             vdso_clock: ("vdso_clock.c");
@@ -309,6 +317,95 @@ macro_rules! for_each_program {
     };
 }
 
+/// As [`for_each_program`], for the programs of `tests/data.rs`, whose data changes its shape. An answer that an update needs is in
+/// `specs/NAME.toml`, one that the way back needs in `specs/NAME.back.toml`.
+#[macro_export]
+macro_rules! for_each_data_program {
+    ($generate:ident) => {
+        $generate! {
+            // Where objects are and who points to them.
+            data_field_fits: ("data_field_fits.c");
+            data_list_grows: ("data_list_grows.c");
+            data_double_list: ("data_double_list.c");
+            data_tree_parents: ("data_tree_parents.c");
+            data_hash_chains: ("data_hash_chains.c");
+            data_vector: ("data_vector.c");
+            data_block_array: ("data_block_array.c");
+            data_end_pointers: ("data_end_pointers.c");
+            data_embedded: ("data_embedded.c");
+            data_globals: ("data_globals.c");
+            data_static_moves: ("data_static_moves.c");
+            data_stack_object: ("data_stack_object.c");
+            data_cyclic_graph: ("data_cyclic_graph.c");
+            data_shared_object: ("data_shared_object.c");
+            data_intrusive_list: ("data_intrusive_list.c");
+            data_thread_local_pointer: ("data_thread_local_pointer.c");
+            data_thread_local_grows: ("data_thread_local_grows.c");
+            data_thread_stacks: ("data_thread_stacks.c");
+            data_thread_specific: ("data_thread_specific.c");
+            data_epoll: ("data_epoll.c");
+            data_signal_values: ("data_signal_values.c");
+            data_callback_argument: ("data_callback_argument.c");
+            data_dangling: ("data_dangling.c");
+            data_mapped_region: ("data_mapped_region.c");
+            data_aligned: ("data_aligned.c") .no_way_there(&["must be aligned to 64 bytes"]);
+            data_allocators: ("data_allocators.c");
+            data_many: ("data_many.c");
+            data_busy_allocator: ("data_busy_allocator.c");
+
+            // What of a type changes.
+            data_field_removed: ("data_field_removed.c");
+            data_fields_reordered: ("data_fields_reordered.c");
+            data_numbers_retyped: ("data_numbers_retyped.c");
+            data_text_grows: ("data_text_grows.c");
+            data_arrays: ("data_arrays.c");
+            data_flexible: ("data_flexible.c");
+            data_bitfields: ("data_bitfields.c");
+            data_typedefs: ("data_typedefs.c");
+            data_qualifiers: ("data_qualifiers.c");
+            data_split_type: ("data_split_type.c");
+            data_enum_renumbered: ("data_enum_renumbered.c");
+            data_enum_flags: ("data_enum_flags.c");
+            data_union_tagged: ("data_union_tagged.c");
+            data_void_tagged: ("data_void_tagged.c");
+            data_void_typed: ("data_void_typed.c");
+            data_opaque: ("data_opaque.c");
+            data_function_pointer: ("data_function_pointer.c");
+            data_literals: ("data_literals.c");
+            // Nothing says which of the two types an object would be.
+            data_types_merged: ("data_types_merged.c") .one_way(&["figure"]);
+            data_type_renamed: ("data_type_renamed.c");
+            data_type_moves_file: ("data_type_moves_file.c", "data_type_moves_file_other.c");
+
+            // What new fields and variables hold, and what runs after the restore.
+            data_initial_values: ("data_initial_values.c");
+            data_new_global: ("data_new_global.c");
+            data_thread_values: ("data_thread_values.c");
+            data_statistics: ("data_statistics.c");
+            data_keyed_by_address: ("data_keyed_by_address.c");
+            data_calls_after: ("data_calls_after.c");
+            data_calls_own: ("data_calls_own.c");
+        }
+    };
+}
+
+/// Programs whose data no update carries as it is, by their source files: for the refusals of
+/// `tests/data_refusals.rs` and `tests/calls.rs`.
+pub const REFUSED_PROGRAMS: &[Program] = &[
+    Program::new("refused_field", &["refused_field.c"]),
+    Program::new("refused_void_pointer", &["refused_void_pointer.c"]),
+    Program::new("refused_union", &["refused_union.c"]),
+    Program::new("refused_hidden_block", &["refused_hidden_block.c"]),
+    Program::new("refused_misaligned", &["refused_corrupted.c"]),
+    Program::new("refused_small_block", &["refused_corrupted.c"]).flags(&["-DSMALL_BLOCK"]),
+    Program::new("refused_array_shrinks", &["refused_array_shrinks.c"]),
+    Program::new("refused_pipe", &["refused_pipe.c"]),
+    Program::new("refused_signal_values", &["data_signal_values.c"]).flags(&["-DOUTGROWS"]),
+    Program::new("refused_enum", &["refused_enum.c"]),
+    Program::new("refused_mapped", &["refused_mapped.c"]),
+    Program::new("calls_fail", &["calls_fail.c"]),
+];
+
 macro_rules! find_in_table {
     ($($name:ident: ($($file:literal),+) $(. $method:ident ($($argument:expr),*))*;)*) => {
         /// Every program of the list.
@@ -317,12 +414,25 @@ macro_rules! find_in_table {
 }
 for_each_program!(find_in_table);
 
+macro_rules! find_in_data_table {
+    ($($name:ident: ($($file:literal),+) $(. $method:ident ($($argument:expr),*))*;)*) => {
+        /// Every program whose data changes its shape.
+        pub const DATA_PROGRAMS: &[Program] = &[$(Program::new(stringify!($name), &[$($file),+])$(.$method($($argument),*))*),*];
+    };
+}
+for_each_data_program!(find_in_data_table);
+
 /// The program that does nothing but wait, for tests that are about builds, commands and images.
 pub const IDLE: Program = Program::new("idle", &["idle.c"]);
 
 /// The program `name`.
 pub fn find(name: &str) -> Program {
-    *PROGRAMS.iter().find(|program| program.name == name).unwrap_or_else(|| panic!("no program {name} in the catalogue"))
+    *PROGRAMS
+        .iter()
+        .chain(DATA_PROGRAMS)
+        .chain(REFUSED_PROGRAMS)
+        .find(|program| program.name == name)
+        .unwrap_or_else(|| panic!("no program {name} in the catalogue"))
 }
 
 #[cfg(test)]
@@ -338,6 +448,8 @@ mod tests {
     fn every_source_belongs_to_a_program_and_is_there() {
         let listed: BTreeSet<String> = PROGRAMS
             .iter()
+            .chain(DATA_PROGRAMS)
+            .chain(REFUSED_PROGRAMS)
             .flat_map(|program| {
                 let library = program.library.map(|library| match library {
                     Library::Linked(source) | Library::Loaded(source) => source,

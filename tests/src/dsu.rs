@@ -91,6 +91,11 @@ impl Run {
         Run::new("restore").argument(image)
     }
 
+    /// `dsu transform IMAGE --program NEW --output OUTPUT`.
+    pub fn transform(image: &Path, program: &Path, output: &Path) -> Self {
+        Run::new("transform").argument(image).option("--program", program).option("--output", output)
+    }
+
     /// `dsu recover --pid PID`.
     pub fn recover(pid: Pid) -> Self {
         Run::new("recover").pid(pid)

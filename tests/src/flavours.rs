@@ -188,6 +188,15 @@ fn running(target: &Target, old: &Path, new: &Path, what: &str) -> Version {
     }
 }
 
+/// Updated once from version `from` to the other one, in the styles that differ most.
+pub fn one_way(name: &str, from: Version) {
+    if_permitted(name, |program| {
+        for style in Style::OPPOSITE {
+            drive(program, from, style, |target| update(target, program, style, from, other(from)));
+        }
+    });
+}
+
 /// Updated fifty times during the first wait and once at each wait that follows; it may not grow.
 pub fn fifty(name: &str) {
     fifty_of(name, Style::USUAL);
@@ -229,6 +238,89 @@ pub fn cold(name: &str) {
     });
 }
 
+/// Written to an image and killed; the image is rewritten for the other version, and that is restored, at each wait.
+pub fn transformed(name: &str) {
+    if_permitted(name, |program| {
+        let mut running = Version::One;
+        drive(program, running, Style::USUAL, |target| {
+            running = through_images(target, program, running, &[other(running)]);
+            running.number()
+        });
+    });
+}
+
+/// As [`transformed`], with an image rewritten for version two and that one for version one, before anything is restored.
+pub fn transformed_twice(name: &str) {
+    if_permitted(name, |program| {
+        let mut running = Version::One;
+        drive(program, running, Style::USUAL, |target| {
+            running = through_images(target, program, running, &[Version::Two, Version::OneAgain]);
+            running.number()
+        });
+    });
+}
+
+/// Checkpoints and kills `target`, rewrites its image for each of `versions` in turn, and restores the last one that could be
+/// written; returns the version that runs then.
+fn through_images(target: &mut Target, program: &Program, from: Version, versions: &[Version]) -> Version {
+    let mut image = target.path("image");
+    let what = format!("{}, {from:?} to {versions:?} by images", program.name);
+    let checkpoint = Run::checkpoint_and_kill(target.pid(), &image).options(program.options);
+    if let Expected::Refused(words) = program.cold {
+        refused(target, program, checkpoint, words, &what);
+        return from;
+    }
+    let outcome = checkpoint.run();
+    if program.cold == Expected::DoneOrRefused && outcome.code == Some(code::BLOCKED) {
+        return from;
+    }
+    outcome.assert_code(code::DONE, &what);
+    assert_eq!(target.await_end(), "killed by SIGKILL", "{what}: end after the checkpoint");
+    let mut runs = from;
+    for (number, &to) in versions.iter().enumerate() {
+        let output = target.path(&format!("image{}", number + 2));
+        if !rewrite(program, (&image, runs), (&output, to), &what) {
+            break;
+        }
+        Run::new("verify").argument(&output).run().assert_code(code::DONE, &what);
+        (image, runs) = (output, to);
+    }
+    let outcome = Run::restore(&image).run();
+    outcome.assert_code(code::DONE, &what);
+    assert!(target.is_alive(), "{what}: alive after the restore");
+    assert_runs(target, &build::program(program, runs, Style::USUAL), &what, &outcome);
+    runs
+}
+
+/// Rewrites an image and holds the outcome against what is expected; `false` when that was refused and nothing was written.
+fn rewrite(program: &Program, (image, from): (&Path, Version), (output, to): (&Path, Version), what: &str) -> bool {
+    let expected = match (from, to) {
+        // What an exec would take does not matter to an image.
+        _ if program.cold == Expected::DoneOrRefused => Expected::DoneOrRefused,
+        (_, Version::Two) => program.update,
+        (_, Version::One | Version::OneAgain) => program.back,
+    };
+    let new = build::program(program, to, Style::USUAL);
+    let spec = build::spec(program, to);
+    let answered = |run: Run| spec.iter().fold(run, |run, spec| run.option("--spec", spec)).run();
+    let plan = answered(Run::new("plan").option("--image", image).option("--program", &new));
+    let outcome = answered(Run::transform(image, &new, output));
+    assert_eq!(plan.code, outcome.code, "{what}: plan and transform differ:\n{}{}", plan.text(), outcome.text());
+    if outcome.code == Some(code::DONE) {
+        assert!(!matches!(expected, Expected::Refused(_)), "{what}: a refusal was expected:\n{}", outcome.text());
+        return true;
+    }
+    assert_ne!(expected, Expected::Done, "{what}:\n{}", outcome.text());
+    outcome.assert_code(code::BLOCKED, what);
+    if let Expected::Refused(words) = expected {
+        for word in words {
+            assert!(outcome.text().contains(word), "{what}: the refusal does not say {word:?}:\n{}", outcome.text());
+        }
+    }
+    assert!(!output.exists(), "{what}: an image was written all the same");
+    false
+}
+
 /// The other one of versions one and two.
 fn other(version: Version) -> Version {
     if version.number() == 1 { Version::Two } else { Version::One }
@@ -254,7 +346,10 @@ fn update(target: &mut Target, program: &Program, style: Style, from: Version, t
     };
     let [old, new] = [from, to].map(|version| build::program(program, version, style));
     let what = format!("{}, {from:?} to {to:?}, {style:?}", program.name);
-    let run = Run::update(target.pid(), &new).options(program.options);
+    let mut run = Run::update(target.pid(), &new).options(program.options);
+    if let Some(spec) = build::spec(program, to) {
+        run = run.option("--spec", &spec);
+    }
     if let Expected::Refused(words) = expected {
         refused(target, program, run.option("--wait", Path::new("100ms")), words, &what);
         return from.number();

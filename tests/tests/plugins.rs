@@ -7,10 +7,10 @@ use std::process::Command;
 use dsu_engine::plan::source::{MemorySource, SourceError};
 use dsu_engine::plugin::error::PluginError;
 use dsu_engine::plugin::sandbox::Limits;
-use dsu_engine::plugin::session::{Launcher, Session};
+use dsu_engine::plugin::session::{Launcher, Session, Terms};
 use dsu_engine::program::build::{Build, DebugSearch};
 use dsu_formats::address::{RunAddress, RunRange};
-use dsu_formats::plugin::message::NEW_BLOCKS;
+use dsu_formats::plugin::message::{Batch, NEW_BLOCKS};
 use tempfile::TempDir;
 
 const OLD: &str = "struct order { long what; char note[16]; struct order *next; } first; int main(void) { return first.what; }";
@@ -59,15 +59,17 @@ impl Bench {
 
     fn start(&self, plugin: &Path, limits: Limits) -> Result<Session, PluginError> {
         let launcher = Launcher { program: dsu_tests::dsu::binary(), arguments: vec![OsString::from("plugin-sandbox")] };
-        Session::start(&launcher, plugin, limits, &self.old.debug.types, &self.new.debug.types)
+        let terms = Terms { limits, ..Terms::default() };
+        Session::start(&launcher, plugin, &terms, (&self.old.debug.types, &self.new.debug.types))
     }
 
     /// What becomes of objects with these orders, each pointing to the next.
     fn rewrite(&self, orders: &[i64]) -> Result<(Vec<u8>, Vec<Vec<u8>>), PluginError> {
         let memory = objects(orders);
         let mut session = self.start(&honest(), Limits { processor_s: 1, memory: 512 << 20 })?;
-        let addresses = (0..orders.len() as u64).map(|index| START + index * 32).collect();
-        let rewritten = session.rewrite(0, addresses, memory.0.clone(), &memory)?;
+        let addresses: Vec<u64> = (0..orders.len() as u64).map(|index| START + index * 32).collect();
+        let batch = Batch { kind: 0, total: addresses.len() as u64, addresses, bytes: memory.0.clone() };
+        let rewritten = session.rewrite(batch, &memory, || ())?;
         session.end()?;
         Ok((rewritten.bytes, rewritten.blocks.into_iter().map(|block| block.bytes).collect()))
     }

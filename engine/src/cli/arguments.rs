@@ -1,5 +1,6 @@
 //! What can be written after `dsu`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,8 +66,24 @@ Examples:
 Both builds need debug information (gcc -g, or a debug package). The process is changed wholly or not at all.")]
     Update(UpdateArguments),
     /// Say what an update would do, or what stands in its way; the process stands still for a moment and goes on unchanged
-    #[command(after_help = "Example:\n  dsu plan --pid 4242 --program ./kvd-v2")]
+    #[command(after_help = "\
+Examples:
+  dsu plan --pid 4242 --program ./kvd-v2
+  dsu plan --image kvd.dsu --program ./kvd-v2
+
+A plan for an image looks at no process.")]
     Plan(PlanArguments),
+    /// Rewrite an image for a new build of its program, so that the new program goes on from it; no process is needed
+    #[command(after_help = "\
+Example:
+  dsu checkpoint --pid 4242 --output kvd.dsu --then kill
+  dsu transform kvd.dsu --program ./kvd-v2 -o kvd-v2.dsu
+  dsu restore kvd-v2.dsu
+
+Both builds need debug information, and the old one is looked for where it was, then by its build-id. The new image is complete in
+itself: a restore needs neither the old image nor the old build. An image of the very build that is asked for is up to date, and
+nothing is written.")]
+    Transform(TransformArguments),
     /// Show what changed between two builds, and draft the answers that an update needs; no process is needed
     #[command(after_help = "\
 Examples:
@@ -94,12 +111,13 @@ impl Command {
     pub fn pid(&self) -> Option<i32> {
         match self {
             Command::Checkpoint(arguments) => Some(arguments.pid),
-            Command::Update(arguments) => Some(arguments.pair.pid),
-            Command::Plan(arguments) => Some(arguments.pair.pid),
+            Command::Update(arguments) => Some(arguments.pid),
+            Command::Plan(arguments) => arguments.pid,
             Command::Recover(arguments) => Some(arguments.pid),
             Command::Doctor(_)
             | Command::Diff(_)
             | Command::Restore(_)
+            | Command::Transform(_)
             | Command::Inspect(_)
             | Command::Verify(_)
             | Command::PluginSandbox(_) => None,
@@ -154,7 +172,10 @@ pub struct RestoreArguments {
 /// Arguments of `dsu update`.
 #[derive(Debug, Args)]
 pub struct UpdateArguments {
-    /// What to move, and to what.
+    /// The process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub pid: i32,
+    /// What to move it to, and how.
     #[command(flatten)]
     pub pair: PairArguments,
     /// Write an image of the old process to this file once the new one runs
@@ -168,23 +189,58 @@ pub struct UpdateArguments {
 /// Arguments of `dsu plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
-    /// What would be moved, and to what.
+    /// The process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), required_unless_present = "image")]
+    pub pid: Option<i32>,
+    /// An image, in place of a process
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["pid", "wait", "accept_seccomp_risk"])]
+    pub image: Option<PathBuf>,
+    /// The build that the image was made of, where it is not found by itself
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub old: Option<PathBuf>,
+    /// What it would be moved to, and how.
     #[command(flatten)]
     pub pair: PairArguments,
 }
 
-/// A process and a build to move it to.
+/// Arguments of `dsu transform`.
+#[derive(Debug, Args)]
+pub struct TransformArguments {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// The new build
+    #[arg(long, value_name = "FILE")]
+    pub program: PathBuf,
+    /// Where the new image goes; an old file of that name is replaced at the very end
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The build that the image was made of, where it is not found by itself
+    #[arg(long, value_name = "FILE")]
+    pub old: Option<PathBuf>,
+    /// The answers to what dsu cannot decide for this pair of builds (`dsu diff OLD NEW -o FILE` drafts one)
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
+    /// The program of a plugin that the spec names, where it lies elsewhere than the spec says (repeatable)
+    #[arg(long = "plugin", value_name = "FILE", requires = "spec")]
+    pub plugins: Vec<PathBuf>,
+    /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// A build to move a process to, and how.
 #[derive(Debug, Args)]
 pub struct PairArguments {
-    /// The process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
-    pub pid: i32,
     /// The new build
     #[arg(long, value_name = "FILE")]
     pub program: PathBuf,
     /// The answers to what dsu cannot decide for this pair of builds (`dsu diff OLD NEW -o FILE` drafts one)
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
+    /// The program of a plugin that the spec names, where it lies elsewhere than the spec says (repeatable)
+    #[arg(long = "plugin", value_name = "FILE", requires = "spec")]
+    pub plugins: Vec<PathBuf>,
     /// How long to try for a moment at which no changed function is active, such as 100ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub wait: Duration,
@@ -258,6 +314,14 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_is_for_a_process_or_for_an_image() {
+        let parse = |words: &[&str]| Arguments::try_parse_from([&["dsu", "plan", "--program", "p"], words].concat()).is_ok();
+        assert!(parse(&["--pid", "7", "--wait", "1s"]) && parse(&["--image", "i"]) && parse(&["--image", "i", "--old", "o"]));
+        assert!(!parse(&[]) && !parse(&["--pid", "7", "--image", "i"]) && !parse(&["--pid", "7", "--old", "o"]));
+        assert!(!parse(&["--image", "i", "--wait", "1s"]) && !parse(&["--image", "i", "--accept-seccomp-risk"]));
+    }
+
+    #[test]
     fn no_pid_below_one_is_taken() {
         for pid in ["0", "-1", "x", "99999999999"] {
             assert!(Arguments::try_parse_from(["dsu", "recover", "--pid", pid]).is_err(), "{pid}");
@@ -277,4 +341,7 @@ pub struct PluginSandboxArguments {
     /// Address space in bytes
     #[arg(value_name = "BYTES")]
     pub memory: u64,
+    /// What the plugin is started with
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }

@@ -48,6 +48,7 @@ fn execute(arguments: &Arguments) -> Ending {
         Command::Restore(arguments) => commands::restore::run(arguments, progress()),
         Command::Update(arguments) => commands::update::run(arguments, progress()),
         Command::Plan(arguments) => commands::plan::run(arguments, progress()),
+        Command::Transform(arguments) => commands::transform::run(arguments, progress()),
         Command::Diff(arguments) => commands::diff::run(arguments),
         Command::Recover(arguments) => commands::recover::run(arguments, progress()),
         Command::Inspect(arguments) => commands::inspect::run(arguments),

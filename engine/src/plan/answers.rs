@@ -35,12 +35,23 @@ pub fn rewrite(problem: &RewriteProblem, on_stack: impl Fn(RunAddress) -> bool) 
         RewriteProblem::Unchanged { address, .. }
         | RewriteProblem::NotMade { address, .. }
         | RewriteProblem::NoRoom { address, .. }
+        | RewriteProblem::Alignment { address, .. }
         | RewriteProblem::Overlap { address, .. }
         | RewriteProblem::Memory { address, .. } => (*address, Vec::new()),
         RewriteProblem::Pointer { holder, .. } => (*holder, Vec::new()),
     };
-    let mut text = problem.to_string();
-    let mut cause = std::error::Error::source(problem);
+    vec![Blocker::Object { problem: with_causes(problem), object, passing: on_stack(object), answers }]
+}
+
+/// What a plugin did not do.
+pub fn plugin(error: &(dyn std::error::Error + 'static)) -> Blocker {
+    Blocker::Plugin { problem: with_causes(error) }
+}
+
+/// An error with its causes, none said twice.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
     while let Some(source) = cause {
         let words = source.to_string();
         if !text.contains(&words) {
@@ -48,7 +59,7 @@ pub fn rewrite(problem: &RewriteProblem, on_stack: impl Fn(RunAddress) -> bool) 
         }
         cause = source.source();
     }
-    vec![Blocker::Object { problem: text, object, passing: on_stack(object), answers }]
+    text
 }
 
 fn recipe(field: &str, problem: &RecipeProblem) -> Vec<String> {

@@ -3,13 +3,17 @@
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::walk::Problem;
+use crate::program::address::LinkAddress;
 
 /// One reason.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Blocker {
     /// A changed function is active on a thread's stack; waiting may help.
-    #[error("thread {tid} is inside `{function}`, which changes ({place})")]
+    #[error(
+        "thread {tid} is inside `{function}`, which changes ({place}){}",
+        outermost.as_ref().map_or(String::new(), |outer| format!("; so does `{outer}`, from which it was called"))
+    )]
     ActiveFunction {
         /// Thread.
         tid: i32,
@@ -17,6 +21,10 @@ pub enum Blocker {
         function: String,
         /// Source file and line, or address.
         place: String,
+        /// The outermost changed function that it is inside as well: it leaves the stack last.
+        outermost: Option<String>,
+        /// Whether no other function of the program called the outermost one: `main`, or what the thread began with.
+        stays: bool,
     },
     /// A thread is at a place that is never safe (loader, PLT, unwinder, exit); waiting may help.
     #[error("thread {tid} is inside {what} at {address:?}")]
@@ -97,10 +105,15 @@ pub enum Blocker {
     AddressAsNumber {
         /// Function of the old program.
         function: String,
+        /// Its entry.
+        #[serde(skip)]
+        entry: LinkAddress,
         /// Source file and line.
         place: String,
         /// What the address is of.
         object: String,
+        /// Lines of a spec that answer it.
+        answers: Vec<String>,
     },
     /// A symbol that the new program needs and no loaded module defines.
     #[error("no loaded module defines `{symbol}`{}", version.as_ref().map_or(String::new(), |version| format!(" (version {version})")))]
@@ -202,6 +215,12 @@ pub enum Blocker {
         passing: bool,
         /// Lines of a spec that would help.
         answers: Vec<String>,
+    },
+    /// A plugin that did not make its objects.
+    #[error("{problem}")]
+    Plugin {
+        /// What happened.
+        problem: String,
     },
     /// Thread-local storage of the new program that does not fit where the old one's is.
     #[error("thread-local storage: {what}: {old} bytes become {new}, {room} are available")]
@@ -335,6 +354,7 @@ impl Blocker {
     pub fn answers(&self) -> &[String] {
         match self {
             Blocker::AmbiguousVariable { answers, .. }
+            | Blocker::AddressAsNumber { answers, .. }
             | Blocker::Constructor { answers, .. }
             | Blocker::Question { answers, .. }
             | Blocker::Walk { answers, .. }

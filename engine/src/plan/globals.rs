@@ -12,11 +12,17 @@ use super::blocker::Blocker;
 use super::compare::Comparison;
 use super::compare::objects::{Object, Place};
 use super::compare::pairs::Partner;
+use super::data::compile::Compiled;
+use super::data::question::Question;
+use super::data::recipe::Context;
+use super::data::rewrite::RewriteProblem;
 use super::image::DataImage;
 use super::pointers::{Fates, Site};
 use super::rewrite::{Allocations, Report};
 use super::scan::filter::FOUR_GIB;
 use super::scan::sites::Sites;
+use super::source::MemorySource;
+use super::spec::Initial;
 use super::spec::names::pairing_lines;
 use super::words::{Holder, Words};
 use crate::program::address::LinkAddress;
@@ -59,7 +65,11 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
     for (index, object) in old.iter().enumerate() {
         let copy = copied.contains(&object.start);
         let writable = object.place == Place::Writable || copy;
-        let changed = writable && (copy || is_changed(data, object));
+        let told = comparison.data.told.get(&index).filter(|_| writable && !copy);
+        let changed = match told {
+            Some(initial) => *initial == Initial::Keep,
+            None => writable && (copy || is_changed(data, object)),
+        };
         let mut carried = false;
         match &comparison.sides.objects[index] {
             Partner::One(partner) if changed => {
@@ -77,7 +87,7 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
                         new: change.new.clone(),
                         declared: object.declared.clone(),
                     });
-                } else if !copy && !comparison.same_initialiser[index] {
+                } else if !copy && told.is_none() && !comparison.same_initialiser[index] {
                     report.warnings.push(format!(
                         "`{}` keeps its value although its initialiser changes ({}:{})",
                         object.identity.name, object.declared.0, object.declared.1
@@ -109,6 +119,49 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
     }
     report.globals_new.extend(only_new(comparison));
     decisions
+}
+
+/// Gives the variables that only the new program has the values that rules say.
+pub fn make_fresh(comparison: &Comparison, types: &TypeTable, image: &mut DataImage, context: &FreshContext<'_>) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    for (index, compiled) in &comparison.data.fresh {
+        let Some(object) = comparison.sides.new.objects.list().get(*index) else { continue };
+        let address = RunAddress(object.start.0.wrapping_add(context.new_bias));
+        let Some(place) = image.slice_mut(object.start, object.size) else { continue };
+        match fresh_value(compiled, place, types, address, context) {
+            Ok(value) => place.copy_from_slice(&value),
+            Err(more) => blockers.extend(more),
+        }
+    }
+    blockers
+}
+
+/// What the value of a variable that only the new program has may need.
+pub struct FreshContext<'a> {
+    /// The old process.
+    pub memory: &'a dyn MemorySource,
+    /// Distance from link-time to run-time addresses of the new program.
+    pub new_bias: u64,
+}
+
+/// The value of one variable that only the new program has and that is to be at `address`; `initial` is its initial value.
+pub fn fresh_value(
+    compiled: &Compiled,
+    initial: &[u8],
+    types: &TypeTable,
+    address: RunAddress,
+    context: &FreshContext<'_>,
+) -> Result<Vec<u8>, Vec<Blocker>> {
+    let asked = |questions: &Arc<[Question]>| -> Vec<Blocker> {
+        questions.iter().map(|question| answers::question(question, address)).collect()
+    };
+    let recipe = compiled.as_ref().map_err(asked)?;
+    let mut value = vec![0; initial.len()];
+    let context = Context { types, memory: context.memory, address, new_bias: context.new_bias, initial: Some(initial) };
+    match recipe.apply(&[], &mut value, &context) {
+        Ok(()) => Ok(value),
+        Err(error) => Err(answers::rewrite(&RewriteProblem::Recipe(error), |_| false)),
+    }
 }
 
 fn became_constant(object: &Object) -> Blocker {

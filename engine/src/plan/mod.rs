@@ -7,6 +7,7 @@ pub mod address;
 pub mod answers;
 pub mod base;
 pub mod blocker;
+pub mod calls;
 pub mod compare;
 pub mod data;
 pub mod diff;
@@ -81,6 +82,7 @@ pub fn identity(snapshot: &Snapshot) -> Rewrite {
         dropped: Vec::new(),
         resolvers: Vec::new(),
         allocations: Allocations::default(),
+        calls: Vec::new(),
         protect_after: Vec::new(),
         report: Report::default(),
     }

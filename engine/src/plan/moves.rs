@@ -3,6 +3,7 @@
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::data::rewrite::{self, Followed};
+use super::heap::Heap;
 use super::walk::PointerSite;
 use crate::program::types::TypeId;
 
@@ -15,6 +16,8 @@ pub struct Moves {
     objects: rewrite::Moves,
     /// Words that the walk knows as pointers to such objects, ascending.
     sites: Vec<PointerSite>,
+    /// The heap that they are in.
+    heap: Option<Heap>,
 }
 
 /// What becomes of a word.
@@ -37,8 +40,13 @@ impl Moves {
     }
 
     /// The same with objects that are rewritten, and the words that are known to point to such.
-    pub fn with_objects(self, objects: rewrite::Moves, sites: Vec<PointerSite>) -> Self {
-        Self { objects, sites, ..self }
+    pub fn with_objects(self, objects: rewrite::Moves, sites: Vec<PointerSite>, heap: Option<Heap>) -> Self {
+        Self { objects, sites, heap, ..self }
+    }
+
+    /// Whether the word at `address` is the allocator's own: its list of chunks stays what it is, whatever becomes of their blocks.
+    pub fn is_allocators(&self, address: RunAddress) -> bool {
+        self.heap.as_ref().is_some_and(|heap| heap.is_allocators(address))
     }
 
     /// Ranges outside which nothing moves.

@@ -3,6 +3,7 @@
 use dsu_formats::model::latest::{Module, ProgramId, Snapshot};
 
 use super::compare::Comparison;
+use super::data::made::Maker;
 use super::link::scope::LoadedLibrary;
 use super::link::symbols::IndexedLibrary;
 use super::source::MemorySource;
@@ -26,6 +27,8 @@ pub struct Request<'a> {
     pub libraries: &'a [Option<&'a IndexedLibrary>],
     /// The new program's file.
     pub file: &'a ProgramId,
+    /// Who makes objects of types that a spec gives to plugins.
+    pub maker: Option<&'a dyn Maker>,
 }
 
 impl<'a> Request<'a> {

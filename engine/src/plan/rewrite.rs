@@ -23,6 +23,8 @@ pub struct Rewrite {
     pub resolvers: Vec<Resolver>,
     /// Objects that outgrew their blocks: blocks that the program's allocator makes in the vessel.
     pub allocations: Allocations,
+    /// Functions of the new program to call, in order, once everything else is in place.
+    pub calls: Vec<Call>,
     /// Final protections to set after `contents` and `resolvers` are stored (RELRO).
     pub protect_after: Vec<RunRange>,
     /// What was done, for people and for `--json`.
@@ -65,6 +67,17 @@ pub struct Resolver {
     pub function: RunAddress,
     /// Where its result goes, with an addend for each.
     pub slots: Vec<(RunAddress, i64)>,
+}
+
+/// A function of the new program to call in the filled vessel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its entry.
+    pub function: RunAddress,
+    /// What it gets, in the order of the System V ABI's argument registers; six at most.
+    pub arguments: Vec<u64>,
+    /// The call as the user wrote it.
+    pub text: String,
 }
 
 /// Blocks that are made by the program's own allocator once the vessel is filled, and old ones that are freed by it.
@@ -119,7 +132,7 @@ pub struct NewBlock {
 
 impl Allocations {
     /// First place-holder address: not canonical, so that one which were left over would fault instead of lying.
-    pub const PLACE_HOLDERS: u64 = 0x00d5_0000_0000_0000;
+    pub const PLACE_HOLDERS: u64 = dsu_formats::model::work::PLACE_HOLDERS;
 
     /// Whether nothing is stored or made.
     pub fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Whether every thread is at a place that the plan can carry it from (PROOF §3, scope: no changed function is active).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{AddressSpace, Thread};
@@ -32,8 +33,19 @@ pub struct Stacks {
     pub registers: Vec<FrameRegister>,
     /// The frames of each thread, innermost first.
     pub frames: Vec<(i32, Vec<Frame>)>,
+    /// Threads inside a changed function.
+    pub active: Arc<ActiveStacks>,
     /// Why it is no safe point.
     pub blockers: Vec<Blocker>,
+}
+
+/// Threads inside a changed function, and the mappings and alternate stacks that hold their stacks.
+#[derive(Debug, Default)]
+pub struct ActiveStacks {
+    /// Thread IDs.
+    pub threads: HashSet<i32>,
+    /// Mappings and alternate stacks.
+    pub regions: Vec<RunRange>,
 }
 
 /// A register of a frame.
@@ -62,15 +74,23 @@ pub fn examine(
     let mut stacks = Stacks::default();
     let mut unwinder = Unwinder::new(modules);
     let examiner = Examiner { view, placement, libraries };
+    let mut active = ActiveStacks::default();
     for thread in threads {
         let registers = Registers::from(&thread.registers);
         let stack = unwinder.walk(&registers, |address, buffer| memory.read(address, buffer).map_err(Box::new));
+        let known = stacks.blockers.len();
         examiner.thread(thread, &stack, &mut stacks.blockers);
+        let found = stacks.blockers.get(known..).unwrap_or_default();
+        let is_active = found.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. }));
+        if is_active {
+            active.threads.insert(thread.tid);
+        }
         stacks.blockers.extend(examiner.moving_stack(thread, &stack));
         for frame in &stack.frames {
             stacks.returns.extend(frame.return_slot);
             let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
-            note_live(space, threads, pointer, &mut stacks.live);
+            let region = note_live(space, threads, pointer, &mut stacks.live);
+            active.regions.extend(region.filter(|region| is_active && !active.regions.contains(region)));
             let Some(place) = frame.module else { continue };
             let known = frame.registers.iter().enumerate().filter_map(|(register, value)| Some((register, (*value)?.value)));
             let tid = thread.tid;
@@ -78,20 +98,32 @@ pub fn examine(
         }
         stacks.frames.push((thread.tid, stack.frames));
     }
+    stacks.active = Arc::new(active);
     stacks
 }
 
-/// Lowers the lowest stack pointer of the mapping or alternate stack that holds `pointer`.
-fn note_live(space: &AddressSpace, threads: &[Thread], pointer: Option<RunAddress>, live: &mut Vec<(RunAddress, RunRange)>) {
-    let Some(pointer) = pointer else { return };
+fn active_function((index, blocker): (usize, Blocker)) -> Option<(usize, String)> {
+    match blocker {
+        Blocker::ActiveFunction { function, .. } => Some((index, function)),
+        _ => None,
+    }
+}
+
+/// Lowers the lowest stack pointer of the mapping or alternate stack that holds `pointer`; gives that.
+fn note_live(
+    space: &AddressSpace,
+    threads: &[Thread],
+    pointer: Option<RunAddress>,
+    live: &mut Vec<(RunAddress, RunRange)>,
+) -> Option<RunRange> {
+    let pointer = pointer?;
     let mappings = space.mappings.iter().map(|mapping| mapping.range);
-    let Some(region) = threads.iter().filter_map(alternate_stack).chain(mappings).find(|range| range.contains(pointer)) else {
-        return;
-    };
+    let region = threads.iter().filter_map(alternate_stack).chain(mappings).find(|range| range.contains(pointer))?;
     match live.iter_mut().find(|entry| entry.1 == region) {
         Some(entry) => entry.0 = entry.0.min(pointer),
         None => live.push((pointer, region)),
     }
+    Some(region)
 }
 
 /// The alternate signal stack that a thread has set up.
@@ -114,12 +146,17 @@ impl Examiner<'_> {
         if let Some((_, what)) = FORKS.iter().find(|fork| thread.in_syscall.is_some_and(|call| call.number == fork.0 as u64)) {
             blockers.push(Blocker::UnsafePlace { tid, what: (*what).to_owned(), address: pc });
         }
-        for (index, frame) in stack.frames.iter().enumerate() {
+        let mut found = stack.frames.iter().enumerate().filter_map(|(index, frame)| {
             let callee = index.checked_sub(1).and_then(|below| stack.frames.get(below));
-            if let Some(blocker) = self.frame(tid, frame, callee) {
-                blockers.push(blocker);
-                break;
+            Some((index, self.frame(tid, frame, callee)?))
+        });
+        if let Some((at, mut first)) = found.next() {
+            if let Blocker::ActiveFunction { function, outermost, stays, .. } = &mut first {
+                let (at, outer) = found.filter_map(active_function).last().unwrap_or((at, function.clone()));
+                *stays = !stack.frames.iter().skip(at + 1).any(|frame| self.is_called_from(frame));
+                *outermost = Some(outer).filter(|outer| outer != function);
             }
+            blockers.push(first);
         }
         if let End::Incomplete(reason) = &stack.end {
             let address = stack.frames.last().map_or(pc, |frame| frame.pc);
@@ -138,6 +175,14 @@ impl Examiner<'_> {
         let what = format!("a stack in the variable `{}`, which moves by {moved:#x} bytes", from.identity.name);
         let aligned = moved % STACK_ALIGNMENT == 0;
         (!aligned).then_some(Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) })
+    }
+
+    /// Whether a frame is of the program's own code, but for the few instructions that every program starts with.
+    fn is_called_from(&self, frame: &Frame) -> bool {
+        let functions = &self.view.sides.old.functions;
+        let link = frame.module.filter(|(module, _)| *module == 0).map(|(_, link)| link);
+        let function = link.and_then(|link| functions.containing(link)).and_then(|(index, _)| functions.list().get(index));
+        function.is_some_and(|function| function.identity.name != "_start")
     }
 
     fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Option<Blocker> {
@@ -161,7 +206,8 @@ impl Examiner<'_> {
 
     fn active(&self, tid: i32, function: usize, link: LinkAddress) -> Blocker {
         let place = self.view.old.line_at(link).map_or_else(|| link.to_string(), |(file, line)| format!("{file}:{line}"));
-        Blocker::ActiveFunction { tid, function: self.view.sides.old.functions.list()[function].identity.name.clone(), place }
+        let function = self.view.sides.old.functions.list()[function].identity.name.clone();
+        Blocker::ActiveFunction { tid, function, place, outermost: None, stays: false }
     }
 
     /// A changed function that this frame called and that left no frame: it went on by a jump, and its caller is still to see its

@@ -9,6 +9,9 @@ use crate::program::elf::Elf;
 /// Functions that save and restore stacks by hand.
 const STACK_SWITCHES: [&str; 3] = ["getcontext", "swapcontext", "makecontext"];
 
+/// Libraries that allocate each stack that they switch to: OpenSSL's asynchronous jobs (`crypto/async/arch/async_posix.c`).
+const STACKS_APART: [&str; 1] = ["libcrypto.so."];
+
 /// Reasons that need no look at memory.
 pub fn check(request: &Request<'_>) -> Vec<Blocker> {
     let mut blockers = Vec::new();
@@ -46,10 +49,31 @@ fn hex(bytes: Option<&[u8]>) -> String {
     bytes.map_or_else(|| "none".to_owned(), |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Who may be on a stack that unwinding does not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackSwitches {
+    /// Nobody: the process switches no stacks.
+    None,
+    /// Libraries that keep the stacks that they switch in blocks of their own: none is part of a thread's stack.
+    Apart,
+    /// Anybody: a stack may even be a variable of a function that is active on another.
+    Anywhere,
+}
+
 /// Whether the program, or a library that is not the C library, saves stacks by hand (`swapcontext` and its like): then a return
 /// address in the live part of a stack that unwinding did not find may still be returned through.
-pub fn switches_stacks(program: &Build, libraries: &[LoadedLibrary<'_>]) -> bool {
+pub fn switches_stacks(program: &Build, libraries: &[LoadedLibrary<'_>]) -> StackSwitches {
     let imports =
         |elf: &Elf| elf.dynamic_symbols.iter().any(|symbol| !symbol.defined && STACK_SWITCHES.contains(&symbol.name.as_str()));
-    imports(&program.elf) || libraries.iter().any(|library| !library.library.is_libc() && imports(&library.library.elf))
+    if imports(&program.elf) {
+        return StackSwitches::Anywhere;
+    }
+    let mut switching =
+        libraries.iter().map(|loaded| loaded.library).filter(|library| !library.is_libc() && imports(&library.elf));
+    let keeps_apart = |name: &str| STACKS_APART.iter().any(|known| name.starts_with(known));
+    switching
+        .try_fold(StackSwitches::None, |_, library| {
+            library.elf.soname.as_deref().filter(|name| keeps_apart(name)).map(|_| StackSwitches::Apart)
+        })
+        .unwrap_or(StackSwitches::Anywhere)
 }

@@ -6,10 +6,11 @@ use dsu_formats::model::latest::Thread;
 use super::blocker::Blocker;
 use super::compare::Comparison;
 use super::compare::pairs::Partner;
-use super::globals::halfway_pointers;
+use super::globals::{FreshContext, fresh_value, halfway_pointers};
 use super::loader::record::TlsFields;
 use super::rewrite::{Patch, Report};
 use super::source::{MemorySource, SourceError, read_bytes, read_word};
+use super::spec::Initial;
 use super::spec::names::pairing_lines;
 use super::tls_growth::{Growth, LibraryBlock, find_count, find_room, lay_out};
 use super::words::{Holder, Words};
@@ -216,7 +217,11 @@ fn new_block(
     for (index, variable) in sides.old.locals.list().iter().enumerate() {
         let range = variable.start.0 as usize..variable.end().0 as usize;
         let (Some(was), Some(is)) = (initial.get(range.clone()), old.get(range)) else { continue };
-        if was == is {
+        let is_carried = match comparison.data.told_locals.get(&index) {
+            Some(initial) => *initial == Initial::Keep,
+            None => was != is,
+        };
+        if !is_carried {
             continue;
         }
         let name = &variable.identity.name;
@@ -253,7 +258,22 @@ fn new_block(
             Partner::Gone => {}
         }
     }
+    make_fresh((&mut block, blocks.new_start(thread)), comparison, builds.0, words);
     block
+}
+
+/// Gives the variables of a block that only the new program has the values that rules say.
+fn make_fresh((block, start): (&mut [u8], u64), comparison: &Comparison, old: &Build, words: &mut Words<'_>) {
+    let context = FreshContext { memory: words.memory, new_bias: words.pointers.placement.new_bias() };
+    for (index, compiled) in &comparison.data.fresh_locals {
+        let Some(variable) = comparison.sides.new.locals.list().get(*index) else { continue };
+        let Some(place) = block.get_mut(variable.start.0 as usize..variable.end().0 as usize) else { continue };
+        let address = RunAddress(start.wrapping_add(variable.start.0));
+        match fresh_value(compiled, place, &old.debug.types, address, &context) {
+            Ok(value) => place.copy_from_slice(&value),
+            Err(blockers) => words.blockers.extend(blockers),
+        }
+    }
 }
 
 /// Bytes of a block that belong to no variable and are not what they were at the start.

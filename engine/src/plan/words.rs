@@ -7,10 +7,13 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
+use super::data::rewrite::{Known, Outside};
 use super::fixed::{EITHER, Evidence, Typing};
 use super::moves::{Moves, Target};
+use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
+use super::safe_point::ActiveStacks;
 use super::source::MemorySource;
 use crate::plan::compare::strings::is_text;
 use crate::program::types::TypeId;
@@ -122,6 +125,8 @@ pub struct Words<'a> {
     pub moves: Arc<Moves>,
     /// For a fixed-address program: which words are addresses.
     pub typing: Option<&'a Typing<'a>>,
+    /// Stacks with a changed function on them: what they hold is decided when it has left.
+    pub active: Arc<ActiveStacks>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
     /// Words rewritten.
@@ -150,6 +155,7 @@ impl<'a> Words<'a> {
             literals,
             moves,
             typing: None,
+            active: Arc::default(),
             kept: Vec::new(),
             rewritten: 0,
             mangled: 0,
@@ -159,8 +165,9 @@ impl<'a> Words<'a> {
 
     /// The same rules, with nothing learnt: for another thread.
     pub fn fork(&self) -> Words<'a> {
-        let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, self.literals.clone(), Arc::clone(&self.moves));
-        Words { typing: self.typing, ..fork }
+        let (literals, moves) = (self.literals.clone(), Arc::clone(&self.moves));
+        let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, literals, moves);
+        Words { active: Arc::clone(&self.active), typing: self.typing, ..fork }
     }
 
     /// Takes over what a fork has learnt.
@@ -205,6 +212,7 @@ impl<'a> Words<'a> {
         }
         match self.moves.follow(word, pointee) {
             Target::Same => {}
+            _ if holder.address().is_some_and(|address| self.moves.is_allocators(address)) => return None,
             Target::To(moved) => return self.moved(word, moved, site, holder),
             Target::Undecided(object, kind, reason) => {
                 let kind = self.pointers.view.old.debug.types.describe(kind);
@@ -253,7 +261,7 @@ impl<'a> Words<'a> {
             Evidence::Unknown(evidence) => {
                 // An address that stays is right either way, and so is what a call left on a stack that nobody returns by.
                 let stays = self.pointers.word(&self.pointers.decide_link(link, site)) == Some(word);
-                if !stays && !self.pointers.is_leftover(link, site) {
+                if !stays && !self.pointers.is_leftover(link, site) && !self.is_active(&holder) {
                     let symbol = self.pointers.view.old.place(link.0);
                     self.block(word, PointerReason::Untyped { symbol, evidence }, is_passing(site), holder);
                 }
@@ -265,6 +273,12 @@ impl<'a> Words<'a> {
     /// As [`Words::rewrite`] for a word whose type may be known.
     pub fn carried(&mut self, word: u64, kind: impl FnOnce() -> Option<TypeId>, holder: Holder<'_>) -> Option<u64> {
         let inside = self.pointers.placement.old_link(word).is_some();
+        let known = holder.address().and_then(|address| self.moves.pointee(address));
+        if !inside && known.is_none() && matches!(self.moves.follow(word, None), Target::Undecided(..)) {
+            let types = &self.pointers.view.old.debug.types;
+            let target = kind().and_then(|kind| pointee(types, kind)).and_then(|target| types.normal(Some(target)));
+            return self.rewrite_pointer(word, Site::Memory, target, holder);
+        }
         let site = if inside { kind().map_or(Site::Memory, Site::Typed) } else { Site::Memory };
         self.rewrite(word, site, holder)
     }
@@ -293,7 +307,10 @@ impl<'a> Words<'a> {
                 }
             }
             Decision::Blocked(reason) => {
-                self.block(word, reason.clone(), is_passing(site), holder);
+                let on_stack = is_passing(site) || site == Site::ReturnAddress;
+                if !on_stack || !self.is_active(&holder) {
+                    self.block(word, reason.clone(), is_passing(site), holder);
+                }
             }
             Decision::Stale => {}
             Decision::Move(_) | Decision::Elsewhere(_) => {
@@ -303,6 +320,15 @@ impl<'a> Words<'a> {
             }
         }
         None
+    }
+
+    /// Whether the thread is refused for what is active on its stack: that says it all.
+    fn is_active(&self, holder: &Holder<'_>) -> bool {
+        match holder {
+            Holder::Memory { address } => self.active.regions.iter().any(|region| region.contains(*address)),
+            Holder::Register { tid, .. } => self.active.threads.contains(tid),
+            Holder::Variable { .. } | Holder::Kernel { .. } | Holder::Watch { .. } => false,
+        }
     }
 
     /// Records that no rule decides `word`.
@@ -347,5 +373,34 @@ impl<'a> Words<'a> {
         let found = self.pointers.view.sides.new.strings.find(content)?;
         let link = super::address::NewLink(found.offset((at - start) as u64));
         Some(self.pointers.placement.new_run(link).0.0)
+    }
+}
+
+impl Outside for Words<'_> {
+    fn fork(&self) -> Self {
+        Words::fork(self)
+    }
+
+    fn join(&mut self, fork: Self) {
+        Words::join(self, fork);
+    }
+
+    fn follow(&mut self, word: u64, known: Known, holder: RunAddress) -> Option<u64> {
+        let holder = Holder::Memory { address: holder };
+        let link = self.pointers.placement.old_link(word).filter(|_| self.typing.is_some());
+        match (known, link) {
+            (Known::Pointer(target), Some(link)) => {
+                let site = target.map_or(Site::Memory, Site::PointsTo);
+                self.apply(word, &self.pointers.decide_link(link, site), site, holder)
+            }
+            (Known::Other, Some(link)) => {
+                let symbol = self.pointers.view.old.place(link.0);
+                let evidence = "it is in an object whose type changes, and no pointer of that";
+                self.block(word, PointerReason::Untyped { symbol, evidence }, false, holder);
+                None
+            }
+            (Known::Pointer(target), None) => self.rewrite_pointer(word, Site::Memory, target, holder),
+            (Known::Other, None) => self.rewrite_pointer(word, Site::Memory, None, holder),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A plugin's process, and the pipes to it: every byte has a deadline.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,6 +17,8 @@ use super::session::Launcher;
 
 /// How much of standard error a message quotes.
 const QUOTED: u64 = 2048;
+/// Bytes that a pipe holds, where it may: the most that any user is given.
+const PIPE_SIZE: i32 = 1 << 20;
 /// A killed process ends at once.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -31,14 +34,15 @@ pub(super) struct PluginProcess {
 }
 
 impl PluginProcess {
-    /// Starts `path` through the launcher.
-    pub(super) fn start(launcher: &Launcher, path: &Path, limits: Limits) -> io::Result<Self> {
+    /// Starts `path` with `arguments` through the launcher.
+    pub(super) fn start(launcher: &Launcher, path: &Path, arguments: &[OsString], limits: Limits) -> io::Result<Self> {
         let stderr = tempfile::tempfile()?;
         let mut child = Command::new(&launcher.program)
             .args(&launcher.arguments)
             .arg(path)
             .arg(limits.processor_s.to_string())
             .arg(limits.memory.to_string())
+            .args(arguments)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -50,6 +54,8 @@ impl PluginProcess {
         };
         let (to, from) = (File::from(OwnedFd::from(stdin)), File::from(OwnedFd::from(stdout)));
         fcntl(&to, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        // A batch goes through in few pieces. Where a user has no room left for pipes, small ones do, too.
+        let _ = fcntl(&to, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)).and_then(|_| fcntl(&from, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)));
         Ok(Self { child, to: Some(to), from, stderr, deadline: Instant::now() })
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use dsu_formats::address::RunAddress;
 use dsu_formats::plugin::frame::FrameError;
 
+use crate::plan::source::SourceError;
+
 /// A plugin failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
@@ -72,6 +74,29 @@ pub enum PluginError {
         build: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// It rewrites other types than the spec says.
+    #[error("the plugin {name} and `{kind}`: {problem}")]
+    Assignment {
+        /// The plugin.
+        name: String,
+        /// The type.
+        kind: String,
+        /// What does not agree.
+        problem: &'static str,
+    },
+    /// An object that it is to rewrite cannot be read.
+    #[error("`{kind}` at {address}, which the plugin {name} is to rewrite, cannot be read")]
+    Memory {
+        /// The plugin.
+        name: String,
+        /// The type.
+        kind: String,
+        /// The object.
+        address: RunAddress,
+        /// Cause.
+        #[source]
+        source: SourceError,
     },
     /// Its answer is not what was asked for.
     #[error("the plugin {name} answers wrongly: {what}: expected {expected}, found {found}")]

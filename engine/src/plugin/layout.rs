@@ -17,6 +17,8 @@ pub enum LayoutProblem {
     Ambiguous,
     /// Its size is not known, or beyond 4 GiB.
     Unsized,
+    /// It ends in an array whose length it does not say.
+    Flexible,
 }
 
 impl LayoutProblem {
@@ -26,6 +28,7 @@ impl LayoutProblem {
             Self::Missing => "does not have",
             Self::Ambiguous => "has several of",
             Self::Unsized => "gives no size",
+            Self::Flexible => "ends with an array without a length, which plugins cannot take",
         }
     }
 }
@@ -64,6 +67,43 @@ pub fn of(types: &TypeTable, id: TypeId, name: &str) -> Result<Layout, LayoutPro
     let mut layout = Layout { name: name.to_owned(), size, fields: Vec::new() };
     add_members(types, id, 0, "", &mut layout.fields, DEPTH_LIMIT);
     Ok(layout)
+}
+
+/// Whether a layout has an array whose length it does not say.
+pub fn is_flexible(layout: &Layout) -> bool {
+    layout.fields.iter().any(|field| field.size == 0 && matches!(field.kind, FieldKind::Array { .. }))
+}
+
+/// Offset and target of every pointer in objects of a type, those in arrays included, of unions none. The target is `None` for void.
+pub fn pointers(types: &TypeTable, id: TypeId) -> Vec<(u64, Option<TypeId>)> {
+    let mut found = Vec::new();
+    add_pointers(types, Some(id), 0, &mut found, DEPTH_LIMIT);
+    found
+}
+
+fn add_pointers(types: &TypeTable, kind: Option<TypeId>, base: u64, found: &mut Vec<(u64, Option<TypeId>)>, depth: usize) {
+    let (Some(id), Some(deeper)) = (types.normal(kind), depth.checked_sub(1)) else { return };
+    match &types.get(id).shape {
+        Shape::Pointer { target } => found.push((base, types.normal(*target))),
+        Shape::Struct { members } => {
+            for member in members.iter().filter(|member| member.bits.is_none()) {
+                add_pointers(types, member.kind, base.saturating_add(member.offset), found, deeper);
+            }
+        }
+        Shape::Array { element, .. } => {
+            let (whole, one) = (types.size_of(Some(id)).unwrap_or(0), types.size_of(*element).unwrap_or(0));
+            let before = found.len();
+            add_pointers(types, *element, base, found, deeper);
+            let own: Vec<(u64, Option<TypeId>)> = found.get(before..).unwrap_or(&[]).to_vec();
+            if own.is_empty() || one == 0 {
+                return;
+            }
+            for index in 1..whole / one {
+                found.extend(own.iter().map(|(offset, target)| (offset + index * one, *target)));
+            }
+        }
+        _ => {}
+    }
 }
 
 fn add_members(types: &TypeTable, id: TypeId, base: u64, prefix: &str, fields: &mut Vec<Field>, depth: usize) {

@@ -4,10 +4,11 @@
 //! the system calls that remain), no file but the system's libraries (Landlock), and limits on processor time and memory. The plugin's
 //! file is copied first, so that what is checked is what runs, whoever may write to it.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use landlock::{
@@ -103,24 +104,30 @@ const ALLOWED: [i64; 46] = [
     libc::SYS_writev,
 ];
 
-/// Becomes the plugin at `path`; returns only when something keeps it from that.
-pub fn become_plugin(path: &Path, limits: Limits) -> SandboxError {
-    match try_become(path, limits) {
+/// Becomes the plugin at `path`, started with `arguments`; returns only when something keeps it from that.
+pub fn become_plugin(path: &Path, arguments: &[OsString], limits: Limits) -> SandboxError {
+    match try_become(path, arguments, limits) {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
-fn try_become(path: &Path, limits: Limits) -> Result<std::convert::Infallible, SandboxError> {
+fn try_become(path: &Path, arguments: &[OsString], limits: Limits) -> Result<std::convert::Infallible, SandboxError> {
     let program = copy(path).map_err(at("read the plugin's file"))?;
     set_limits(limits).map_err(at("set limits"))?;
     drop_privileges()?;
     restrict_files().map_err(at("shut away the file system (Landlock)"))?;
     let filter = filter().map_err(at("make the list of system calls"))?;
-    let name = [c"plugin"];
+    let arguments: Result<Vec<CString>, _> =
+        [OsStr::new("plugin")].into_iter().chain(arguments.iter().map(OsString::as_os_str)).map(text).collect();
+    let arguments = arguments.map_err(at("pass on the plugin's arguments"))?;
     let environment: [CString; 0] = [];
     seccompiler::apply_filter(&filter).map_err(at("restrict system calls"))?;
-    fexecve(&program, &name, &environment).map_err(at("run the plugin's file"))
+    fexecve(&program, &arguments, &environment).map_err(at("run the plugin's file"))
+}
+
+fn text(argument: &OsStr) -> Result<CString, std::ffi::NulError> {
+    CString::new(argument.as_bytes())
 }
 
 fn at<E: Into<Box<dyn std::error::Error + Send + Sync>>>(step: &'static str) -> impl FnOnce(E) -> SandboxError {

@@ -40,6 +40,8 @@ pub struct Session {
     process: PluginProcess,
     /// What it rewrites, in its order.
     kinds: Vec<Kind>,
+    /// What is left of the time for all objects.
+    left: Option<Duration>,
 }
 
 /// A type that a plugin rewrites.
@@ -51,6 +53,17 @@ pub struct Kind {
     pub new: TypeId,
     /// Both layouts.
     pub layouts: TypePair,
+}
+
+/// What a plugin is given and may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Arguments of its program.
+    pub arguments: Vec<OsString>,
+    /// What its process may use.
+    pub limits: Limits,
+    /// How long it may take for all its objects; without it each batch has a limit of its own.
+    pub within: Option<Duration>,
 }
 
 /// What a plugin names in its greeting.
@@ -67,14 +80,13 @@ impl Session {
     pub fn start(
         launcher: &Launcher,
         path: &Path,
-        limits: Limits,
-        old: &TypeTable,
-        new: &TypeTable,
+        terms: &Terms,
+        (old, new): (&TypeTable, &TypeTable),
     ) -> Result<Self, PluginError> {
-        let process = PluginProcess::start(launcher, path, limits);
+        let process = PluginProcess::start(launcher, path, &terms.arguments, terms.limits);
         let process = process.map_err(|source| PluginError::Start { path: path.to_owned(), source })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut session = Self { name, process, kinds: Vec::new() };
+        let mut session = Self { name, process, kinds: Vec::new(), left: terms.within };
         let named = session.greet()?;
         session.agree(&named, old, new)?;
         Ok(session)
@@ -90,38 +102,39 @@ impl Session {
         &self.kinds
     }
 
-    /// Has objects rewritten: `bytes` are those at `addresses`, one after the other, all of the type `kind` of [`Session::kinds`].
+    /// Has objects rewritten; the batch says their type by its position in [`Session::kinds`]. While the plugin works, `meanwhile` is
+    /// called once.
     ///
     /// # Errors
     /// No answer in time, a wrong one, or a refusal.
     pub fn rewrite(
         &mut self,
-        kind: usize,
-        addresses: Vec<u64>,
-        bytes: Vec<u8>,
+        batch: Batch,
         memory: &dyn MemorySource,
+        meanwhile: impl FnOnce(),
     ) -> Result<Rewritten, PluginError> {
         const STEP: &str = "rewrite objects";
-        self.process.deadline = Instant::now() + BATCH_LIMIT;
-        let count = addresses.len() as u64;
-        let position = u32::try_from(kind).unwrap_or(u32::MAX);
-        self.tell(STEP, BATCH_LIMIT, &ToPlugin::Batch(Batch { kind: position, addresses, bytes }))?;
-        loop {
-            match self.hear(STEP, BATCH_LIMIT)? {
+        let start = Instant::now();
+        let limit = self.left.unwrap_or(BATCH_LIMIT);
+        self.process.deadline = start + limit;
+        let (count, kind) = (batch.addresses.len() as u64, batch.kind as usize);
+        self.tell(STEP, limit, &ToPlugin::Batch(batch))?;
+        meanwhile();
+        let rewritten = loop {
+            match self.hear(STEP, limit)? {
                 FromPlugin::Read { address, length } => {
                     let answer = ToPlugin::Memory(read(memory, address, length));
-                    self.tell(STEP, BATCH_LIMIT, &answer)?;
+                    self.tell(STEP, limit, &answer)?;
                 }
-                FromPlugin::Rewritten(rewritten) => {
-                    let layout = self.kinds.get(kind).map(|kind| &kind.layouts.new);
-                    let expected = layout.map_or(0, |layout| u64::from(layout.size)) * count;
-                    self.check(&rewritten, expected)?;
-                    return Ok(rewritten);
-                }
+                FromPlugin::Rewritten(rewritten) => break rewritten,
                 FromPlugin::Refused { address, reason } => return Err(self.refused(Some(kind), address, reason)),
                 other => return Err(self.answer("its answer to a batch", "the objects", format!("{other:?}"))),
             }
-        }
+        };
+        let layout = self.kinds.get(kind).map(|kind| &kind.layouts.new);
+        self.check(&rewritten, layout.map_or(0, |layout| u64::from(layout.size)) * count)?;
+        self.left = self.left.map(|left| left.saturating_sub(start.elapsed()));
+        Ok(rewritten)
     }
 
     /// Ends the plugin.
@@ -171,6 +184,11 @@ impl Session {
         let mut kinds = Vec::with_capacity(named.rewritten.len());
         for (old_name, new_name) in &named.rewritten {
             let ((old, old_layout), (new, new_layout)) = (known(old, "old", old_name)?, known(new, "new", new_name)?);
+            let sides = [(&old_layout, "old"), (&new_layout, "new")];
+            if let Some((layout, build)) = sides.into_iter().find(|(layout, _)| layout::is_flexible(layout)) {
+                let (kind, problem) = (layout.name.clone(), LayoutProblem::Flexible.describe());
+                return Err(PluginError::Type { name: self.name.clone(), kind, build, problem });
+            }
             kinds.push(Kind { old, new, layouts: TypePair { old: old_layout, new: new_layout } });
         }
         let looked_at: Vec<Layout> =

@@ -1,5 +1,6 @@
 //! A language-neutral model of the types that debug information describes.
 
+mod copies;
 mod definitions;
 mod table;
 mod words;
@@ -39,6 +40,8 @@ pub struct Type {
     pub line: u64,
     /// Size in bytes; `None` for incomplete types, functions, arrays of unknown length.
     pub size: Option<u64>,
+    /// Alignment in bytes where the source asks for one; `None` where the ABI decides.
+    pub alignment: Option<u64>,
     /// What it is.
     pub shape: Shape,
 }

@@ -47,6 +47,24 @@ pub enum TraceeError {
         /// What the engine was doing.
         operation: &'static str,
     },
+    /// A function of the program's faulted or raised a signal.
+    #[error("a function of the new program, run by thread {tid}, got {signal} at {address}")]
+    FunctionSignal {
+        /// Thread.
+        tid: i32,
+        /// The signal's name.
+        signal: &'static str,
+        /// Where the thread was.
+        address: RunAddress,
+    },
+    /// A function of the program's made a system call that the engine does not let pass.
+    #[error("a function of the new program, run by thread {tid}, called {call}, which would end, split or replace the process")]
+    ForbiddenCall {
+        /// Thread.
+        tid: i32,
+        /// The system call.
+        call: &'static str,
+    },
     /// An injected system call was refused by the kernel.
     #[error("{call} in thread {tid} failed")]
     Call {

@@ -14,6 +14,13 @@ pub(super) fn obstacles_at_capture(snapshot: &Snapshot) -> Vec<Obstacle> {
     obstacles
 }
 
+/// What of an image no plan can look into, and what a restore of it will refuse.
+pub(super) fn obstacles_of_image(snapshot: &Snapshot) -> (Vec<Obstacle>, Vec<Obstacle>) {
+    let unsaved: Vec<Obstacle> = unsaved_memory(snapshot).collect();
+    let others = of_the_process(snapshot).into_iter().filter(|obstacle| !unsaved.contains(obstacle)).collect();
+    (unsaved, others)
+}
+
 /// What the machine of the restore lacks, and what the user should know.
 pub(super) fn obstacles_at_restore(snapshot: &Snapshot) -> (Vec<Obstacle>, Vec<String>) {
     let Some(process) = snapshot.tree.processes.first() else { return (Vec::new(), Vec::new()) };

@@ -113,6 +113,32 @@ pub enum UpdateError {
         /// What a verification found.
         findings: Vec<String>,
     },
+    /// Pages of an image are elsewhere, so that it cannot be rewritten by itself.
+    #[error("{pages} pages of the image {path} are not in it but in {place}")]
+    PagesElsewhere {
+        /// The file.
+        path: std::path::PathBuf,
+        /// How many.
+        pages: u64,
+        /// Where they are.
+        place: String,
+    },
+    /// An image that was rewritten before, whose program has work to do first that only a restore does.
+    #[error("the image {path} is finished only by its restore, when {what}")]
+    Unfinished {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the restore does.
+        what: String,
+    },
+    /// The program that an image was made of is not to be found.
+    #[error("the program {path} that the image was made of is not to be found; looked at {looked}")]
+    NoOldProgram {
+        /// Where it was at the capture.
+        path: std::path::PathBuf,
+        /// Every place, and what is there.
+        looked: String,
+    },
     /// A process could not be made from an image; what there was of it never ran and is gone.
     #[error("process {pid} could not be restored")]
     NotRestored {

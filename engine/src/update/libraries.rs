@@ -1,5 +1,6 @@
 //! The shared libraries of a process, read and indexed while it still runs.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,9 +9,17 @@ use dsu_formats::model::latest::Module;
 use crate::plan::link::symbols::IndexedLibrary;
 use crate::program::build::Library;
 use crate::program::elf::Elf;
-use crate::resources::memory::{open_line, read_mapping_lines};
+use crate::resources::memory::{MappedFile, open_line, read_mapping_lines};
 use crate::tracee::error::TraceeError;
 use crate::tracee::memory::RemoteMemory;
+
+/// The bytes of the vdso among the mappings `lines` of `pid`.
+pub(super) fn vdso(pid: i32, lines: &[MappedFile]) -> Result<Option<Vec<u8>>, TraceeError> {
+    let Some(line) = lines.iter().find(|line| line.path == b"[vdso]") else { return Ok(None) };
+    let mut bytes = vec![0; line.range.len() as usize];
+    RemoteMemory::open(pid)?.read(line.range.start, &mut bytes)?;
+    Ok(Some(bytes))
+}
 
 /// What is mapped executable, but the program.
 #[derive(Debug, Default)]
@@ -34,12 +43,17 @@ impl Libraries {
             let library = open_line(pid, line).ok().and_then(|file| Library::from_file(&file, Path::new(&path)).ok());
             list.extend(library.map(|library| IndexedLibrary::new(library.elf)));
         }
-        if let Some(line) = lines.iter().find(|line| line.path == b"[vdso]") {
-            let mut bytes = vec![0; line.range.len() as usize];
-            RemoteMemory::open(pid)?.read(line.range.start, &mut bytes)?;
+        if let Some(bytes) = vdso(pid, &lines)? {
             list.extend(Elf::parse(Arc::from(bytes)).ok().map(IndexedLibrary::new));
         }
         Ok(Self { list })
+    }
+
+    /// Indexes libraries that are open already, and a vdso. What is no ELF is left out.
+    pub fn of_files<'a>(files: impl Iterator<Item = (&'a File, &'a Path)>, vdso: Option<&[u8]>) -> Self {
+        let libraries = files.filter_map(|(file, path)| Library::from_file(file, path).ok()).map(|library| library.elf);
+        let vdso = vdso.and_then(|bytes| Elf::parse(Arc::from(bytes)).ok());
+        Self { list: libraries.chain(vdso).map(IndexedLibrary::new).collect() }
     }
 
     /// For each of `modules` its library.

@@ -233,6 +233,7 @@ impl Subject {
                 return Err(UpdateError::Blocked { blockers, obstacles });
             }
             observer.waiting(&blockers);
+            self.planner.start_plugins(&self.builds)?;
             earlier = Some(captured.snapshot);
             wait_between(attempts);
         }

@@ -25,6 +25,8 @@ mod room;
 mod seccomp;
 mod shared;
 mod stale;
+pub mod stored;
 pub mod timeline;
 pub mod transaction;
+pub mod transform;
 mod way;

@@ -11,6 +11,7 @@ pub use super::live::{plan, update};
 pub use super::recover::recover;
 pub use super::restore::restore;
 use super::timeline::Step;
+pub use super::transform::{plan_image, transform};
 use crate::plan::blocker::Blocker;
 use crate::plan::rewrite::Report;
 
@@ -136,6 +137,73 @@ pub struct Planned {
     pub pause_ms: f64,
     /// Time by step.
     pub steps: Vec<Step>,
+}
+
+/// An image and a build to move it to.
+#[derive(Clone, Debug)]
+pub struct ImagePair {
+    /// The image.
+    pub image: PathBuf,
+    /// The new build.
+    pub program: PathBuf,
+    /// The old build, where it is not found by itself.
+    pub old: Option<PathBuf>,
+    /// The user's answers.
+    pub spec: Option<Spec>,
+    /// Further directories that hold debug information.
+    pub debug_directories: Vec<PathBuf>,
+}
+
+/// What a plan for an image comes to.
+#[derive(Debug)]
+pub struct ImagePlanned {
+    /// The image.
+    pub image: PathBuf,
+    /// Build-id of its program.
+    pub old_build_id: Vec<u8>,
+    /// Build-id of the new program.
+    pub new_build_id: Vec<u8>,
+    /// What is rewritten.
+    pub report: Report,
+    /// Threads.
+    pub threads: usize,
+    /// Descriptors.
+    pub descriptors: usize,
+    /// Selectors of indirect functions that run at the restore.
+    pub selectors: usize,
+    /// Blocks that the program's allocator makes at the restore.
+    pub blocks: usize,
+    /// Functions of the new program that are called at the restore.
+    pub calls: usize,
+    /// What a restore will refuse or warn of.
+    pub warnings: Vec<String>,
+    /// Time by step.
+    pub steps: Vec<Step>,
+}
+
+/// How the rewriting of an image ended.
+#[derive(Debug)]
+pub enum TransformOutcome {
+    /// The image already is of the build; nothing was written.
+    UpToDate {
+        /// Its build-id.
+        build_id: Vec<u8>,
+    },
+    /// The image was rewritten.
+    Transformed(Box<Transformed>),
+}
+
+/// An image that was rewritten.
+#[derive(Debug)]
+pub struct Transformed {
+    /// What was rewritten.
+    pub planned: ImagePlanned,
+    /// The new image.
+    pub image: ImageSummary,
+    /// What a lineage names the new image by.
+    pub identity: u32,
+    /// What a lineage names the old image by.
+    pub parent: u32,
 }
 
 /// What becomes of a process after its checkpoint.

@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use dsu_formats::model::latest::{ProgramId, Snapshot};
 use dsu_formats::spec::{Problem, Spec, SpecError};
@@ -15,9 +16,13 @@ use super::{room, shared};
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
+use crate::plan::data::made::Maker;
 use crate::plan::planner::early::is_active;
 use crate::plan::request::Request;
 use crate::plan::rewrite::Rewrite;
+use crate::plan::source::MemorySource;
+use crate::plugin::batches::{PluginMaker, Plugins, Sides};
+use crate::plugin::session::Launcher;
 use crate::resources::ResourceError;
 use crate::resources::memory::{Room, measure_room};
 use crate::tracee::borrowed::Borrowed;
@@ -32,29 +37,30 @@ pub struct Planner {
     room: Room,
 }
 
+/// The two builds compared, and what else of a plan is on disk.
 #[derive(Debug)]
-struct Prepared {
+pub(super) struct Prepared {
     comparison: Comparison,
     libraries: Libraries,
     file: ProgramId,
+    plugins: Option<Plugins>,
 }
 
 impl Planner {
     /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
     pub fn new(pid: i32, running: &Running, builds: &Builds, spec: Option<&Spec>) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
-        if let Some(spec) = spec {
-            refuse(spec, plan::spec::guards::check(spec, (&builds.old, &running.path), &builds.new))?;
-        }
+        check_guards(spec, builds, &running.path)?;
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
-        let comparison = match spec {
-            None => Comparison::new(&builds.old, &builds.new),
-            Some(spec) => answered(builds, spec).map_err(|error| spec_error(spec, error))?,
-        };
-        let libraries = Libraries::read(pid, running.id.inode)?;
-        Ok(Self { prepared: Some(Prepared { comparison, libraries, file: new_file(builds)? }), room })
+        let prepared = Prepared::new(builds, spec, || Ok(Libraries::read(pid, running.id.inode)?))?;
+        Ok(Self { prepared: Some(prepared), room })
+    }
+
+    /// Starts the plugins anew for another try: what they had was used up by the last one.
+    pub fn start_plugins(&self, builds: &Builds) -> Result<(), UpdateError> {
+        self.prepared.as_ref().map_or(Ok(()), |prepared| prepared.start_plugins(builds))
     }
 
     /// Whether a changed function is active in a process that was captured before, as `earlier`: a small part of a plan, to try
@@ -75,7 +81,7 @@ impl Planner {
             None => Ok(plan::identity(&captured.snapshot)),
             Some(prepared) => {
                 let memory = StoppedMemory::new(borrowed.memory(), &captured.own_pages.runs, &captured.shared_memory);
-                prepared.with_request(&captured.snapshot, &memory, builds, plan::plan)
+                prepared.plan(&captured.snapshot, &memory, builds)
             }
         };
         match planned {
@@ -91,15 +97,37 @@ impl Planner {
 }
 
 impl Prepared {
+    /// Compares the builds, with the user's answers; `libraries` reads those that are loaded.
+    pub(super) fn new(
+        builds: &Builds,
+        spec: Option<&Spec>,
+        libraries: impl FnOnce() -> Result<Libraries, UpdateError>,
+    ) -> Result<Self, UpdateError> {
+        let comparison = match spec {
+            None => Comparison::new(&builds.old, &builds.new),
+            Some(spec) => answered(builds, spec).map_err(|error| spec_error(spec, error))?,
+        };
+        let plugins = spec.and_then(|spec| plugins(spec, &comparison));
+        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins };
+        prepared.start_plugins(builds)?;
+        Ok(prepared)
+    }
+
+    /// Plans the move of a process that is described by `snapshot` and `memory`.
+    pub(super) fn plan(&self, snapshot: &Snapshot, memory: &dyn MemorySource, builds: &Builds) -> Result<Rewrite, PlanError> {
+        self.with_request(snapshot, memory, builds, plan::plan)
+    }
+
     /// Runs `function` on what is known of a stopped process and both builds.
     fn with_request<R>(
         &self,
         snapshot: &Snapshot,
-        memory: &StoppedMemory<'_>,
+        memory: &dyn MemorySource,
         builds: &Builds,
         function: impl FnOnce(&Request<'_>) -> R,
     ) -> R {
         let libraries = self.libraries.of_modules(&snapshot.modules);
+        let maker = self.maker(builds);
         function(&Request {
             snapshot,
             memory,
@@ -108,7 +136,36 @@ impl Prepared {
             comparison: &self.comparison,
             libraries: &libraries,
             file: &self.file,
+            maker: maker.as_ref().map(|maker| maker as &dyn Maker),
         })
+    }
+
+    fn maker<'a>(&'a self, builds: &'a Builds) -> Option<PluginMaker<'a>> {
+        let tables = (&builds.old.debug.types, &builds.new.debug.types);
+        let sides = Sides { tables, changes: &self.comparison.data.types };
+        self.plugins.as_ref().map(|plugins| plugins.maker(sides))
+    }
+
+    fn start_plugins(&self, builds: &Builds) -> Result<(), UpdateError> {
+        let started = self.maker(builds).map_or(Ok(()), |maker| maker.prepare());
+        started.map_err(|error| UpdateError::Blocked { blockers: vec![plan::answers::plugin(&error)], obstacles: Vec::new() })
+    }
+}
+
+/// The plugins that a spec names; their programs are found from its folder.
+fn plugins(spec: &Spec, comparison: &Comparison) -> Option<Plugins> {
+    let named = &comparison.bound.plugins;
+    let program = std::env::current_exe().unwrap_or_else(|_| "dsu".into());
+    let launcher = Launcher { program, arguments: vec!["plugin-sandbox".into()] };
+    let folder = spec.source.path.parent().unwrap_or(std::path::Path::new(""));
+    (!named.is_empty()).then(|| Plugins::new(launcher, (named, folder), &comparison.bound.rules))
+}
+
+/// Refuses a spec that is for other builds; `old_path` is where the program of the process is or was.
+pub(super) fn check_guards(spec: Option<&Spec>, builds: &Builds, old_path: &Path) -> Result<(), UpdateError> {
+    match spec {
+        Some(spec) => refuse(spec, plan::spec::guards::check(spec, (&builds.old, old_path), &builds.new)),
+        None => Ok(()),
     }
 }
 

@@ -77,6 +77,12 @@ impl Builds {
         })
     }
 
+    /// Build-ids of the old and of the new one; empty for a build without one.
+    pub fn build_ids(&self) -> (&[u8], &[u8]) {
+        let [old, new] = [&self.old, &self.new].map(|build| build.elf.build_id.as_deref().unwrap_or_default());
+        (old, new)
+    }
+
     /// Whether both are the same build.
     pub fn are_same(&self) -> bool {
         match (&self.old.elf.build_id, &self.new.elf.build_id) {

@@ -162,6 +162,7 @@ fn restore_old(record: &JournalRecord, journal: &Journal, adopt: Adopt) -> Resul
         contents: &[],
         resolvers: &[],
         allocations: None,
+        calls: &[],
         protect_after: &[],
         executable,
         origin: Origin::Hot { stopped_at: Instant::now() },

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::image::{ImageReader, verify};
@@ -11,6 +12,7 @@ use super::cold;
 use super::error::UpdateError;
 use super::lock::ProcessLock;
 use super::operation::{Observer, RestoreRequest, Restored};
+use super::stored::work::Work;
 use super::timeline::Timeline;
 use crate::resources::memory::{capture_mappings, read_layout};
 use crate::resources::{self, Obstacle, ResourceError};
@@ -29,13 +31,11 @@ use crate::vessel::{site, stub};
 pub fn restore(request: &RestoreRequest, observer: &mut dyn Observer) -> Result<Restored, UpdateError> {
     let mut timeline = Timeline::start();
     observer.step("read image");
-    let reader = ImageReader::open(&request.image).map_err(|source| UpdateError::Image {
-        operation: "read",
-        path: Some(request.image.clone()),
-        source: Box::new(source),
-    })?;
+    let reader = open_image(&request.image)?;
     let snapshot = reader.snapshot();
-    check_image(&reader, request)?;
+    check_image(&reader, &request.image)?;
+    let work = Work::of(reader.work())
+        .map_err(|error| UpdateError::Unsound { path: request.image.clone(), findings: vec![error.to_string()] })?;
     let pid = snapshot.threads.first().map_or(0, |leader| leader.tid);
     let _lock = ProcessLock::acquire(pid)?;
     let (mut obstacles, warnings) = cold::obstacles_at_restore(snapshot);
@@ -52,23 +52,29 @@ pub fn restore(request: &RestoreRequest, observer: &mut dyn Observer) -> Result<
     }
     timeline.mark("check image");
     observer.step("restore");
-    fill(&reader, files, pid).map_err(|source| UpdateError::NotRestored { pid, source: Box::new(source) })?;
+    fill(&reader, &work, files, pid).map_err(|source| UpdateError::NotRestored { pid, source: Box::new(source) })?;
     timeline.mark("restore");
     Ok(Restored { pid, threads: snapshot.threads.len(), warnings, steps: timeline.steps().to_vec() })
 }
 
+/// Opens an image.
+pub(super) fn open_image(path: &Path) -> Result<ImageReader, UpdateError> {
+    let failed = |source| UpdateError::Image { operation: "read", path: Some(path.to_owned()), source: Box::new(source) };
+    ImageReader::open(path).map_err(failed)
+}
+
 /// Nothing of a process is made from an image that does not hold together.
-fn check_image(reader: &ImageReader, request: &RestoreRequest) -> Result<(), UpdateError> {
+pub(super) fn check_image(reader: &ImageReader, path: &Path) -> Result<(), UpdateError> {
     let findings = verify(reader, None);
     if findings.is_empty() && reader.snapshot().tree.processes.len() == 1 {
         return Ok(());
     }
     let findings = findings.iter().map(ToString::to_string).collect();
-    Err(UpdateError::Unsound { path: request.image.clone(), findings })
+    Err(UpdateError::Unsound { path: path.to_owned(), findings })
 }
 
 /// The machine as this process sees it.
-fn this_host(snapshot: &Snapshot) -> Result<dsu_formats::model::latest::Host, UpdateError> {
+pub(super) fn this_host(snapshot: &Snapshot) -> Result<dsu_formats::model::latest::Host, UpdateError> {
     let pid = std::process::id() as i32;
     let mappings = capture_mappings(pid, &[])?.mappings;
     let memory = RemoteMemory::open(pid)?;
@@ -105,7 +111,7 @@ fn reopen(snapshot: &Snapshot) -> Result<MappedFiles, Vec<Obstacle>> {
 }
 
 /// Makes the process, fills it, and lets it go. A process that cannot be finished is killed: nothing of it ever ran.
-fn fill(reader: &ImageReader, mut files: MappedFiles, pid: i32) -> Result<(), VesselError> {
+fn fill(reader: &ImageReader, work: &Work, mut files: MappedFiles, pid: i32) -> Result<(), VesselError> {
     let snapshot = reader.snapshot();
     let taken = snapshot.address_spaces.iter().flat_map(|space| &space.mappings).map(|mapping| mapping.range);
     let site: RunRange = site::choose(site_length(snapshot.threads.len()), taken)?;
@@ -134,9 +140,10 @@ fn fill(reader: &ImageReader, mut files: MappedFiles, pid: i32) -> Result<(), Ve
                 guards: &[],
                 patches: &[],
                 contents: &[],
-                resolvers: &[],
-                allocations: None,
-                protect_after: &[],
+                resolvers: &work.resolvers,
+                allocations: work.allocations.as_ref(),
+                calls: &work.calls,
+                protect_after: &work.protect_after,
                 executable: Some(executable.as_fd()),
                 origin: Origin::Cold { descriptors: &placed },
             },

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{PAGE_SIZE, RunAddress};
 
 use super::error::VesselError;
 use super::scatter::{self, Piece};
-use crate::plan::rewrite::{Allocations, Allocator, Stored};
+use crate::plan::rewrite::{Allocations, Allocator, NewBlock, Stored};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::inject::Injector;
 
@@ -36,14 +36,7 @@ impl Places {
 pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Places, VesselError> {
     let Some(allocator) = allocations.allocator else { return Ok(Places(Vec::new())) };
     let places = make(vessel, allocations, allocator, fs_base)?;
-    let settled = settle(vessel, allocations, &places)?;
-    let mut pieces: Vec<Piece<'_>> = settled.words.iter().map(|(at, word)| (*at, &word[..])).collect();
-    for (block, place) in allocations.blocks.iter().zip(&places) {
-        let bytes = &settled.bytes[block.offset as usize..(block.offset + block.length) as usize];
-        pieces.push((RunAddress(*place), bytes));
-    }
-    pieces.sort_unstable_by_key(|(at, _)| *at);
-    scatter::store(vessel.memory(), &pieces)?;
+    store_blocks(vessel, allocations, &places)?;
     let mut freed: Vec<u64> = allocations.freed.iter().map(|block| block.0).collect();
     vessel.call_for_each(allocator.release, &mut freed, fs_base, LIMIT)?;
     Ok(Places(places))
@@ -58,36 +51,87 @@ fn make(vessel: &mut Emptied, allocations: &Allocations, allocator: Allocator, f
     }
 }
 
-/// Blocks and words with the addresses that the blocks got.
-struct Settled {
-    bytes: Vec<u8>,
-    words: Vec<(RunAddress, [u8; 8])>,
+/// Stores the blocks, and the words in them and elsewhere that wait for their addresses. A part at a time: the bytes of all are many.
+fn store_blocks(vessel: &Emptied, allocations: &Allocations, places: &[u64]) -> Result<(), VesselError> {
+    const PART: usize = 1 << 14;
+    let (mut inner, mut words) = (Vec::new(), Vec::new());
+    for fixup in &allocations.fixups {
+        match allocations.offset_of(fixup.0) {
+            Some(offset) => inner.push(offset),
+            None => words.push(*fixup),
+        }
+    }
+    inner.sort_unstable();
+    let mut inner = &inner[..];
+    for (blocks, places_of) in allocations.blocks.chunks(PART).zip(places.chunks(PART)) {
+        let (first, end) = (blocks[0].offset, blocks[blocks.len() - 1].offset + blocks[blocks.len() - 1].length);
+        let mut bytes = allocations.bytes.get(first as usize..end as usize).map(<[u8]>::to_vec).ok_or_else(|| unknown(first))?;
+        let (own, rest) = inner.split_at(inner.partition_point(|offset| *offset < end));
+        inner = rest;
+        for offset in own {
+            let at = offset.checked_sub(first).ok_or_else(|| unknown(*offset))? as usize;
+            let word = bytes.get_mut(at..at + 8).ok_or_else(|| unknown(*offset))?;
+            let place_holder = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            word.copy_from_slice(&real(allocations, places, place_holder)?.to_le_bytes());
+        }
+        let piece = |(block, place): (&NewBlock, &u64)| {
+            let start = (block.offset - first) as usize;
+            (RunAddress(*place), &bytes[start..start + block.length as usize])
+        };
+        let mut pieces: Vec<Piece<'_>> = blocks.iter().zip(places_of).map(piece).collect();
+        pieces.sort_unstable_by_key(|(at, _)| *at);
+        scatter::store(vessel.memory(), &pieces)?;
+    }
+    if let Some(offset) = inner.first() {
+        return Err(unknown(*offset));
+    }
+    store_words(vessel, allocations, places, words)
 }
 
-fn settle(vessel: &Emptied, allocations: &Allocations, places: &[u64]) -> Result<Settled, VesselError> {
-    let mut settled = Settled { bytes: allocations.bytes.clone(), words: Vec::new() };
-    let unknown = |found: u64| VesselError::Mismatch {
+/// Words outside the blocks.
+fn store_words(
+    vessel: &Emptied,
+    allocations: &Allocations,
+    places: &[u64],
+    mut words: Vec<RunAddress>,
+) -> Result<(), VesselError> {
+    words.sort_unstable();
+    words.dedup();
+    let mut settled = Vec::with_capacity(words.len());
+    let mut page = (0, Vec::new());
+    for address in words {
+        let word = read_word(vessel, address, &mut page)?;
+        settled.push((address, real(allocations, places, word)?.to_le_bytes()));
+    }
+    let pieces: Vec<Piece<'_>> = settled.iter().map(|(at, word)| (*at, &word[..])).collect();
+    scatter::store(vessel.memory(), &pieces)
+}
+
+/// A word, with the rest of its page for those that follow.
+fn read_word(vessel: &Emptied, address: RunAddress, (start, bytes): &mut (u64, Vec<u8>)) -> Result<u64, VesselError> {
+    let held = |start: u64, bytes: &[u8]| {
+        let at = usize::try_from(address.0.checked_sub(start)?).ok()?;
+        bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
+    };
+    if let Some(word) = held(*start, bytes) {
+        return Ok(word);
+    }
+    let end = (address.0 + 8).next_multiple_of(PAGE_SIZE);
+    *start = address.0;
+    bytes.resize((end - address.0) as usize, 0);
+    vessel.memory().read_fast(address, bytes)?;
+    held(*start, bytes).ok_or_else(|| unknown(address.0))
+}
+
+fn real(allocations: &Allocations, places: &[u64], word: u64) -> Result<u64, VesselError> {
+    let (index, within) = allocations.locate(word).ok_or_else(|| unknown(word))?;
+    Ok(places[index].wrapping_add(within))
+}
+
+fn unknown(found: u64) -> VesselError {
+    VesselError::Mismatch {
         what: "a place-holder address",
         expected: "one of a new block".to_owned(),
         found: format!("{found:#x}"),
-    };
-    let real = |word: [u8; 8]| -> Result<[u8; 8], VesselError> {
-        let word = u64::from_le_bytes(word);
-        let (index, within) = allocations.locate(word).ok_or_else(|| unknown(word))?;
-        Ok((places[index] + within).to_le_bytes())
-    };
-    for fixup in &allocations.fixups {
-        match allocations.offset_of(fixup.0) {
-            Some(offset) => {
-                let slot = settled.bytes.get_mut(offset as usize..offset as usize + 8).ok_or_else(|| unknown(fixup.0))?;
-                let word: &mut [u8; 8] = slot.try_into().map_err(|_| unknown(fixup.0))?;
-                *word = real(*word)?;
-            }
-            None => {
-                let word = vessel.memory().read_u64(*fixup)?.to_le_bytes();
-                settled.words.push((*fixup, real(word)?));
-            }
-        }
     }
-    Ok(settled)
 }

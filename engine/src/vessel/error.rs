@@ -65,6 +65,15 @@ pub enum VesselError {
         /// Bytes asked for.
         length: u64,
     },
+    /// A function that the user wants to have called failed.
+    #[error("the call `{call}` failed")]
+    Call {
+        /// The call as it was written.
+        call: String,
+        /// Cause.
+        #[source]
+        source: TraceeError,
+    },
     /// The way back was not tried, since the engine has no hold on the process.
     #[error("the way back was not tried")]
     NotTried,

@@ -8,6 +8,7 @@
 mod ahead;
 mod allocate;
 pub mod back;
+mod calls;
 mod copy;
 pub mod error;
 pub mod files;

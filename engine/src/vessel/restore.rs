@@ -11,9 +11,9 @@ use super::error::VesselError;
 use super::files::MappedFiles;
 use super::pages::PageProvider;
 use super::threads::{self, Statuses};
-use super::{allocate, fill, mapping, pending, verify};
+use super::{allocate, calls, fill, mapping, pending, verify};
 use crate::plan::kernel_words;
-use crate::plan::rewrite::{Allocations, Contents, Patch, Resolver};
+use crate::plan::rewrite::{Allocations, Call, Contents, Patch, Resolver};
 use crate::resources;
 use crate::resources::descriptors::Placed;
 use crate::resources::timers::Path;
@@ -45,6 +45,8 @@ pub struct Restore<'a> {
     pub resolvers: &'a [Resolver],
     /// Objects to store, and blocks that the program's allocator makes and frees once all is in place.
     pub allocations: Option<&'a Allocations>,
+    /// Functions of the new program to call once everything else is in place.
+    pub calls: &'a [Call],
     /// Ranges that become read-only once they are filled.
     pub protect_after: &'a [RunRange],
     /// What `/proc/PID/exe` is to show.
@@ -101,10 +103,15 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     if let Some(timers) = snapshot.timers.first().filter(|timers| !timers.posix.is_empty()) {
         resources::timers::verify(vessel.pid(), timers)?;
     }
-    match what.allocations {
-        Some(allocations) => make_blocks(vessel, snapshot, allocations),
-        None => Ok(threads::final_states(&snapshot.threads)),
+    let states = match what.allocations {
+        Some(allocations) => make_blocks(vessel, snapshot, allocations)?,
+        None => threads::final_states(&snapshot.threads),
+    };
+    if !what.calls.is_empty() {
+        step("call", vessel)?;
+        calls::run(vessel, what.calls, leader_thread_pointer(snapshot))?;
     }
+    Ok(states)
 }
 
 /// Lets the allocator make blocks, and gives their addresses to registers and epoll. After mappings were compared: the allocator

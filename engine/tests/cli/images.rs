@@ -9,6 +9,9 @@ use crate::run::{assert_fails, dsu};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../formats/tests/golden/v1.dsu");
 const PARENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../formats/tests/golden/v1-parent.dsu");
+const WORK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../formats/tests/golden/v1-work.dsu");
+/// A regular file; no image is right, so nobody looks into it.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_dsu");
 const HEADER: usize = 4096;
 
 /// A changed copy of the golden image.
@@ -28,6 +31,11 @@ fn assert_unreadable(path: &Path, name: &str, facts: &[&str]) {
     for command in ["inspect", "verify", "restore"] {
         assert_fails(&[command, path], 1, name, &facts);
     }
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("output");
+    assert_fails(&["transform", path, "--program", PROGRAM, "-o", output.to_str().unwrap()], 1, name, &facts);
+    assert!(!output.exists());
+    assert_fails(&["plan", "--image", path, "--program", PROGRAM], 1, name, &facts);
 }
 
 #[test]
@@ -145,4 +153,36 @@ fn inspect_gives_programs_everything_but_contents() {
     }
     let contents = &value["descriptors"]["descriptions"][6]["kind"]["Pipe"]["contents"];
     assert_eq!(contents["bytes"], 11, "{contents}");
+}
+
+#[test]
+fn inspect_shows_what_is_left_to_the_restore() {
+    let human = dsu(&["inspect", WORK]).stdout;
+    for fact in [
+        "plan report",
+        "left to the restore of process 4711",
+        "0x555555555000 for 2 slots",
+        "2 blocks, 32 bytes, by 0x",
+        "rehash(&table, -1) at 0x555555555300",
+    ] {
+        assert!(human.contains(fact), "`{fact}` is not in: {human}");
+    }
+    let value = dsu(&["inspect", "--json", WORK]).json();
+    assert_eq!(value["plan_report"]["words_rewritten"], 42);
+    let work = &value["vessel_work"][0];
+    assert_eq!(work["resolvers"].as_array().unwrap().len(), 2);
+    // What the blocks hold is the process's own affair.
+    assert_eq!((&work["allocations"]["blocks"], &work["allocations"]["bytes"]), (&2.into(), &32.into()));
+    let captured = dsu(&["inspect", "--json", GOLDEN]).json();
+    assert_eq!(captured["vessel_work"], serde_json::json!([]));
+    assert_eq!(captured["plan_report"], "words rewritten: 42\n");
+}
+
+#[test]
+fn an_image_of_several_processes_is_not_rewritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("output");
+    let words = ["transform", WORK, "--program", PROGRAM, "-o", output.to_str().unwrap()];
+    assert_fails(&words, 1, "unsound-image", &["more than one process"]);
+    assert!(!output.exists());
 }

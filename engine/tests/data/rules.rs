@@ -75,6 +75,16 @@ fn a_pointee_rule_explains_a_block_behind_a_void_pointer() {
 }
 
 #[test]
+fn a_block_that_the_user_calls_opaque_is_not_told() {
+    let scene = scene(&["untyped"], &["-O0"]);
+    let mut rules = Ruled::new(&scene);
+    rules.pointees.push((variable(&scene, "untyped"), Vec::new(), Pointee::Opaque));
+    let walked = walked_with(&scene, &rules);
+    assert_eq!(walked.problems, []);
+    assert!(walked.cleared.iter().any(|cleared| cleared.address.0 == suspect(&scene) && cleared.reason.contains("bytes")));
+}
+
+#[test]
 fn a_tag_chooses_the_member_of_a_union_and_one_without_a_rule_is_told() {
     let scene = scene(&["union"], &["-O0"]);
     let holder = scene.build.debug.types.definitions(STRUCT, "holder")[0];

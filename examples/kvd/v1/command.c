@@ -10,7 +10,7 @@ struct command {
     int min_arguments, max_arguments;
 };
 
-atomic_ulong stat_commands, stat_errors;
+atomic_uint stat_commands, stat_errors, stat_busy_us;
 
 static void reply_error(struct conn *conn, const char *message) {
     atomic_fetch_add(&stat_errors, 1);
@@ -75,18 +75,29 @@ static void run_set(struct conn *conn, char **arguments) {
 
 static const struct stat {
     const char *name;
-    const atomic_ulong *value;
+    const atomic_uint *value;
 } stats[] = {
     {"connections", &stat_connections}, {"open", &stat_open}, {"commands", &stat_commands},
     {"errors", &stat_errors},           {"keys", &stat_keys}, {"expired", &stat_expired},
+    {"busy_us", &stat_busy_us},
 };
 enum { STATS = sizeof stats / sizeof *stats };
 
 static void run_stats(struct conn *conn, char **arguments) {
     (void)arguments;
     for (int i = 0; i < STATS; i++)
-        fprintf(conn->out, "=%s %lu\n", stats[i].name, atomic_load(stats[i].value));
+        fprintf(conn->out, "=%s %u\n", stats[i].name, atomic_load(stats[i].value));
     fprintf(conn->out, ".\n");
+}
+
+static void run_space(struct conn *conn, char **arguments) {
+    fprintf(conn->out, ":%u\n", store_count(*arguments ? *arguments : ""));
+}
+
+static void run_type(struct conn *conn, char **arguments) {
+    enum form form;
+    if (succeeded(conn, store_form(arguments[0], &form)))
+        fprintf(conn->out, "+%s\n", form == NUMBER ? "number" : "text");
 }
 
 static void run_version(struct conn *conn, char **arguments) {
@@ -97,8 +108,8 @@ static void run_version(struct conn *conn, char **arguments) {
 /* Sorted by name. */
 static const struct command commands[] = {
     {"DEL", run_del, 1, MAX_ARGUMENTS}, {"EXPIRE", run_expire, 2, 2}, {"GET", run_get, 1, 1},     {"INCR", run_incr, 1, 1},
-    {"KEYS", run_keys, 0, 1},           {"PING", run_ping, 0, 1},     {"SET", run_set, 2, 2},     {"STATS", run_stats, 0, 0},
-    {"VERSION", run_version, 0, 0},
+    {"KEYS", run_keys, 0, 1},           {"PING", run_ping, 0, 1},     {"SET", run_set, 2, 2},     {"SPACE", run_space, 0, 1},
+    {"STATS", run_stats, 0, 0},         {"TYPE", run_type, 1, 1},     {"VERSION", run_version, 0, 0},
 };
 
 static int compare(const void *name, const void *command) {
@@ -126,6 +137,7 @@ void command_execute(struct conn *conn, char *line) {
     if (*rest)
         *rest++ = '\0';
     atomic_fetch_add(&stat_commands, 1);
+    uint64_t start = now_us();
     conn->last = bsearch(line, commands, sizeof commands / sizeof *commands, sizeof *commands, compare);
     if (!conn->last)
         reply_error(conn, "unknown command");
@@ -133,6 +145,7 @@ void command_execute(struct conn *conn, char *line) {
         reply_error(conn, "too few arguments");
     else
         conn->last->run(conn, arguments);
+    atomic_fetch_add(&stat_busy_us, now_us() - start);
 }
 
 /* Writes the statistics to the log, as one line. */
@@ -140,6 +153,6 @@ void stats_log(void) {
     static char text[1024];
     size_t len = 0;
     for (int i = 0; i < STATS; i++)
-        len += snprintf(text + len, sizeof text - len, " %s=%lu", stats[i].name, atomic_load(stats[i].value));
+        len += snprintf(text + len, sizeof text - len, " %s=%u", stats[i].name, atomic_load(stats[i].value));
     log_line("kvd %s:%s", KVD_VERSION, text);
 }

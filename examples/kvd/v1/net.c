@@ -1,7 +1,7 @@
 /* Sources that epoll watches: the listener, the sweep timer, and connections with their buffers. */
 #include "kvd.h"
 
-atomic_ulong stat_connections, stat_open;
+atomic_uint stat_connections, stat_open;
 
 void source_watch(struct source *source, uint32_t events, int operation) {
     struct epoll_event event = {.events = events, .data.ptr = source};

@@ -57,7 +57,7 @@ static void handle_signals(void) {
 }
 
 static void say_goodbye(void) {
-    log_line("kvd %s: stopped after %lu commands", KVD_VERSION, atomic_load(&stat_commands));
+    log_line("kvd %s: stopped after %u commands", KVD_VERSION, atomic_load(&stat_commands));
 }
 
 void setup(int argc, char **argv) {

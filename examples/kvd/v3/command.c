@@ -10,7 +10,7 @@ struct command {
     int min_arguments, max_arguments;
 };
 
-atomic_ulong stat_commands, stat_errors;
+atomic_uint stat_commands, stat_errors, stat_busy_us;
 
 static void reply_error(struct conn *conn, const char *message) {
     atomic_fetch_add(&stat_errors, 1);
@@ -96,6 +96,16 @@ static void run_set(struct conn *conn, char **arguments) {
         fprintf(conn->out, "+OK\n");
 }
 
+static void run_space(struct conn *conn, char **arguments) {
+    fprintf(conn->out, ":%u\n", store_count(*arguments ? *arguments : ""));
+}
+
+static void run_type(struct conn *conn, char **arguments) {
+    enum form form;
+    if (succeeded(conn, store_form(arguments[0], &form)))
+        fprintf(conn->out, "+%s\n", form == NUMBER ? "number" : "text");
+}
+
 static void run_version(struct conn *conn, char **arguments) {
     (void)arguments;
     fprintf(conn->out, "+kvd %s\n", KVD_VERSION);
@@ -105,7 +115,8 @@ static void run_version(struct conn *conn, char **arguments) {
 static const struct command commands[] = {
     {"APPEND", run_append, 2, 2}, {"DECR", run_decr, 1, 1},     {"DEL", run_del, 1, MAX_ARGUMENTS}, {"EXPIRE", run_expire, 2, 2},
     {"GET", run_get, 1, 1},       {"GETSET", run_getset, 2, 2}, {"INCR", run_incr, 1, 1},           {"KEYS", run_keys, 0, 1},
-    {"PING", run_ping, 0, 1},     {"SET", run_set, 2, 2},       {"STATS", run_stats, 0, 0},         {"VERSION", run_version, 0, 0},
+    {"PING", run_ping, 0, 1},     {"SET", run_set, 2, 2},       {"SPACE", run_space, 0, 1},         {"STATS", run_stats, 0, 0},
+    {"TYPE", run_type, 1, 1},     {"VERSION", run_version, 0, 0},
 };
 
 static int compare(const void *name, const void *command) {
@@ -133,6 +144,7 @@ void command_execute(struct conn *conn, char *line) {
     if (*rest)
         *rest++ = '\0';
     atomic_fetch_add(&stat_commands, 1);
+    uint64_t start = now_us();
     conn->last = bsearch(line, commands, sizeof commands / sizeof *commands, sizeof *commands, compare);
     if (!conn->last)
         reply_error(conn, *line ? "unknown command" : "empty request");
@@ -140,4 +152,5 @@ void command_execute(struct conn *conn, char *line) {
         reply_error(conn, "too few arguments");
     else
         conn->last->run(conn, arguments);
+    atomic_fetch_add(&stat_busy_us, now_us() - start);
 }

@@ -49,14 +49,17 @@ void setup(int argc, char **argv);
 void source_watch(struct source *source, uint32_t events, int operation);
 void net_listen(unsigned port);
 void conn_serve(struct conn *conn);
-extern atomic_ulong stat_connections, stat_open;
+extern atomic_uint stat_connections, stat_open;
 
 void command_execute(struct conn *conn, char *line);
 const char *command_name(const struct command *command);
-extern atomic_ulong stat_commands, stat_errors;
+extern atomic_uint stat_commands, stat_errors, stat_busy_us;
 
 void run_stats(struct conn *conn, char **arguments);
 void stats_log(void);
+
+/* What a value is. */
+enum form { TEXT, NUMBER };
 
 enum result { OK, MISSING, NOT_A_NUMBER, OUT_OF_RANGE, TOO_LONG };
 enum result store_get(const char *key, char *value);
@@ -64,12 +67,14 @@ enum result store_set(const char *key, const char *value, char *before);
 enum result store_remove(const char *key);
 enum result store_add(const char *key, long long delta, long long *sum);
 enum result store_append(const char *key, const char *tail);
+enum result store_form(const char *key, enum form *form);
 enum result store_expire(const char *key, uint64_t ttl_ms);
 void store_each(const char *prefix, void (*visit)(struct conn *conn, const char *key), struct conn *conn);
+unsigned store_count(const char *space);
 void store_sweep(void);
 uint64_t now_us(void);
 void *allocate(size_t size);
-extern atomic_ulong stat_keys, stat_expired;
+extern atomic_uint stat_keys, stat_expired;
 
 extern const char *log_path;
 void log_open(void);

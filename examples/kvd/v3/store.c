@@ -3,17 +3,31 @@
 
 enum { BUCKETS = 65536, SLICES = 16 };
 
+/* Keys belong to the space that they begin with, up to a colon. Once made, a space stays. */
+struct space {
+    struct space *next;
+    unsigned keys;
+    char name[KEY_MAX_LEN + 1];
+};
+
+static struct space_list {
+    struct space *first;
+    unsigned count;
+} spaces;
+
 struct entry {
     struct entry *next;
+    struct space *space;
     uint64_t expires_us; /* 0: never */
     char *value;
+    enum form form;
     char key[];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *buckets[BUCKETS];
 
-atomic_ulong stat_keys, stat_expired;
+atomic_uint stat_keys, stat_expired;
 
 uint64_t now_us(void) {
     struct timespec now;
@@ -31,6 +45,7 @@ void *allocate(size_t size) {
 static void drop(struct entry **place) {
     struct entry *entry = *place;
     *place = entry->next;
+    entry->space->keys--;
     free(entry->value);
     free(entry);
     atomic_fetch_sub(&stat_keys, 1);
@@ -66,16 +81,40 @@ static enum result done(enum result result) {
     return result;
 }
 
-static void put(struct entry **place, const char *key, const char *value) {
+static struct space *space_find(const char *name, size_t len) {
+    struct space *space = spaces.first;
+    while (space && (strncmp(space->name, name, len) || space->name[len]))
+        space = space->next;
+    return space;
+}
+
+/* The space of a key that is to be stored. */
+static struct space *space_of(const char *key) {
+    size_t len = strchr(key, ':') ? strcspn(key, ":") : 0;
+    struct space *space = space_find(key, len);
+    if (!space) {
+        space = allocate(sizeof *space);
+        memcpy(space->name, key, len);
+        space->next = spaces.first;
+        spaces.first = space;
+        spaces.count++;
+    }
+    return space;
+}
+
+static void put(struct entry **place, const char *key, const char *value, enum form form) {
     size_t size = strlen(value) + 1;
     char *copy = memcpy(allocate(size), value, size);
     if (!*place) {
         *place = allocate(sizeof **place + strlen(key) + 1);
         strcpy((*place)->key, key);
+        (*place)->space = space_of(key);
+        (*place)->space->keys++;
         atomic_fetch_add(&stat_keys, 1);
     }
     free((*place)->value);
     (*place)->value = copy;
+    (*place)->form = form;
 }
 
 /* Keys and values as long as the limits are fine. */
@@ -91,7 +130,7 @@ enum result store_set(const char *key, const char *value, char *before) {
     enum result result = *place || !before ? OK : MISSING;
     if (*place && before)
         strcpy(before, (*place)->value);
-    put(place, key, value);
+    put(place, key, value, TEXT);
     (*place)->expires_us = 0;
     return done(result);
 }
@@ -123,7 +162,7 @@ enum result store_add(const char *key, long long delta, long long *sum) {
     if (__builtin_add_overflow(*sum, delta, sum))
         return done(OUT_OF_RANGE);
     snprintf(text, sizeof text, "%lld", *sum);
-    put(place, key, text);
+    put(place, key, text, NUMBER);
     return done(OK);
 }
 
@@ -135,8 +174,15 @@ enum result store_append(const char *key, const char *tail) {
     if (too_long(key, strlen(head) + strlen(tail)))
         return done(TOO_LONG);
     snprintf(joined, sizeof joined, "%s%s", head, tail);
-    put(place, key, joined);
+    put(place, key, joined, TEXT);
     return done(OK);
+}
+
+enum result store_form(const char *key, enum form *form) {
+    struct entry *entry = *find(key);
+    if (entry)
+        *form = entry->form;
+    return done(entry ? OK : MISSING);
 }
 
 enum result store_expire(const char *key, uint64_t ttl_ms) {
@@ -144,6 +190,15 @@ enum result store_expire(const char *key, uint64_t ttl_ms) {
     if (entry)
         entry->expires_us = now_us() + ttl_ms * 1000;
     return done(entry ? OK : MISSING);
+}
+
+/* How many keys there are in a space. */
+unsigned store_count(const char *name) {
+    pthread_mutex_lock(&lock);
+    struct space *space = space_find(name, strlen(name));
+    unsigned keys = space ? space->keys : 0;
+    pthread_mutex_unlock(&lock);
+    return keys;
 }
 
 void store_each(const char *prefix, void (*visit)(struct conn *conn, const char *key), struct conn *conn) {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{LoadError, Stop, Tally};
 
-/// Steps after which a session counts as warmed up.
+/// Steps after which a session counts as warmed up, and as settled with a version that is new to it.
 const READY_AFTER_STEPS: u64 = 20;
 
 /// One connection with the model of what it should see.
@@ -56,8 +56,8 @@ pub fn run_sessions<S: Session>(sessions: Vec<S>, stop: &Stop) -> Tally {
 
 fn run_session<S: Session>(mut session: S, stop: &Stop, milestones: &Milestones) -> Tally {
     let mut tally = Tally::default();
-    let mut steps = 0;
-    let mut versions = 0;
+    let (mut steps, mut versions) = (0, 0);
+    let mut settling = 0;
     while !stop.requested() {
         if let Err(error) = session.step(&mut tally) {
             println!("{}", json!({ "event": "lost", "error": error.to_string() }));
@@ -68,10 +68,15 @@ fn run_session<S: Session>(mut session: S, stop: &Stop, milestones: &Milestones)
         if steps == READY_AFTER_STEPS {
             milestones.reach("ready");
         }
+        settling += 1;
         for version in tally.versions().iter().skip(versions) {
             milestones.reach(version);
+            settling = 0;
         }
         versions = tally.versions().len();
+        if let (READY_AFTER_STEPS, Some(version)) = (settling, tally.versions().last()) {
+            milestones.reach(&format!("settled {version}"));
+        }
     }
     tally
 }

@@ -38,7 +38,8 @@
 //! `page-store` holds raw pages and starts on a page boundary, so that a reader maps it. `page-checksums` holds one CRC32 for
 //! every 256 pages (1 MiB) of it, the last one for what remains: reading a part costs the checksums of that part, and damage is
 //! named to the MiB. `plan-report` is bytes that only its writer understands. Every other section is one postcard value of the
-//! type in [`crate::model`].
+//! type in [`crate::model`]. `plan-report` and `vessel-work` are in rewritten images alone, and an image without work to do has no
+//! `vessel-work`; an image that has it is refused by a reader that does not know the section.
 
 mod bytes;
 mod error;

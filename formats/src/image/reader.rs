@@ -13,7 +13,7 @@ use super::snapshot;
 use super::store::PAGES_PER_CHUNK;
 use super::table::{Section, Table};
 use crate::address::PAGE_SIZE;
-use crate::model::latest::{PageTable, Snapshot};
+use crate::model::latest::{PageTable, Snapshot, VesselWork};
 
 /// An image whose header, table and sections are right; of the page store each part is checked before it is first handed out.
 pub struct ImageReader {
@@ -23,6 +23,7 @@ pub struct ImageReader {
     snapshot: Snapshot,
     page_table: PageTable,
     plan_report: Option<Vec<u8>>,
+    work: Vec<VesselWork>,
     store: Section,
     checksums: Vec<u32>,
     /// Chunks of the page store whose checksum was found right.
@@ -70,8 +71,10 @@ impl ImageReader {
         let checksums = decode_checksums(&get(SectionKind::PageChecksums)?, &store)?;
         let report = table.find(SectionKind::PlanReport).map(|section| checked_section(&bytes, section));
         let plan_report = report.transpose()?;
+        let work = table.find(SectionKind::VesselWork).map(|section| snapshot::decode_work(&checked_section(&bytes, section)?));
+        let work = work.transpose()?.unwrap_or_default();
         let checked = checksums.iter().map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { bytes, header, table, snapshot, page_table, plan_report, store, checksums, checked })
+        Ok(Self { bytes, header, table, snapshot, page_table, plan_report, work, store, checksums, checked })
     }
 
     /// What the header says.
@@ -102,6 +105,11 @@ impl ImageReader {
     /// The planner's report, if there is one.
     pub fn plan_report(&self) -> Option<&[u8]> {
         self.plan_report.as_deref()
+    }
+
+    /// What a restore must do in the filled vessel, by process; empty for an image that was captured.
+    pub fn work(&self) -> &[VesselWork] {
+        &self.work
     }
 
     /// The pages of this image alone: those in a parent image are errors when they are asked for.

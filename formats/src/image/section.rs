@@ -36,11 +36,13 @@ pub enum SectionKind {
     PageStore = 14,
     /// Bytes of the planner's, for people; a reader may pass over it.
     PlanReport = 15,
+    /// [`crate::model::work`]: only in a rewritten image that leaves work to the vessel.
+    VesselWork = 16,
 }
 
 impl SectionKind {
     /// Every kind, by number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Manifest,
         Self::Tree,
         Self::Memory,
@@ -56,6 +58,7 @@ impl SectionKind {
         Self::PageChecksums,
         Self::PageStore,
         Self::PlanReport,
+        Self::VesselWork,
     ];
 
     /// The kind with this number.
@@ -86,6 +89,7 @@ impl SectionKind {
             Self::PageChecksums => "page-checksums",
             Self::PageStore => "page-store",
             Self::PlanReport => "plan-report",
+            Self::VesselWork => "vessel-work",
         }
     }
 
@@ -94,9 +98,14 @@ impl SectionKind {
         1
     }
 
-    /// Whether every image has it, and a reader that does not know it must refuse the image.
+    /// Whether a reader that does not know it must refuse an image that has it.
     pub fn required(self) -> bool {
         self != Self::PlanReport
+    }
+
+    /// Whether every image has it.
+    pub fn is_in_every_image(self) -> bool {
+        !matches!(self, Self::PlanReport | Self::VesselWork)
     }
 
     /// Most bytes that a section of this kind may have: a bound on what a damaged image can make a reader allocate.
@@ -107,6 +116,8 @@ impl SectionKind {
             Self::PageStore => 1 << 47,
             // Bytes of pipes, sockets and memory files are in it.
             Self::Descriptors => 4096 * MIB,
+            // The bytes of all objects that outgrew their blocks are in it.
+            Self::VesselWork => 16 * 1024 * MIB,
             Self::PageTable | Self::PageChecksums => 1024 * MIB,
             // An extended state is 11 KiB with AMX, and a process may have 32,768 threads.
             Self::Threads => 512 * MIB,
@@ -161,7 +172,7 @@ mod tests {
     fn numbers_and_names_are_unique_and_fit() {
         let numbers: BTreeSet<_> = SectionKind::ALL.iter().map(|kind| kind.number()).collect();
         let names: BTreeSet<_> = SectionKind::ALL.iter().map(|kind| kind.name()).collect();
-        assert_eq!((numbers.len(), names.len()), (15, 15));
+        assert_eq!((numbers.len(), names.len()), (16, 16));
         assert!(names.iter().all(|name| name.len() <= 16 && name.is_ascii()));
         for kind in SectionKind::ALL {
             assert_eq!(SectionKind::from_number(kind.number()), Some(kind));

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::error::ImageError;
 use super::section::SectionKind;
 use super::table::check_len;
-use crate::model::latest::{PageTable, Snapshot};
+use crate::model::latest::{PageTable, Snapshot, VesselWork};
 
 /// Most entries of a section that is one list; as many as Linux has process IDs (`PID_MAX_LIMIT`).
 const MAX_ENTRIES: u64 = 1 << 22;
@@ -61,6 +61,16 @@ pub(super) fn encode_page_table(table: &PageTable) -> Result<Vec<u8>, ImageError
 pub(super) fn decode_page_table(bytes: &[u8]) -> Result<PageTable, ImageError> {
     check_count(SectionKind::PageTable, bytes, MAX_EXTENTS)?;
     decode(SectionKind::PageTable, bytes)
+}
+
+/// The bytes of what is left to the vessel.
+pub(super) fn encode_work(work: &[VesselWork]) -> Result<Vec<u8>, ImageError> {
+    encode(SectionKind::VesselWork, &work)
+}
+
+/// What is left to the vessel, in the bytes of its section.
+pub(super) fn decode_work(bytes: &[u8]) -> Result<Vec<VesselWork>, ImageError> {
+    decode_list(SectionKind::VesselWork, bytes)
 }
 
 fn encode<T: Serialize>(kind: SectionKind, value: &T) -> Result<Vec<u8>, ImageError> {

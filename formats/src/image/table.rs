@@ -146,7 +146,7 @@ impl Table {
                 None => {}
             }
         }
-        let missing = SectionKind::ALL.into_iter().find(|kind| kind.required() && self.find(*kind).is_none());
+        let missing = SectionKind::ALL.into_iter().find(|kind| kind.is_in_every_image() && self.find(*kind).is_none());
         missing.map_or(Ok(()), |kind| self.require(kind).map(|_| ()))
     }
 }

@@ -15,7 +15,7 @@ use super::snapshot;
 use super::store::{FinishedStore, StoreWriter};
 use super::table::{Section, Table, check_len};
 use crate::address::{PAGE_SIZE, RunAddress};
-use crate::model::latest::{Extent, PageSource, PageTable, Snapshot};
+use crate::model::latest::{Extent, PageSource, PageTable, Snapshot, VesselWork};
 
 /// Sections start on multiples of this.
 const ALIGNMENT: u64 = 8;
@@ -31,6 +31,7 @@ pub struct ImageWriter {
     store: StoreWriter,
     extents: Vec<Extent>,
     plan_report: Option<Vec<u8>>,
+    work: Vec<u8>,
 }
 
 /// What came of writing an image.
@@ -72,7 +73,7 @@ impl ImageWriter {
     }
 
     fn new(sink: Sink) -> Self {
-        Self { sink, store: StoreWriter::default(), extents: Vec::new(), plan_report: None }
+        Self { sink, store: StoreWriter::default(), extents: Vec::new(), plan_report: None, work: Vec::new() }
     }
 
     /// Takes the bytes of whole pages that start at `start`. Pages of zeros take no room in the page store.
@@ -120,6 +121,12 @@ impl ImageWriter {
         Ok(())
     }
 
+    /// Leaves work to the vessel; an image without any has no such section.
+    pub fn set_work(&mut self, work: &[VesselWork]) -> Result<(), ImageError> {
+        self.work = if work.is_empty() { Vec::new() } else { snapshot::encode_work(work)? };
+        Ok(())
+    }
+
     /// Writes everything else and, for a path, syncs the file, renames it to its name, and syncs the directory.
     pub fn finish(self, snapshot: &Snapshot) -> Result<Summary, ImageError> {
         let extents = in_order(self.extents)?;
@@ -137,6 +144,9 @@ impl ImageWriter {
         tail.put(SectionKind::PageTable, &page_table)?;
         if let Some(report) = &self.plan_report {
             tail.put(SectionKind::PlanReport, report)?;
+        }
+        if !self.work.is_empty() {
+            tail.put(SectionKind::VesselWork, &self.work)?;
         }
         let (bytes, identity) = tail.end()?;
         self.sink.commit()?;

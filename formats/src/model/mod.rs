@@ -18,3 +18,4 @@ pub mod signals;
 pub mod threads;
 pub mod timers;
 pub mod tree;
+pub mod work;

@@ -61,7 +61,10 @@ pub struct TypePair {
 pub struct Batch {
     /// Position of the type in [`ToPlugin::Types`].
     pub kind: u32,
+    /// How many objects of the type there are in all batches together.
+    pub total: u64,
     /// The objects' addresses in the old process.
+    #[serde(with = "words")]
     pub addresses: Vec<u64>,
     /// Their bytes, one after the other.
     #[serde(with = "bytes")]
@@ -108,7 +111,8 @@ pub enum FromPlugin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rewritten {
     /// The new objects, one after the other, each as long as the new type. A pointer holds 0, an address of the old process, which
-    /// is followed to where that object lies in the new one, or an address of a new block.
+    /// is followed to where that object lies in the new one, or an address of a new block or within it. The start of an object that is
+    /// rewritten means that object, whatever else begins there.
     #[serde(with = "bytes")]
     pub bytes: Vec<u8>,
     /// Blocks to allocate besides.
@@ -123,6 +127,25 @@ pub struct NewBlock {
     pub bytes: Vec<u8>,
     /// Offsets of the words in it that are pointers, ascending.
     pub pointers: Vec<u32>,
+}
+
+/// Words as the bytes that they are, little-endian.
+mod words {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(words: &[u64], to: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        to.serialize_bytes(&bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
+        let bytes = super::bytes::deserialize(from)?;
+        match bytes.as_chunks::<8>() {
+            (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect()),
+            _ => Err(D::Error::custom("bytes that are no whole number of words")),
+        }
+    }
 }
 
 /// Byte vectors as one piece instead of element by element: a batch is megabytes.

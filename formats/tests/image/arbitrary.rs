@@ -31,6 +31,11 @@ pub fn snapshot(bytes: &[u8]) -> Snapshot {
     }
 }
 
+/// Any saved value out of bytes.
+pub fn value<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    Source { bytes, queued: Vec::new() }.value()
+}
+
 struct Source<'b> {
     bytes: &'b [u8],
     /// Numbers to use before any are made, last one first.

@@ -20,7 +20,7 @@ fn open(name: &str) -> ImageReader {
     ImageReader::open(&golden(name)).expect("the golden file is right")
 }
 
-fn compare(name: &str, written: &[u8]) {
+pub(super) fn compare(name: &str, written: &[u8]) {
     let path = golden(name);
     if std::env::var_os("DSU_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, written).expect("the golden file can be written");

@@ -11,4 +11,5 @@ mod lineage;
 mod mend;
 mod round_trip;
 mod verification;
+mod work;
 mod writing;

@@ -21,7 +21,7 @@ use crate::cli::output::{Answer, Ending, diff as lines, human, json};
 pub fn run(arguments: &DiffArguments) -> Ending {
     check_program(&arguments.old)?;
     check_program(&arguments.new)?;
-    let spec = read_spec(arguments.spec.as_deref())?;
+    let spec = read_spec(arguments.spec.as_deref(), &[])?;
     let mut search = DebugSearch::default();
     search.directories.extend_from_slice(&arguments.debug_directories);
     let (old, new) = open(arguments, &search)?;

@@ -1,24 +1,50 @@
 //! `dsu plan`: what an update would do, or what stands in its way.
 
+use std::path::Path;
+
 use dsu_engine::update::live;
-use dsu_engine::update::operation::{PlanRequest, Planned};
+use dsu_engine::update::operation::{ImagePair, ImagePlanned, PlanRequest, Planned, plan_image};
 use serde_json::{Value, json};
 
-use super::{check_program, read_spec};
-use crate::cli::arguments::PlanArguments;
-use crate::cli::failure::{Subject, update_failure};
+use super::{check_program, read_spec, transform};
+use crate::cli::arguments::{PairArguments, PlanArguments};
+use crate::cli::failure::{Exit, Failure, Subject, update_failure};
 use crate::cli::output::report::{Carried, notes};
-use crate::cli::output::{Answer, Ending, human};
+use crate::cli::output::{self, Answer, Ending, human};
 use crate::cli::progress::Progress;
 
-/// Plans the update; the process goes on as it was.
-pub fn run(arguments: &PlanArguments, mut progress: Progress) -> Ending {
+/// Plans the update; the process goes on, and the image stays, as it was.
+pub fn run(arguments: &PlanArguments, progress: Progress) -> Ending {
+    check_program(&arguments.pair.program)?;
+    match (arguments.pid, &arguments.image) {
+        (Some(pid), _) => of_process(pid, &arguments.pair, progress),
+        (None, Some(image)) => of_image(image, arguments, progress),
+        (None, None) => Err(Box::new(Failure::new(Exit::Usage, "usage", "neither a process nor an image was named", "name one"))),
+    }
+}
+
+fn of_image(image: &Path, arguments: &PlanArguments, mut progress: Progress) -> Ending {
     let pair = &arguments.pair;
-    check_program(&pair.program)?;
-    let request = PlanRequest {
-        pid: pair.pid,
+    let request = ImagePair {
+        image: image.to_owned(),
         program: pair.program.clone(),
-        spec: read_spec(pair.spec.as_deref())?,
+        old: arguments.old.clone(),
+        spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
+        debug_directories: pair.debug_directories.clone(),
+    };
+    let result = plan_image(&request, &mut progress);
+    progress.finish();
+    match result {
+        Ok(planned) => Ok(Box::new(OfImage(planned))),
+        Err(error) => Err(Box::new(update_failure(&error, &Subject::File(image)))),
+    }
+}
+
+fn of_process(pid: i32, pair: &PairArguments, mut progress: Progress) -> Ending {
+    let request = PlanRequest {
+        pid,
+        program: pair.program.clone(),
+        spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         wait: pair.wait,
         accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),
@@ -27,7 +53,30 @@ pub fn run(arguments: &PlanArguments, mut progress: Progress) -> Ending {
     progress.finish();
     match result {
         Ok(planned) => Ok(Box::new(Plan(planned))),
-        Err(error) => Err(Box::new(update_failure(&error, &Subject::Process(pair.pid)))),
+        Err(error) => Err(Box::new(update_failure(&error, &Subject::Process(pid)))),
+    }
+}
+
+struct OfImage(ImagePlanned);
+
+impl Answer for OfImage {
+    fn text(&self) -> String {
+        let planned = &self.0;
+        let (old, new) = (human::build_id(&planned.old_build_id), human::build_id(&planned.new_build_id));
+        let image = human::printable(&planned.image.display().to_string());
+        let mut text = format!(
+            "the image {image} can be rewritten: {old} to {new}; nothing was changed\n{}",
+            transform::carried(planned).text(None)
+        );
+        notes(&mut text, "warning", &planned.warnings);
+        notes(&mut text, "assumed", &planned.report.assumptions);
+        text
+    }
+
+    fn json(&self) -> Value {
+        let mut value = json!({ "result": "planned", "image": output::json::path(&self.0.image) });
+        transform::add_json(&self.0, &mut value);
+        value
     }
 }
 
@@ -41,7 +90,7 @@ impl Plan {
             threads: planned.threads,
             descriptors: planned.descriptors,
             children: &planned.children,
-            pause_ms: planned.pause_ms,
+            pause_ms: Some(planned.pause_ms),
             steps: &planned.steps,
             build_ids: (&planned.old_build_id, &planned.new_build_id),
         }
@@ -56,7 +105,7 @@ impl Answer for Plan {
         let mut text = format!(
             "process {} can be updated: {old} to {new}; nothing was changed\n{}",
             planned.pid,
-            self.carried().text(pause)
+            self.carried().text(Some(pause))
         );
         notes(&mut text, "assumed", &planned.report.assumptions);
         text

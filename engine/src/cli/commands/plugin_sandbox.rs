@@ -10,7 +10,11 @@ use super::super::output::Ending;
 
 /// Becomes the plugin, or says on standard error, which dsu reads, what keeps it from that.
 pub fn run(arguments: &PluginSandboxArguments) -> Ending {
-    let error = become_plugin(&arguments.plugin, Limits { processor_s: arguments.processor_s, memory: arguments.memory });
+    let error = become_plugin(
+        &arguments.plugin,
+        &arguments.arguments,
+        Limits { processor_s: arguments.processor_s, memory: arguments.memory },
+    );
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

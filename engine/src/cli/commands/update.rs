@@ -20,28 +20,28 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
         check_destination(image)?;
     }
     let request = UpdateRequest {
-        pid: pair.pid,
+        pid: arguments.pid,
         program: pair.program.clone(),
-        spec: read_spec(pair.spec.as_deref())?,
+        spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         wait: pair.wait,
         keep_image: arguments.keep_image.clone(),
         force: arguments.force,
         accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),
     };
-    let build_ids = BuildIds::before(pair.pid, &pair.program);
+    let build_ids = BuildIds::before(arguments.pid, &pair.program);
     let result = live::update(&request, &mut progress);
     progress.finish();
     let ending: Result<Box<dyn Answer>, Failure> = match result {
-        Ok(UpdateOutcome::UpToDate { build_id }) => Ok(Box::new(UpToDate { pid: pair.pid, build_id })),
+        Ok(UpdateOutcome::UpToDate { build_id }) => Ok(Box::new(UpToDate { pid: arguments.pid, build_id })),
         Ok(UpdateOutcome::Updated(updated)) => Ok(Box::new(Moved::new(*updated))),
-        Err(error) => Err(update_failure(&error, &Subject::Process(pair.pid))),
+        Err(error) => Err(update_failure(&error, &Subject::Process(arguments.pid))),
     };
     let (exit, result) = match &ending {
         Ok(answer) => (answer.exit(), log_words(&**answer)),
         Err(failure) => (failure.exit, format!("{}: {}", failure.exit.word(), failure.chain.join(": "))),
     };
-    Entry { action: "update", pid: pair.pid, build_ids: Some(build_ids), exit, result }.write();
+    Entry { action: "update", pid: arguments.pid, build_ids: Some(build_ids), exit, result }.write();
     ending.map_err(Box::new)
 }
 
@@ -88,7 +88,7 @@ impl Moved {
             threads: updated.threads,
             descriptors: updated.descriptors,
             children: &updated.children,
-            pause_ms: updated.pause_ms,
+            pause_ms: Some(updated.pause_ms),
             steps: &updated.steps,
             build_ids: (&updated.old_build_id, &updated.new_build_id),
         }
@@ -104,7 +104,7 @@ impl Answer for Moved {
             more => format!(", at the {more}th attempt"),
         };
         let pause = format!("{:.1} ms{attempts}", updated.pause_ms);
-        let mut text = format!("process {} was updated: {old} to {new}\n{}", updated.pid, self.carried().text(pause));
+        let mut text = format!("process {} was updated: {old} to {new}\n{}", updated.pid, self.carried().text(Some(pause)));
         if let Some(image) = &updated.image {
             text += &image_line(image);
         }

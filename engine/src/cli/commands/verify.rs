@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dsu_formats::image::{self, Finding, ImageReader, MAX_FINDINGS};
+use dsu_formats::model::latest::PageSource;
 use serde_json::{Value, json};
 
 use crate::cli::arguments::VerifyArguments;
@@ -15,7 +16,8 @@ pub fn run(arguments: &VerifyArguments) -> Ending {
     let parent = arguments.parent.as_ref().map(open).transpose()?;
     let reader = open(&arguments.image)?;
     let findings = image::verify(&reader, parent.as_ref().map(ImageReader::pages).as_ref());
-    let needs_parent = reader.parent_identity().filter(|_| parent.is_none());
+    let has_pages_there = reader.page_table().extents.iter().any(|extent| extent.source == PageSource::Parent);
+    let needs_parent = reader.parent_identity().filter(|_| has_pages_there && parent.is_none());
     let pages = reader.stored_pages();
     Ok(Box::new(Verified { path: arguments.image.clone(), identity: reader.identity(), pages, needs_parent, findings }))
 }

@@ -25,6 +25,10 @@ fn hint(facts: &Value) -> &'static str {
     let name = |member: &str| facts.get(member).and_then(Value::as_str).unwrap_or_default();
     let nested = facts.pointer("/problem/problem").and_then(Value::as_str);
     match (name("kind"), nested.unwrap_or(name("problem"))) {
+        ("active-function", _) if facts.get("stays") == Some(&Value::Bool(true)) => {
+            "a thread is in its first function for as long as it lives: waiting helps only if the thread ends; this version cannot carry \
+             a thread on within a function that changes"
+        }
         ("active-function", _) => {
             "wait until the thread has left it: try again with a longer --wait, such as `--wait 1m`, or when there is less load"
         }
@@ -49,6 +53,7 @@ fn hint(facts: &Value) -> &'static str {
         ("walk", "in-registers" | "frame") => "the thread will be elsewhere in a moment: try again, with a longer --wait",
         ("object", _) => "correct the rule in the spec, or the value in the program",
         ("ambiguous-variable", _) => "give the variable a name of its own in its source file, in both builds",
+        ("address-as-number", _) => "the place that it computed is another one in the new program: something has to put it right",
         ("constructor", _) => {
             "call what the constructor does from ordinary code of the new program, or start it in place of the old one"
         }
@@ -83,7 +88,13 @@ mod tests {
 
     #[test]
     fn a_blocker_that_passes_says_that_waiting_helps() {
-        let active = Blocker::ActiveFunction { tid: 7, function: "serve".to_owned(), place: "kvd.c:310".to_owned() };
+        let active = Blocker::ActiveFunction {
+            tid: 7,
+            function: "serve".to_owned(),
+            place: "kvd.c:310".to_owned(),
+            outermost: None,
+            stays: false,
+        };
         let place = Blocker::UnsafePlace { tid: 8, what: "the loader".to_owned(), address: RunAddress(0x7f00) };
         for (blocker, fact) in [(active, "kvd.c:310"), (place, "the loader")] {
             let reason = reason(&blocker);

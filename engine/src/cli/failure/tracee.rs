@@ -14,6 +14,16 @@ impl Sorted for TraceeError {
             TraceeError::Gone { .. } => ended(subject),
             TraceeError::Deadline { tid, state, .. } => Verdict::new(Exit::Blocked, "did-not-stop", deadline_hint(*tid, state)),
             TraceeError::UnexpectedStop { .. } => Verdict::new(Exit::Failed, "unexpected-stop", unexpected_hint()),
+            TraceeError::FunctionSignal { .. } => Verdict::new(
+                Exit::Failed,
+                "function-failed",
+                "correct the function or the call in the spec: it runs in the new program, with the state of the old one in place",
+            ),
+            TraceeError::ForbiddenCall { .. } => Verdict::new(
+                Exit::Failed,
+                "function-failed",
+                "a function that is called before the new program runs on may neither end it nor start threads or processes",
+            ),
             TraceeError::Memory { source, .. } | TraceeError::Proc { source, .. } => proc_verdict(source, subject),
             TraceeError::ProcText { path, .. } => Verdict::new(
                 Exit::Failed,

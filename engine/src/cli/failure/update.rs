@@ -100,6 +100,22 @@ impl Sorted for UpdateError {
                 "unsound-image",
                 format!("`dsu verify {}` lists everything that does not fit", path.display()),
             ),
+            UpdateError::PagesElsewhere { .. } => Verdict::new(
+                Exit::Failed,
+                "pages-elsewhere",
+                "take a checkpoint of the process: an image of `dsu checkpoint` has all its pages",
+            ),
+            UpdateError::Unfinished { path, .. } => Verdict::new(
+                Exit::Failed,
+                "unfinished-image",
+                format!(
+                    "restore it (`dsu restore {}`) and take a checkpoint of that process; or rewrite the image that this one was made from",
+                    path.display()
+                ),
+            ),
+            UpdateError::NoOldProgram { .. } => {
+                Verdict::new(Exit::Failed, "no-old-program", "name the file of that build with --old FILE")
+            }
             UpdateError::NotRestored { source, .. } => source.verdict(subject),
             UpdateError::Lost { pid, .. } => Verdict::new(
                 Exit::Failed,

@@ -1,5 +1,6 @@
 //! A vessel that could not be filled.
 
+use dsu_engine::tracee::error::TraceeError;
 use dsu_engine::vessel::error::VesselError;
 
 use super::system::unexpected_hint;
@@ -24,6 +25,12 @@ impl Sorted for VesselError {
                 "the source of the pages is incomplete: `dsu verify IMAGE` checks an image; a live process can be tried again",
             ),
             VesselError::Mismatch { .. } => Verdict::new(Exit::Failed, "mismatch", unexpected_hint()),
+            VesselError::Call { source: TraceeError::Deadline { .. }, .. } => Verdict::new(
+                Exit::Failed,
+                "function-failed",
+                "a function that is called before the new program runs on may not wait for anything: all other threads stand still",
+            ),
+            VesselError::Call { source, .. } => source.verdict(subject),
             VesselError::NoBlock { .. } => Verdict::new(
                 Exit::Failed,
                 "no-block",

@@ -101,6 +101,7 @@ fn types(text: &mut String, diff: &Diff) {
     let unclear = diff.types.unclear.iter().map(|member| {
         let what = match member.reason {
             UnclearReason::Pointer => "points to anything (void *)",
+            UnclearReason::Length => "has elements that change: nothing tells how many",
             UnclearReason::Union => "is a union: nothing tells which member is in use",
         };
         format!("? {} {what}", member.name)

@@ -22,8 +22,8 @@ pub struct Carried<'a> {
     pub descriptors: usize,
     /// Children that stay on the old version.
     pub children: &'a [i32],
-    /// Milliseconds that the process stood still.
-    pub pause_ms: f64,
+    /// Milliseconds that the process stood still; none where there is no process.
+    pub pause_ms: Option<f64>,
     /// Time by step.
     pub steps: &'a [Step],
     /// Build-ids before and after.
@@ -31,11 +31,14 @@ pub struct Carried<'a> {
 }
 
 impl Carried<'_> {
-    /// Lines for people; `pause` says how the pause is called and what belongs to it.
-    pub fn text(&self, pause: String) -> String {
+    /// Lines for people; `pause` says how the pause is called and what belongs to it, where there was one.
+    pub fn text(&self, pause: Option<String>) -> String {
         let report = self.report;
         let mut table = Table::default();
-        table.row("paused", pause).row("functions", self.functions()).row("globals", self.globals());
+        if let Some(pause) = pause {
+            table.row("paused", pause);
+        }
+        table.row("functions", self.functions()).row("globals", self.globals());
         if let Some(objects) = self.objects() {
             table.row("objects", objects);
         }
@@ -95,7 +98,9 @@ impl Carried<'_> {
         json::set(value, "threads", self.threads.into());
         json::set(value, "descriptors", self.descriptors.into());
         json::set(value, "children", self.children.into());
-        json::set(value, "pause_ms", self.pause_ms.into());
+        if let Some(pause_ms) = self.pause_ms {
+            json::set(value, "pause_ms", pause_ms.into());
+        }
         json::set(value, "phases", phases(self.steps));
         json::set(value, "old_build_id", json::build_id(self.build_ids.0));
         json::set(value, "new_build_id", json::build_id(self.build_ids.1));

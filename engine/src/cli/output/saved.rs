@@ -34,7 +34,8 @@ pub fn snapshot(snapshot: &Snapshot) -> Value {
     })
 }
 
-fn value(saved: impl Serialize) -> Value {
+/// A saved value, bytes made readable.
+pub fn value(saved: impl Serialize) -> Value {
     let mut value = serde_json::to_value(saved).unwrap_or_default();
     make_readable(&mut value);
     value

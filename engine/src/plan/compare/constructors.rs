@@ -60,9 +60,17 @@ fn is_paired(view: &View<'_>, function: usize) -> bool {
 }
 
 fn blocker(view: &View<'_>, entry: LinkAddress, change: String) -> Blocker {
-    let function = view.new.function_at(entry).map_or_else(|| entry.to_string(), |function| function.name.clone());
-    let place = view.new.line_at(entry).map_or_else(String::new, |(file, line)| format!("{file}:{line}"));
-    let name = view.sides.new.functions.at_entry(entry).and_then(|index| written_among(view.sides.new.functions.list(), index));
+    let functions = view.sides.new.functions.list();
+    let known = view.sides.new.functions.at_entry(entry);
+    let code = known.and_then(|index| functions.get(index));
+    let function = code.map_or_else(|| entry.to_string(), |code| code.identity.name.clone());
+    // A constructor that the compiler or its library brings has a symbol at most.
+    let place = match (view.new.line_at(entry), code.map(|code| code.identity.unit.as_str())) {
+        (Some((file, line)), _) => format!("{file}:{line}"),
+        (None, Some(unit)) if !unit.is_empty() => unit.to_owned(),
+        (None, _) => "without debug information".to_owned(),
+    };
+    let name = known.and_then(|index| written_among(functions, index));
     let answers = name.map(|name| format!("[accept] constructors = [\"{name}\"]")).into_iter().collect();
     Blocker::Constructor { function, place, change, answers }
 }

@@ -4,13 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use super::layout::LayoutChange;
 use super::objects::Object;
-use super::pairs::Partner;
+use super::pairs;
 use super::sides::Sides;
+use crate::plan::data::Partner;
 use crate::plan::data::change::TypeChanges;
-use crate::plan::data::compile::{Compiled, Compiler, NoProofs, Recipes, VariablePair};
-use crate::plan::data::rules::{Root, Rules};
+use crate::plan::data::compile::{Compiled, Compiler, Recipes, VariablePair};
+use crate::plan::data::rules::Root;
+use crate::plan::spec::{Bound, Initial};
 use crate::program::build::Build;
 use crate::program::dwarf::Storage;
+use crate::program::fresh::FreshFacts;
+use crate::program::types::TypeId;
 
 /// What is known of data before the stop.
 #[derive(Debug, Default)]
@@ -23,6 +27,14 @@ pub struct DataChanges {
     pub variables: HashMap<usize, Compiled>,
     /// The same for thread-local ones.
     pub locals: HashMap<usize, Compiled>,
+    /// For variables of the old build, by position, of which the user says so: whether they keep their value or take the initial one.
+    pub told: HashMap<usize, Initial>,
+    /// The same for thread-local ones.
+    pub told_locals: HashMap<usize, Initial>,
+    /// Variables that only the new build has, by position in it, and that a rule gives a value.
+    pub fresh: Vec<(usize, Compiled)>,
+    /// The same for thread-local ones.
+    pub fresh_locals: Vec<(usize, Compiled)>,
 }
 
 impl DataChanges {
@@ -31,35 +43,48 @@ impl DataChanges {
         (old, new): (&Build, &Build),
         sides: &Sides,
         (layouts, local_layouts): (&[Option<LayoutChange>], &[Option<LayoutChange>]),
-        rules: &Rules,
+        bound: &Bound,
     ) -> Self {
+        let rules = &bound.rules;
         let fixed = Pairs { old: sides.old.objects.list(), new: sides.new.objects.list(), partners: &sides.objects, layouts };
         let local =
             Pairs { old: sides.old.locals.list(), new: sides.new.locals.list(), partners: &sides.locals, layouts: local_layouts };
         let roots: Vec<_> = fixed.iter().chain(local.iter()).map(|(_, old, new, _)| (old.kind, new.kind)).collect();
         let tables = (&old.debug.types, &new.debug.types);
         let types = TypeChanges::new(tables.0, tables.1, rules, &roots);
-        let mut compiler = Compiler::new(tables, rules, &types, &NoProofs);
+        let fresh = fresh(new, &types);
+        let mut compiler = Compiler::new(tables, rules, &types, &fresh);
         let recipes = Recipes::new(&mut compiler);
-        let positions = (Positions::new(old), Positions::new(new));
         let ruled = rules.fields.keys().chain(rules.new_elements.keys()).filter_map(|place| match place.root {
             Root::Variable(position) => Some(position),
             Root::Type(_) => None,
         });
+        let positions = (Positions::new(old), Positions::new(new));
         let ruled: HashSet<u32> = ruled.collect();
-        let mut compile = |pairs: &Pairs<'_>, local: bool| {
-            let mut compiled = HashMap::new();
+        let mut changes = Self { recipes, ..Self::default() };
+        for (pairs, local) in [(&fixed, false), (&local, true)] {
+            let (mut compiled, mut told) = (HashMap::new(), HashMap::new());
             for (index, from, to, layout) in pairs.iter() {
                 let Some(pair) = positions.0.of(from, local).zip(positions.1.of(to, local)) else { continue };
                 let pair = VariablePair { old: pair.0, new: pair.1 };
-                if layout || types.changed(from.kind) || ruled.contains(&pair.new) {
+                let is_ruled = ruled.contains(&pair.new);
+                if layout || types.changed(from.kind) || is_ruled {
                     compiled.insert(index, compiler.variable((old, new), pair));
                 }
+                let initial = bound.values.get(&pair.new).copied().or(is_ruled.then_some(Initial::Keep));
+                told.extend(initial.map(|initial| (index, initial)));
             }
-            compiled
-        };
-        let (variables, locals) = (compile(&fixed, false), compile(&local, true));
-        Self { types, recipes, variables, locals }
+            let fresh = pairs.only_new().filter_map(|(index, object)| {
+                let position = positions.1.of(object, local).filter(|position| ruled.contains(position))?;
+                Some((index, compiler.new_variable(new, position)))
+            });
+            let fresh: Vec<_> = fresh.collect();
+            match local {
+                false => (changes.variables, changes.told, changes.fresh) = (compiled, told, fresh),
+                true => (changes.locals, changes.told_locals, changes.fresh_locals) = (compiled, told, fresh),
+            }
+        }
+        Self { types, ..changes }
     }
 
     /// Whether all data means the same in both builds.
@@ -68,11 +93,24 @@ impl DataChanges {
     }
 }
 
+/// What the new program's code clears in the objects that it makes. Without debug information that can be followed nothing is proved.
+fn fresh(new: &Build, types: &TypeChanges) -> FreshFacts {
+    let partner = |old: &TypeId| match types.partner(*old) {
+        Partner::One(new) => Some(*new),
+        _ => None,
+    };
+    let wanted: Vec<TypeId> = types.list().iter().filter_map(partner).collect();
+    FreshFacts::find(new, &wanted).unwrap_or_else(|error| {
+        tracing::debug!(%error, "nothing is proved of fresh objects");
+        FreshFacts::default()
+    })
+}
+
 /// Variables of both builds that are pairs.
 struct Pairs<'a> {
     old: &'a [Object],
     new: &'a [Object],
-    partners: &'a [Partner],
+    partners: &'a [pairs::Partner],
     layouts: &'a [Option<LayoutChange>],
 }
 
@@ -86,13 +124,19 @@ impl<'a> Pairs<'a> {
             Some((index, old, to, layouts.get(index).is_some_and(Option::is_some)))
         })
     }
+
+    /// Position in the new build of each variable that is nothing's partner.
+    fn only_new(&self) -> impl Iterator<Item = (usize, &'a Object)> {
+        let taken: HashSet<usize> = self.partners.iter().filter_map(pairs::Partner::one).collect();
+        self.new.iter().enumerate().filter(move |(index, _)| !taken.contains(index))
+    }
 }
 
 /// Positions of variables in the debug information, by where they are.
 struct Positions {
     fixed: HashMap<u64, Vec<u32>>,
     local: HashMap<u64, Vec<u32>>,
-    kinds: Vec<Option<crate::program::types::TypeId>>,
+    kinds: Vec<Option<TypeId>>,
 }
 
 impl Positions {

@@ -15,6 +15,7 @@ pub mod sides;
 pub mod strings;
 pub mod units;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dsu_formats::spec::{Spec, SpecError};
@@ -25,6 +26,7 @@ use super::rewrite::Report;
 use super::spec::accepted::Accepted;
 use super::spec::{self, Bound, pairing};
 use super::view::{CodeFacts, View};
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::unwind::UnwindIndex;
 use data::DataChanges;
@@ -92,12 +94,14 @@ impl Comparison {
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
+        comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
         comparison.data = comparison.data_changes(old, new);
         Ok(comparison)
     }
 
     fn data_changes(&self, old: &Build, new: &Build) -> DataChanges {
-        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound.rules)
+        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound)
     }
 
     fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {

@@ -2,7 +2,7 @@
 //! is wrong once the address changes. A table keyed by addresses is found where the address goes into it directly; the rest is the
 //! axiom that every plan prints.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
@@ -10,6 +10,7 @@ use super::functions::Functions;
 use super::objects::Objects;
 use crate::plan::blocker::Blocker;
 use crate::plan::compare::sides::Side;
+use crate::plan::spec::names::line;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::types::{Shape, TypeId, TypeTable};
@@ -47,7 +48,7 @@ struct Uses {
     passed: HashSet<(Origin, LinkAddress, usize)>,
 }
 
-/// A blocker for each variable or function of the old build whose address some code of it computes with.
+/// A blocker for each variable or function of the old build and each function of it that computes with the address.
 pub fn computed_addresses(build: &Build, side: &Side) -> Vec<Blocker> {
     let functions = &side.functions;
     // The compiler's start files compute the length of a table from its two ends.
@@ -57,37 +58,38 @@ pub fn computed_addresses(build: &Build, side: &Side) -> Vec<Blocker> {
     };
     let uses = |index| if is_start_file(index) { Uses::default() } else { Walk::new(build, side, index).run() };
     let uses: Vec<Uses> = (0..functions.list().len()).map(uses).collect();
-    let mut computing: HashSet<(usize, usize)> = HashSet::new();
-    let mut found: HashMap<LinkAddress, usize> = HashMap::new();
+    // Functions with arguments that they, or what they hand it to, compute with: and the functions that really do.
+    let mut computing: HashMap<(usize, usize), BTreeSet<usize>> = HashMap::new();
+    let mut found: BTreeSet<(LinkAddress, usize)> = BTreeSet::new();
     loop {
-        let before = (computing.len(), found.len());
+        let before = (computing.values().map(BTreeSet::len).sum::<usize>(), found.len());
         for (index, of) in uses.iter().enumerate() {
-            let handed = of.passed.iter().filter(|(_, callee, argument)| {
-                functions.at_entry(*callee).is_some_and(|callee| computing.contains(&(callee, *argument)))
+            let own = of.computed.iter().map(|origin| (*origin, index));
+            let handed = of.passed.iter().filter_map(|(origin, callee, argument)| {
+                let deeper = computing.get(&(functions.at_entry(*callee)?, *argument))?;
+                Some(deeper.iter().map(|function| (*origin, *function)))
             });
-            let origins: Vec<(Origin, usize)> = (of.computed.iter().map(|origin| (*origin, index)))
-                .chain(handed.map(|(origin, callee, _)| (*origin, functions.at_entry(*callee).unwrap_or(index))))
-                .collect();
+            let origins: Vec<(Origin, usize)> = own.chain(handed.flatten()).collect();
             for (origin, function) in origins {
                 match origin {
-                    Origin::Own(address) => drop(found.entry(address).or_insert(function)),
-                    Origin::Argument(argument) => drop(computing.insert((index, argument))),
+                    Origin::Own(address) => drop(found.insert((address, function))),
+                    Origin::Argument(argument) => drop(computing.entry((index, argument)).or_default().insert(function)),
                 }
             }
         }
-        if (computing.len(), found.len()) == before {
+        if (computing.values().map(BTreeSet::len).sum::<usize>(), found.len()) == before {
             break;
         }
     }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort_unstable();
     found.iter().map(|(address, function)| blocker(build, functions, *address, *function)).collect()
 }
 
 fn blocker(build: &Build, functions: &Functions, address: LinkAddress, function: usize) -> Blocker {
     let code = &functions.list()[function];
     let place = format!("{}:{}", code.declared.0, code.declared.1);
-    Blocker::AddressAsNumber { function: code.identity.name.clone(), place, object: build.place(address) }
+    let (function, entry) = (code.identity.name.clone(), code.entry);
+    let answers = vec![line("keyed-by-address", &function, "\"CALL_OF_THE_NEW_PROGRAM(&TABLE)\"")];
+    Blocker::AddressAsNumber { function, entry, place, object: build.place(address), answers }
 }
 
 /// A pass over the code of one function, in the order of addresses: what registers and stack slots hold is followed through moves, up
@@ -343,6 +345,7 @@ mod tests {
         });
         let mut names: Vec<String> = named.collect();
         names.sort_unstable();
+        names.dedup();
         names
     }
 
@@ -359,6 +362,18 @@ mod tests {
             assert_eq!(found(KEYED, &["-g", level]), ["green", "red"], "{level}");
             assert_eq!(found(KEYED, &["-g", level, "-fno-pie", "-no-pie"]), ["green", "red"], "{level}");
         }
+    }
+
+    #[test]
+    fn the_function_that_computes_is_named_not_one_that_calls_it() {
+        let apart = KEYED.replace("static unsigned hash", "__attribute__((noipa)) unsigned hash");
+        let compiled = Compiled::new("program", &apart, &["-g", "-O2"]);
+        let build = Build::open(&compiled.path, &crate::program::build::DebugSearch::default()).unwrap();
+        let mut sides = Sides::new(&build, &build);
+        super::super::code::read(&build, &build, &mut sides);
+        let blockers = computed_addresses(&build, &sides.old);
+        let named = |blocker: &Blocker| matches!(blocker, Blocker::AddressAsNumber { function, .. } if function == "hash");
+        assert!(blockers.len() == 2 && blockers.iter().all(named), "{blockers:?}");
     }
 
     #[test]

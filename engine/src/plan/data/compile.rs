@@ -19,6 +19,7 @@ use super::recipe::Recipe;
 use super::rules::{Place, Root, Rules};
 use crate::program::build::Build;
 use crate::program::compare_types::Comparison;
+use crate::program::fresh::FreshFacts;
 use crate::program::types::{TypeId, TypeTable};
 use job::Job;
 
@@ -35,6 +36,12 @@ pub struct NoProofs;
 impl FreshValues for NoProofs {
     fn is_zero(&self, _: TypeId, _: u64, _: u64) -> bool {
         false
+    }
+}
+
+impl FreshValues for FreshFacts {
+    fn is_zero(&self, kind: TypeId, offset: u64, length: u64) -> bool {
+        FreshFacts::is_zero(self, kind, offset, length)
     }
 }
 
@@ -103,6 +110,16 @@ impl<'t> Compiler<'t> {
         let (old_kind, _) = variable(old, pair.old).unwrap_or_default();
         let (new_kind, name) = variable(new, pair.new).unwrap_or_default();
         Job::new(self, old_kind, new_kind).variable(pair, &name)
+    }
+
+    /// How a variable is made that only the new build has, from no bytes at all: as the rules say, the rest as its initial value is.
+    ///
+    /// # Errors
+    /// All questions of the variable's type.
+    pub fn new_variable(&mut self, new: &Build, position: u32) -> Compiled {
+        let variable = new.debug.variables.get(position as usize);
+        let (kind, name) = variable.map(|variable| (variable.kind, variable.name.clone())).unwrap_or_default();
+        Job::new(self, None, kind).new_variable(position, &name)
     }
 
     fn doubt(&self, old: TypeId, candidates: &[TypeId]) -> Question {

@@ -1,6 +1,9 @@
 //! What the walk over a process is told: which types change, and the user's answers on what types do not say.
 
+use std::collections::HashSet;
+
 use dsu_formats::address::RunAddress;
+use gimli::constants::DW_TAG_union_type;
 
 use super::change::TypeChanges;
 use super::rules::{self, FieldValue, Length, Rules};
@@ -19,6 +22,8 @@ pub struct Interested<'a> {
     pub changes: &'a TypeChanges,
     /// The user's answers.
     pub rules: &'a Rules,
+    /// Types of which no other object is in use than those that typed pointers lead to, by the user's word.
+    pub unused: &'a HashSet<TypeId>,
     /// The old process, for expressions that follow pointers.
     pub memory: &'a dyn MemorySource,
 }
@@ -32,12 +37,23 @@ impl Interest for Interested<'_> {
         self.changes.leads_to_change(Some(kind))
     }
 
+    fn unused(&self, kind: TypeId) -> bool {
+        self.unused.contains(&kind)
+    }
+
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
-        Some(match self.rules.pointees.get(&own(place))? {
-            rules::Pointee::Type(kind) => Pointee::Type(*kind),
-            rules::Pointee::Opaque => Pointee::Opaque,
-            rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
-        })
+        self.rules.pointees.get(&own(place)).map(pointee)
+    }
+
+    /// What the kernel keeps for epoll is a `data` that the program has given it: the answer on the union's pointer holds there, too.
+    fn kernel_words(&self) -> Option<Pointee> {
+        let types = &self.old.debug.types;
+        let unions = types.definitions(DW_TAG_union_type.0, "epoll_data").iter().map(|id| types.canonical(*id));
+        let places = unions.filter_map(|kind| {
+            let position = types.get(kind).shape.members()?.iter().position(|member| member.name == "ptr")?;
+            Some(rules::Place::member(kind, &[u32::try_from(position).ok()?]))
+        });
+        places.filter_map(|place| self.rules.pointees.get(&place)).map(pointee).next()
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {
@@ -70,6 +86,14 @@ fn integer(expression: &dyn FieldValue, object: &ObjectView<'_>) -> Option<i128>
         Value::Integer(count) => Some(count),
         Value::Zero => Some(0),
         _ => None,
+    }
+}
+
+fn pointee(rule: &rules::Pointee) -> Pointee {
+    match rule {
+        rules::Pointee::Type(kind) => Pointee::Type(*kind),
+        rules::Pointee::Opaque => Pointee::Opaque,
+        rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
     }
 }
 

@@ -4,7 +4,7 @@
 //! - [`change`]: which old types change, which lead to one that does, and what each is in the new build ([`Partner`]).
 //! - [`compile`]: a [`recipe`] for each changed type, or all its [`question`]s at once. Both before the stop.
 //! - [`recipe`]: applied to one object: its new bytes, its pointers, where its parts are now.
-//! - [`rewrite`]: all objects that a walk found: places, bytes, and pointers that follow.
+//! - [`made`]: what plugins make of objects; [`rewrite`]: all objects that a walk found: places, bytes, and pointers that follow.
 //!
 //! A value that nothing proves is a question, never a guess (PROOF 2.3): renamed fields, new ones, other kinds of values.
 
@@ -12,12 +12,13 @@ pub mod change;
 pub mod compile;
 mod fields;
 pub mod interest;
+pub mod made;
 mod partners;
 pub mod question;
 pub mod recipe;
 pub mod rewrite;
 pub mod rules;
-mod targets;
+pub(in crate::plan) mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod value;

@@ -71,20 +71,41 @@ impl<'t, 'c> Partners<'t, 'c> {
         self.choose(id, candidates)
     }
 
-    /// One of several of the same name: the one that the same file declares, else one of the same structure.
+    /// One of several of the same name: the one of the same structure; else what is left when others have taken theirs, on either
+    /// side; else the one that the same file declares. A file alone says little: two libraries may each have a `dict.h`.
     fn choose(&mut self, id: TypeId, candidates: Vec<TypeId>) -> Partner {
+        if candidates.is_empty() {
+            return Partner::Gone;
+        }
+        if let Some(&same) = candidates.iter().find(|&&other| self.comparison.compare(Some(id), Some(other)).is_ok()) {
+            return Partner::One(same);
+        }
+        let (rivals, left) = self.left(id, &candidates);
+        if let ([], [one]) = (rivals.as_slice(), left.as_slice()) {
+            return Partner::One(*one);
+        }
         let file = &self.old.get(id).file;
-        let mut here = candidates.iter().copied().filter(|&other| !file.is_empty() && self.new.get(other).file == *file);
-        match (candidates.as_slice(), here.next(), here.next()) {
-            ([], ..) => return Partner::Gone,
-            ([one], ..) => return Partner::One(*one),
-            (_, Some(one), None) => return Partner::One(one),
-            _ => {}
+        let mut here = left.iter().copied().filter(|&other| !file.is_empty() && self.new.get(other).file == *file);
+        match (here.next(), here.next()) {
+            (Some(one), None) if !rivals.iter().any(|&rival| self.old.get(rival).file == *file) => Partner::One(one),
+            _ => Partner::Doubtful(candidates),
         }
-        match candidates.iter().find(|&&other| self.comparison.compare(Some(id), Some(other)).is_ok()) {
-            Some(&same) => Partner::One(same),
-            None => Partner::Doubtful(candidates),
-        }
+    }
+
+    /// Other old structures of this name and candidates, without those that equal one of the other side.
+    fn left(&mut self, id: TypeId, candidates: &[TypeId]) -> (Vec<TypeId>, Vec<TypeId>) {
+        let entry = self.old.get(id);
+        let namesakes = entry.shape.tag().map_or(&[][..], |tag| self.old.definitions(tag, &entry.name));
+        let mut rivals: Vec<TypeId> =
+            namesakes.iter().map(|&other| self.old.canonical(other)).filter(|&other| other != id).collect();
+        rivals.sort_unstable();
+        rivals.dedup();
+        let mut left = candidates.to_vec();
+        rivals.retain(|&rival| {
+            let equal = left.iter().position(|&new| self.comparison.compare(Some(rival), Some(new)).is_ok());
+            equal.map(|at| left.remove(at)).is_none()
+        });
+        (rivals, left)
     }
 
     /// Types that no name pairs, by the fields and variables that hold or point to them.

@@ -73,6 +73,9 @@ impl fmt::Display for Question {
             Unknown::Retyped => write!(f, "`{at}` changes from {} to {}: how does its value become one?", self.old, self.new),
             Unknown::UnionMember => write!(f, "the union `{at}` changes: which member is in use?"),
             Unknown::Length => write!(f, "the elements of `{at}` change: how many are there?"),
+            Unknown::Target if self.old == self.new => {
+                write!(f, "`{at}` points to {}, which the two builds do not describe as one: what does it lead to?", self.new)
+            }
             Unknown::Target => write!(f, "`{at}` points to {} instead of {}: what does it lead to?", self.new, self.old),
             Unknown::TypeName => write!(f, "is {} of the new build what {} was?", self.new, self.old),
             Unknown::Enumerator => write!(f, "`{at}`: {} means two things, of which only one keeps its value", self.old),

@@ -50,6 +50,8 @@ pub struct Recipe {
     pub new: Option<TypeId>,
     pub(crate) old_size: usize,
     pub(crate) new_size: usize,
+    /// Alignment of the new type in bytes, where its source asks for one.
+    pub(crate) new_alignment: Option<u64>,
     pub(crate) steps: Vec<Step>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) span: Span,
@@ -95,6 +97,12 @@ impl Recipe {
         self.tail.is_some()
     }
 
+    /// Whether a plugin makes parts of the objects.
+    pub fn has_parts(&self) -> bool {
+        let tail = self.tail.iter().flat_map(|tail| &tail.marks);
+        self.marks.iter().chain(tail).any(Mark::has_parts)
+    }
+
     /// Whether the new object's bytes are the old one's.
     pub fn is_plain(&self) -> bool {
         let plain_tail = self.tail.as_ref().is_none_or(|tail| tail.is_plain() && tail.from == tail.to);
@@ -111,13 +119,22 @@ impl Recipe {
     /// # Errors
     /// An object shorter than its type, a flexible array longer than the block.
     pub fn new_size_of(&self, old: &[u8], context: &Context<'_>) -> Result<usize, RecipeError> {
+        self.sizes_of(old, context).map(|(_, new)| new)
+    }
+
+    /// As [`Recipe::new_size_of`], after the bytes that the old object takes of its block: behind them is nothing of it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sizes_of(&self, old: &[u8], context: &Context<'_>) -> Result<(usize, usize), RecipeError> {
         self.check_size(old, context)?;
         match &self.tail {
             Some(tail) => {
                 let count = run::tail_count(self, tail, old, context)?;
-                Ok(tail.to.saturating_add(count.saturating_mul(tail.to_stride)).max(self.new_size))
+                let end = |start: usize, stride| start.saturating_add(count.saturating_mul(stride));
+                Ok((end(tail.from, tail.from_stride).max(self.old_size), end(tail.to, tail.to_stride).max(self.new_size)))
             }
-            None => Ok(self.new_size),
+            None => Ok((self.old_size, self.new_size)),
         }
     }
 

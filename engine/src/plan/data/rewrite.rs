@@ -8,19 +8,20 @@ mod fill;
 mod moves;
 #[cfg(test)]
 mod tests;
-mod window;
+pub(crate) mod window;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
 
-pub use fill::{Filled, Reference};
+pub use fill::{Filled, Known, Outside};
 pub use moves::{Followed, Move, Moves};
 
 use super::compile::Recipes;
+use super::made::{Made, Wanted};
 use super::question::Question;
-use super::recipe::{Context, Recipe, RecipeError};
+use super::recipe::{Context, Found, Recipe, RecipeError};
 use super::rules::{Allocator, Rules};
 use crate::plan::source::{MemorySource, SourceError};
 use crate::program::types::{TypeId, TypeTable};
@@ -37,6 +38,8 @@ pub struct Object {
     pub count: u32,
     /// Bytes that they take, with a flexible array at the end.
     pub length: u64,
+    /// How many more would fit behind them, where the user says that these are all: the program may go on to use that room.
+    pub spare: u32,
     /// What they are in.
     pub home: Home,
     /// For a variable its position in [`Rewriter::variables`].
@@ -92,13 +95,13 @@ impl Place {
     }
 }
 
-/// A block to allocate in the vessel, in place of an old one that is freed there.
+/// A block to allocate in the vessel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocation {
     /// Bytes to ask for.
     pub size: u64,
-    /// The old block.
-    pub old: RunAddress,
+    /// The old block in whose place it comes, and which is freed; `None`: a plugin asks for it.
+    pub old: Option<RunAddress>,
     /// What makes and frees it, if not `malloc` and `free`.
     pub allocator: Option<Allocator>,
 }
@@ -143,6 +146,18 @@ pub enum RewriteProblem {
         old: u64,
         /// Bytes that they need.
         new: u64,
+    },
+    /// Objects that need a new block, and more alignment than `malloc` gives.
+    #[error("`{kind}` at {address} outgrows its block, and must be aligned to {alignment} bytes: malloc aligns to {given}")]
+    Alignment {
+        /// The type.
+        kind: String,
+        /// The objects.
+        address: RunAddress,
+        /// What the new type needs.
+        alignment: u64,
+        /// What there is.
+        given: u64,
     },
     /// Two objects that share bytes.
     #[error("`{kind}` at {address} overlaps `{other}` at {other_address}")]
@@ -201,8 +216,8 @@ pub struct Rewriter<'a> {
     pub memory: &'a dyn MemorySource,
     /// Distance from link-time to run-time addresses of the new program.
     pub new_bias: u64,
-    /// Objects that plugins have made, by old address.
-    pub made: &'a HashMap<RunAddress, Vec<u8>>,
+    /// What plugins have made.
+    pub made: &'a Made,
     /// What variables become.
     pub variables: &'a [Variable],
 }
@@ -239,8 +254,43 @@ impl<'a> Rewriter<'a> {
                 problems.push(problem);
             }
         }
+        moves.add_made(self.made.blocks().iter().map(|block| block.bytes.len() as u64));
         moves.finish();
         if problems.is_empty() { Ok(moves) } else { Err(problems) }
+    }
+
+    /// The objects that plugins have to make, ascending. What cannot be read is told when it is filled.
+    pub fn wanted(&self, objects: &[Object]) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        if self.rules.plugins.is_empty() {
+            return wanted;
+        }
+        let mut window = Window::new(self.memory);
+        for object in objects {
+            let Ok(recipe) = self.recipe(object) else { continue };
+            let old_size = recipe.old_size() as u64;
+            let addresses = (0..u64::from(object.count).max(1))
+                .map(|number| RunAddress(object.address.0.saturating_add(number.saturating_mul(old_size))));
+            if recipe.plugin.is_some() {
+                wanted.extend(addresses.map(|address| Wanted { kind: object.kind, address }));
+                continue;
+            }
+            if !recipe.has_parts() {
+                continue;
+            }
+            for address in addresses {
+                let length = if object.count > 1 { old_size } else { object.length };
+                let Ok(bytes) = window.read(address, length) else { continue };
+                let _ = recipe.visit(bytes, &self.context(address, None), &mut |found| {
+                    if let Found::Plugin(part) = found {
+                        let address = RunAddress(address.0.saturating_add(part.old.0 as u64));
+                        wanted.push(Wanted { kind: part.kind, address });
+                    }
+                });
+            }
+        }
+        wanted.sort_unstable();
+        wanted
     }
 
     fn recipe(&self, object: &Object) -> Result<Arc<Recipe>, RewriteProblem> {
@@ -270,7 +320,8 @@ impl<'a> Rewriter<'a> {
 
     fn place_one(&self, object: &Object, number: u32, moves: &mut Moves, window: &mut Window<'_>) -> Result<(), RewriteProblem> {
         let Some(recipe) = moves.recipe(number) else { return Ok(()) };
-        let new_length = self.new_length(object, &recipe, window)?;
+        let (length, new_length) = self.lengths(object, &recipe, window)?;
+        let room = new_length.saturating_add(u64::from(object.spare).saturating_mul(recipe.new_size() as u64));
         let no_room = || RewriteProblem::NoRoom {
             kind: self.types.describe(Some(object.kind)),
             address: object.address,
@@ -281,18 +332,24 @@ impl<'a> Rewriter<'a> {
             Home::Given(address) => Place::At(address),
             Home::Part if new_length == object.length => Place::At(object.address),
             Home::Part => return Err(no_room()),
-            Home::Block { usable } if new_length <= usable => Place::At(object.address),
+            Home::Block { usable } if room <= usable => Place::At(object.address),
             Home::Block { .. } => {
                 let allocator = self.rules.allocators.get(&object.kind).copied();
-                moves.allocate(Allocation { size: new_length, old: object.address, allocator }).ok_or_else(no_room)?
+                let alignment = recipe.new_alignment.filter(|alignment| *alignment > moves::ALIGNMENT && allocator.is_none());
+                if let Some(alignment) = alignment {
+                    let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
+                    return Err(RewriteProblem::Alignment { kind, address, alignment, given: moves::ALIGNMENT });
+                }
+                moves.allocate(Allocation { size: room, old: Some(object.address), allocator }).ok_or_else(no_room)?
             }
         };
         let ends = matches!(object.home, Home::Block { .. });
         let start = moves.next_start();
         moves.push(Move {
             start: object.address.0,
-            length: object.length,
+            length: length.min(object.length),
             new_length,
+            room,
             count: object.count,
             recipe: number,
             to,
@@ -302,19 +359,18 @@ impl<'a> Rewriter<'a> {
         Ok(())
     }
 
-    fn new_length(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<u64, RewriteProblem> {
+    /// Bytes that objects take in the old process and in the new one. What follows a flexible array's elements in a block is nobody's:
+    /// a word that leads there is left from what the block was before, or the allocator's for the next block's header.
+    fn lengths(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<(u64, u64), RewriteProblem> {
         if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
-            return Ok(variable.initial.len() as u64);
+            return Ok((object.length, variable.initial.len() as u64));
         }
-        if recipe.plugin.is_some() {
-            let missing = || RewriteProblem::NotMade { kind: self.types.describe(Some(object.kind)), address: object.address };
-            return self.made.get(&object.address).map(|bytes| bytes.len() as u64).ok_or_else(missing);
-        }
-        if !recipe.has_tail() {
-            return Ok(u64::from(object.count).saturating_mul(recipe.new_size() as u64));
+        if recipe.plugin.is_some() || !recipe.has_tail() {
+            return Ok((object.length, u64::from(object.count).saturating_mul(recipe.new_size() as u64)));
         }
         let bytes = self.read(object, window)?;
-        Ok(recipe.new_size_of(bytes, &self.context(object.address, None))? as u64)
+        let (old, new) = recipe.sizes_of(bytes, &self.context(object.address, None))?;
+        Ok((old as u64, new as u64))
     }
 
     fn read<'w>(&self, object: &Object, window: &'w mut Window<'_>) -> Result<&'w [u8], RewriteProblem> {

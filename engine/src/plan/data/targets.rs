@@ -9,7 +9,7 @@ const DEPTH_LIMIT: usize = 16;
 
 /// Whether pointers within the two types (pointers themselves, or arrays of them) lead to the same thing in both builds. Types without
 /// pointers agree. What a pointer to void leads to is nobody's claim: it agrees with everything but a structure that it newly names.
-pub(super) fn agree<'p>(
+pub(in crate::plan) fn agree<'p>(
     (old, a): (&TypeTable, Option<TypeId>),
     (new, b): (&TypeTable, Option<TypeId>),
     partner: &impl Fn(TypeId) -> &'p Partner,

@@ -86,8 +86,10 @@ fn pairs(text: &mut String, name: &str, ambiguous: &[Ambiguous], removed: &[Remo
 fn fields(text: &mut String, changed: &[TypeChange]) {
     let mut questions = Vec::new();
     for change in changed {
-        let asked = change.members.iter().filter(|member| matches!(member.change, Change::Added | Change::Retyped));
-        questions.extend(asked.filter(|member| member.name != "(anonymous)").map(|member| field(change, member)));
+        let asked = change.members.iter().filter(|member| {
+            member.asked && matches!(member.change, Change::Added | Change::Retyped) && member.name != "(anonymous)"
+        });
+        questions.extend(asked.map(|member| field(change, member)));
     }
     table(text, "fields", &questions);
 }
@@ -165,6 +167,9 @@ fn memory(text: &mut String, unclear: &[UnclearMember]) {
             match member.reason {
                 UnclearReason::Pointer => {
                     format!("# What does {shown} point to? (to be answered if objects that change can be behind it)\n# {name} = {{ type = \"struct NAME\" }}\n")
+                }
+                UnclearReason::Length => {
+                    format!("# How many elements has {shown}?\n# {name} = {{ count = \"old.FIELD\" }}\n")
                 }
                 UnclearReason::Union => {
                     let cases = member.members.iter().enumerate().map(|(tag, member)| format!("{tag} = {}", quoted(member)));

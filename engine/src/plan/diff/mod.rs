@@ -4,6 +4,7 @@ pub mod draft;
 mod functions;
 mod libraries;
 mod names;
+mod questions;
 mod similar;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,8 @@ pub struct Diff {
     pub variables: VariableChanges,
     /// Structures, unions, enumerations.
     pub types: TypeChanges,
+    /// What has to be answered if there are objects of the types that it is about.
+    pub questions: Vec<String>,
     /// Libraries that the programs ask for.
     pub libraries: LibraryChanges,
     /// Constructors of the new program that are new or do something else: they do not run in an update.
@@ -63,12 +66,14 @@ impl Diff {
     pub fn new(old: &Build, new: &Build, comparison: &Comparison) -> Self {
         use super::blocker::Blocker;
         let constructors = comparison.blockers.iter().filter(|blocker| matches!(blocker, Blocker::Constructor { .. }));
+        let asked = questions::Asked::new(&comparison.data);
         Self {
             old: BuildName::of(old),
             new: BuildName::of(new),
             functions: functions::changes(old, new, comparison),
             variables: variables::changes(old, new, comparison),
-            types: types::changes(old, new),
+            types: types::changes(old, new, &comparison.data.types, &asked),
+            questions: asked.0.iter().map(ToString::to_string).collect(),
             libraries: libraries::changes(old, new),
             constructors: constructors
                 .map(|blocker| Constructor { message: blocker.to_string(), answers: blocker.answers().to_vec() })

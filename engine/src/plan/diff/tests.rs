@@ -107,9 +107,56 @@ fn a_draft_is_a_spec_and_its_questions_are_rules() {
 }
 
 #[test]
+fn only_what_the_plan_would_ask_is_asked() {
+    let source = |count: &str, members: &str, what: &str| {
+        format!(
+            "struct dict {{ int size; }}; struct store {{ long size; }};
+             struct part {{ int a; {members} }};
+             typedef struct {{ {count} length; struct part parts[]; }} list_t;
+             union plain {{ long number; char *text; }}; union parts {{ struct part *one; long none; }};
+             struct all {{ list_t *list; union plain plain; union parts parts; struct {what} *found; }} all;
+             int main(void) {{ return sizeof(struct dict) + sizeof(struct store) + (int)all.plain.number; }}"
+        )
+    };
+    let pair = pair(&source("int", "", "dict"), &source("long", "int b;", "store"));
+    let diff = Diff::new(&pair.old, &pair.new, &pair.comparison);
+    let names: Vec<(&str, UnclearReason)> =
+        diff.types.unclear.iter().map(|member| (member.name.as_str(), member.reason)).collect();
+    assert_eq!(names, [("struct all.parts", UnclearReason::Union), ("list_t.parts", UnclearReason::Length)]);
+    let asked: Vec<(&str, &str)> = diff
+        .types
+        .changed
+        .iter()
+        .flat_map(|change| change.members.iter().map(move |member| (change, member)))
+        .filter(|(_, member)| member.asked)
+        .map(|(change, member)| (change.thing.name.as_str(), member.name.as_str()))
+        .collect();
+    // A wider number keeps its value; another structure behind a pointer is another thing.
+    assert_eq!(asked, [("list_t", "parts"), ("struct all", "found"), ("struct part", "b")]);
+    let text = draft(&diff);
+    assert!(text.contains("# \"list_t.parts\" = { count = \"old.FIELD\" }") && !text.contains("plain"), "{text}");
+}
+
+#[test]
 fn equal_programs_differ_in_nothing() {
     let pair = pair(OLD, OLD);
     let diff = Diff::new(&pair.old, &pair.new, &pair.comparison);
     assert!(diff.is_empty(), "{diff:?}");
     assert!(diff.functions.same >= 3 && diff.variables.same >= 3);
+}
+
+#[test]
+fn structures_of_the_compiler_are_not_asked_about() {
+    let source = |field: &str| {
+        format!(
+            "#include <stdarg.h>
+            struct entry {{ int key; {field} void *data; }} entry;
+            int add(int n, ...) {{ va_list list; va_start(list, n); n += va_arg(list, int); va_end(list); return n + entry.key; }}
+            int main(void) {{ return add(1, 2); }}"
+        )
+    };
+    let pair = pair(&source(""), &source("long hits;"));
+    let diff = Diff::new(&pair.old, &pair.new, &pair.comparison);
+    let names: Vec<&str> = diff.types.unclear.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["struct entry.data"]);
 }

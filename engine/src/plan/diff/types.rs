@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::names::{Candidate, Removed, Thing};
+use super::questions::Asked;
 use super::similar;
+use crate::plan::data::Partner;
+use crate::plan::data::change::TypeChanges as Facts;
+use crate::plan::data::targets;
 use crate::program::build::Build;
 use crate::program::compare_types;
 use crate::program::types::{Member, Shape, Type, TypeId, TypeTable};
@@ -52,6 +56,8 @@ pub struct MemberChange {
     pub new: Option<MemberAt>,
     /// For a new member: which ones that are gone it may be, the most likely first.
     pub candidates: Vec<Candidate>,
+    /// Whether its value in objects that are there already has to be answered.
+    pub asked: bool,
 }
 
 /// How something differs.
@@ -122,6 +128,8 @@ pub enum UnclearReason {
     Pointer,
     /// Which member of a union is in use.
     Union,
+    /// How many elements, which change, an array at the end has.
+    Length,
 }
 
 impl TypeChanges {
@@ -132,10 +140,11 @@ impl TypeChanges {
 }
 
 /// What differs between two builds.
-pub(super) fn changes(old: &Build, new: &Build) -> TypeChanges {
+pub(super) fn changes(old: &Build, new: &Build, facts: &Facts, asked: &Asked) -> TypeChanges {
     let (from, to) = (&old.debug.types, &new.debug.types);
-    let pairs = changed_pairs(from, to);
-    let changed: Vec<TypeChange> = pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b))).collect();
+    let pairs = changed_pairs(from, to, facts);
+    let changed: Vec<TypeChange> =
+        pairs.iter().filter_map(|(name, (a, b))| change(name, (from, *a), (to, *b), (facts, asked))).collect();
     let (before, after) = (by_name(from), by_name(to));
     let gone: Vec<(&String, TypeId)> =
         before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(n, id)| (n, *id)).collect();
@@ -149,7 +158,8 @@ pub(super) fn changes(old: &Build, new: &Build) -> TypeChanges {
         Thing { name: name.to_owned(), file: entry.file.clone(), line: entry.line }
     };
     let removed = gone.iter().zip(candidates);
-    let unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before) };
+    let mut unclear = if changed.is_empty() && gone.is_empty() { Vec::new() } else { unclear(from, &before, facts) };
+    unclear.extend(asked.lengths().map(|name| UnclearMember { name, reason: UnclearReason::Length, members: Vec::new() }));
     TypeChanges {
         changed,
         added: come.iter().map(|(name, id)| thing(to, name, *id)).collect(),
@@ -158,8 +168,9 @@ pub(super) fn changes(old: &Build, new: &Build) -> TypeChanges {
     }
 }
 
-/// Types of one name that differ: named ones, and nameless ones behind typedefs.
-fn changed_pairs(old: &TypeTable, new: &TypeTable) -> BTreeMap<String, (TypeId, TypeId)> {
+/// Types of one name that differ: named ones, nameless ones behind typedefs, and those of the same bytes whose pointers lead to
+/// something else.
+fn changed_pairs(old: &TypeTable, new: &TypeTable, facts: &Facts) -> BTreeMap<String, (TypeId, TypeId)> {
     let mut pairs: BTreeMap<String, (TypeId, TypeId)> = BTreeMap::new();
     for change in compare_types::changed_named_types(old, new) {
         pairs.entry(change.name).or_insert((change.old, change.new));
@@ -171,6 +182,8 @@ fn changed_pairs(old: &TypeTable, new: &TypeTable) -> BTreeMap<String, (TypeId, 
         let is_nameless = old.get(id).name.is_empty();
         if is_nameless && comparison.compare_own(Some(id), Some(*other)).is_err() {
             pairs.entry(name).or_insert((id, *other));
+        } else if let (true, Partner::One(partner)) = (facts.changed(Some(id)), facts.partner(old.canonical(id))) {
+            pairs.entry(name).or_insert((id, *partner));
         }
     }
     pairs
@@ -196,15 +209,22 @@ fn is_definition(entry: &Type) -> bool {
     matches!(entry.shape, Shape::Struct { .. } | Shape::Union { .. } | Shape::Enum { .. })
 }
 
-fn change(name: &str, (old, a): (&TypeTable, TypeId), (new, b): (&TypeTable, TypeId)) -> Option<TypeChange> {
+fn change(
+    name: &str,
+    (old, a): (&TypeTable, TypeId),
+    (new, b): (&TypeTable, TypeId),
+    (facts, asked): (&Facts, &Asked),
+) -> Option<TypeChange> {
     let (from, to) = (old.get(a), new.get(b));
     let thing = Thing { name: name.to_owned(), file: from.file.clone(), line: from.line };
+    let new_name = new.describe(Some(b));
     let mut change = TypeChange { thing, old_size: from.size, new_size: to.size, members: Vec::new(), enumerators: Vec::new() };
     match (&from.shape, &to.shape) {
         (Shape::Enum { enumerators: a }, Shape::Enum { enumerators: b }) => change.enumerators = enumerators(a, b),
         (from, to) => {
             let (a, b) = (from.members()?, to.members()?);
-            change.members = members((old, a), (new, b));
+            change.members = members((old, a), (new, b), facts);
+            change.members.iter_mut().for_each(|member| member.asked = asked.is_about(&new_name, &member.name));
         }
     }
     Some(change)
@@ -217,7 +237,7 @@ fn enumerators(old: &[(String, i128)], new: &[(String, i128)]) -> Vec<Enumerator
     changes.filter(|change| change.old != change.new).collect()
 }
 
-fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Member])) -> Vec<MemberChange> {
+fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Member]), facts: &Facts) -> Vec<MemberChange> {
     let mut types = compare_types::Comparison::new(old, new);
     let partner = |index: usize, member: &Member| match member.name.is_empty() {
         true => from.get(index).filter(|other| other.name.is_empty()),
@@ -227,7 +247,9 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
     for (index, member) in to.iter().enumerate() {
         let found = match partner(index, member) {
             None => Some((Change::Added, None)),
-            Some(other) => difference(&mut types, (old, other), (new, member)).map(|change| (change, Some(at(old, other)))),
+            Some(other) => {
+                difference(&mut types, (old, other), (new, member), facts).map(|change| (change, Some(at(old, other))))
+            }
         };
         changes.extend(found.map(|(change, before)| MemberChange {
             name: member_name(member),
@@ -235,6 +257,7 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
             old: before,
             new: Some(at(new, member)),
             candidates: Vec::new(),
+            asked: false,
         }));
     }
     let gone: Vec<&Member> = from
@@ -253,6 +276,7 @@ fn members((old, from): (&TypeTable, &[Member]), (new, to): (&TypeTable, &[Membe
         old: Some(at(old, member)),
         new: None,
         candidates: Vec::new(),
+        asked: false,
     }));
     changes
 }
@@ -285,9 +309,11 @@ fn difference(
     types: &mut compare_types::Comparison<'_>,
     (old, from): (&TypeTable, &Member),
     (new, to): (&TypeTable, &Member),
+    facts: &Facts,
 ) -> Option<Change> {
     let (before, after) = (old.describe(from.kind), new.describe(to.kind));
-    let differs = types.compare_own(from.kind, to.kind).is_err();
+    let differs = types.compare_own(from.kind, to.kind).is_err()
+        || !targets::agree((old, from.kind), (new, to.kind), &|id| facts.partner(id), types);
     match () {
         () if differs && before == after => Some(Change::Inside),
         () if differs => Some(Change::Retyped),
@@ -320,12 +346,14 @@ fn inner_names(entry: &Type) -> Vec<&str> {
     }
 }
 
-/// `void *` members and unions of the old program's structures.
-fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMember> {
+/// `void *` members of the old program's structures, and unions that hold or lead to what changes.
+fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>, facts: &Facts) -> Vec<UnclearMember> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for (name, id) in types {
-        let Shape::Struct { members } = &table.get(*id).shape else { continue };
+        let entry = table.get(*id);
+        // A structure that no line declares is the compiler's own (`__va_list_tag`): no rule of a user's is about it.
+        let (Shape::Struct { members }, true) = (&entry.shape, entry.line != 0) else { continue };
         for member in members.iter().filter(|member| !member.name.is_empty()) {
             let Some(kind) = table.peel(member.kind) else { continue };
             let full = format!("{name}.{}", member.name);
@@ -333,7 +361,7 @@ fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMe
                 Shape::Pointer { target } if table.peel(*target).is_none() && seen.insert(full.clone()) => {
                     found.push(UnclearMember { name: full, reason: UnclearReason::Pointer, members: Vec::new() });
                 }
-                Shape::Union { members } if holds_pointer(table, members) && seen.insert(full.clone()) => {
+                Shape::Union { members } if facts.leads_to_change(Some(kind)) && seen.insert(full.clone()) => {
                     let members = members.iter().map(member_name).collect();
                     found.push(UnclearMember { name: full, reason: UnclearReason::Union, members });
                 }
@@ -342,10 +370,4 @@ fn unclear(table: &TypeTable, types: &BTreeMap<String, TypeId>) -> Vec<UnclearMe
         }
     }
     found
-}
-
-/// Whether a member is a pointer or holds others: then it matters which is in use.
-fn holds_pointer(table: &TypeTable, members: &[Member]) -> bool {
-    let shapes = members.iter().filter_map(|member| table.peel(member.kind)).map(|kind| &table.get(kind).shape);
-    shapes.into_iter().any(|shape| matches!(shape, Shape::Pointer { .. } | Shape::Struct { .. } | Shape::Union { .. }))
 }

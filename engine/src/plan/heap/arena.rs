@@ -104,6 +104,26 @@ pub(super) fn find_main(data: &[Data], scene: &Scene<'_>) -> Result<Arena, HeapD
     }
 }
 
+/// Finds the main arena of a malloc that was never called: all zero but the list of arenas, which names the arena itself, and the one
+/// thread that is attached to it (`main_arena` as the C library defines it). There is no block then.
+pub(super) fn find_untouched(data: &[Data]) -> Option<RunAddress> {
+    const ATTACHED: usize = NEXT + 16;
+    let is_untouched = |part: &Data, first: usize| {
+        let expected = |at| match at {
+            NEXT => part.address(first),
+            ATTACHED => 1,
+            _ => 0,
+        };
+        (0..SIZE / 8).all(|index| part.word(first + index) == Some(expected(index * 8)))
+    };
+    let mut found = data.iter().flat_map(|part| {
+        let last = part.count().saturating_sub(SIZE / 8);
+        (0..=last).filter(move |first| is_untouched(part, *first)).map(|first| RunAddress(part.address(first)))
+    });
+    let only = found.next()?;
+    found.next().is_none().then_some(only)
+}
+
 fn may_be_bin(part: &Data, index: usize) -> bool {
     let (Some(forward), Some(back)) = (part.word(index), part.word(index + 1)) else { return false };
     let head = part.address(index) - 16;

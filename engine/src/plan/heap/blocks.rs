@@ -4,6 +4,7 @@ use std::fmt;
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
+use super::arena;
 use super::bitmap::Bitmap;
 use super::defect::HeapDefect;
 
@@ -105,6 +106,13 @@ impl Heap {
         &self.arenas
     }
 
+    /// Whether the words at `address` are the allocator's: its records, or what it keeps in blocks that nobody has. They name chunks by
+    /// their headers, which begin within the block before.
+    pub fn is_allocators(&self, address: RunAddress) -> bool {
+        let is_record = |arena: &RunAddress| (arena.0..arena.0.saturating_add(arena::SIZE as u64)).contains(&address.0);
+        self.arenas.iter().any(is_record) || self.block_of(address).is_some_and(|(_, block)| block.state != State::InUse)
+    }
+
     /// The block that holds `address`; `None` for headers, for the allocator's spare room and outside the heap.
     pub fn block_of(&self, address: RunAddress) -> Option<(BlockIndex, Block)> {
         let segment = self.segments.get(self.segments.partition_point(|segment| segment.start <= address.0).checked_sub(1)?)?;
@@ -139,6 +147,12 @@ impl Heap {
                 Some((number, self.describe(segment, position, number, self.at(segment, position))))
             })
         })
+    }
+
+    /// Whether chunks lie in `range`.
+    pub fn overlaps(&self, range: RunRange) -> bool {
+        let at = self.segments.partition_point(|segment| segment.end <= range.start.0);
+        self.segments.get(at).is_some_and(|segment| segment.start < range.end.0)
     }
 
     /// Whether `address` lies where chunks are, be it in a block or not.

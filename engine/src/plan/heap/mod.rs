@@ -100,7 +100,10 @@ fn is_libc(library: &LoadedLibrary<'_>) -> bool {
 
 fn read_glibc(scene: &Scene<'_>, libc: &LoadedLibrary<'_>) -> Result<Heap, HeapDefect> {
     let data = writable_data(scene, libc)?;
-    let main = arena::find_main(&data, scene)?;
+    let main = match (arena::find_main(&data, scene), arena::find_untouched(&data)) {
+        (Err(HeapDefect::NoArena { found: 0 }), Some(untouched)) => return Builder::new(vec![untouched]).finish(),
+        (main, _) => main?,
+    };
     let parameters = parameters::find(&data)?;
     let arenas = arena::all(main, scene)?;
     if let Some(busy) = arenas.iter().find(|arena| arena.is_locked()) {

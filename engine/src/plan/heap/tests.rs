@@ -45,6 +45,7 @@ proptest! {
         let mut builder = Builder::new(vec![RunAddress(0x1000)]);
         builder.add(walked.run);
         let heap = builder.finish().unwrap();
+        prop_assert!(heap.is_allocators(RunAddress(0x1060)) && !heap.is_allocators(RunAddress(0x2000)));
         let mut at = START;
         let mut was_free = false;
         for (units, is_free) in chunks {
@@ -52,6 +53,7 @@ proptest! {
             let is_free = is_free && !was_free;
             let state = if is_free { State::Free } else { State::InUse };
             prop_assert_eq!((block.address.0, block.usable, block.state), (at + 16, units * 16 - 8, state));
+            prop_assert_eq!(heap.is_allocators(RunAddress(at + 24)), is_free);
             was_free = is_free;
             at += units * 16;
         }

@@ -1,6 +1,6 @@
 //! Objects whose type changes: found, placed, made anew, and stored where they belong.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -11,15 +11,16 @@ use crate::plan::answers;
 use crate::plan::blocker::Blocker;
 use crate::plan::compare::pairs::Partner;
 use crate::plan::data::interest::Interested;
+use crate::plan::data::made::Made;
 use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
-use crate::plan::heap::{self, HeapView, MallocFamily};
+use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
 use crate::plan::loader;
-use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocator, NewBlock, Stored};
 use crate::plan::scan::filter::Filter;
+use crate::plan::spec::Initial;
 use crate::plan::walk::{self, Found, PointerSite, ThreadStack, Walked};
-use crate::plan::words::{Holder, Words};
+use crate::plan::words::Words;
 use crate::program::address::LinkAddress;
 use crate::program::types::{Shape, TypeId};
 
@@ -33,8 +34,11 @@ const LISTED: usize = 1000;
 pub(super) struct Data {
     objects: Vec<Object>,
     variables: Vec<Variable>,
+    made: Made,
     /// Pointers to objects of changed types, ascending.
     pub(super) sites: Vec<PointerSite>,
+    /// The heap, where it can be read.
+    pub(super) heap: Option<Heap>,
 }
 
 impl Planner<'_> {
@@ -52,9 +56,27 @@ impl Planner<'_> {
             let heap = heap::read(request.snapshot, &request.old.elf, &self.ground.loaded, request.memory);
             let walked = self.walk(&heap);
             self.take(walked, &heap, &mut data);
+            data.heap = match heap {
+                HeapView::Readable(heap) => Some(heap),
+                HeapView::Unreadable(_) | HeapView::Unknown(_) => None,
+            };
         }
         data.objects.sort_unstable_by_key(|object| object.address);
+        data.made = self.have_made(&data);
         data
+    }
+
+    /// Lets plugins make their objects.
+    fn have_made(&mut self, data: &Data) -> Made {
+        let wanted = self.rewriter(data).wanted(&data.objects);
+        let Some(maker) = self.request.maker.filter(|_| !wanted.is_empty()) else { return Made::default() };
+        match maker.make(&wanted, self.request.memory) {
+            Ok(made) => made,
+            Err(error) => {
+                self.blockers.push(answers::plugin(error.as_ref()));
+                Made::default()
+            }
+        }
     }
 
     /// Variables outside functions, and static ones.
@@ -97,7 +119,10 @@ impl Planner<'_> {
             for thread in &request.snapshot.threads {
                 let from = RunAddress(blocks.old_start(thread).wrapping_add(old.start.0));
                 let mut is = vec![0; was.len()];
-                let is_carried = request.memory.read(from, &mut is).is_ok() && is != was;
+                let is_carried = match request.comparison.data.told_locals.get(&index) {
+                    Some(initial) => *initial == Initial::Keep,
+                    None => request.memory.read(from, &mut is).is_ok() && is != was,
+                };
                 match compiled {
                     Ok(recipe) => {
                         let to = RunAddress(blocks.new_start(thread).wrapping_add(new.start.0));
@@ -123,7 +148,8 @@ impl Planner<'_> {
         let (request, ground) = (self.request, &self.ground);
         let changes = &request.comparison.data.types;
         let rules = &request.comparison.bound.rules;
-        let interest = Interested { old: request.old, changes, rules, memory: request.memory };
+        let unused = &request.comparison.accepted.unused_types;
+        let interest = Interested { old: request.old, changes, rules, unused, memory: request.memory };
         let stacks: Vec<ThreadStack<'_>> =
             self.stacks.frames.iter().map(|(tid, frames)| ThreadStack { tid: *tid, frames }).collect();
         let system = loader::data_ranges(ground.space, &ground.loaded).into_iter();
@@ -148,9 +174,7 @@ impl Planner<'_> {
     fn take(&mut self, walked: Walked, heap: &HeapView, data: &mut Data) {
         let accepted = &self.request.comparison.accepted;
         let problems = walked.problems.into_iter().filter(|problem| match problem {
-            walk::Problem::Suspect { kind, .. } | walk::Problem::UnreadableHeap { kind, passing: false, .. } => {
-                !accepted.is_unused(kind)
-            }
+            walk::Problem::UnreadableHeap { kind, passing: false, .. } => !accepted.is_unused(kind),
             _ => true,
         });
         self.blockers.extend(problems.map(answers::problem));
@@ -188,7 +212,12 @@ impl Planner<'_> {
         } else {
             u32::try_from(length.checked_div(size).unwrap_or(1).saturating_mul(each)).unwrap_or(u32::MAX)
         };
-        Object { address: found.address, kind, count, length, home, variable: None }
+        let spare = match home {
+            Home::Block { usable } if found.counted && size > 0 => (usable / size).saturating_sub(found.count.into()).saturating_mul(each),
+            _ => 0,
+        };
+        let spare = u32::try_from(spare).unwrap_or(u32::MAX);
+        Object { address: found.address, kind, count, length, spare, home, variable: None }
     }
 
     /// Decides where the objects go.
@@ -196,7 +225,7 @@ impl Planner<'_> {
         if data.objects.is_empty() {
             return rewrite::Moves::default();
         }
-        match self.rewriter(data, &HashMap::new()).place(&data.objects) {
+        match self.rewriter(data).place(&data.objects) {
             Ok(moves) => {
                 if !moves.allocations().is_empty() {
                     self.check_allocator();
@@ -211,14 +240,20 @@ impl Planner<'_> {
     }
 
     /// Makes the objects.
-    pub(super) fn fill_data(&self, data: &Data, moves: &rewrite::Moves, filter: &Filter) -> Result<Filled, Vec<RewriteProblem>> {
+    pub(super) fn fill_data(
+        &self,
+        data: &Data,
+        moves: &rewrite::Moves,
+        filter: &Filter,
+        words: &mut Words<'_>,
+    ) -> Result<Filled, Vec<RewriteProblem>> {
         match moves.is_empty() {
             true => Ok(Filled::default()),
-            false => self.rewriter(data, &HashMap::new()).fill(&data.objects, moves, filter, THREADS),
+            false => self.rewriter(data).fill(&data.objects, moves, (filter, words), THREADS),
         }
     }
 
-    fn rewriter<'r>(&'r self, data: &'r Data, made: &'r HashMap<RunAddress, Vec<u8>>) -> Rewriter<'r> {
+    fn rewriter<'r>(&'r self, data: &'r Data) -> Rewriter<'r> {
         let request = self.request;
         Rewriter {
             types: &request.old.debug.types,
@@ -226,7 +261,7 @@ impl Planner<'_> {
             rules: &request.comparison.bound.rules,
             memory: request.memory,
             new_bias: self.ground.placement.new_bias(),
-            made,
+            made: &data.made,
             variables: &data.variables,
         }
     }
@@ -246,13 +281,19 @@ impl Planner<'_> {
                 self.blockers.push(Blocker::Unsupported { what, expected, found: "neither of them".to_owned() });
             }
         }
+        self.check_allocator_idle("malloc, and objects need larger blocks");
+    }
+
+    /// No thread may be inside the allocator when functions run that may allocate: they would wait for it for ever.
+    pub(super) fn check_allocator_idle(&mut self, what: &str) {
+        let ground = &self.ground;
+        let Ok(libc) = heap::allocator(&self.request.old.elf, &ground.loaded) else { return };
         let position = ground.loaded.iter().position(|library| library.range == libc.range);
         let family = MallocFamily::new(libc, position.map_or(usize::MAX, |position| position + 1));
         for (tid, frames) in &self.stacks.frames {
             if family.is_active(frames) {
                 let address = frames.first().map_or(RunAddress(0), |frame| frame.pc);
-                let what = "malloc, and objects need larger blocks".to_owned();
-                self.blockers.push(Blocker::UnsafePlace { tid: *tid, what, address });
+                self.blockers.push(Blocker::UnsafePlace { tid: *tid, what: what.to_owned(), address });
             }
         }
     }
@@ -276,7 +317,7 @@ impl Planner<'_> {
         for one in objects.list() {
             let (start, length) = (one.bytes as usize, one.new_length);
             match one.to {
-                Place::In { .. } => allocations.blocks.push(NewBlock { offset: one.bytes, length }),
+                Place::In { .. } => {}
                 Place::At(address) if program.contains(address) => {
                     let link = LinkAddress(address.0.wrapping_sub(placement.new_bias()));
                     let bytes = filled.bytes.get(start..start + length as usize);
@@ -288,7 +329,8 @@ impl Planner<'_> {
             }
         }
         allocations.stored.sort_unstable_by_key(|stored| stored.address);
-        allocations.freed.extend(objects.allocations().iter().map(|allocation| allocation.old));
+        allocations.blocks.extend(objects.blocks().map(|(block, offset)| NewBlock { offset, length: block.size }));
+        allocations.freed.extend(objects.allocations().iter().filter_map(|allocation| allocation.old));
         allocations.fixups.extend(filled.fixups);
         allocations.bytes = filled.bytes;
     }
@@ -330,18 +372,8 @@ impl Data {
         let Some(kind) = kind else { return };
         let position = self.variables.len() as u32;
         self.variables.push(variable);
-        self.objects.push(Object { address: from, kind, count: 1, length, home: Home::Given(to), variable: Some(position) });
-    }
-}
-
-/// Words in new objects that point into the old program, or may.
-pub(super) fn follow_references(filled: &mut Filled, words: &mut Words<'_>) {
-    for reference in std::mem::take(&mut filled.references) {
-        let holder = Holder::Memory { address: reference.holder };
-        let word = words.rewrite_pointer(reference.word, Site::Memory, reference.target, holder);
-        if let (Some(word), Some(place)) = (word, filled.bytes.get_mut(reference.at..reference.at + 8)) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        let home = Home::Given(to);
+        self.objects.push(Object { address: from, kind, count: 1, length, spare: 0, home, variable: Some(position) });
     }
 }
 

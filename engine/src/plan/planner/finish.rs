@@ -8,6 +8,7 @@ use dsu_formats::model::latest::{Generation, Retained};
 use super::Planner;
 use super::ground::Ground;
 use crate::plan::blocker::{Blocker, PlanError};
+use crate::plan::calls;
 use crate::plan::compare::objects::Place;
 use crate::plan::generations;
 use crate::plan::loader::auxv;
@@ -33,6 +34,9 @@ impl Planner<'_> {
         let dropped = self.address_space(&kept);
         let generation = self.generation(&kept);
         contents.push(self.annex(&generation)?);
+        let bound = &self.request.comparison.bound;
+        let (calls, texts) = calls::placed(&bound.calls, &placement, self.ground.texts(&bound.calls));
+        contents.extend(texts);
         contents.sort_unstable_by_key(|part| part.address);
         self.report.retained_bytes =
             generation.retained.iter().filter(|retained| retained.readable).map(|retained| retained.range.len()).sum();
@@ -40,6 +44,10 @@ impl Planner<'_> {
         if placement.is_fixed() {
             self.report.assumptions.extend(crate::plan::assumptions_of_fixed());
         }
+        let put_right = bound.keyed.iter().filter_map(|keyed| Some((&keyed.name, &bound.calls.get(keyed.call)?.text)));
+        let put_right =
+            put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
+        self.report.assumptions.extend(put_right);
         self.snapshot.generations = vec![generation];
         self.modules();
         let mut patches = self.patches;
@@ -49,12 +57,13 @@ impl Planner<'_> {
         let protect_after = mappings::relro(&self.request.new.elf, placement.new_bias()).into_iter().collect();
         let (shared, allocations) = (self.shared, self.allocations);
         let (snapshot, report) = (self.snapshot, self.report);
-        Ok(Rewrite { snapshot, patches, shared, contents, dropped, resolvers, allocations, protect_after, report })
+        Ok(Rewrite { snapshot, patches, shared, contents, dropped, resolvers, allocations, calls, protect_after, report })
     }
 
     /// Lays out the new address space; gives the ranges of the old one that go.
     fn address_space(&mut self, kept: &[RunRange]) -> Vec<RunRange> {
         let (placement, annex) = (self.ground.placement, self.ground.annex);
+        let texts = self.ground.texts(&self.request.comparison.bound.calls);
         let mut dropped = vec![placement.old_range()];
         if !annex.is_empty() {
             dropped.push(annex);
@@ -70,6 +79,7 @@ impl Planner<'_> {
         space.mappings.extend(self.ground.reservations(kept).into_iter().map(mappings::reserved));
         space.mappings.extend(mappings::segments(new, placement.new_bias(), self.request.file));
         space.mappings.push(mappings::anonymous(placement.annex(), mappings::READ));
+        space.mappings.extend((!texts.is_empty()).then(|| mappings::anonymous(texts, mappings::READ)));
         space.mappings.sort_unstable_by_key(|mapping| mapping.range);
         let [start_code, end_code, start_data, end_data] = mappings::code_and_data(new, placement.new_bias());
         let layout = &mut space.layout;
@@ -107,6 +117,12 @@ impl Planner<'_> {
         };
         kept.iter().for_each(|range| add(range, true));
         self.ground.reservations(kept).iter().for_each(|range| add(range, false));
+        let texts = self.ground.texts(&self.request.comparison.bound.calls);
+        if !texts.is_empty() {
+            // For the updates to come they are literals of the program that they were given to.
+            let build_id = self.request.new.elf.build_id.clone().unwrap_or_default();
+            retained.push(Retained { range: texts, generation: before.count + 1, build_id, readable: true });
+        }
         retained.sort_unstable_by_key(|retained| retained.range);
         Generation { count: before.count + 1, retained }
     }

@@ -7,6 +7,7 @@ use crate::plan::abi;
 use crate::plan::address::{Placement, page_ceil};
 use crate::plan::base;
 use crate::plan::blocker::Blocker;
+use crate::plan::calls;
 use crate::plan::generations::{self, AnnexRecord};
 use crate::plan::globals::OldData;
 use crate::plan::image::DataImage;
@@ -19,6 +20,7 @@ use crate::plan::loader::{self, dynamic::OldDynamic};
 use crate::plan::pointers::{Pointers, Site};
 use crate::plan::request::Request;
 use crate::plan::source::{MemorySource, SourceError, read_bytes, read_word};
+use crate::plan::spec::calls::BoundCall;
 use crate::plan::tls::{self, Blocks, LoaderData};
 use crate::plan::tls_growth::{LibraryBlock, library_blocks, record_size};
 use crate::plan::view::View;
@@ -85,7 +87,12 @@ impl<'a> Ground<'a> {
         let scope = search_scope(&record, &loaded, memory).map_err(understood)?;
         let versions = VersionTable::read(&new.elf).ok_or_else(|| understood("versions of the new program".to_owned()))?;
         let libraries = library_blocks(&loaded, memory).map_err(understood)?;
-        let blocks = thread_local_blocks(request, space, &loaded, &libraries, &record)?;
+        // What does not fit is told with all else that stands in the way, and for that the rest is planned without.
+        let (blocks, unfit) = match thread_local_blocks(request, space, &loaded, &libraries, &record) {
+            Ok(blocks) => (blocks, Vec::new()),
+            Err(Stop::Blocked(unfit)) => (None, unfit),
+            Err(stop) => return Err(stop),
+        };
         let annex = old_annex(request, module, space);
         let placement = place(request, space, module, &versions)?;
         let tls_offsets = tls_offsets(&scope, &loaded, blocks.as_ref(), &libraries);
@@ -105,7 +112,8 @@ impl<'a> Ground<'a> {
             .link()
         };
         let comparison = request.comparison;
-        let linked = link(new, &comparison.new_index, placement.new_bias(), lazy);
+        let mut linked = link(new, &comparison.new_index, placement.new_bias(), lazy);
+        linked.blockers.extend(unfit);
         let before = link(old, &comparison.old_index, bias, dynamic.is_lazy());
         let initial = initial_data(old, &before, &captured)?;
         Ok(Self {
@@ -128,6 +136,12 @@ impl<'a> Ground<'a> {
 }
 
 impl Ground<'_> {
+    /// Pages behind the annex for the texts that calls get.
+    pub(super) fn texts(&self, calls: &[BoundCall]) -> RunRange {
+        let start = self.placement.annex().end.0;
+        RunRange::new(start, start.saturating_add(calls::texts_length(calls)))
+    }
+
     /// What the old program's slots say that the selector at `function` (of the new program) chooses.
     pub(super) fn chosen(&self, pointers: &Pointers<'_>, function: RunAddress) -> Option<u64> {
         let sides = self.view.sides;
@@ -219,11 +233,12 @@ fn place(
     let (old, new) = (request.old.elf.load_range(), request.new.elf.load_range());
     let table = u64::from(versions.count()) * ENTRY;
     let annex = page_ceil(generations::RECORD_ROOM + table);
-    let length = (new.1.0 - new.0.0).saturating_add(annex);
+    let texts = calls::texts_length(&request.comparison.bound.calls);
+    let length = (new.1.0 - new.0.0).saturating_add(annex).saturating_add(texts);
     let none = Generation::default();
     let generation = request.snapshot.generations.first().unwrap_or(&none);
     if request.old.elf.is_fixed_address() {
-        return place_fixed(request, space, generation, annex);
+        return place_fixed(request, space, generation, (annex, texts));
     }
     let start = base::choose(space, generation, module.range, length).ok_or(Blocker::NoRoom { length })?;
     let placement = Placement::new(module.bias.0, old, start.0.wrapping_sub(new.0.0), new, annex);
@@ -238,7 +253,7 @@ fn place_fixed(
     request: &Request<'_>,
     space: &AddressSpace,
     generation: &Generation,
-    annex: u64,
+    (annex, texts): (u64, u64),
 ) -> Result<Placement, Box<Blocker>> {
     let (old, new) = (request.old.elf.load_range(), request.new.elf.load_range());
     let placement = Placement::new(0, old, 0, new, annex);
@@ -253,11 +268,11 @@ fn place_fixed(
         let length = needed.end.0.saturating_sub(from.end.0);
         return Err(Box::new(Blocker::NoRoomInPlace { needed, what: what.to_owned(), taken, length }));
     }
-    let length = annex.saturating_add(from.len());
+    let length = annex.saturating_add(texts).saturating_add(from.len());
     let start = base::choose_apart(space, generation, length).ok_or(Blocker::NoRoom { length })?;
     let annex = RunRange::new(start.0, start.0.saturating_add(annex));
     let end_taken = layout.start_brk == from.end || space.mappings.iter().any(|mapping| mapping.range.contains(from.end));
-    Ok(placement.fixed(annex, annex.end.0 - from.start.0).with_end_taken(end_taken))
+    Ok(placement.fixed(annex, annex.end.0 + texts - from.start.0).with_end_taken(end_taken))
 }
 
 /// The program's thread-local blocks, old and new, with what the loader's data says of the room for them.

@@ -1,6 +1,7 @@
 //! The order of a plan: link, decide values, find where threads are, rewrite words, lay out the new address space.
 
 mod data;
+mod dead_slots;
 pub mod early;
 mod finish;
 mod fixed;
@@ -14,7 +15,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 use super::address::{NewLink, OldLink};
 use super::blocker::{Blocker, PlanError, PointerReason};
 use super::generations;
-use super::globals;
+use super::globals::{self, FreshContext};
 use super::image::DataImage;
 use super::link::canonical;
 use super::link::interpose::{Program, interposed_slots};
@@ -28,11 +29,11 @@ use super::rewrite::{Allocations, Patch, Report, Rewrite, SharedWord};
 use super::safe_point::{self, Stacks};
 use super::scan::{
     self,
-    dead::dead_ranges,
+    dead::{self, dead_ranges},
     filter::Filter,
     sites::{Sites, merged},
 };
-use super::scope_blockers;
+use super::scope_blockers::{self, StackSwitches};
 use super::source::{SourceError, read_bytes, read_word};
 use super::tls;
 use super::tls_growth::{CodeOf, SlotError};
@@ -127,6 +128,9 @@ impl<'a> Planner<'a> {
                 self.blockers.push(Blocker::Relocation { relocation: 0, address: RunAddress(place.0.0), symbol: None });
             }
         }
+        let fresh = FreshContext { memory: self.request.memory, new_bias: bias };
+        let types = &self.request.old.debug.types;
+        self.blockers.extend(globals::make_fresh(comparison, types, &mut self.image, &fresh));
         if !self.ground.dynamic.write(new, bias, lazy, &mut self.image) {
             let what = ".dynamic of the new program is not writable".to_owned();
             self.blockers.push(Blocker::LoaderRecord { what, libc: libc_name(&self.ground.loaded) });
@@ -221,7 +225,10 @@ impl<'a> Planner<'a> {
         let guard = self.guard()?;
         let mut data = self.find_data();
         let objects = self.place_data(&data);
-        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites)));
+        if !request.comparison.bound.calls.is_empty() {
+            self.check_allocator_idle("malloc, and functions of the new program are to be called");
+        }
+        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), data.heap.take()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
         self.thread_local_slots()?;
@@ -231,7 +238,6 @@ impl<'a> Planner<'a> {
         let heap = self.heap_of_fixed();
         let typing = heap.as_ref().map(|heap| self.typing(heap, guard)).transpose()?;
         let filter = self.filter(&moves, guard);
-        let mut filled = self.fill_data(&data, moves.objects(), &filter);
         let owners = Owners::new(request.snapshot, &self.ground.loaded);
         let describe = |address: RunAddress| owners.describe(address);
         let ground = &self.ground;
@@ -239,6 +245,7 @@ impl<'a> Planner<'a> {
         let literals = std::mem::take(&mut self.literals);
         let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
         words.typing = typing.as_ref();
+        words.active = Arc::clone(&self.stacks.active);
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
         let fixups = globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
@@ -248,9 +255,7 @@ impl<'a> Planner<'a> {
             let threads = &request.snapshot.threads;
             self.patches.extend(tls::carry(blocks, request.comparison, builds, threads, &mut words, &mut self.report)?);
         }
-        if let Ok(filled) = &mut filled {
-            data::follow_references(filled, &mut words);
-        }
+        let filled = self.fill_data(&data, moves.objects(), &filter, &mut words);
         let ranges = scan_ranges(request, &[ground.placement.old_range(), ground.annex]);
         let scanned = scan::scan(&ranges, &filter, &sites, &mut words)?;
         let shared = scan::scan_shared(&mappings::shared_memory(&ground.space.mappings), &filter, &mut words);
@@ -361,10 +366,15 @@ impl<'a> Planner<'a> {
     fn sites(&self, moves: &Arc<Moves>) -> Result<Sites, SourceError> {
         let (request, ground) = (self.request, &self.ground);
         let threads = &request.snapshot.threads;
-        let stale_returns = !scope_blockers::switches_stacks(request.old, &ground.loaded);
+        let switches = scope_blockers::switches_stacks(request.old, &ground.loaded);
         let mut stacks: Vec<(RunRange, bool)> = Vec::new();
         for (pointer, mapping) in &self.stacks.live {
             let low = pointer.0.saturating_sub(scan::dead::RED_ZONE).max(mapping.start.0);
+            let stale_returns = match switches {
+                StackSwitches::None => true,
+                StackSwitches::Apart => self.is_whole_stack(*mapping),
+                StackSwitches::Anywhere => false,
+            };
             stacks.push((RunRange::new(low, mapping.end.0), stale_returns));
         }
         stacks.sort_unstable();
@@ -372,6 +382,7 @@ impl<'a> Planner<'a> {
         if let Some(blocks) = &ground.blocks {
             dead.extend(blocks.ranges(threads));
         }
+        dead.extend(self.dead_slots(moves));
         let returns = self.stacks.returns.clone();
         Ok(Sites {
             stacks,
@@ -381,6 +392,13 @@ impl<'a> Planner<'a> {
             dead: merged(dead),
             moves: Arc::clone(moves),
         })
+    }
+
+    /// Whether a mapping is one thread's stack and nothing else.
+    fn is_whole_stack(&self, range: RunRange) -> bool {
+        let (space, threads) = (self.ground.space, &self.request.snapshot.threads);
+        let mapping = space.mappings.iter().find(|mapping| mapping.range == range);
+        mapping.is_some_and(|mapping| dead::is_whole_stack(space, mapping, threads, self.request.memory))
     }
 }
 

@@ -60,7 +60,7 @@ enum Reading {
 }
 
 /// What a pointer type points to, behind typedefs.
-pub(super) fn pointee(types: &TypeTable, pointer: TypeId) -> Option<TypeId> {
+pub fn pointee(types: &TypeTable, pointer: TypeId) -> Option<TypeId> {
     match &types.get(types.peel(Some(pointer))?).shape {
         Shape::Pointer { target } => types.peel(*target),
         _ => None,

@@ -61,18 +61,21 @@ impl Pointers<'_> {
     fn paired(&self, index: usize, partner: usize, offset: u64, site: Site) -> Decision {
         let sides = self.view.sides;
         let (old, new) = (&sides.old.objects.list()[index], &sides.new.objects.list()[partner]);
-        if let Some(recipe) = self.fates.recipes.get(&index) {
+        let carried = self.fates.carried.get(index).copied().unwrap_or(false);
+        let recipe = self.fates.recipes.get(&index);
+        if let Some(recipe) = recipe.filter(|_| carried) {
             return self.rewritten(recipe, old, new, offset, site);
         }
-        let carried = self.fates.carried.get(index).copied().unwrap_or(false);
         let moved = Decision::Move(NewLink(new.start.offset(offset)));
         if carried || self.view.is_same_initialiser(index, partner) {
             return moved;
         }
+        let blocked = || Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset });
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
         let tables = table_at(types.0, old, offset).zip(new.kind.and_then(|_| table_at(types.1, new, offset)));
         match tables {
-            Some((from, to)) if from.start == to.start => {
+            // A table that takes its new initialiser: rows are found by content, unless they change their layout.
+            Some((from, to)) if from.start == to.start && (from.row == to.row || recipe.is_none()) => {
                 let row = (offset - from.start) / from.row;
                 match self.view.content().row(types.0, (old, from), (new, to), row) {
                     RowMatch::Row(found) if found == row || offset != 0 || self.is_row(index, site) => {
@@ -83,8 +86,8 @@ impl Pointers<'_> {
                     RowMatch::Unclear(matches) => blocked_row(old, row, matches),
                 }
             }
-            None if old.size == new.size => moved,
-            _ => Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset }),
+            None if recipe.is_none() && old.size == new.size => moved,
+            _ => recipe.map_or_else(blocked, |recipe| self.rewritten(recipe, old, new, offset, site)),
         }
     }
 

@@ -47,7 +47,7 @@ pub fn dead_ranges(
 }
 
 /// Whether a mapping is one stack and nothing else: the kernel's, or one that the C library mapped with its guard.
-fn is_whole_stack(space: &AddressSpace, mapping: &Mapping, threads: &[Thread], memory: &dyn MemorySource) -> bool {
+pub fn is_whole_stack(space: &AddressSpace, mapping: &Mapping, threads: &[Thread], memory: &dyn MemorySource) -> bool {
     if mapping.flags.grows_down || mapping.range.contains(space.layout.start_stack) {
         return true;
     }

@@ -144,8 +144,11 @@ impl<'a> Binder<'a> {
 
     /// The old type that a new one was: by `[pair.types]`, else by its name; `None`: there is none, or several that cannot be told apart.
     pub(super) fn old_type(&self, rules: &Rules, new: TypeId, name: &TypeName) -> Option<TypeId> {
-        if let Some((old, _)) = rules.types.iter().filter(|(_, to)| **to == new).min_by_key(|(old, _)| **old) {
-            return Some(*old);
+        let mut given = rules.types.iter().filter(|(_, to)| **to == new).map(|(old, _)| *old);
+        if let Some(old) = given.next() {
+            // Where several become one, a field of one of them is not there in the other, or at another place.
+            let types = &self.old.debug.types;
+            return given.all(|other| types.describe(Some(other)) == types.describe(Some(old))).then_some(old);
         }
         let found = self.environment.old.get(name)?;
         counterpart((self.new, new), self.old, &found)

@@ -38,6 +38,8 @@ pub enum BoundArgument {
 pub struct KeyedByAddress {
     /// Its entry.
     pub function: LinkAddress,
+    /// Its name.
+    pub name: String,
     /// Position of the call that puts it right, in [`Bound::calls`].
     pub call: usize,
 }
@@ -47,12 +49,15 @@ pub(super) fn bind(binder: &mut Binder<'_>, bound: &mut Bound) {
     let spec = binder.spec;
     for rule in &spec.keyed {
         let list = binder.comparison.sides.old.functions.list();
-        let function = names::find(&spec.source, &rule.subject, ("function", Side::Old), list).map(|index| list[index].entry);
+        let function = names::find(&spec.source, &rule.subject, ("function", Side::Old), list);
+        let function = function.map(|index| (list[index].entry, list[index].identity.name.clone()));
         let call = call(binder, &rule.value.value);
         let (function, call) = (binder.take(function), binder.take(call));
-        if let (Some(function), Some(call)) = (function, call) {
-            bound.keyed.push(KeyedByAddress { function, call: bound.calls.len() });
-            bound.calls.push(call);
+        if let (Some((function, name)), Some(call)) = (function, call) {
+            // Several functions may compute places in one table.
+            let known = bound.calls.iter().position(|other| *other == call);
+            bound.keyed.push(KeyedByAddress { function, name, call: known.unwrap_or(bound.calls.len()) });
+            bound.calls.extend(known.is_none().then_some(call));
         }
     }
     for given in &spec.calls {

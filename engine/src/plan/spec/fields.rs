@@ -10,6 +10,7 @@ use dsu_formats::spec::{At, Problem, Span};
 
 use super::bind::{Binder, Bound, Initial, Target};
 use super::expression::{Checker, Compiled, Kind, NewFields, integer_range};
+use crate::plan::compare::objects::{Object, Place as ObjectPlace};
 use crate::plan::data::rules::{FieldRule, FieldSource, FieldValue, Place, Root, Rules};
 use crate::plan::data::value::{Value, is_float, is_signed};
 use crate::program::types::{Shape, TypeId, TypeTable};
@@ -102,7 +103,9 @@ fn old_root(binder: &Binder<'_>, rules: &Rules, target: &Target, subject: &At<Su
                 Start::Variable(name) => name.clone(),
                 _ => VariableName { file: None, function: None, name: subject.value.root_name().to_owned(), line: None },
             };
-            let (_, object) = binder.object(&At::new(name, subject.span), Side::New)?;
+            let name = At::new(name, subject.span);
+            let (_, object) = binder.object(&name, Side::New)?;
+            writable(binder, &name, Side::New, object)?;
             Ok(binder.old_object(object).and_then(|old| old.kind))
         }
     }
@@ -145,14 +148,13 @@ fn value(
     span: Span,
 ) -> Result<FieldSource, Problem> {
     if let Some(names) = Checker::field_path(expression).filter(|names| !names.is_empty()) {
-        let (path, _) =
-            binder.environment.old.path(checker.old, &names, expression.root.span).and_then(|found| match checker.old {
-                Some(_) => Ok(found),
-                None => {
-                    Err(binder.spec.source.problem(expression.root.span, "there is no old object that `old` could mean here"))
-                }
-            })?;
-        return Ok(FieldSource::Old(path));
+        if checker.old.is_none() {
+            return Err(binder.spec.source.problem(expression.root.span, "there is no old object that `old` could mean here"));
+        }
+        // One that leads through a pointer is an expression.
+        if let Ok((path, _)) = binder.environment.old.path(checker.old, &names, expression.root.span) {
+            return Ok(FieldSource::Old(path));
+        }
     }
     let compiled = checker.compile(expression)?;
     computed(binder, compiled, kind, span)
@@ -237,12 +239,17 @@ enum GlobalRule {
 fn global(binder: &Binder<'_>, rule: &Rule<VariableName, GlobalValue>) -> Result<GlobalRule, Problem> {
     let (position, object) = binder.object(&rule.subject, Side::New)?;
     let old = binder.old_object(object);
+    writable(binder, &rule.subject, Side::New, object)?;
     let expression = match &rule.value.value {
         GlobalValue::Keep if old.is_none() => {
             let message = format!("`{}` has no partner in the old program whose value it could keep", rule.subject.value);
             return Err(binder.spec.source.problem(rule.value.span, message));
         }
-        GlobalValue::Keep => return Ok(GlobalRule::Initial(position, Initial::Keep)),
+        GlobalValue::Keep => {
+            let name = &At::new(rule.subject.value.clone(), rule.value.span);
+            old.map_or(Ok(()), |old| writable(binder, name, Side::Old, old))?;
+            return Ok(GlobalRule::Initial(position, Initial::Keep));
+        }
         GlobalValue::New => return Ok(GlobalRule::Initial(position, Initial::New)),
         GlobalValue::Expression(expression) => expression,
     };
@@ -250,4 +257,15 @@ fn global(binder: &Binder<'_>, rule: &Rule<VariableName, GlobalValue>) -> Result
     let mut checker = Checker::new(&binder.environment, old.and_then(|old| old.kind), &none, None);
     let source = value(binder, &mut checker, expression, object.kind, rule.value.span)?;
     Ok(GlobalRule::Value(position, FieldRule { source, origin: origin(binder, rule.subject.span) }))
+}
+
+/// Only variables take and keep values.
+fn writable(binder: &Binder<'_>, name: &At<VariableName>, side: Side, object: &Object) -> Result<(), Problem> {
+    match object.place {
+        ObjectPlace::ReadOnly | ObjectPlace::Relocated => {
+            let message = format!("`{}` is a constant of the {side} program, not a variable", name.value);
+            Err(binder.spec.source.problem(name.span, message))
+        }
+        ObjectPlace::Writable | ObjectPlace::ThreadLocal => Ok(()),
+    }
 }

@@ -286,3 +286,17 @@ fn rules_use_one_another_but_not_in_a_circle() {
     let problems = bound_in(&pair, &text).unwrap_err();
     assert!(problems.iter().any(|problem| problem.contains("too long, with all that it uses of other rules")), "{problems:?}");
 }
+
+#[test]
+fn where_two_types_become_one_no_rule_reads_the_old_object() {
+    let old =
+        "struct circle { double size; } circle; struct square { long id; double size; } square; int main(void) { return 0; }";
+    let new = "struct figure { double size; int form; } circle, square; int main(void) { return 0; }";
+    let pair = pair(old, new);
+    let merged = "[pair.types]\n\"struct circle\" = \"struct figure\"\n\"struct square\" = \"struct figure\"\n[fields]\n";
+    assert!(bound_in(&pair, &format!("{merged}\"struct figure.form\" = 1")).is_ok());
+    for read in ["old.size", "(int)old.size"] {
+        let message = bound_in(&pair, &format!("{merged}\"struct figure.form\" = \"{read}\"")).expect_err("which old object?");
+        assert!(message[0].contains("there is no old object that `old` could mean here"), "{message:?}");
+    }
+}

@@ -1,13 +1,13 @@
 //! Completeness: blocks that no typed path reached and that could hold a changed type, each cleared by evidence or told (PROOF 2.5).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::found::Cleared;
 use super::interest::{Choice, Interest, Place, Pointee};
-use super::items::Strength;
+use super::items::{Item, Strength};
 use super::problem::Problem;
 use super::queue::Walker;
 use super::referrers::{self, Referrer, Referrers};
@@ -15,6 +15,7 @@ use super::regions::Region;
 use super::shape::{Looks, Outline};
 use super::{Scene, prepare};
 use crate::plan::heap::{Block, BlockIndex, Heap, HeapView, State};
+use crate::plan::source::read_word;
 use crate::program::types::{Shape, TypeId, TypeTable};
 
 /// Bytes of a block that are looked at.
@@ -30,7 +31,15 @@ const TOLD: usize = 200;
 struct Suspect {
     index: BlockIndex,
     block: Block,
+    /// What it could be, the likeliest first; never empty.
+    could: Vec<Guess>,
+}
+
+/// A changed type that a block could be of.
+#[derive(Clone, Copy)]
+struct Guess {
     kind: TypeId,
+    size: u64,
     count: u64,
     looks: Looks,
     has_pointers: bool,
@@ -73,7 +82,7 @@ fn outlines(types: &TypeTable, interest: &dyn Interest) -> Vec<Outline> {
         .zip(&types.types)
         .filter(|(_, entry)| matches!(entry.shape, Shape::Struct { .. } | Shape::Union { .. }))
         .map(|(id, _)| types.canonical(id))
-        .filter(|id| interest.changed(*id) && seen.insert(*id))
+        .filter(|id| interest.changed(*id) && !interest.unused(*id) && seen.insert(*id))
         .filter_map(|id| Outline::of(types, id))
         .collect();
     outlines.sort_by_key(|outline| std::cmp::Reverse(outline.size));
@@ -103,17 +112,20 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
             let is_number = looks.misplaced.is_some() && looks.sound == 0;
             (looks.contradiction.is_none() || looks.sound > 1) && !is_number
         });
+        let guess = |(outline, count, looks): (&&Outline, &u64, Looks)| {
+            let (kind, size, count) = (outline.id, outline.size, *count);
+            (outline.rest(block.usable, count), Guess { kind, size, count, looks, has_pointers: outline.has_pointers() })
+        };
+        let mut could: Vec<(u64, Guess)> = could.map(guess).collect();
         // The type that most pointers speak for, and that leaves the least of the block over.
-        match could.max_by_key(|(outline, count, looks)| (looks.sound, std::cmp::Reverse(outline.rest(block.usable, **count)))) {
-            Some((outline, count, looks)) => {
-                let has_pointers = outline.has_pointers();
-                suspects.push(Suspect { index, block, kind: outline.id, count: *count, looks, has_pointers });
-            }
-            None => {
-                let (what, (offset, value)) = contradiction.unwrap_or_default();
-                let reason = format!("at {offset:#x}, where {what} would be, it holds {value:#x}");
-                cleared.push(Cleared { address: block.address, usable: block.usable, reason });
-            }
+        could.sort_by_key(|(rest, guess)| (std::cmp::Reverse(guess.looks.sound), *rest));
+        let could: Vec<Guess> = could.into_iter().map(|(_, guess)| guess).collect();
+        if could.is_empty() {
+            let (what, (offset, value)) = contradiction.unwrap_or_default();
+            let reason = format!("at {offset:#x}, where {what} would be, it holds {value:#x}");
+            cleared.push(Cleared { address: block.address, usable: block.usable, reason });
+        } else {
+            suspects.push(Suspect { index, block, could });
         }
     }
     suspects
@@ -122,10 +134,18 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
     let everything = Everything { interest: scene.interest, pointers: false };
-    let (all, _) = prepare(scene, &everything);
+    let (mut all, _) = prepare(scene, &everything);
+    let vectors = vectors(scene);
+    let mut within: HashMap<BlockIndex, Item> = HashMap::new();
+    for item in all.items.elsewhere().filter(|item| item.strength > Strength::Doubtful) {
+        if let Some((index, _)) = heap.block_of(RunAddress(item.address)) {
+            within.entry(index).or_insert(*item);
+        }
+    }
     let mut left = Vec::new();
-    for suspect in suspects {
-        match typed_otherwise(&all, &suspect) {
+    for mut suspect in suspects {
+        let vector = vectors.get(&suspect.block.address).map(|tid| format!("it is the loader's vector of thread {tid}"));
+        match vector.or_else(|| typed_otherwise(&mut all, &mut suspect, &within)) {
             Some(reason) => cleared.push(clear(&suspect, reason)),
             None => left.push(suspect),
         }
@@ -134,7 +154,8 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
     let referrers = match referrers::find(&indices, heap, &walker.regions, scene.snapshot, scene.memory) {
         Ok(referrers) => referrers,
         Err(source) => {
-            let kind = scene.build.debug.types.describe(left.first().map(|suspect| suspect.kind));
+            let kind =
+                scene.build.debug.types.describe(left.first().and_then(|suspect| suspect.could.first()).map(|guess| guess.kind));
             return walker.problem(Problem::UnreadableHeap { kind, reason: source.to_string(), passing: false });
         }
     };
@@ -148,8 +169,8 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
             cleared.push(clear(suspect, "only the C library's own data, or what nothing points to, points to it".to_owned()));
         } else if told < TOLD {
             let foreign: Vec<Referrer> = pointers.iter().copied().filter(|referrer| !own.holds(referrer)).collect();
-            let problem = tell(&all, scene, suspect, &foreign);
-            walker.problem(problem);
+            let told = suspect.could.first().map(|guess| tell(&all, scene, suspect, guess, &foreign));
+            told.into_iter().for_each(|problem| walker.problem(problem));
         }
     }
 }
@@ -158,14 +179,39 @@ fn clear(suspect: &Suspect, reason: String) -> Cleared {
     Cleared { address: suspect.block.address, usable: suspect.block.usable, reason }
 }
 
-/// The other type as which typed pointers reach a suspect. Bytes are none where the words look like the changed type's.
-fn typed_otherwise(all: &Walker<'_>, suspect: &Suspect) -> Option<String> {
-    let item = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful)?;
+/// The blocks with the vectors by which threads find their thread-local storage (`dtv`), whose address a thread has behind that of
+/// itself (`tcbhead_t`), and which begin one entry before.
+fn vectors(scene: &Scene<'_>) -> HashMap<RunAddress, i32> {
+    const ENTRY: u64 = 16;
+    let of = |thread: &dsu_formats::model::latest::Thread| {
+        let vector = read_word(scene.memory, RunAddress(thread.registers.fs_base.wrapping_add(8))).ok()?;
+        Some((RunAddress(vector.wrapping_sub(ENTRY)), thread.tid))
+    };
+    scene.snapshot.threads.iter().filter_map(of).collect()
+}
+
+/// Takes from what a suspect could be whatever does not agree with the type as which typed pointers reach it, or reach something
+/// `within` it. Says why, when nothing is left. Bytes are no evidence where the words look like the changed type's, and no type is where
+/// the changed one has it itself: it may be embedded, and what is around it found from there.
+fn typed_otherwise(all: &mut Walker<'_>, suspect: &mut Suspect, within: &HashMap<BlockIndex, Item>) -> Option<String> {
+    if let Some(site) = all.bytes.get(&suspect.index) {
+        return Some(format!("it is bytes, as the spec says: {}", all.path(*site)));
+    }
+    let whole = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful);
+    let item = *whole.or_else(|| within.get(&suspect.index))?;
     let types = all.kinds.types;
     let id = all.kinds.get(item.kind)?.id;
     let is_number = matches!(types.get(types.peel(Some(id))?).shape, Shape::Base { .. } | Shape::Enum { .. });
-    let looks_like_it = suspect.looks.sound > 0;
-    (!is_number || !looks_like_it).then(|| format!("it is `{}`: {}", types.describe(Some(id)), all.path(item.via)))
+    let offset = item.address.wrapping_sub(suspect.block.address.0);
+    suspect.could.retain(|guess| {
+        let looks_like_it = is_number && guess.looks.sound > 0;
+        looks_like_it || all.kinds.type_contains(Some(guess.kind), offset % guess.size.max(1), item.kind)
+    });
+    let place = match offset {
+        0 => "it is".to_owned(),
+        offset => format!("at {offset:#x} it has"),
+    };
+    suspect.could.is_empty().then(|| format!("{place} `{}`: {}", types.describe(Some(id)), all.path(item.via)))
 }
 
 /// Memory whose words do not make a block the program's.
@@ -212,12 +258,12 @@ fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers, own: &OwnMemor
     }
 }
 
-fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, referrers: &[Referrer]) -> Problem {
-    let mut evidence = match suspect.count {
+fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, guess: &Guess, referrers: &[Referrer]) -> Problem {
+    let mut evidence = match guess.count {
         1 => "its size fits".to_owned(),
         count => format!("its size fits {count} of them"),
     };
-    match (suspect.has_pointers, suspect.looks.sound) {
+    match (guess.has_pointers, guess.looks.sound) {
         (false, _) => evidence.push_str(", and the type has no pointer to tell it by"),
         (true, 0) => evidence.push_str(", and where its pointers would be there is none"),
         (true, sound) => {
@@ -241,7 +287,7 @@ fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, referrers: &[Ref
     Problem::Suspect {
         address: suspect.block.address,
         usable: suspect.block.usable,
-        kind: all.kinds.types.describe(Some(suspect.kind)),
+        kind: all.kinds.types.describe(Some(guess.kind)),
         evidence,
         referrers: format!("{} points to it", names.join(", ")),
         first_bytes,
@@ -283,6 +329,10 @@ impl Interest for Everything<'_> {
 
     fn pointers(&self) -> bool {
         self.pointers
+    }
+
+    fn notes_bytes(&self) -> bool {
+        true
     }
 
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {

@@ -11,8 +11,6 @@ use crate::program::types::TypeId;
 pub struct Found {
     /// Address of the first.
     pub address: RunAddress,
-    /// The word through which they were reached; zero for variables and registers.
-    pub via: RunAddress,
     /// Their type, canonical.
     pub kind: TypeId,
     /// How many there are at least. A block's size tells only up to the allocator's rounding.
@@ -23,6 +21,8 @@ pub struct Found {
     pub length: u64,
     /// The block that they are in.
     pub block: Option<BlockIndex>,
+    /// Whether the user says how many there are.
+    pub counted: bool,
     /// Whether the block, or the variable, holds nothing else: it starts with the first, and what follows the last is rounding.
     pub whole: bool,
 }
@@ -74,7 +74,7 @@ pub struct Cleared {
 pub struct Walked {
     /// Objects of changed types, ascending by address, none overlapping.
     pub found: Vec<Found>,
-    /// Pointers to them, ascending by address.
+    /// Pointers to them that lie in nothing that is rewritten itself, ascending by address.
     pub sites: Vec<PointerSite>,
     /// Typed pointers that lead to nothing.
     pub dangling: Vec<Dangling>,

@@ -69,6 +69,16 @@ pub trait Interest: Sync {
         false
     }
 
+    /// Whether blocks are noted that hold bytes, as the user says.
+    fn notes_bytes(&self) -> bool {
+        false
+    }
+
+    /// Whether, by the user's word, no block holds an object of this type but those that typed pointers lead to.
+    fn unused(&self, _kind: TypeId) -> bool {
+        false
+    }
+
     /// The user's answer on what a pointer points to.
     fn pointee(&self, _place: Place<'_>) -> Option<Pointee> {
         None

@@ -30,6 +30,8 @@ pub(super) struct Item {
     pub(super) count: u32,
     /// Objects that may be there.
     pub(super) most: u32,
+    /// Whether the user says how many there are.
+    pub(super) counted: bool,
     pub(super) strength: Strength,
 }
 
@@ -40,6 +42,8 @@ pub(super) const ROOT: u64 = 1 << 63;
 #[derive(Default)]
 pub(super) struct Items {
     pub(super) list: Vec<Item>,
+    /// Items that started with a block until the user's word on how many there are took their place.
+    pub(super) replaced: Vec<u32>,
     /// By block, one more than the item that starts with it; 0 for none.
     primary: Vec<u32>,
     /// The others, by address and type.
@@ -71,6 +75,7 @@ impl Items {
     pub(super) fn set_block(&mut self, block: BlockIndex, item: Item) {
         self.list.push(item);
         if let Some(primary) = self.primary.get_mut(block.0 as usize) {
+            self.replaced.extend(primary.checked_sub(1).filter(|_| item.counted));
             *primary = self.list.len() as u32;
         }
     }
@@ -78,7 +83,11 @@ impl Items {
     /// Adds an item that is elsewhere, once.
     pub(super) fn add(&mut self, item: Item) {
         let next = self.list.len() as u32;
-        if *self.others.entry((item.address, item.kind.0)).or_insert(next) == next {
+        let known = self.others.entry((item.address, item.kind.0)).or_insert(next);
+        // What the user says of their number wins over a pointer to the first.
+        let is_more = self.list.get(*known as usize).is_none_or(|known| item.counted && item.count > known.count);
+        if is_more {
+            *known = next;
             self.list.push(item);
         }
     }

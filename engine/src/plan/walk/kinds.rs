@@ -63,6 +63,8 @@ pub(super) struct Part {
 pub(super) enum What {
     /// A pointer.
     Pointer(Target),
+    /// A pointer to bytes, as the user says.
+    Bytes,
     /// Elements with parts of their own.
     Elements { kind: Kind, count: u64 },
     /// A pointer whose target depends on a tag: offset, size and whether it is signed.
@@ -243,7 +245,21 @@ impl<'a> Kinds<'a> {
 }
 
 fn is_plain(part: &Part) -> bool {
-    matches!(part.what, What::Pointer(Target { length: None, .. }) | What::Elements { .. })
+    matches!(part.what, What::Pointer(Target { length: None, .. }) | What::Bytes | What::Elements { .. })
+}
+
+/// The pointers that every member of a union has at the same place: whichever is in use, they are there.
+fn agreed(members: &[Vec<Part>]) -> Vec<Part> {
+    let Some((first, others)) = members.split_first() else { return Vec::new() };
+    let target = |part: &Part| match &part.what {
+        What::Pointer(Target { kind, back, length: None }) => Some((part.offset, *kind, *back)),
+        _ => None,
+    };
+    let everywhere = |part: &&Part| {
+        let wanted = target(part);
+        wanted.is_some() && others.iter().all(|own| own.iter().any(|other| target(other) == wanted))
+    };
+    first.iter().filter(everywhere).cloned().collect()
 }
 
 /// Makes the layout of one type.
@@ -298,7 +314,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
             }
             Shape::Union { members } => {
                 self.roots.push((Root::Type(id), self.path.len(), offset));
-                parts.extend(self.union(id, members, offset, depth).map(|what| Part { offset, what }));
+                parts.extend(self.union(id, members, offset, depth));
                 self.roots.pop();
             }
             Shape::Array { element, counts } => {
@@ -351,7 +367,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
         let rule = self.places().find_map(|place| Some((place.root, self.kinds.interest.pointee(place)?)));
         let plain = |kind, back| Some(What::Pointer(Target { kind, back, length: length.clone() }));
         match rule {
-            Some((_, Pointee::Opaque)) => None,
+            Some((_, Pointee::Opaque)) => self.kinds.interest.notes_bytes().then_some(What::Bytes),
             Some((_, Pointee::Type(kind))) => {
                 let kind = self.kinds.of(Some(kind))?;
                 if self.kinds.is_interesting(kind) { plain(kind, 0) } else { None }
@@ -407,7 +423,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
         Some(Tag { offset, size: entry.size.filter(|size| *size <= 8)?, signed })
     }
 
-    fn union(&mut self, id: TypeId, members: &[Member], offset: u64, depth: usize) -> Option<What> {
+    fn union(&mut self, id: TypeId, members: &[Member], offset: u64, depth: usize) -> Vec<Part> {
         let mut parts: Vec<Vec<Part>> = Vec::new();
         for (position, member) in (0u32..).zip(members) {
             let mut own = Vec::new();
@@ -419,17 +435,21 @@ impl<'k, 'a> Compiler<'k, 'a> {
             |member: &Member| types.peel(member.kind).is_some_and(|id| self.kinds.interest.changed(types.canonical(id)));
         let by_value = members.iter().any(changes);
         if !by_value && parts.iter().all(Vec::is_empty) {
-            return None;
+            return Vec::new();
         }
         // A place of the union itself, seen from what is around it.
         let rule = self.places().find_map(|place| Some((place.root, self.kinds.interest.member(place)?)));
         if let Some((root, Choice { tag, members, otherwise })) = rule
             && let Some(tag) = self.tag(root, &tag)
         {
-            return Some(What::Union { tag, members, otherwise, parts, path: self.path.clone() });
+            return vec![Part { offset, what: What::Union { tag, members, otherwise, parts, path: self.path.clone() } }];
         }
-        let size = types.size_of(Some(id)).unwrap_or(0);
-        Some(What::Undecided { size, by_value, path: self.path.clone() })
+        let mut found = agreed(&parts);
+        if by_value || parts.iter().any(|own| own.len() != found.len()) {
+            let size = types.size_of(Some(id)).unwrap_or(0);
+            found.push(Part { offset, what: What::Undecided { size, by_value, path: self.path.clone() } });
+        }
+        found
     }
 
     /// A flexible array at the end of a structure, or of its last member.

@@ -63,7 +63,7 @@ fn follow(
     if let [Piece { bits: None, source: Source::Memory(address) }] = pieces.as_slice() {
         walker.object(&layout, address.0, via, Strength::Local);
         if let (Some(kind), Ok(count)) = (element, u32::try_from(count)) {
-            roots.push(Item { address: address.0, via, kind, count, most: count, strength: Strength::Local });
+            roots.push(Item { address: address.0, via, kind, count, most: count, counted: false, strength: Strength::Local });
         }
         return;
     }

@@ -10,6 +10,7 @@ mod interest;
 mod items;
 mod kinds;
 mod locals;
+mod mapped;
 mod paths;
 mod pieces;
 mod problem;
@@ -68,6 +69,7 @@ pub struct Scene<'a> {
 pub fn walk(scene: &Scene<'_>) -> Walked {
     let (mut walker, roots) = prepare(scene, scene.interest);
     let (found, sites) = walker.settle(&roots);
+    mapped::check(&mut walker, scene, &found);
     let cleared = complete::check(&mut walker, scene);
     Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
 }

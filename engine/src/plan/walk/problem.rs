@@ -1,6 +1,6 @@
 //! What keeps the walk from being complete or certain: each is a reason not to update, unless it says that it is harmless.
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{RunAddress, RunRange};
 
 /// One place that the walk cannot explain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
@@ -117,6 +117,22 @@ pub enum Problem {
         referrers: String,
         /// Its first bytes, hexadecimal.
         first_bytes: String,
+    },
+    /// Memory of the program's own with objects that change, and bytes that nothing typed reaches.
+    #[error(
+        "the memory in {range} holds `{kind}` ({path}), and {bytes} bytes besides that no typed path reaches, the first at {address}: they may be more of them"
+    )]
+    Unreached {
+        /// The mapping.
+        range: RunRange,
+        /// The changed type.
+        kind: String,
+        /// How the first object is reached.
+        path: String,
+        /// Bytes that are not zero and belong to nothing that was reached.
+        bytes: u64,
+        /// The first of them.
+        address: RunAddress,
     },
     /// The heap cannot be read, so that nobody can say what else is in it.
     #[error("the heap cannot be read, and `{kind}` changes: {reason}")]

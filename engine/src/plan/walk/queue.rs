@@ -1,5 +1,7 @@
 //! The walk itself: from object to object, solid evidence first.
 
+use std::collections::HashMap;
+
 use dsu_formats::address::RunAddress;
 
 use super::interest::{Interest, Place};
@@ -10,6 +12,7 @@ use super::problem::{Dangling, Nothing, Problem};
 use super::regions::{Region, Regions};
 use super::variables::Globals;
 use crate::plan::heap::{Block, BlockIndex};
+use crate::program::types::{Shape, TypeId};
 
 /// Problems and dangling pointers kept of each kind: a broken program has millions.
 const LIMIT: usize = 1000;
@@ -39,11 +42,15 @@ pub(super) struct Walker<'a> {
     pub(super) pieces: Pieces<'a>,
     pub(super) items: Items,
     pub(super) sites: Vec<(u64, Kind)>,
+    /// Whether what is looked at lies in an object of a changed type.
+    is_rewritten: bool,
     pub(super) dangling: Vec<Dangling>,
     pub(super) problems: Vec<Problem>,
     /// Names of roots, by number.
     pub(super) roots: Vec<String>,
     pub(super) objects: u64,
+    /// Blocks that hold bytes, as the user says, with the word that leads there.
+    pub(super) bytes: HashMap<BlockIndex, u64>,
     /// Items whose further elements are still to be followed, and those whose doubtful ones are.
     later: Vec<u32>,
     doubtful: Vec<u32>,
@@ -69,10 +76,12 @@ impl<'a> Walker<'a> {
             pieces,
             items,
             sites: Vec::new(),
+            is_rewritten: false,
             dangling: Vec::new(),
             problems: Vec::new(),
             roots: Vec::new(),
             objects: 0,
+            bytes: HashMap::new(),
             later: Vec::new(),
             doubtful: Vec::new(),
             next: 0,
@@ -156,6 +165,13 @@ impl<'a> Walker<'a> {
 
     /// Follows what is in one object. `via` is for messages.
     pub(super) fn object(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
+        let around = self.is_rewritten;
+        self.is_rewritten |= layout.changed;
+        self.content(layout, address, via, strength);
+        self.is_rewritten = around;
+    }
+
+    fn content(&mut self, layout: &Layout, address: u64, via: u64, strength: Strength) {
         self.objects += 1;
         if layout.is_plain {
             return self.plain(layout, address, via, strength);
@@ -175,6 +191,7 @@ impl<'a> Walker<'a> {
                     Some(value) => self.pointer(target, Word { site, value, via, strength }, None),
                     None => return self.unreadable(layout, address, via, strength),
                 },
+                What::Bytes => self.bytes(site),
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { .. } | What::Union { .. } | What::Undecided { .. } => {}
             }
@@ -198,6 +215,7 @@ impl<'a> Walker<'a> {
                     let length = target.length.as_ref().map(|counted| self.length(counted, object));
                     self.pointer(target, Word { site, value, via, strength }, length);
                 }
+                What::Bytes => self.bytes(site),
                 What::Elements { kind, count } => self.nested(*kind, site, *count, via, strength),
                 What::Tagged { tag, choices, path } => match choose(tag, choices, object) {
                     Ok(Some(kind)) => {
@@ -205,7 +223,7 @@ impl<'a> Walker<'a> {
                         let target = Target { kind, back: 0, length: None };
                         self.pointer(&target, Word { site, value, via, strength }, None);
                     }
-                    Ok(None) => {}
+                    Ok(None) => self.bytes(site),
                     Err(value) => self.bad_tag(layout, path, address, via, value),
                 },
                 What::Union { tag, members, otherwise, parts, path } => {
@@ -224,6 +242,17 @@ impl<'a> Walker<'a> {
                     self.undecided((*size, *by_value), part.offset, object, || (layout.id, path.clone()), address, via);
                 }
             }
+        }
+    }
+
+    /// Notes the block that starts where the word at `site` points: it holds bytes.
+    fn bytes(&mut self, site: u64) {
+        let value = if self.interest.notes_bytes() { self.pieces.word(site) } else { None };
+        if let Some(value) = value
+            && let Region::Block(index, block) = self.regions.find(value)
+            && block.address.0 == value
+        {
+            self.bytes.entry(index).or_insert(site);
         }
     }
 
@@ -246,7 +275,7 @@ impl<'a> Walker<'a> {
         (size, by_value): (u64, bool),
         offset: u64,
         object: &[u8],
-        place: impl FnOnce() -> (crate::program::types::TypeId, Vec<u32>),
+        place: impl FnOnce() -> (TypeId, Vec<u32>),
         address: u64,
         via: u64,
     ) {
@@ -286,9 +315,10 @@ impl<'a> Walker<'a> {
         let Some(layout) = self.kinds.get(target.kind) else { return };
         let (size, changed, id) = (layout.size, layout.changed, layout.id);
         if size == 0 {
-            return;
+            return self.opaque(target.kind, id, address, region, word);
         }
-        if changed && word.site != 0 && word.strength > Strength::Doubtful {
+        // Who rewrites an object knows the pointers in it.
+        if changed && word.site != 0 && word.strength > Strength::Doubtful && !self.is_rewritten {
             self.sites.push((word.site, target.kind));
         }
         if let Some(length) = length {
@@ -300,6 +330,19 @@ impl<'a> Walker<'a> {
             _ if word.strength == Strength::Doubtful => {}
             _ if !self.is_aligned(target.kind, address) => self.misaligned(word, id),
             _ => self.items.add(item(target.kind, address, 1, 1, word)),
+        }
+    }
+
+    /// A block behind a pointer to what the program only declares: a library's, into which the program does not look.
+    fn opaque(&mut self, kind: Kind, id: TypeId, address: u64, region: Region, word: Word) {
+        let is_declared = matches!(self.kinds.types.get(id).shape, Shape::Incomplete { .. });
+        if let Region::Block(index, block) = region
+            && is_declared
+            && block.address.0 == address
+            && word.strength > Strength::Doubtful
+            && self.items.of_block(index).is_none()
+        {
+            self.items.set_block(index, item(kind, address, 1, 1, word));
         }
     }
 
@@ -324,14 +367,18 @@ impl<'a> Walker<'a> {
         };
         match length.filter(|count| *count <= MOST && fits(*count)) {
             Some(0) => {}
-            Some(count) => match region {
-                Region::Block(index, block) if block.address.0 == address => {
-                    if self.items.of_block(index).is_none_or(|known| known.kind != kind || u64::from(known.count) < count) {
-                        self.items.set_block(index, item(kind, address, count as u32, count as u32, word));
+            Some(count) => {
+                let item = Item { counted: true, ..item(kind, address, count as u32, count as u32, word) };
+                match region {
+                    Region::Block(index, block) if block.address.0 == address => {
+                        let is_less = |known: &Item| known.kind != kind || !known.counted || u64::from(known.count) < count;
+                        if self.items.of_block(index).is_none_or(is_less) {
+                            self.items.set_block(index, item);
+                        }
                     }
+                    _ => self.items.add(item),
                 }
-                _ => self.items.add(item(kind, address, count as u32, count as u32, word)),
-            },
+            }
             None => {
                 let (path, kind) = (self.path(word.via_or_site()), self.describe(kind));
                 self.problem(Problem::Length { path, target: RunAddress(address), count: length.unwrap_or(0), kind });
@@ -415,7 +462,10 @@ impl<'a> Walker<'a> {
             Region::Block(_, block) => block.address.0 + block.usable - start.min(block.address.0 + block.usable),
             _ => 0,
         };
-        if !self.kinds.is_interesting(flexible.element) {
+        // Where nothing in the elements is followed, their number matters only if somebody said it. Objects in a pool would each have
+        // millions, up to the end of the pool.
+        let is_followed = !element.parts.is_empty() || element.flexible.is_some() || flexible.length.is_some();
+        if !is_followed || !self.kinds.is_interesting(flexible.element) {
             return;
         }
         let (sure, most) = match &flexible.length {
@@ -447,7 +497,7 @@ impl<'a> Walker<'a> {
         self.kinds.layout(kind).is_none_or(|layout| address.is_multiple_of(layout.align))
     }
 
-    fn misaligned(&mut self, word: Word, id: crate::program::types::TypeId) {
+    fn misaligned(&mut self, word: Word, id: TypeId) {
         if word.strength <= Strength::Local {
             return;
         }
@@ -515,7 +565,7 @@ impl Word {
 }
 
 fn item(kind: Kind, address: u64, count: u32, most: u32, word: Word) -> Item {
-    Item { address, via: word.via_or_site(), kind, count, most, strength: word.strength }
+    Item { address, via: word.via_or_site(), kind, count, most, counted: false, strength: word.strength }
 }
 
 fn word(bytes: &[u8], offset: u64) -> Option<u64> {

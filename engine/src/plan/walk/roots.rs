@@ -95,7 +95,7 @@ fn variable(walker: &mut Walker<'_>, position: u32, kind: TypeId, address: u64, 
     walker.object(&layout, address, via, Strength::Solid);
     let (element, count) = elements(walker.kinds.types, kind);
     if let (Some(kind), Ok(count)) = (walker.kinds.of(element), u32::try_from(count)) {
-        roots.push(Item { address, via, kind, count, most: count, strength: Strength::Solid });
+        roots.push(Item { address, via, kind, count, most: count, counted: false, strength: Strength::Solid });
     }
 }
 

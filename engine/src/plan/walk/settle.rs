@@ -1,5 +1,7 @@
 //! From what was reached to what there is: objects within others go, overlaps that cannot both be are told.
 
+use std::collections::HashSet;
+
 use dsu_formats::address::RunAddress;
 
 use super::found::{Found, PointerSite};
@@ -10,6 +12,9 @@ use super::regions::Region;
 
 /// Conflicts that are told one by one.
 const LIMIT: usize = 100;
+
+/// How many of the last items a new one may still replace: those that overlap it, which are few.
+const OPEN: usize = 1 << 12;
 
 /// An item with what it covers.
 #[derive(Clone, Copy)]
@@ -27,19 +32,25 @@ impl Walker<'_> {
         let list = std::mem::take(&mut self.items.list);
         let item = |number: u32| roots.get(number as usize).or_else(|| list.get(number as usize - roots.len()));
         let count = (roots.len() + list.len()) as u32;
-        let mut order: Vec<(u64, u32)> = (0..count).filter_map(|number| Some((item(number)?.address, number))).collect();
+        let replaced: HashSet<usize> = self.items.replaced.iter().map(|number| roots.len() + *number as usize).collect();
+        let numbers = (0..count).filter(|number| replaced.is_empty() || !replaced.contains(&(*number as usize)));
+        let mut order: Vec<(u64, u32)> = numbers.filter_map(|number| Some((item(number)?.address, number))).collect();
         // Outer ones first; of equals the surer.
         let rank = |number: u32| item(number).map(|item| (u64::MAX - self.end(item), u8::MAX - item.strength as u8));
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
         let mut kept: Vec<Span> = Vec::new();
+        let mut found = Vec::new();
         let mut conflicts = 0;
         for (_, number) in order {
             let Some(item) = item(number).copied() else { continue };
             let span = self.span(item, (number as usize) < roots.len());
             self.place(span, &mut kept, &mut conflicts);
+            if kept.len() >= 2 * OPEN {
+                found.extend(kept.drain(..OPEN).filter(|span| span.changed).map(|span| self.found(&span)));
+            }
         }
+        found.extend(kept.iter().filter(|span| span.changed).map(|span| self.found(span)));
         self.items.list = list;
-        let found = kept.iter().filter(|span| span.changed).map(|span| self.found(span)).collect();
         let mut sites: Vec<PointerSite> = std::mem::take(&mut self.sites)
             .into_iter()
             .filter_map(|(address, kind)| Some(PointerSite { address: RunAddress(address), target: self.kinds.get(kind)?.id }))
@@ -149,7 +160,8 @@ impl Walker<'_> {
                     length = length.max(room);
                 }
                 let most = size.saturating_mul(item.most.max(item.count).into());
-                whole = of.address.0 == item.address && (is_flexible || room - most.min(room) < of.slack());
+                let fills = is_flexible || item.counted || room - most.min(room) < of.slack();
+                whole = of.address.0 == item.address && fills;
             }
             Region::Program if !whole => {
                 whole = self
@@ -160,15 +172,14 @@ impl Walker<'_> {
             _ => {}
         }
         let kind = self.kinds.get(item.kind).map_or(crate::program::types::TypeId(0), |layout| layout.id);
-        let via = RunAddress(if item.via & super::items::ROOT == 0 { item.via } else { 0 });
         Found {
             address: RunAddress(item.address),
-            via,
             kind,
             count: item.count,
             most: item.most.max(item.count),
             length,
             block,
+            counted: item.counted,
             whole,
         }
     }

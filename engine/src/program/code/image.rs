@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::functions::{FunctionId, Inventory};
+use super::jumps::Table;
 use super::layout::Layout;
 use super::reference::{CallSite, FunctionCode, PartCode, Role, Target};
 use super::scan::scan;
@@ -47,6 +48,15 @@ impl<'a> CodeImage<'a> {
     pub fn call_before(&self, next: LinkAddress) -> Option<CallSite> {
         let inside = self.inventory().at(LinkAddress(next.0.wrapping_sub(1)))?;
         self.calls(inside.function).iter().find(|call| call.next == next && !call.is_tail).copied()
+    }
+
+    /// Where the jumps through tables of a function may lead, within it. Empty too where no table was found.
+    pub fn table_targets(&self, function: FunctionId) -> Vec<LinkAddress> {
+        let Some(code) = self.code(function).filter(|code| code.has_jump_tables) else { return Vec::new() };
+        let references = code.parts.iter().flat_map(|part| &part.references);
+        let tables = references.filter_map(|reference| reference.target.data());
+        let targets = tables.map(|address| Table { layout: &self.layout, function, address }).flat_map(|table| table.targets());
+        targets.collect()
     }
 
     /// The symbol behind a call that leaves the object.

@@ -94,6 +94,15 @@ impl Table<'_, '_> {
         self.layout.inventory.at(LinkAddress(target)).filter(|place| place.function == self.function)
     }
 
+    /// Where its entries lead; none if it is no table.
+    pub(super) fn targets(&self) -> Vec<LinkAddress> {
+        let Some(width) = self.width() else { return Vec::new() };
+        let places = (0..).map_while(|index| self.entry(index, width));
+        let function = self.layout.inventory.get(self.function);
+        let start = |place: Place| function.and_then(|function| function.parts.get(place.part)).map(|part| part.start.0);
+        places.filter_map(|place| Some(LinkAddress(start(place)?.wrapping_add(place.offset)))).collect()
+    }
+
     /// Size of its entries, if it is a table: 4 bytes relative to it, or 8 bytes absolute in a fixed-address program.
     pub(super) fn width(&self) -> Option<u64> {
         if !self.layout.is_read_only(self.address) {

@@ -31,7 +31,14 @@ pub(super) fn merge(mut units: Vec<RawUnit<'_>>) -> (DebugInfo, Vec<Function>) {
         types.extend(own);
         index.resolve_references(unit, &mut types, first);
     }
-    types.push(Type { name: String::new(), file: String::new(), line: 0, size: None, shape: Shape::Other { tag: 0 } });
+    types.push(Type {
+        name: String::new(),
+        file: String::new(),
+        line: 0,
+        size: None,
+        alignment: None,
+        shape: Shape::Other { tag: 0 },
+    });
     index.complete_results(&mut types);
     let mut table = TypeTable::new(types);
     table.complete_sizes();

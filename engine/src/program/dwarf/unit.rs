@@ -220,7 +220,7 @@ impl<'a> Walk<'a, '_> {
     fn push_type(&mut self, key: Key, entry: &Entry<'a>, shape: Shape) -> Result<usize, ProgramError> {
         let name = self.context.string(&entry.name)?.map(text).unwrap_or_default();
         let file = entry.file.and_then(|file| self.raw.files.get(usize::try_from(file).ok()?)).cloned().unwrap_or_default();
-        self.raw.types.push(Type { name, file, line: entry.line, size: entry.byte_size, shape });
+        self.raw.types.push(Type { name, file, line: entry.line, size: entry.byte_size, alignment: entry.alignment, shape });
         self.raw.type_keys.push(key);
         Ok(self.raw.types.len() - 1)
     }

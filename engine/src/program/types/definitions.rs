@@ -1,9 +1,10 @@
-//! Structures, unions and enumerations by name, and which names mean one structure in the whole build.
+//! Structures, unions and enumerations by name, and which definitions are copies of one another.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use super::copies::{self, Mention, Node};
 use super::{Member, Shape, Type, TypeId, TypeTable};
 
 /// How deep aliases, arrays, pointers and anonymous members may nest within one definition; more is a loop in mangled debug information.
@@ -30,10 +31,11 @@ impl Limits<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
     by_name: HashMap<String, Vec<Group>>,
+    /// The first of the copies of each definition.
+    first: HashMap<TypeId, TypeId>,
+    /// What typedefs call definitions without a name.
+    typedefs: HashMap<TypeId, String>,
 }
-
-/// Tag and name of a group.
-type Named<'t> = (u16, Cow<'t, str>);
 
 /// The definitions of one tag and name.
 #[derive(Debug)]
@@ -41,8 +43,8 @@ struct Group {
     tag: u16,
     /// Ascending.
     ids: Vec<TypeId>,
-    /// Whether all of them are one structure, with everything that they reach.
-    unique: bool,
+    /// The first of them, if all are copies of one structure, with everything that they reach.
+    only: Option<TypeId>,
 }
 
 impl TypeTable {
@@ -61,15 +63,21 @@ impl TypeTable {
     }
 
     /// One representative for all copies of a definition (each unit that includes a header has one) and for its declarations: of the
-    /// same name, or, without a name, declared at the same line. A name that stands for different structures has none: then, and for
-    /// other types, the type itself.
+    /// same name, or, without a name, declared at the same line. A name may stand for several structures, which have copies each; a
+    /// declaration of such a name, and other types, stand for themselves.
     pub fn canonical(&self, id: TypeId) -> TypeId {
         let entry = self.get(id);
-        let (Some(tag), Some(name)) = (entry.shape.tag(), group_name(entry)) else { return id };
-        match self.group(tag, &name) {
-            Some(Group { ids, unique: true, .. }) => ids.first().copied().unwrap_or(id),
-            _ => id,
+        let definitions = self.definitions.get_or_init(|| self.index_definitions());
+        if let Some(first) = definitions.first.get(&id) {
+            return *first;
         }
+        let (Some(tag), Some(name)) = (entry.shape.tag(), group_name(entry)) else { return id };
+        self.group(tag, &name).and_then(|group| group.only).unwrap_or(id)
+    }
+
+    /// What a typedef calls a definition without a name.
+    pub fn typedef_of(&self, id: TypeId) -> Option<&str> {
+        self.definitions.get_or_init(|| self.index_definitions()).typedefs.get(&id).map(String::as_str)
     }
 
     /// The type behind typedefs, qualifiers and a declaration that has one definition; one of its copies for all; `None` is void.
@@ -91,70 +99,83 @@ impl TypeTable {
             let groups = by_name.entry(name.into_owned()).or_default();
             match groups.iter_mut().find(|group| group.tag == tag) {
                 Some(group) => group.ids.push(TypeId(id)),
-                None => groups.push(Group { tag, ids: vec![TypeId(id)], unique: true }),
+                None => groups.push(Group { tag, ids: vec![TypeId(id)], only: None }),
             }
         }
+        let numbers: HashMap<(u16, &str), usize> =
+            by_name.iter().flat_map(|(name, groups)| groups.iter().map(|group| (group.tag, name.as_str()))).zip(0..).collect();
+        let mut classes = Vec::new();
+        for (name, groups) in &by_name {
+            for group in groups {
+                let number = numbers.get(&(group.tag, name.as_str())).copied().unwrap_or(usize::MAX);
+                classes.extend(self.outlines(&group.ids).into_iter().map(|ids| self.nodes(&ids, number, &numbers)));
+            }
+        }
+        let first = copies::find(classes);
         for group in by_name.values_mut().flatten() {
-            group.unique = self.is_one_outline(&group.ids);
+            let mut firsts = group.ids.iter().map(|id| first.get(id).copied().unwrap_or(*id));
+            group.only = firsts.next().filter(|one| firsts.all(|other| other == *one));
         }
-        self.spread_doubt(&mut by_name);
-        Definitions { by_name }
+        Definitions { by_name, first, typedefs: self.typedefs() }
     }
 
-    fn is_one_outline(&self, ids: &[TypeId]) -> bool {
-        let [first, others @ ..] = ids else { return true };
-        others.iter().all(|other| {
-            let breadth = Cell::new(BREADTH_LIMIT);
-            self.same_outline(Some(*first), Some(*other), Limits { depth: DEPTH_LIMIT, breadth: &breadth }, true)
-        })
-    }
-
-    /// A definition that names a doubtful one is doubtful itself. With no doubtful name in reach, equal outlines are equal structures:
-    /// the relation "same name" then leads from equal outlines to equal outlines only.
-    fn spread_doubt(&self, by_name: &mut HashMap<String, Vec<Group>>) {
-        let mut named_by: HashMap<(u16, &str), Vec<Named<'_>>> = HashMap::new();
-        let mut doubtful: Vec<(u16, String)> = Vec::new();
-        for (name, group) in by_name.iter().flat_map(|(name, groups)| groups.iter().map(move |group| (name, group))) {
-            if !group.unique {
-                doubtful.push((group.tag, name.clone()));
+    fn typedefs(&self) -> HashMap<TypeId, String> {
+        let mut found = HashMap::new();
+        for entry in self.types.iter().filter(|entry| !entry.name.is_empty()) {
+            let Shape::Alias { target: Some(target), .. } = entry.shape else { continue };
+            let named = self.get(target);
+            if named.name.is_empty() && named.shape.defined_tag().is_some() {
+                found.entry(target).or_insert_with(|| entry.name.clone());
             }
-            // Equal outlines name the same types: the first speaks for all.
-            let Some(first) = group.ids.first() else { continue };
-            let entry = self.get(*first);
+        }
+        found
+    }
+
+    /// Definitions of one name by how they look, in their order.
+    fn outlines(&self, ids: &[TypeId]) -> Vec<Vec<TypeId>> {
+        let mut found: Vec<Vec<TypeId>> = Vec::new();
+        for id in ids {
+            let like = found.iter_mut().find(|class| {
+                let breadth = Cell::new(BREADTH_LIMIT);
+                self.same_outline(class.first().copied(), Some(*id), Limits { depth: DEPTH_LIMIT, breadth: &breadth }, true)
+            });
+            match like {
+                Some(class) => class.push(*id),
+                None => found.push(vec![*id]),
+            }
+        }
+        found
+    }
+
+    /// Definitions with what they mention. `groups` are the numbers of all groups by tag and name.
+    fn nodes(&self, ids: &[TypeId], group: usize, groups: &HashMap<(u16, &str), usize>) -> Vec<Node> {
+        let node = |id: &TypeId| {
+            let breadth = Cell::new(BREADTH_LIMIT);
             let mut mentioned = Vec::new();
-            let breadth = Cell::new(BREADTH_LIMIT);
-            self.mentions(&entry.shape, Limits { depth: DEPTH_LIMIT, breadth: &breadth }, &mut mentioned);
-            if breadth.get() == 0 && group.unique {
-                doubtful.push((group.tag, name.clone()));
+            self.mentions(&self.get(*id).shape, Limits { depth: DEPTH_LIMIT, breadth: &breadth }, &mut mentioned);
+            let mentions = mentioned.into_iter().map(|other| self.mention(other, groups)).collect();
+            Node { id: *id, group, mentions: (breadth.get() != 0).then_some(mentions) }
+        };
+        ids.iter().map(node).collect()
+    }
+
+    fn mention(&self, id: TypeId, groups: &HashMap<(u16, &str), usize>) -> Mention {
+        let entry = self.get(id);
+        match entry.shape {
+            Shape::Incomplete { .. } => {
+                Mention::Declaration(entry.shape.tag().and_then(|tag| groups.get(&(tag, entry.name.as_str()))).copied())
             }
-            for key in mentioned {
-                named_by.entry(key).or_default().extend(group_name(entry).map(|name| (group.tag, name)));
-            }
-        }
-        for (tag, name) in &doubtful {
-            let group = by_name.get_mut(name).and_then(|groups| groups.iter_mut().find(|group| group.tag == *tag));
-            group.into_iter().for_each(|group| group.unique = false);
-        }
-        // Nothing mentions a group without a name: its types are looked into where they stand.
-        while let Some((tag, name)) = doubtful.pop() {
-            for (tag, name) in named_by.get(&(tag, name.as_str())).into_iter().flatten() {
-                let (tag, name) = (*tag, name.as_ref());
-                let group = by_name.get_mut(name).and_then(|groups| groups.iter_mut().find(|group| group.tag == tag));
-                if let Some(group) = group.filter(|group| group.unique) {
-                    group.unique = false;
-                    doubtful.push((tag, name.to_owned()));
-                }
-            }
+            _ => Mention::Definition(id),
         }
     }
 
     /// The named structures, unions and enumerations that a type mentions, not looking into them.
-    fn mentions<'t>(&'t self, shape: &'t Shape, limits: Limits<'_>, found: &mut Vec<(u16, &'t str)>) {
+    fn mentions(&self, shape: &Shape, limits: Limits<'_>, found: &mut Vec<TypeId>) {
         let Some(limits) = limits.down() else { return };
         shape.for_each_child(|id| {
             let entry = self.get(id);
             match entry.shape.tag() {
-                Some(tag) if !entry.name.is_empty() => found.push((tag, &entry.name)),
+                Some(_) if !entry.name.is_empty() => found.push(id),
                 _ => self.mentions(&entry.shape, limits, found),
             }
         });

@@ -78,7 +78,8 @@ impl TypeTable {
         }
     }
 
-    /// The type as C writes it, for messages: `struct conn *`, `int [4]`. Anonymous types say where they are declared.
+    /// The type as C writes it, for messages: `struct conn *`, `int [4]`. A type without a name goes by its typedef, else by where it
+    /// is declared.
     pub fn describe(&self, kind: Option<TypeId>) -> String {
         self.describe_within(kind, 12)
     }
@@ -113,6 +114,7 @@ impl TypeTable {
                 }
                 format!("{} ({})", inner(*result), parts.join(", "))
             }
+            shape if entry.name.is_empty() => self.typedef_of(id).map_or_else(|| describe_named(shape, entry), str::to_owned),
             shape => describe_named(shape, entry),
         }
     }

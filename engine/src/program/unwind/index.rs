@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gimli::{BaseAddresses, CieOrFde, DebugFrame, EhFrame, EhFrameHdr, LittleEndian, UnwindContext, UnwindOffset, UnwindSection};
 use object::{Object, ObjectSection};
 
-use super::row::{self, Bytes, Row};
+use super::row::{self, Bytes, Cfa, Row};
 use crate::program::address::LinkAddress;
 use crate::program::elf::{Elf, Segment};
 
@@ -105,6 +105,15 @@ impl UnwindIndex {
     /// First and behind-last address of the code that one frame description covers with `address`: a function, or a part of one.
     pub fn range(&self, address: LinkAddress) -> Option<(LinkAddress, LinkAddress)> {
         self.find(address.0).map(|entry| (LinkAddress(entry.start), LinkAddress(entry.end)))
+    }
+
+    /// The register, by DWARF number, and what is added to it, that give the canonical frame address at `address`; `None` where it is
+    /// found otherwise.
+    pub fn frame_address(&self, address: LinkAddress) -> Option<(u16, i64)> {
+        match self.row(address, &mut UnwindContext::new())?.ok()?.cfa {
+            Cfa::RegisterAndOffset { register, offset } => Some((register, offset)),
+            Cfa::Expression(_) | Cfa::StackWord(_) => None,
+        }
     }
 
     /// Whether `address` is in a signal trampoline (augmentation `S`).

@@ -16,6 +16,6 @@ pub use layout::{capture_layout, is_layout_link_settable};
 pub(crate) use maps::label;
 pub use maps::{MappedFile, MemoryCapture, Unsupported, blockers, capture_mappings, open_line, open_mapped, read_mapping_lines};
 pub use own_pages::{OwnPages, Scanner, scan_own_pages};
-pub use reopen::reopen_mapped;
+pub use reopen::{build_id_of, reopen_mapped};
 pub use room::{Needs, Room, check_room, measure_room};
 pub use shared::{make_shared, scan_shared, shared_length};

@@ -50,7 +50,8 @@ pub fn reopen_mapped(mapping: &Mapping, root: &[u8]) -> Result<Option<File>, Obs
     Ok(Some(file))
 }
 
-fn build_id_of(file: &File) -> Option<Vec<u8>> {
+/// The build-id of an ELF file.
+pub fn build_id_of(file: &File) -> Option<Vec<u8>> {
     let cache = object::ReadCache::new(file);
     let file = object::File::parse(&cache).ok()?;
     file.build_id().ok().flatten().map(<[u8]>::to_vec)

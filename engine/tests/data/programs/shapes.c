@@ -24,6 +24,8 @@ struct derived { struct base base; char more[40]; struct item *second; };
 union either { struct item *item; char *text; long number; };
 struct holder { int tag; union either either; };
 struct unrelated { struct unrelated *next; long numbers[6]; };
+struct alike { struct alike *first; long number; struct alike *next, *previous; long more[2]; };
+union tails { struct { struct alike *first; int flags; } one; struct { struct alike *first; long *flags; } two; };
 
 static int quiet;
 static struct item *made(struct item *item) {
@@ -46,6 +48,9 @@ struct trailing *trailing;
 struct base *bases[4];
 struct holder holder;
 void *untyped;
+struct foreign *foreign;
+struct link *links;
+union tails tails;
 struct item *ring;
 struct item *stale, *wild, *small = (struct item *)42;
 struct unrelated *others;
@@ -149,6 +154,16 @@ int main(int argc, char **argv) {
         hidden->next = list = make();
         hidden->link.next = hidden->link.previous = &hidden->link;
         untyped = hidden;
+        dprintf(1, "S %lx\n", (long)hidden);
+    }
+    if (!strcmp(what, "foreign") || !strcmp(what, "embedded") || !strcmp(what, "tails")) {
+        // It looks like an item, and is one only where the pointer to what an item embeds leads to it.
+        struct item *hidden = calloc(1, sizeof *hidden);
+        hidden->next = list = make();
+        hidden->link.next = hidden->link.previous = &hidden->link;
+        if (*what == 'f') foreign = (struct foreign *)hidden;
+        if (*what == 'e') links = &hidden->link;
+        if (*what == 't') tails.two.first = (struct alike *)hidden;
         dprintf(1, "S %lx\n", (long)hidden);
     }
     if (!strcmp(what, "stale")) {

@@ -8,6 +8,7 @@ mod memory;
 mod pages;
 mod processes;
 mod threads;
+mod work;
 
 use std::fmt;
 
@@ -50,6 +51,7 @@ pub fn verify(image: &ImageReader, parent: Option<&Pages<'_>>) -> Vec<Finding> {
     let mut findings = Findings::default();
     pages::check_bytes(image, &mut findings);
     check_all(image.snapshot(), image.page_table(), Some(image.stored_pages()), &mut findings);
+    work::check(image.snapshot(), image.work(), &Coverage::new(&image.snapshot().address_spaces), &mut findings);
     pages::check_parent(image, parent, &mut findings);
     findings.list
 }

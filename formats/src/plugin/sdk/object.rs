@@ -48,7 +48,10 @@ impl Object {
     /// # Errors
     /// No such field, or one of another kind.
     pub fn get(&self, name: &str) -> Result<i64, Refusal> {
-        let field = find(&self.layout, name)?;
+        self.number(find(&self.layout, name)?)
+    }
+
+    fn number(&self, field: &Field) -> Result<i64, Refusal> {
         let bytes = part(&self.layout, &self.bytes, field)?;
         let raw = match *bytes {
             [a] => u64::from(a),
@@ -104,6 +107,22 @@ impl Object {
 pub struct NewObject<'a> {
     pub(super) layout: &'a Layout,
     pub(super) bytes: &'a mut [u8],
+    pub(super) carried: &'a Carried,
+}
+
+/// The fields that an old and a new type both have, looked up once for all objects.
+#[derive(Debug)]
+pub(super) struct Carried {
+    old: Arc<Layout>,
+    fields: Vec<(Field, Field)>,
+}
+
+impl Carried {
+    pub(super) fn new(old: &Arc<Layout>, new: &Layout) -> Self {
+        let own = new.fields.iter().filter(|field| field.kind != FieldKind::Aggregate);
+        let fields = own.filter_map(|to| Some((old.field(&to.name)?.clone(), to.clone()))).collect();
+        Self { old: Arc::clone(old), fields }
+    }
 }
 
 impl NewObject<'_> {
@@ -118,7 +137,10 @@ impl NewObject<'_> {
     /// # Errors
     /// No such field, one of another kind, or a number that does not fit.
     pub fn set(&mut self, name: &str, value: i64) -> Result<(), Refusal> {
-        let field = find(self.layout, name)?;
+        self.set_number(find(self.layout, name)?, value)
+    }
+
+    fn set_number(&mut self, field: &Field, value: i64) -> Result<(), Refusal> {
         let (offset, size) = (field.offset as usize, field.size as usize);
         let fits = match field.kind {
             FieldKind::Integer { signed } => fits(value, size as u32 * 8, signed),
@@ -127,7 +149,7 @@ impl NewObject<'_> {
             _ => return Err(wrong(self.layout, field, "a number")),
         };
         if !fits {
-            return Err(Refusal(format!("{value} does not fit `{}.{name}`", self.layout.name)));
+            return Err(Refusal(format!("{value} does not fit `{}.{}`", self.layout.name, field.name)));
         }
         let slot = self.bytes.get_mut(offset..offset + size).filter(|slot| slot.len() <= 8);
         let slot = slot.ok_or_else(|| wrong(self.layout, field, "a number"))?;
@@ -148,14 +170,17 @@ impl NewObject<'_> {
     /// # Errors
     /// No such field, or more bytes than it has room for.
     pub fn set_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        let field = find(self.layout, name)?;
+        self.set_part(find(self.layout, name)?, bytes)
+    }
+
+    fn set_part(&mut self, field: &Field, bytes: &[u8]) -> Result<(), Refusal> {
         let slot = self.bytes.get_mut(field.offset as usize..field.offset as usize + bytes.len());
         match slot.filter(|_| bytes.len() <= field.size as usize) {
             Some(slot) => {
                 slot.copy_from_slice(bytes);
                 Ok(())
             }
-            None => Err(Refusal(format!("{} bytes do not fit `{}.{name}`", bytes.len(), self.layout.name))),
+            None => Err(Refusal(format!("{} bytes do not fit `{}.{}`", bytes.len(), self.layout.name, field.name))),
         }
     }
 
@@ -164,15 +189,18 @@ impl NewObject<'_> {
     /// # Errors
     /// No such field on either side, or a value that does not fit.
     pub fn carry(&mut self, old: &Object, name: &str) -> Result<(), Refusal> {
-        let (from, to) = (find(&old.layout, name)?, find(self.layout, name)?);
+        self.carry_field(old, find(&old.layout, name)?, find(self.layout, name)?)
+    }
+
+    fn carry_field(&mut self, old: &Object, from: &Field, to: &Field) -> Result<(), Refusal> {
         let is_number = |kind: FieldKind| matches!(kind, FieldKind::Integer { .. } | FieldKind::Bits { .. });
+        let is_longer_array = matches!(from.kind, FieldKind::Array { .. }) && from.size <= to.size;
         match (from.kind, to.kind) {
-            (a, b) if is_number(a) && is_number(b) => self.set(name, old.get(name)?),
-            (FieldKind::Array { .. }, _) if from.kind == to.kind && from.size <= to.size => {
-                self.set_bytes(name, old.bytes(name)?)
+            (a, b) if is_number(a) && is_number(b) => self.set_number(to, old.number(from)?),
+            (a, b) if a == b && (is_longer_array || from.size == to.size) => {
+                self.set_part(to, part(&old.layout, &old.bytes, from)?)
             }
-            (a, b) if a == b && from.size == to.size => self.set_bytes(name, old.bytes(name)?),
-            _ => Err(Refusal(format!("`{}.{name}` has another type in the new program", self.layout.name))),
+            _ => Err(Refusal(format!("`{}.{}` has another type in the new program", self.layout.name, to.name))),
         }
     }
 
@@ -181,10 +209,12 @@ impl NewObject<'_> {
     /// # Errors
     /// As [`NewObject::carry`].
     pub fn carry_all(&mut self, old: &Object) -> Result<(), Refusal> {
-        let layout = self.layout;
-        let both =
-            layout.fields.iter().filter(|field| field.kind != FieldKind::Aggregate && old.layout.field(&field.name).is_some());
-        both.map(|field| &field.name).try_for_each(|name| self.carry(old, name))
+        let carried = self.carried;
+        if Arc::ptr_eq(&carried.old, &old.layout) {
+            return carried.fields.iter().try_for_each(|(from, to)| self.carry_field(old, from, to));
+        }
+        let both = Carried::new(&old.layout, self.layout);
+        both.fields.iter().try_for_each(|(from, to)| self.carry_field(old, from, to))
     }
 }
 
@@ -239,7 +269,8 @@ mod tests {
         bytes[8..11].copy_from_slice(b"abc");
         let old = Object { layout: Arc::new(narrow), address: 0x1000, bytes };
         let mut made = vec![0; 32];
-        NewObject { layout: &wide, bytes: &mut made }.carry_all(&old).unwrap();
+        let carried = Carried::new(&old.layout, &wide);
+        NewObject { layout: &wide, bytes: &mut made, carried: &carried }.carry_all(&old).unwrap();
         assert_eq!(made[..8], (-5i64).to_le_bytes());
         assert_eq!(&made[16..20], b"abc\0");
         assert_eq!(old.text("text").unwrap(), "abc");
@@ -249,7 +280,8 @@ mod tests {
     fn what_does_not_fit_is_refused_by_name() {
         let small = layout(&[("n", 0, 1, UNSIGNED), ("bits", 4, 4, FieldKind::Bits { first: 3, width: 5 })]);
         let mut made = vec![0; 32];
-        let mut new = NewObject { layout: &small, bytes: &mut made };
+        let carried = Carried::new(&Arc::new(small.clone()), &small);
+        let mut new = NewObject { layout: &small, bytes: &mut made, carried: &carried };
         assert_eq!(new.set("n", 256).unwrap_err().0, "256 does not fit `thing.n`");
         assert!(new.set("n", -1).is_err() && new.set("bits", 32).is_err() && new.set("m", 0).is_err());
         new.set("bits", 31).unwrap();

@@ -17,6 +17,8 @@ pub struct Process<'a> {
     pub(super) blocks: &'a mut Vec<message::NewBlock>,
     /// Where the next new block begins.
     pub(super) next_block: &'a mut u64,
+    /// Objects of the type at hand.
+    pub(super) total: u64,
 }
 
 /// A block to be allocated.
@@ -53,6 +55,11 @@ impl Process<'_> {
             self.layouts.get(kind).cloned().ok_or_else(|| Refusal(format!("`{kind}` is not among the plugin's types")))?;
         let bytes = self.read(address, layout.size)?;
         Ok(Object { layout, address, bytes })
+    }
+
+    /// How many objects of the type that is being rewritten there are in all.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// Asks for a new block of `length` bytes, zero at first.

@@ -9,7 +9,7 @@ use super::super::frame::{FrameError, receive, send};
 use super::super::layout::Layout;
 use super::super::message::{Batch, FromPlugin, MAGIC, NEWEST, OLDEST, Rewritten, ToPlugin, TypePair};
 use super::Plugin;
-use super::object::{NewObject, Object, Refusal};
+use super::object::{Carried, NewObject, Object, Refusal};
 use super::process::Process;
 
 /// Serves dsu over standard input and output until it has no more objects; the whole `main` of a plugin.
@@ -43,7 +43,8 @@ fn serve(name: &str, plugin: &mut impl Plugin, from: &mut impl Read, to: &mut im
     let known = old_types.iter().cloned().chain(looked_at.into_iter().map(Arc::new));
     let layouts: HashMap<String, Arc<Layout>> = known.map(|layout| (layout.name.clone(), layout)).collect();
     send(to, &FromPlugin::Ready)?;
-    let mut session = Session { plugin, pairs: rewritten, old_types, layouts, next_block: Process::FIRST_BLOCK };
+    let carried = old_types.iter().zip(&rewritten).map(|(old, pair)| Carried::new(old, &pair.new)).collect();
+    let mut session = Session { plugin, pairs: rewritten, old_types, carried, layouts, next_block: Process::FIRST_BLOCK };
     loop {
         match receive(from)? {
             ToPlugin::Batch(batch) => {
@@ -67,6 +68,7 @@ struct Session<'p, P> {
     plugin: &'p mut P,
     pairs: Vec<TypePair>,
     old_types: Vec<Arc<Layout>>,
+    carried: Vec<Carried>,
     layouts: HashMap<String, Arc<Layout>>,
     next_block: u64,
 }
@@ -74,7 +76,8 @@ struct Session<'p, P> {
 impl<P: Plugin> Session<'_, P> {
     fn batch(&mut self, batch: &Batch, from: &mut impl Read, to: &mut impl Write) -> Result<Rewritten, (u64, Refusal)> {
         let kind = batch.kind as usize;
-        let (Some(pair), Some(layout)) = (self.pairs.get(kind), self.old_types.get(kind)) else {
+        let (Some(pair), Some(layout), Some(carried)) = (self.pairs.get(kind), self.old_types.get(kind), self.carried.get(kind))
+        else {
             return Err((0, Refusal::new("objects of a type that was not agreed on")));
         };
         let (old_size, new_size) = (pair.old.size as usize, pair.new.size as usize);
@@ -86,9 +89,15 @@ impl<P: Plugin> Session<'_, P> {
         for (index, address) in batch.addresses.iter().enumerate() {
             object.address = *address;
             object.bytes.copy_from_slice(&batch.bytes[index * old_size..][..old_size]);
-            let mut new = NewObject { layout: &pair.new, bytes: &mut answer.bytes[index * new_size..][..new_size] };
-            let mut process =
-                Process { from, to, layouts: &self.layouts, blocks: &mut answer.blocks, next_block: &mut self.next_block };
+            let mut new = NewObject { layout: &pair.new, bytes: &mut answer.bytes[index * new_size..][..new_size], carried };
+            let mut process = Process {
+                from,
+                to,
+                layouts: &self.layouts,
+                blocks: &mut answer.blocks,
+                next_block: &mut self.next_block,
+                total: batch.total,
+            };
             self.plugin.rewrite(&object, &mut new, &mut process).map_err(|refusal| (*address, refusal))?;
         }
         Ok(answer)

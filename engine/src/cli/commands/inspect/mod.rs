@@ -3,6 +3,7 @@
 mod address;
 mod descriptors;
 mod memory;
+mod rewritten;
 mod text;
 
 use std::path::PathBuf;
@@ -49,6 +50,8 @@ impl Answer for Inspected {
         );
         json::set(&mut value, "sections", sections(&self.image));
         json::set(&mut value, "pages", pages(&PageCounts::of(&self.image)));
+        json::set(&mut value, "plan_report", self.image.plan_report().map_or(Value::Null, rewritten::report_json));
+        json::set(&mut value, "vessel_work", rewritten::work_json(self.image.work()));
         value
     }
 }

@@ -10,7 +10,7 @@ use dsu_formats::model::latest::{
 };
 use nix::sys::signal::Signal;
 
-use super::{PageCounts, descriptors, memory};
+use super::{PageCounts, descriptors, memory, rewritten};
 use crate::cli::output::human::{self, Table};
 use crate::cli::output::json;
 
@@ -26,6 +26,7 @@ pub fn image(path: &Path, image: &ImageReader, registers: bool) -> String {
     threads(&mut text, &snapshot.threads, registers);
     memory::address_spaces(&mut text, snapshot);
     descriptors::tables(&mut text, &snapshot.descriptors);
+    rewritten::parts(&mut text, image);
     text
 }
 

@@ -98,13 +98,26 @@ impl<'c, 't> Job<'c, 't> {
     /// The recipe for one variable.
     pub(super) fn variable(mut self, pair: VariablePair, name: &str) -> Compiled {
         let (old, new) = self.root;
-        self.is_variable = true;
-        self.names = vec![name.to_owned()];
-        self.fields = vec![NamedField { name: name.to_owned(), kind: self.compiler.new.describe(new) }];
+        self.begin_variable(name);
         self.frames.push((Some(Root::Variable(pair.old)), old, 0), (Some(Root::Variable(pair.new)), 0));
         self.field(Some(Spot::new(old, 0)), Spot::new(new, 0));
         self.frames.pop();
         self.finish().map(Arc::new)
+    }
+
+    /// The recipe for one variable that only the new build has.
+    pub(super) fn new_variable(mut self, position: u32, name: &str) -> Compiled {
+        self.begin_variable(name);
+        self.frames.push((None, None, 0), (Some(Root::Variable(position)), 0));
+        self.field(None, Spot::new(self.root.1, 0));
+        self.frames.pop();
+        self.finish().map(Arc::new)
+    }
+
+    fn begin_variable(&mut self, name: &str) {
+        self.is_variable = true;
+        self.names = vec![name.to_owned()];
+        self.fields = vec![NamedField { name: name.to_owned(), kind: self.compiler.new.describe(self.root.1) }];
     }
 
     /// The recipe for objects that the new build has no type for: their bytes stay, their pointers follow.
@@ -120,7 +133,8 @@ impl<'c, 't> Job<'c, 't> {
 
     fn finish(mut self) -> Result<Recipe, Arc<[Question]>> {
         let (old, new) = self.root;
-        let old_size = self.size(true, old);
+        // A variable that only the new build has is made from nothing.
+        let old_size = if old.is_none() && self.is_variable { Some(0) } else { self.size(true, old) };
         let new_size = if new.is_some() { self.size(false, new) } else { old_size };
         let (Some(old_size), Some(new_size)) = (old_size, new_size) else { return Err(self.asked()) };
         if self.budget == 0 {
@@ -134,11 +148,13 @@ impl<'c, 't> Job<'c, 't> {
             Ok([span]) => span,
             Err(spans) => Span { length: old_size, to_length: new_size, kind: old, body: Body::Fields(spans), ..Span::default() },
         };
+        let new_alignment = new.and_then(|new| self.compiler.new.get(new).alignment);
         Ok(Recipe {
             old,
             new,
             old_size,
             new_size,
+            new_alignment,
             steps: self.out.steps,
             marks: self.out.marks,
             span,

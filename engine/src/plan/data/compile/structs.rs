@@ -68,9 +68,11 @@ impl<'t> Job<'_, 't> {
         (new_types, new): (&TypeTable, &[Field<'_>]),
     ) -> Vec<Option<usize>> {
         let mut pairs = pair((old_types, old), (new_types, new));
-        // A field that a rule gives to another name is not the one that still has its name.
+        let by_name = pairs.clone();
+        let is_new = |path: &[u32]| new.iter().zip(&by_name).any(|(field, pair)| field.path == path && pair.is_none());
+        // A field that a rule gives to a new name is not the one that still has its name; one whose value another one takes is.
         for (place, rule) in &self.compiler.rules.fields {
-            if let (true, FieldSource::Old(path)) = (place.root == Root::Type(b), &rule.source) {
+            if let (true, FieldSource::Old(path)) = (place.root == Root::Type(b) && is_new(&place.path), &rule.source) {
                 let taken = old.iter().position(|field| field.path == *path);
                 for (slot, field) in pairs.iter_mut().zip(new) {
                     if taken.is_some() && *slot == taken && field.path != place.path {
@@ -114,8 +116,9 @@ impl<'t> Job<'_, 't> {
 
     /// Names start anew at a type that has one, so that a question about it is asked once.
     pub(super) fn enter_named(&mut self, b: TypeId) -> Option<Vec<String>> {
-        let is_named = !self.compiler.new.get(b).name.is_empty();
-        (is_named && self.depth > 1).then(|| std::mem::replace(&mut self.names, vec![self.compiler.new.describe(Some(b))]))
+        let new = self.compiler.new;
+        let is_named = !new.get(b).name.is_empty() || new.typedef_of(b).is_some();
+        (is_named && self.depth > 1).then(|| std::mem::replace(&mut self.names, vec![new.describe(Some(b))]))
     }
 
     pub(super) fn leave_named(&mut self, names: Option<Vec<String>>) {

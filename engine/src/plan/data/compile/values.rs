@@ -187,7 +187,7 @@ impl<'t> Job<'_, 't> {
             return self.ask(Unknown::Undescribed, "a value of type void", "");
         };
         let rules = self.compiler.rules;
-        if let Some(&plugin) = rules.plugins.get(&a).filter(|_| self.depth > 1) {
+        if let Some(&plugin) = rules.plugins.get(&a) {
             return self.delegated(plugin, (a, old), (b, new));
         }
         if rules.opaque.contains(&a) {

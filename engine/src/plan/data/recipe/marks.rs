@@ -14,6 +14,18 @@ pub(crate) enum Mark {
     Choose(Choice<Mark>),
 }
 
+impl Mark {
+    /// Whether a plugin makes something of it.
+    pub(super) fn has_parts(&self) -> bool {
+        match self {
+            Self::Pointer(_) => false,
+            Self::Plugin(_) => true,
+            Self::Repeat { marks, .. } => marks.iter().any(Self::has_parts),
+            Self::Choose(choice) => choice.all().any(Self::has_parts),
+        }
+    }
+}
+
 /// A pointer within an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {

@@ -47,6 +47,11 @@ pub(crate) struct Choice<T> {
 }
 
 impl<T> Choice<T> {
+    /// What is done for any tag.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.cases.iter().map(|(_, body)| body).chain(&self.otherwise).flatten()
+    }
+
     /// What to do for `tag`.
     pub(crate) fn of(&self, tag: i128) -> Option<&[T]> {
         let case = self.cases.iter().find(|(value, _)| *value == tag).map(|(_, body)| body);

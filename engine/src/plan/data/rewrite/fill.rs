@@ -7,7 +7,7 @@ use dsu_formats::address::RunAddress;
 use super::moves::{Followed, Move, Moves};
 use super::window::Window;
 use super::{Object, Place, RewriteProblem, Rewriter};
-use crate::plan::data::recipe::{Context, Found, Recipe, Slot};
+use crate::plan::data::recipe::{Context, Found, Recipe};
 use crate::plan::scan::filter::Filter;
 use crate::program::types::TypeId;
 
@@ -16,18 +16,35 @@ const PROBLEM_LIMIT: usize = 100;
 /// How many objects are worth a thread.
 const PER_THREAD: usize = 1 << 14;
 
-/// A word of a new object that points to, or may point to, something that is not rewritten here: the program's own functions and
-/// variables, literals, mangled addresses. It still has its old value.
+/// Who decides words that point to what is not rewritten here: the program's own functions and variables, literals, mangled addresses.
+/// Each thread has one of its own.
+pub trait Outside: Send {
+    /// One for another thread, which has learnt nothing yet.
+    fn fork(&self) -> Self;
+
+    /// Takes over what a fork has learnt.
+    fn join(&mut self, fork: Self);
+
+    /// What `word` of the new object of the one at `holder` becomes; `None` where it stays.
+    fn follow(&mut self, word: u64, known: Known, holder: RunAddress) -> Option<u64>;
+}
+
+/// What types say of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reference {
-    /// Its first byte in [`Filled::bytes`].
-    pub at: usize,
-    /// The old object.
-    pub holder: RunAddress,
-    /// Its value.
-    pub word: u64,
-    /// What a typed pointer points to in the old build, canonical.
-    pub target: Option<TypeId>,
+pub enum Known {
+    /// A pointer, to this type of the old build (canonical) where it has one.
+    Pointer(Option<TypeId>),
+    /// None of the pointers of its object.
+    Other,
+}
+
+impl Known {
+    fn target(self) -> Option<TypeId> {
+        match self {
+            Self::Pointer(target) => target,
+            Self::Other => None,
+        }
+    }
 }
 
 /// All new objects.
@@ -37,16 +54,19 @@ pub struct Filled {
     pub bytes: Vec<u8>,
     /// Words that hold a place-holder: the address of each, which may be one, too.
     pub fixups: Vec<RunAddress>,
-    /// Words to decide otherwise.
-    pub references: Vec<Reference>,
 }
 
 /// What one thread makes.
-#[derive(Default)]
-struct Share {
+struct Share<O> {
     fixups: Vec<RunAddress>,
-    references: Vec<Reference>,
     problems: Vec<RewriteProblem>,
+    outside: O,
+}
+
+impl<O> Share<O> {
+    fn new(outside: O) -> Self {
+        Self { fixups: Vec::new(), problems: Vec::new(), outside }
+    }
 }
 
 /// A slice of the work.
@@ -61,8 +81,6 @@ struct Making<'m, 'b> {
     bytes: &'b mut [u8],
     /// Where it goes.
     at: Place,
-    /// Its first byte among those of all.
-    start: usize,
     moves: &'m Moves,
     context: &'m Context<'m>,
 }
@@ -78,37 +96,42 @@ struct Scratch<'f> {
 }
 
 impl Rewriter<'_> {
-    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads. What
-    /// `filter` wants and is not rewritten here becomes a [`Reference`].
+    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads. Words
+    /// that `filter` wants and that lead to nothing that is rewritten here are decided by `outside`.
     ///
     /// # Errors
     /// Everything that stands against it, the first hundred of each thread.
-    pub fn fill(
+    pub fn fill<O: Outside>(
         &self,
         objects: &[Object],
         moves: &Moves,
-        filter: &Filter,
+        (filter, outside): (&Filter, &mut O),
         threads: usize,
     ) -> Result<Filled, Vec<RewriteProblem>> {
         let total = usize::try_from(moves.next_start()).unwrap_or(0);
         let mut filled = Filled { bytes: vec![0; total], ..Filled::default() };
         let tasks = split(objects, moves.list(), &mut filled.bytes, threads);
-        let shares: Vec<Share> = thread::scope(|scope| {
-            let running: Vec<_> = tasks.into_iter().map(|task| scope.spawn(|| self.share(task, moves, filter))).collect();
+        let shares: Vec<Share<O>> = thread::scope(|scope| {
+            let start = |task| {
+                let share = Share::new(outside.fork());
+                scope.spawn(move || self.share(task, moves, filter, share))
+            };
+            let running: Vec<_> = tasks.into_iter().map(start).collect();
             // A thread that panics takes the plan with it.
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
+        let mut made = Share::new(outside.fork());
+        self.made_blocks(moves, &mut filled.bytes, filter, &mut made);
         let mut problems = Vec::new();
-        for share in shares {
+        for share in shares.into_iter().chain([made]) {
             filled.fixups.extend(share.fixups);
-            filled.references.extend(share.references);
             problems.extend(share.problems);
+            outside.join(share.outside);
         }
         if problems.is_empty() { Ok(filled) } else { Err(problems) }
     }
 
-    fn share(&self, task: Task<'_>, moves: &Moves, filter: &Filter) -> Share {
-        let mut share = Share::default();
+    fn share<O: Outside>(&self, task: Task<'_>, moves: &Moves, filter: &Filter, mut share: Share<O>) -> Share<O> {
         let mut window = Window::new(self.memory);
         let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
         let first = task.moves.first().map_or(0, |one| one.bytes);
@@ -135,18 +158,11 @@ impl Rewriter<'_> {
         recipe: &Recipe,
         bytes: &mut [u8],
         (moves, window, scratch): (&Moves, &mut Window<'_>, &mut Scratch<'_>),
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
         let variable = object.variable.and_then(|position| self.variables.get(position as usize));
         if let Some(variable) = variable.filter(|variable| !variable.is_carried) {
             bytes.copy_from_slice(&variable.initial);
-            return Ok(());
-        }
-        if recipe.plugin.is_some() {
-            // What a plugin makes is taken as it is: its pointers are its own answer.
-            if let Some(made) = self.made.get(&object.address).filter(|made| made.len() == bytes.len()) {
-                bytes.copy_from_slice(made);
-            }
             return Ok(());
         }
         let old = self.read(object, window)?;
@@ -161,11 +177,15 @@ impl Rewriter<'_> {
             let skipped = index as u64;
             let address = RunAddress(object.address.0.saturating_add(skipped.saturating_mul(old_size as u64)));
             let context = self.context(address, variable);
-            recipe.apply(old, new, &context)?;
             let skip = skipped.saturating_mul(new_size as u64);
-            let start = usize::try_from(one.bytes.saturating_add(skip)).unwrap_or(usize::MAX);
-            let mut making = Making { bytes: new, at: one.to.plus(skip), start, moves, context: &context };
-            self.pointers(recipe, old, &mut making, scratch, share)?;
+            let mut making = Making { bytes: new, at: one.to.plus(skip), moves, context: &context };
+            match recipe.plugin {
+                Some(_) => self.made_object(object.kind, &mut making, scratch, share)?,
+                None => {
+                    recipe.apply(old, making.bytes, &context)?;
+                    self.pointers(recipe, old, &mut making, scratch, share)?;
+                }
+            }
         }
         Ok(())
     }
@@ -177,39 +197,118 @@ impl Rewriter<'_> {
         old: &[u8],
         making: &mut Making<'_, '_>,
         scratch: &mut Scratch<'_>,
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
-        let Scratch { slots, hits, filter } = scratch;
+        let slots = &mut scratch.slots;
         slots.clear();
-        recipe.visit(old, making.context, &mut |found| {
-            if let Found::Pointer(slot) = found {
-                slots.extend(take(slot, making.bytes));
+        let mut missing = None;
+        recipe.visit(old, making.context, &mut |found| match found {
+            Found::Pointer(slot) => slots.extend(take((slot.new, slot.old_target), making.bytes)),
+            Found::Plugin(part) => {
+                let address = RunAddress(making.context.address.0.saturating_add(part.old.0 as u64));
+                if !self.take_made((part.kind, address), part.new.0, making, slots) {
+                    missing = Some((part.kind, address));
+                }
             }
         })?;
+        if let Some((kind, address)) = missing {
+            return Err(self.not_made(kind, address));
+        }
+        self.follow_all(making, scratch, share)
+    }
+
+    /// Stores the typed pointers that were taken out, followed, and lets every other word follow that may be a pointer.
+    fn follow_all(
+        &self,
+        making: &mut Making<'_, '_>,
+        scratch: &mut Scratch<'_>,
+        share: &mut Share<impl Outside>,
+    ) -> Result<(), RewriteProblem> {
+        let Scratch { slots, hits, filter } = scratch;
         hits.clear();
         filter.find(making.bytes, hits);
         for (offset, word, target) in slots.iter().copied() {
             making.store(offset, word);
-            self.word((offset, word), target, making, filter, share)?;
+            self.word((offset, word), Known::Pointer(target), making, filter, share)?;
         }
         for (offset, word) in hits.iter().copied() {
-            self.word((usize::try_from(offset).unwrap_or(usize::MAX), word), None, making, filter, share)?;
+            self.word((usize::try_from(offset).unwrap_or(usize::MAX), word), Known::Other, making, filter, share)?;
         }
         Ok(())
+    }
+
+    /// An object that a plugin has made: its pointers are those that its new type has.
+    fn made_object(
+        &self,
+        kind: TypeId,
+        making: &mut Making<'_, '_>,
+        scratch: &mut Scratch<'_>,
+        share: &mut Share<impl Outside>,
+    ) -> Result<(), RewriteProblem> {
+        scratch.slots.clear();
+        let address = making.context.address;
+        if !self.take_made((kind, address), 0, making, &mut scratch.slots) {
+            return Err(self.not_made(kind, address));
+        }
+        self.follow_all(making, scratch, share)
+    }
+
+    /// Copies what a plugin has made of the object of type `kind` at `address` to `at`, and takes its pointers out.
+    fn take_made(
+        &self,
+        (kind, address): (TypeId, RunAddress),
+        at: usize,
+        making: &mut Making<'_, '_>,
+        slots: &mut Vec<(usize, u64, Option<TypeId>)>,
+    ) -> bool {
+        let Some(made) = self.made.object(kind, address) else { return false };
+        let Some(place) = making.bytes.get_mut(at..at.saturating_add(made.bytes.len())) else { return false };
+        place.copy_from_slice(made.bytes);
+        let taken = made.pointers.iter().filter_map(|pointer| take((at + pointer.offset, pointer.target), making.bytes));
+        slots.extend(taken.map(|(offset, word, target)| (offset, word, making.moves.starting_at(word).or(target))));
+        true
+    }
+
+    fn not_made(&self, kind: TypeId, address: RunAddress) -> RewriteProblem {
+        RewriteProblem::NotMade { kind: self.types.describe(Some(kind)), address }
+    }
+
+    /// The blocks that plugins ask for.
+    fn made_blocks(&self, moves: &Moves, bytes: &mut [u8], filter: &Filter, share: &mut Share<impl Outside>) {
+        let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
+        for (position, block) in self.made.blocks().iter().enumerate() {
+            let start = moves.made_start(position).and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
+            let Some(place) = bytes.get_mut(start..start.saturating_add(block.bytes.len())) else { continue };
+            place.copy_from_slice(&block.bytes);
+            let context = self.context(RunAddress(0), None);
+            let mut making = Making { bytes: place, at: moves.made(position), moves, context: &context };
+            let taken = block.pointers.iter().filter_map(|offset| take((*offset as usize, None), making.bytes));
+            scratch.slots.clear();
+            scratch.slots.extend(taken.map(|(offset, word, _)| (offset, word, moves.starting_at(word))));
+            if let Err(problem) = self.follow_all(&mut making, &mut scratch, share) {
+                share.problems.push(problem);
+            }
+        }
     }
 
     fn word(
         &self,
         (offset, word): (usize, u64),
-        target: Option<TypeId>,
+        known: Known,
         making: &mut Making<'_, '_>,
         filter: &Filter,
-        share: &mut Share,
+        share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
-        match making.moves.follow(RunAddress(word), target) {
+        let target = known.target();
+        let followed = match self.made.locate(word) {
+            Some((block, within)) => Followed::To(making.moves.made(block).plus(within)),
+            None => making.moves.follow(RunAddress(word), target),
+        };
+        match followed {
             Followed::Same if filter.is_wanted(word) => {
-                let at = making.start.saturating_add(offset);
-                share.references.push(Reference { at, holder: making.context.address, word, target });
+                if let Some(word) = share.outside.follow(word, known, making.context.address) {
+                    making.store(offset, word);
+                }
             }
             Followed::Same => {}
             Followed::To(place) => {
@@ -242,11 +341,11 @@ impl Making<'_, '_> {
 }
 
 /// Takes a typed pointer out of a new object, so that what is left are words without a type.
-fn take(slot: Slot, bytes: &mut [u8]) -> Option<(usize, u64, Option<TypeId>)> {
-    let place = bytes.get_mut(slot.new..slot.new.saturating_add(8))?;
+fn take((offset, target): (usize, Option<TypeId>), bytes: &mut [u8]) -> Option<(usize, u64, Option<TypeId>)> {
+    let place = bytes.get_mut(offset..offset.saturating_add(8))?;
     let word = place.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
     place.fill(0);
-    (word != 0).then_some((slot.new, word, slot.old_target))
+    (word != 0).then_some((offset, word, target))
 }
 
 /// Shares of about equal size for each thread.

@@ -15,7 +15,7 @@ const PER_BUCKET: usize = 4;
 const GAP: u64 = 1 << 26;
 
 /// Alignment of objects among the bytes of all of them: what `malloc` gives.
-const ALIGNMENT: u64 = 16;
+pub(super) const ALIGNMENT: u64 = 16;
 
 /// Objects that lie side by side and their new place.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Move {
     pub(super) length: u64,
     /// Bytes that the new objects take.
     pub new_length: u64,
+    /// The same with spare room behind them.
+    pub(super) room: u64,
     pub(super) count: u32,
     /// Position of the recipe.
     pub(super) recipe: u32,
@@ -50,6 +52,10 @@ pub struct Moves {
     allocations: Vec<Allocation>,
     /// For each allocation where its bytes start among those of all objects.
     starts: Vec<u64>,
+    /// The first allocation that a plugin asks for.
+    made: u32,
+    /// Behind the bytes of all.
+    end: u64,
     stretches: Vec<Stretch>,
 }
 
@@ -104,7 +110,33 @@ impl Moves {
 
     /// Where the bytes of the next objects start.
     pub(super) fn next_start(&self) -> u64 {
-        self.moves.last().map_or(0, |last| last.bytes.saturating_add(last.new_length).next_multiple_of(ALIGNMENT))
+        self.end.next_multiple_of(ALIGNMENT)
+    }
+
+    /// Blocks to allocate, each with where its bytes start among those of all objects.
+    pub fn blocks(&self) -> impl Iterator<Item = (&Allocation, u64)> {
+        self.allocations.iter().zip(self.starts.iter().copied())
+    }
+
+    /// Adds blocks of these sizes that plugins ask for, behind all else.
+    pub(super) fn add_made(&mut self, sizes: impl Iterator<Item = u64>) {
+        self.made = u32::try_from(self.allocations.len()).unwrap_or(u32::MAX);
+        for size in sizes {
+            self.starts.push(self.next_start());
+            self.allocations.push(Allocation { size, old: None, allocator: None });
+            self.end = self.next_start().saturating_add(size).saturating_add(1);
+        }
+    }
+
+    /// Place of the start of a block that a plugin asks for, by its position.
+    pub(super) fn made(&self, position: usize) -> Place {
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        Place::In { allocation: self.made.saturating_add(position), offset: 0 }
+    }
+
+    /// Where the bytes of such a block start.
+    pub(super) fn made_start(&self, position: usize) -> Option<u64> {
+        self.starts.get((self.made as usize).checked_add(position)?).copied()
     }
 
     /// Address of a place; that of one in a block to come is a place-holder.
@@ -138,6 +170,9 @@ impl Moves {
 
     /// Adds a move behind all others.
     pub(super) fn push(&mut self, one: Move) {
+        // The end of a block is an address, too, and must not be the start of another.
+        let gap = u64::from(matches!(one.to, Place::In { .. }));
+        self.end = one.bytes.saturating_add(one.room).saturating_add(gap);
         self.moves.push(one);
     }
 
@@ -179,6 +214,15 @@ impl Moves {
         near.take_while(|one| one.start <= address).filter(|one| address <= one.end()).last()
     }
 
+    /// The old type, canonical, of the object that begins at `address`. What a plugin stores means the object, whatever else begins there.
+    pub(super) fn starting_at(&self, address: u64) -> Option<TypeId> {
+        let one = self.at(address)?;
+        let recipe = self.recipes.get(one.recipe as usize)?;
+        let offset = address - one.start;
+        let is_element = one.count > 1 && offset.checked_rem(recipe.old_size() as u64) == Some(0);
+        (offset < one.length && (offset == 0 || is_element)).then_some(recipe.old).flatten()
+    }
+
     /// What becomes of the word `address`, a pointer to the old type `target`, canonical; `None`: a pointer without a type, or a word that
     /// may be one.
     pub fn follow(&self, address: RunAddress, target: Option<TypeId>) -> Followed {
@@ -189,16 +233,20 @@ impl Moves {
         if offset == one.length {
             return self.end(one, recipe, target);
         }
-        if recipe.plugin.is_some() {
-            let is_start = offset == 0 && (target.is_none() || target == recipe.old);
-            return if is_start { Followed::To(one.to) } else { undecided("a plugin made it, and it is not its start") };
-        }
         let (element, offset) = match recipe.old_size() as u64 {
             size if one.count > 1 && size > 0 => (offset / size, offset % size),
             _ => (0, offset),
         };
         let base = one.to.plus(element.wrapping_mul(recipe.new_size() as u64));
+        if recipe.plugin.is_some() {
+            let is_start = offset == 0 && (target.is_none() || target == recipe.old);
+            return if is_start { Followed::To(base) } else { undecided("a plugin made it, and it is not its start") };
+        }
         match recipe.map_offset(usize::try_from(offset).unwrap_or(usize::MAX), target) {
+            // A structure may end in padding that its flexible array begins in.
+            Mapped::At(to) if one.count <= 1 && to as u64 > one.new_length => {
+                undecided("it is behind the last element of an array")
+            }
             Mapped::At(to) => Followed::To(base.plus(to as u64)),
             Mapped::Either { .. } => undecided("it is the object's or its first field's start, which are apart now"),
             Mapped::Boundary { .. } => undecided("it is the end of an array or the start of what follows, which are apart now"),

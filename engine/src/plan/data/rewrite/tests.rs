@@ -1,12 +1,12 @@
 //! A process of a few blocks, its objects rewritten and its pointers followed.
 
-use std::collections::HashMap;
-
 use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::plugin::message::NEW_BLOCKS;
 
-use super::{Followed, Home, Moves, Object, Place, RewriteProblem, Rewriter};
+use super::{Followed, Home, Moves, Object, Outside, Place, RewriteProblem, Rewriter};
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
-use crate::plan::data::rules::{Pointee, Rules};
+use crate::plan::data::made::{Made, MadeBlock, MadeKind, MadePointer, Wanted};
+use crate::plan::data::rules::{Length, Pointee, Rules};
 use crate::plan::data::tests::{Builds, Names, builds, constant};
 use crate::plan::scan::filter::Filter;
 use crate::plan::testing::FakeMemory;
@@ -19,7 +19,7 @@ struct Process {
     rules: Rules,
     recipes: Recipes,
     memory: FakeMemory,
-    made: HashMap<RunAddress, Vec<u8>>,
+    made: Made,
 }
 
 /// `struct node` grows from 32 to 40 bytes: old next 0, inner 8, value 16, tag 20, any 24; new fresh 0, value 4, tag 8, next 16, inner 24,
@@ -35,7 +35,7 @@ fn process(extra: impl Fn(Names<'_>) -> Rules) -> Process {
     let changes = builds.changes(&rules);
     let types = (&builds.old.debug.types, &builds.new.debug.types);
     let recipes = Recipes::new(&mut Compiler::new(types, &rules, &changes, &NoProofs));
-    Process { builds, rules, recipes, memory: FakeMemory::default(), made: HashMap::new() }
+    Process { builds, rules, recipes, memory: FakeMemory::default(), made: Made::default() }
 }
 
 impl Process {
@@ -62,13 +62,28 @@ impl Process {
     }
 
     fn object(&self, at: u64, count: u32, home: Home) -> Object {
-        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, home, variable: None }
+        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, spare: 0, home, variable: None }
     }
 }
 
 /// No word points into a program.
 fn nothing() -> Filter {
     Filter::new(RunRange::new(0x1000, 0x2000), &[], vec![RunRange::new(HEAP, HEAP + 0x10_0000)], 0x1234_5678_9abc_def0)
+}
+
+/// Decides nothing.
+struct Nobody;
+
+impl Outside for Nobody {
+    fn fork(&self) -> Self {
+        Self
+    }
+
+    fn join(&mut self, _: Self) {}
+
+    fn follow(&mut self, _: u64, _: Known, _: RunAddress) -> Option<u64> {
+        None
+    }
 }
 
 fn allocated(allocation: u32, offset: u64) -> Place {
@@ -90,8 +105,8 @@ fn objects_that_fit_stay_and_others_are_allocated_anew() {
     ];
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.0)).collect::<Vec<_>>(), [(40, b)]);
-    let filled = rewriter.fill(&objects, &moves, &nothing(), 2).expect("filled");
+    assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.unwrap().0)).collect::<Vec<_>>(), [(40, b)]);
+    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 2).expect("filled");
     let places: Vec<_> = moves.list().iter().map(|one| one.to).collect();
     assert_eq!(places, [Place::At(RunAddress(a)), allocated(0, 0), Place::At(RunAddress(given))]);
     let words: Vec<u64> = filled.bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight"))).collect();
@@ -111,7 +126,7 @@ fn arrays_follow_by_element_and_end() {
     let objects = [process.object(HEAP, 3, Home::Block { usable: 96 })];
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
+    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect("filled");
     assert_eq!(filled.bytes.len(), 128);
     let block = moves.address(allocated(0, 0)).0;
     assert_eq!(filled.fixups, [16, 56, 96].map(|offset| RunAddress(block + offset)));
@@ -131,7 +146,7 @@ fn pointers_that_nothing_decides_are_problems() {
     let objects = [untyped.object(HEAP, 1, Home::Block { usable: 40 })];
     let rewriter = untyped.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let problems = rewriter.fill(&objects, &moves, &nothing(), 1).expect_err("the object or its first field");
+    let problems = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect_err("the object or its first field");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Pointer { .. }]), "{problems:?}");
 
     let typed = |old: Names<'_>| Rules {
@@ -141,7 +156,9 @@ fn pointers_that_nothing_decides_are_problems() {
     let mut typed = process(typed);
     typed.node(HEAP, [0, 0, 1, HEAP]);
     let rewriter = typed.rewriter();
-    let filled = rewriter.fill(&objects, &rewriter.place(&objects).expect("placed"), &nothing(), 1).expect("a rule says which");
+    let filled = rewriter
+        .fill(&objects, &rewriter.place(&objects).expect("placed"), (&nothing(), &mut Nobody), 1)
+        .expect("a rule says which");
     assert_eq!(filled.bytes[32..40], HEAP.to_le_bytes());
 }
 
@@ -156,7 +173,7 @@ fn what_cannot_be_placed_is_said_all_at_once() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     let unread = [process.object(0x9000_0000, 1, Home::Block { usable: 40 })];
     let moves = process.rewriter().place(&unread).expect("sizes are known");
-    let problems = process.rewriter().fill(&unread, &moves, &nothing(), 1).expect_err("no memory");
+    let problems = process.rewriter().fill(&unread, &moves, (&nothing(), &mut Nobody), 1).expect_err("no memory");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Memory { .. }]));
 }
 
@@ -185,12 +202,55 @@ fn objects_of_plugins_take_their_bytes() {
     let mut process =
         process(|old| Rules { plugins: [(old.kind("node"), crate::plan::data::rules::PluginId(0))].into(), ..Rules::default() });
     process.node(HEAP, [0; 4]);
-    let objects = [process.object(HEAP, 1, Home::Block { usable: 40 })];
-    assert!(matches!(process.rewriter().place(&objects).expect_err("not made").as_slice(), [RewriteProblem::NotMade { .. }]));
-    process.made.insert(RunAddress(HEAP), vec![9; 48]);
+    let objects = [process.object(HEAP, 1, Home::Block { usable: 32 })];
+    let rewriter = process.rewriter();
+    let wanted = [Wanted { kind: process.kind(), address: RunAddress(HEAP) }];
+    assert_eq!(rewriter.wanted(&objects), wanted);
+    let moves = rewriter.place(&objects).expect("placed");
+    let problems = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect_err("not made");
+    assert!(matches!(problems.as_slice(), [RewriteProblem::NotMade { .. }]), "{problems:?}");
+    // The object points to itself and into the second of two blocks, which points back.
+    let mut bytes = vec![9; 40];
+    bytes[16..24].copy_from_slice(&HEAP.to_le_bytes());
+    bytes[32..].copy_from_slice(&(NEW_BLOCKS + 24).to_le_bytes());
+    let pointer = |offset, target| MadePointer { offset, target };
+    let pointers = vec![pointer(16, Some(process.kind())), pointer(32, None)];
+    process.made.insert(process.kind(), MadeKind { size: 40, pointers, addresses: vec![RunAddress(HEAP)], bytes });
+    process.made.push_block(MadeBlock { bytes: vec![7; 8], pointers: Vec::new() });
+    process.made.push_block(MadeBlock { bytes: [[5; 8], HEAP.to_le_bytes()].concat(), pointers: vec![8] });
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, &nothing(), 1).expect("filled");
-    assert_eq!((filled.bytes.as_slice(), moves.list()[0].to), ([9; 48].as_slice(), allocated(0, 0)));
+    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect("filled");
+    let (object, second) = (moves.address(allocated(0, 0)).0, moves.address(allocated(2, 0)).0);
+    assert_eq!((filled.bytes[..16].as_ref(), filled.bytes[24..32].as_ref()), ([9; 16].as_ref(), [9; 8].as_ref()));
+    assert_eq!(filled.bytes[16..24], object.to_le_bytes());
+    assert_eq!(filled.bytes[32..40], (second + 8).to_le_bytes());
+    assert_eq!(filled.bytes[48..56], [7; 8]);
+    assert_eq!(filled.bytes[64..80], [[5; 8], object.to_le_bytes()].concat());
+    assert_eq!(filled.fixups, [16, 32, 72].map(|offset| RunAddress(object + offset)));
+    assert_eq!(moves.blocks().map(|(block, start)| (block.size, start)).collect::<Vec<_>>(), [(40, 0), (8, 48), (16, 64)]);
     assert!(matches!(moves.follow(RunAddress(HEAP + 8), None), Followed::Undecided { .. }));
+}
+
+#[test]
+fn what_follows_the_elements_of_a_flexible_array_is_nobodys() {
+    let builds =
+        builds("struct line { int count; char text[]; } *v;", "struct line { long count, more; char text[]; } *v;", "-gdwarf-5");
+    let (old, new) = (Names(&builds.old), Names(&builds.new));
+    let mut rules = Rules::default();
+    rules.lengths.insert(old.place("line", "text"), Length::Field(vec![0]));
+    rules.fields.insert(new.place("line", "more"), constant(0));
+    let changes = builds.changes(&rules);
+    let types = (&builds.old.debug.types, &builds.new.debug.types);
+    let recipes = Recipes::new(&mut Compiler::new(types, &rules, &changes, &NoProofs));
+    let (kind, made) = (old.kind("line"), Made::default());
+    let mut process = Process { builds, rules, recipes, memory: FakeMemory::default(), made };
+    process.memory.put(HEAP, &[[5, 0, 0, 0].as_slice(), b"text\0", &[0; 15]].concat());
+    let home = Home::Block { usable: 24 };
+    let objects = [Object { address: RunAddress(HEAP), kind, count: 1, length: 24, home, variable: None, spare: 0 }];
+    let moves = process.rewriter().place(&objects).expect("placed");
+    let follow = |offset| moves.follow(RunAddress(HEAP + offset), None);
+    assert_eq!((moves.list()[0].new_length, follow(6)), (21, Followed::To(Place::At(RunAddress(HEAP + 18)))));
+    // The header of the next block begins in this one.
+    assert_eq!((follow(9), follow(16)), (Followed::To(Place::At(RunAddress(HEAP + 21))), Followed::Same));
 }

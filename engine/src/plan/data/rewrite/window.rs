@@ -8,7 +8,7 @@ use crate::plan::source::{MemorySource, SourceError};
 const AHEAD: u64 = 256 << 10;
 
 /// A stretch of memory.
-pub(super) struct Window<'m> {
+pub(crate) struct Window<'m> {
     memory: &'m dyn MemorySource,
     start: u64,
     bytes: Vec<u8>,
@@ -17,12 +17,12 @@ pub(super) struct Window<'m> {
 }
 
 impl<'m> Window<'m> {
-    pub(super) fn new(memory: &'m dyn MemorySource) -> Self {
+    pub(crate) fn new(memory: &'m dyn MemorySource) -> Self {
         Self { memory, start: 0, bytes: Vec::new(), barrier: 0 }
     }
 
     /// `length` bytes from `address` on.
-    pub(super) fn read(&mut self, address: RunAddress, length: u64) -> Result<&[u8], SourceError> {
+    pub(crate) fn read(&mut self, address: RunAddress, length: u64) -> Result<&[u8], SourceError> {
         if !self.holds(address.0, length) {
             self.load(address, length)?;
         }

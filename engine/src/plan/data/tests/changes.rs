@@ -114,6 +114,32 @@ fn all_recipes_and_questions_of_a_program() {
 }
 
 #[test]
+fn of_two_structures_of_one_name_the_one_with_an_equal_leaves_the_other_to_the_other() {
+    use crate::program::testing::Compiled;
+    // The program's own `dict` moves out of the header whose name it shares with a library's.
+    let own = |place: &str, members: &str| {
+        format!("#line 10 \"{place}\"\nstruct dict {{ void *table; {members} }};\n#line 1 \"own.c\"\nstruct dict *own;")
+    };
+    let library =
+        "#line 10 \"dict.h\"\nstruct dict { int size; struct dict *next; };\n#line 1 \"library.c\"\nstruct dict *theirs;";
+    let program = |place: &str, members: &str| {
+        let sources =
+            [("own", format!("{}\nint main(void) {{ return 0; }}", own(place, members))), ("library", library.to_owned())];
+        let sources: Vec<(&str, &str)> = sources.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        Compiled::files(&sources, &["-gdwarf-5"]).build()
+    };
+    let (old, new) = (program("dict.h", "int a;"), program("dict.c", "int a, b;"));
+    let (old_table, new_table) = (&old.debug.types, &new.debug.types);
+    let changes = TypeChanges::new(old_table, new_table, &Rules::default(), &[]);
+    let of = |table: &crate::program::types::TypeTable, member: &str| {
+        let all = table.definitions(gimli::DW_TAG_structure_type.0, "dict").iter().map(|id| table.canonical(*id));
+        all.into_iter().find(|id| table.member_path(Some(*id), member).is_some()).expect("a dict")
+    };
+    assert_eq!(changes.partner(of(old_table, "table")), &Partner::One(of(new_table, "table")));
+    assert_eq!(changes.partner(of(old_table, "size")), &Partner::One(of(new_table, "size")));
+}
+
+#[test]
 fn statics_of_one_name_in_two_files_stay_apart() {
     use crate::program::testing::Compiled;
     let node = |members: &str| format!("struct node {{ {members} struct node *next; }} %;");

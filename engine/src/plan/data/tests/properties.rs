@@ -22,7 +22,7 @@ const INTEGERS: [(u64, gimli::DwAte); 6] = [
 const STRUCTURE: TypeId = TypeId(INTEGERS.len() as u32);
 
 fn entry(name: &str, size: Option<u64>, shape: Shape) -> Type {
-    Type { name: name.to_owned(), file: "data.c".to_owned(), line: 1, size, shape }
+    Type { name: name.to_owned(), file: "data.c".to_owned(), line: 1, size, alignment: None, shape }
 }
 
 fn integers() -> Vec<Type> {

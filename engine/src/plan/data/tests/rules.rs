@@ -40,6 +40,15 @@ fn names_may_be_swapped() {
 }
 
 #[test]
+fn a_field_that_another_one_takes_its_value_from_is_carried_too() {
+    let (old, new) = ("struct c { int used, room; } v = { 3, 8 };", "struct c { int used, room; long more; } v = { 3, 3, 7 };");
+    becomes_with(old, new, |old, new| {
+        let room = rule(FieldSource::Old(old.path("c", "used")));
+        Rules { fields: [(new.place("c", "room"), room), (new.place("c", "more"), constant(7))].into(), ..Rules::default() }
+    });
+}
+
+#[test]
 fn fields_move_between_levels() {
     becomes_with(
         "struct c { int min, max; } v = { 1, 2 };",

@@ -367,8 +367,8 @@ impl<'a> Checker<'a> {
         let entry = table.get(id);
         Ok(match &entry.shape {
             Shape::Pointer { target } => (code(Op::Pointer(place.access)), Kind::Pointer(*target)),
-            Shape::Array { element, counts } if counts.len() == 1 && self.is_character(*element) && entry.size.is_some() => {
-                (code(Op::Characters(place.access, entry.size.unwrap_or(0))), Kind::Text)
+            Shape::Array { element, counts } if counts.len() == 1 && self.is_character(*element) => {
+                (code(Op::Characters(place.access, entry.size.filter(|size| *size > 0))), Kind::Text)
             }
             _ => match number_form(table, id, place.bits) {
                 Some(form) if form.float => (code(Op::Number(place.access, form)), Kind::Float),

@@ -42,7 +42,8 @@ pub(super) fn evaluate(code: &Code, old: Option<&ObjectView<'_>>) -> Evaluated<O
         Op::Text(text) => Out::Text(text.to_vec()),
         Op::Number(access, form) => number(access, *form, old)?,
         Op::Pointer(access) => Out::Address(access.word(old)?),
-        Op::Characters(access, length) => characters(access, *length, old)?,
+        Op::Characters(access, Some(length)) => characters(access, *length, old)?,
+        Op::Characters(access, None) => rest(access, old)?,
         Op::TextBehind(pointer) => Out::Text(text_behind(pointer, old)?),
         Op::Length(text) => match evaluate(text, old)? {
             Out::Text(text) => Out::Integer(text.len() as i128),
@@ -137,6 +138,20 @@ fn float(bytes: &[u8]) -> Evaluated<Out> {
 
 fn characters(access: &Access, length: u64, old: Option<&ObjectView<'_>>) -> Evaluated<Out> {
     access.with(old, |view, at| Ok(Out::Text(part(view, at, length)?.iter().copied().take_while(|byte| *byte != 0).collect())))
+}
+
+/// The text in an array at an object's end whose length the type does not say.
+fn rest(access: &Access, old: Option<&ObjectView<'_>>) -> Evaluated<Out> {
+    access.with(old, |view, at| {
+        let here = view.bytes().get(at..).unwrap_or(&[]);
+        if let Some(text) = here.iter().position(|byte| *byte == 0).and_then(|end| here.get(..end)) {
+            return Ok(Out::Text(text.to_vec()));
+        }
+        // Behind a pointer no more is known of an object than its type says.
+        let start = view.address().checked_add(at as u64).ok_or(Fault::Outside)?;
+        let text = view.text_at(start).map_err(|_| Fault::Outside)?;
+        Ok(Out::Text(text))
+    })
 }
 
 fn text_behind(pointer: &Code, old: Option<&ObjectView<'_>>) -> Evaluated<Vec<u8>> {

@@ -66,7 +66,7 @@ enum Op {
     /// A pointer in the old object.
     Pointer(Access),
     /// The text in an array of characters.
-    Characters(Access, u64),
+    Characters(Access, Option<u64>),
     /// The text behind a pointer to characters.
     TextBehind(Box<Code>),
     /// The length of a text.

@@ -20,11 +20,15 @@ struct Options {
     /// Connections, each in a thread of its own.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     clients: u32,
+    /// The server may also become an older release.
+    #[arg(long)]
+    may_go_back: bool,
 }
 
 fn run(options: &Options) -> Result<Summary, LoadError> {
     let stop = Stop::listen()?;
-    let sessions: Result<Vec<_>, _> = (0..options.clients).map(|number| KvdSession::connect(options.address, number)).collect();
+    let sessions: Result<Vec<_>, _> =
+        (0..options.clients).map(|number| KvdSession::connect(options.address, number, options.may_go_back)).collect();
     let tally = run_sessions(sessions?, &stop);
     Ok(tally.summary(options.clients as usize))
 }

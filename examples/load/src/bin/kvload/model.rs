@@ -11,6 +11,8 @@ const KEYS_PER_KIND: u64 = 12;
 const KEY_MAX_LEN: usize = 64;
 /// Longest text that is set; appending stays below kvd's limit of 1024.
 const TEXT_MAX_LEN: u64 = 300;
+/// The first release that knows INFO and SPACES.
+const REGROUPED: Release = Release(2, 0, 0);
 
 /// A release of kvd, comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -38,9 +40,11 @@ pub enum Expect {
     LineSince(Release, String),
     /// These lines in any order, then a dot.
     List(Vec<String>),
-    /// Numbers with names, then a dot; `commands` never falls.
+    /// All of these lines among others, then a dot; an error where the server may be older than the release.
+    Among(Release, Vec<String>),
+    /// Numbers with names, then a dot; `commands` and `busy_us` never fall.
     Stats,
-    /// The server's version; never an older one than before.
+    /// The server's version; never an older one than before, unless it may go back.
     Version,
 }
 
@@ -82,7 +86,7 @@ impl Model {
     /// A key that will expire, and how many milliseconds from now; none most of the time.
     pub fn short_lived(&mut self) -> Option<(String, u64)> {
         let chosen = self.random.below(10) == 0;
-        chosen.then(|| (self.key('e'), [30, 150, 3_600_000][self.random.below(3) as usize]))
+        chosen.then(|| (format!("e{}", self.key('e')), [30, 150, 3_600_000][self.random.below(3) as usize]))
     }
 
     fn key(&mut self, kind: char) -> String {
@@ -90,7 +94,7 @@ impl Model {
     }
 
     fn exchange(&mut self, release: Release) -> Exchange {
-        match self.random.below(20) {
+        match self.random.below(24) {
             0..=4 => self.set(),
             5..=8 => self.get(),
             9..=11 => self.add("INCR", 1),
@@ -102,6 +106,10 @@ impl Model {
             17 if release >= Release(1, 1, 0) => self.append(),
             18 if release >= Release(1, 2, 0) => self.add("DECR", -1),
             19 if release >= Release(1, 2, 0) => self.swap(),
+            20 => self.count(),
+            21 => self.form(),
+            22 if release >= REGROUPED => self.info(),
+            23 if release >= REGROUPED => self.spaces(),
             _ => Exchange { request: "VERSION".into(), expect: Expect::Version },
         }
     }
@@ -153,7 +161,8 @@ impl Model {
     }
 
     fn mistake(&mut self) -> Exchange {
-        let long = format!("{:x<1$}", self.prefix, KEY_MAX_LEN);
+        // Of a space of its own: whether it is stored depends on the version.
+        let long = format!("{:x<1$}", format!("l{}", self.prefix), KEY_MAX_LEN);
         let (request, expect) = match self.random.below(4) {
             0 => (format!("FROB {}", self.prefix), Expect::Error),
             1 => ("SET alone".to_owned(), Expect::Error),
@@ -171,6 +180,43 @@ impl Model {
         }
         text.push_str(&tail);
         Exchange { request: format!("APPEND {key} {tail}"), expect: Expect::Line("+OK".into()) }
+    }
+
+    /// The space that the session's keys are in, and how many there are.
+    fn space(&self) -> (&str, usize) {
+        (self.prefix.trim_end_matches(':'), self.texts.len() + self.numbers.len())
+    }
+
+    fn count(&mut self) -> Exchange {
+        let (space, keys) = self.space();
+        Exchange { request: format!("SPACE {space}"), expect: Expect::Line(format!(":{keys}")) }
+    }
+
+    fn form(&mut self) -> Exchange {
+        let (kind, name) = if self.random.below(2) == 0 { ('t', "text") } else { ('n', "number") };
+        let key = self.key(kind);
+        let is_there = self.texts.contains_key(&key) || self.numbers.contains_key(&key);
+        let line = if is_there { format!("+{name}") } else { "_".to_owned() };
+        Exchange { request: format!("TYPE {key}"), expect: Expect::Line(line) }
+    }
+
+    fn info(&mut self) -> Exchange {
+        let key = self.key('t');
+        let request = format!("INFO {key}");
+        match self.texts.get(&key) {
+            Some(text) => {
+                let lines = vec!["=type text".to_owned(), format!("=length {}", text.len())];
+                Exchange { request, expect: Expect::Among(REGROUPED, lines) }
+            }
+            None => Exchange { request: format!("TYPE {key}"), expect: Expect::Line("_".to_owned()) },
+        }
+    }
+
+    /// The spaces are listed with what was read in them since there is such a number: the line's start alone is known.
+    fn spaces(&mut self) -> Exchange {
+        let (space, keys) = self.space();
+        let lines = if keys == 0 { Vec::new() } else { vec![format!("={space} keys {keys} ")] };
+        Exchange { request: "SPACES".to_owned(), expect: Expect::Among(REGROUPED, lines) }
     }
 
     fn swap(&mut self) -> Exchange {
@@ -225,7 +271,8 @@ mod tests {
     fn old_releases_are_not_asked_for_what_they_lack() {
         let mut model = Model::new(3);
         let requests: Vec<_> = (0..2000).flat_map(|_| model.batch(Release(1, 0, 0))).map(|one| one.request).collect();
-        assert!(!requests.iter().any(|text| text.starts_with("APPEND") || text.starts_with("DECR")));
+        let too_new = ["APPEND", "DECR", "INFO", "SPACES"];
+        assert!(!requests.iter().any(|text| too_new.iter().any(|command| text.starts_with(command))));
         let newer: Vec<_> = (0..2000).flat_map(|_| model.batch(Release(1, 2, 0))).map(|one| one.request).collect();
         assert!(newer.iter().any(|text| text.starts_with("GETSET")));
     }

@@ -7,23 +7,29 @@ use dsu_load::{LineClient, LoadError, Session, Tally};
 
 use crate::model::{Exchange, Expect, Model, Release, ShortLived};
 
+/// What a server says to a command of a later release.
+const UNKNOWN: &str = "-ERR unknown command";
+
 /// A connection and what it knows about the server behind it.
 pub struct KvdSession {
     client: LineClient,
     model: Model,
     release: Release,
+    may_go_back: bool,
     commands: u64,
+    busy_us: u64,
     expiring: Vec<ShortLived>,
 }
 
 impl KvdSession {
-    /// Connects session `number`.
+    /// Connects session `number`. The server may become an older one only where it `may_go_back`.
     ///
     /// # Errors
     /// When kvd does not listen there.
-    pub fn connect(address: SocketAddr, number: u32) -> Result<Self, LoadError> {
+    pub fn connect(address: SocketAddr, number: u32, may_go_back: bool) -> Result<Self, LoadError> {
         let client = LineClient::connect(address)?;
-        Ok(Self { client, model: Model::new(number), release: Release::default(), commands: 0, expiring: Vec::new() })
+        let (model, release, expiring) = (Model::new(number), Release::default(), Vec::new());
+        Ok(Self { client, model, release, may_go_back, commands: 0, busy_us: 0, expiring })
     }
 
     fn check(&mut self, exchange: &Exchange, reply: &str, tally: &mut Tally) -> Result<(), LoadError> {
@@ -41,6 +47,15 @@ impl KvdSession {
                 let mut listed = self.list(request, reply)?;
                 listed.sort();
                 tally.expect(request, &listed, lines);
+            }
+            Expect::Among(since, lines) => {
+                let excused = (self.may_go_back || self.release < *since) && reply == UNKNOWN;
+                if !excused {
+                    let listed = self.list(request, reply)?;
+                    let missing: Vec<&String> =
+                        lines.iter().filter(|line| !listed.iter().any(|one| one.starts_with(line.as_str()))).collect();
+                    tally.expect(request, &missing, &Vec::new());
+                }
             }
             Expect::Stats => {
                 let lines = self.list(request, reply)?;
@@ -63,17 +78,21 @@ impl KvdSession {
     }
 
     fn check_stats(&mut self, lines: &[String], tally: &mut Tally) {
-        let count = lines.iter().find_map(|line| line.strip_prefix("=commands ")?.parse().ok());
-        match count {
+        let number = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)?.parse().ok());
+        match number("=commands ") {
             Some(count) if count > self.commands => self.commands = count,
             count => tally.wrong(format!("STATS: {count:?} commands after {}", self.commands)),
+        }
+        match number("=busy_us ") {
+            Some(busy) if busy >= self.busy_us => self.busy_us = busy,
+            busy => tally.wrong(format!("STATS: {busy:?} us spent after {}", self.busy_us)),
         }
     }
 
     fn check_version(&mut self, reply: &str, tally: &mut Tally) {
         let text = reply.strip_prefix("+kvd ").unwrap_or(reply);
         match Release::parse(text) {
-            Some(release) if release >= self.release => {
+            Some(release) if release >= self.release || self.may_go_back => {
                 self.release = release;
                 tally.saw_version(text);
             }

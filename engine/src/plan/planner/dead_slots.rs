@@ -1,0 +1,127 @@
+//! Words of stacks that no code can read, among those that nothing decides: what an earlier call left in the frame that is there now.
+
+use dsu_formats::address::{RunAddress, RunRange};
+
+use super::Planner;
+use crate::plan::moves::{Moves, Target};
+use crate::plan::scan::dead::RED_ZONE;
+use crate::plan::source::word_in;
+use crate::plan::pointers::{Decision, Pointers, Site};
+use crate::program::code::{FrameCode, FrameRead, Slots};
+use crate::program::types::TypeTable;
+use crate::program::unwind::{self, dwarf};
+use crate::program::variables::{Frame, Source, Variables};
+
+/// Frames beyond this hold arrays, and words that are read by their index.
+const LARGEST_FRAME: u64 = 1 << 16;
+
+impl Planner<'_> {
+    /// The words in frames that point into objects that are rewritten, that nothing decides, and that the code of the frame and of what
+    /// it called cannot read.
+    pub(super) fn dead_slots(&self, moves: &Moves) -> Vec<RunRange> {
+        let mut dead = Vec::new();
+        if moves.objects().is_empty() {
+            return dead;
+        }
+        for (_, frames) in &self.stacks.frames {
+            for (position, frame) in frames.iter().enumerate() {
+                let below = position.checked_sub(1).and_then(|below| frames.get(below));
+                let Some(pointer) = frame.registers[dwarf::RSP].map(|pointer| pointer.value) else { continue };
+                let undecided = self.undecided(frame, below, moves);
+                if undecided.is_empty() {
+                    continue;
+                }
+                let called = below.map(|below| (below, self.reads(below)));
+                if let (Some(own), None | Some((_, Some(_)))) = (self.reads(frame), &called) {
+                    let is_read = |address: RunAddress| {
+                        let in_called = called.as_ref().is_some_and(|(below, reads)| {
+                            reads.as_ref().is_some_and(|reads| overlaps(reads, distance(address, below), false))
+                        });
+                        overlaps(&own, distance(address, frame), address.0 < pointer) || in_called
+                    };
+                    let unread = undecided.into_iter().filter(|address| !is_read(*address));
+                    dead.extend(unread.map(|address| RunRange::new(address.0, address.0.saturating_add(8))));
+                }
+            }
+        }
+        dead
+    }
+
+    /// Addresses of words in a frame that point into rewritten objects or the program, and nobody knows where to now.
+    fn undecided(&self, frame: &unwind::Frame, below: Option<&unwind::Frame>, moves: &Moves) -> Vec<RunAddress> {
+        let low = match (below, frame.registers[dwarf::RSP]) {
+            (Some(below), _) => below.cfa.0,
+            (None, Some(pointer)) => pointer.value.saturating_sub(RED_ZONE),
+            (None, None) => return Vec::new(),
+        };
+        let low = low.next_multiple_of(8);
+        let Some(length) = frame.cfa.0.checked_sub(low).filter(|length| *length <= LARGEST_FRAME) else { return Vec::new() };
+        let mut bytes = vec![0; length as usize];
+        if self.request.memory.read(RunAddress(low), &mut bytes).is_err() {
+            return Vec::new();
+        }
+        let addresses = (0..length / 8).map(|word| RunAddress(low.saturating_add(word * 8)));
+        let pointers = Pointers { view: self.ground.view, placement: self.ground.placement, fates: &self.fates };
+        let is_undecided = |address: &RunAddress| {
+            let word = word_in(&bytes, (address.0 - low) as usize).unwrap_or(0);
+            let into_program = || pointers.decide(word, Site::Stack { stale_returns: true });
+            moves.pointee(*address).is_none()
+                && !self.stacks.returns.contains(address)
+                && (matches!(moves.follow(word, None), Target::Undecided(..)) || matches!(into_program(), Some(Decision::Blocked(_))))
+        };
+        addresses.filter(is_undecided).collect()
+    }
+
+    /// What the function of a frame may read of it, from its frame address.
+    fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
+        let (module, place) = frame.module?;
+        let (elf, unwind) = match module.checked_sub(1) {
+            None => (&self.request.old.elf, &self.request.comparison.unwind),
+            Some(library) => {
+                let loaded = self.ground.loaded.get(library)?;
+                (&loaded.library.elf, &loaded.library.unwind)
+            }
+        };
+        let (start, end) = unwind.range(place)?;
+        // Handlers of exceptions are another part of the function.
+        if unwind.handlers(start).is_some() {
+            return None;
+        }
+        let code = elf.file_bytes(start, end.0.checked_sub(start.0)?)?;
+        let variables = if module == 0 { self.slots_of_variables(frame, place) } else { Vec::new() };
+        let holder = |slot: i64| variables.iter().find(|(from, to)| (*from..*to).contains(&slot)).copied();
+        FrameCode { code, start, frame_address: &|address| unwind.frame_address(address), variable: &holder }.reads()
+    }
+
+    /// Where the variables of a frame are in it.
+    fn slots_of_variables(&self, frame: &unwind::Frame, place: crate::program::address::LinkAddress) -> Vec<Slots> {
+        let request = self.request;
+        let types: &TypeTable = &request.old.debug.types;
+        let mut variables = Variables::new(request.old);
+        let Ok(locals) = variables.at(place) else { return Vec::new() };
+        let mut word = |address: RunAddress| crate::plan::source::read_word(request.memory, address).ok();
+        let bias = self.ground.placement.old_bias();
+        let mut at = Frame { registers: &frame.registers, cfa: frame.cfa, bias, word: &mut word };
+        let mut found = Vec::new();
+        for local in &locals {
+            let size = types.size_of(local.kind).and_then(|size| i64::try_from(size).ok());
+            if let ([piece], Some(size)) = (variables.locate(local, &mut at).as_slice(), size)
+                && let (None, Source::Memory(address)) = (piece.bits, piece.source)
+            {
+                let slot = distance(address, frame);
+                found.push((slot, slot.saturating_add(size)));
+            }
+        }
+        found
+    }
+}
+
+/// Bytes from a frame's address.
+fn distance(address: RunAddress, frame: &unwind::Frame) -> i64 {
+    address.0.wrapping_sub(frame.cfa.0).cast_signed()
+}
+
+/// Whether the word at `slot` may be read; `below` says that it lies below the stack pointer.
+fn overlaps(reads: &[FrameRead], slot: i64, below: bool) -> bool {
+    reads.iter().any(|read| (read.below || !below) && read.slots.0 < slot.saturating_add(8) && slot < read.slots.1)
+}
