@@ -47,10 +47,8 @@ impl Style {
     pub const USUAL: Style = Style::new(Optimisation::Two, Binding::Lazy);
 
     /// The same at a fixed address, optimised and not.
-    pub const FIXED: [Style; 2] = [
-        Style { fixed: true, ..Style::USUAL },
-        Style { fixed: true, ..Style::new(Optimisation::None, Binding::Now) },
-    ];
+    pub const FIXED: [Style; 2] =
+        [Style { fixed: true, ..Style::USUAL }, Style { fixed: true, ..Style::new(Optimisation::None, Binding::Now) }];
 
     /// The two styles that differ in both respects: what every program is run in without an update.
     pub const OPPOSITE: [Style; 2] = [Style::USUAL, Style::new(Optimisation::None, Binding::Now)];

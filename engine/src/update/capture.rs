@@ -2,8 +2,8 @@
 
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{
-    AddressSpace, Credentials, Descriptors, Generation, Host, Layout, Manifest, Mapping, Module, Process, ProcessSignals, ProcessTimers,
-    ProgramId, Snapshot, Thread, Tree,
+    AddressSpace, Credentials, Descriptors, Generation, Host, Layout, Manifest, Mapping, Module, Process, ProcessSignals,
+    ProcessTimers, ProgramId, Snapshot, Thread, Tree,
 };
 
 use crate::plan::generations;

@@ -17,7 +17,8 @@ pub fn unsupported(old: &Build, new: &Build) -> Vec<Blocker> {
         blockers.push(blocker(what, "a dynamically linked program", found));
     }
     if old.elf.is_fixed_address() != new.elf.is_fixed_address() {
-        let kind = |build: &Build| if build.elf.is_fixed_address() { "one at a fixed address" } else { "a position-independent one" };
+        let kind =
+            |build: &Build| if build.elf.is_fixed_address() { "one at a fixed address" } else { "a position-independent one" };
         blockers.push(blocker("the new program", kind(old), kind(new)));
     }
     if new.elf.dynamic_value(abi::DT_TEXTREL).is_some() || flags(&new.elf, abi::DT_FLAGS) & abi::DF_TEXTREL != 0 {

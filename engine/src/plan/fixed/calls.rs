@@ -58,11 +58,16 @@ const CALLS: [(i64, u8, u8); 49] = [
 /// Operations of `futex` of which the fourth argument is a number (`FUTEX_REQUEUE` and its like), by their low seven bits.
 const FUTEX_COUNTS: [u64; 4] = [3, 4, 5, 12];
 
+/// Operations that look at one address alone: waits, wakes, locks.
+const FUTEX_WAITS: [u64; 7] = [0, 1, 6, 7, 9, 10, 13];
+
 /// Whether argument `index` of the call is an address; `None` where the call is not known or has no such argument.
 pub(super) fn is_address(number: u64, index: usize, arguments: [u64; 6]) -> Option<bool> {
     if i64::try_from(number) == Ok(libc::SYS_futex) {
-        let counts = FUTEX_COUNTS.contains(&(arguments[1] & 0x7f));
-        return [Some(true), Some(false), Some(false), Some(!counts), Some(true), Some(false)].get(index).copied().flatten();
+        let operation = arguments[1] & 0x7f;
+        let timeout = Some(!FUTEX_COUNTS.contains(&operation));
+        let second = (!FUTEX_WAITS.contains(&operation)).then_some(true);
+        return [Some(true), Some(false), Some(false), timeout, second, Some(false)].get(index).copied().flatten();
     }
     let (_, count, addresses) = CALLS.iter().find(|call| i64::try_from(number) == Ok(call.0))?;
     (index < usize::from(*count)).then_some(addresses >> index & 1 != 0)

@@ -92,12 +92,14 @@ impl Frames {
         let found = self.threads.values().find_map(|thread| Some((thread, thread.frame_of(address.0)?)));
         match found {
             Some((thread, frame)) => thread.memory(types, frame, address.0, word),
-            None if self.threads.values().any(|thread| (thread.behind.0..thread.behind.1).contains(&address.0)) => Evidence::Number,
+            None if self.threads.values().any(|thread| (thread.behind.0..thread.behind.1).contains(&address.0)) => {
+                Evidence::Number
+            }
             None => Evidence::Unknown("it is beside a stack, in no known frame"),
         }
     }
 
-    pub(super) fn register(&self, _: &TypeTable, tid: i32, name: &str, word: u64) -> Evidence {
+    pub(super) fn register(&self, tid: i32, name: &str, word: u64) -> Evidence {
         if matches!(name, "rip" | "rsp") {
             return Evidence::Address(None);
         }
@@ -149,10 +151,8 @@ struct Reader<'r, 'a> {
 impl Reader<'_, '_> {
     fn thread(&mut self, thread: &Thread, frames: &[Frame]) -> ThreadFacts {
         let own = |frame: &Frame| matches!(frame.module, Some((0, _)));
-        let mut facts = ThreadFacts {
-            start: frames.iter().rposition(own).map_or(frames.len(), |last| last + 1),
-            ..ThreadFacts::default()
-        };
+        let mut facts =
+            ThreadFacts { start: frames.iter().rposition(own).map_or(frames.len(), |last| last + 1), ..ThreadFacts::default() };
         let mut low = thread.registers.rsp.saturating_sub(RED_ZONE);
         for frame in frames {
             // A signal may have switched stacks.
@@ -175,8 +175,7 @@ impl Reader<'_, '_> {
         self.call(thread, &mut facts);
         let objects = &self.scene.view.sides.old.objects;
         let around = facts.addresses.iter().filter_map(|address| objects.list().get(objects.covering(LinkAddress(*address))?));
-        facts.objects =
-            around.filter(|object| object.size <= SMALL).map(|object| (object.start.0, object.end().0)).collect();
+        facts.objects = around.filter(|object| object.size <= SMALL).map(|object| (object.start.0, object.end().0)).collect();
         facts
     }
 
@@ -246,10 +245,12 @@ impl Reader<'_, '_> {
                     from += 1;
                     continue;
                 };
-                let last = (from..frames.len()).take_while(|index| place(*index).is_some_and(|other| other.place == value.place)).last();
+                let last =
+                    (from..frames.len()).take_while(|index| place(*index).is_some_and(|other| other.place == value.place)).last();
                 let last = last.unwrap_or(from);
                 if let Some(at) = kept(value.place) {
-                    let evidence = self.written(&frames[from..=last], value.value, kinds.get(&at), last >= facts.start);
+                    let evidence =
+                        self.written(&frames[from..=last], value.value, kinds.get(&at).map(Vec::as_slice), last >= facts.start);
                     facts.kept.insert(at, evidence);
                 }
                 from = last + 1;
@@ -257,7 +258,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn written(&mut self, sharing: &[Frame], word: u64, by_type: Option<&Vec<Evidence>>, by_start: bool) -> Evidence {
+    fn written(&mut self, sharing: &[Frame], word: u64, by_type: Option<&[Evidence]>, by_start: bool) -> Evidence {
         match by_type.and_then(|kinds| kinds.iter().copied().reduce(agreed)) {
             Some(known @ (Evidence::Address(_) | Evidence::Number)) => return known,
             // Left over from before the program's first function: that never reads it.

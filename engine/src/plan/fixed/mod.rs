@@ -48,7 +48,7 @@ pub struct Typing<'a> {
 impl Typing<'_> {
     /// What the word at `address` is, which holds `word`.
     pub fn memory(&self, address: RunAddress, word: u64, site: Site) -> Evidence {
-        if let Some(evidence) = self.records.word(address, word) {
+        if let Some(evidence) = self.records.word(address) {
             return evidence;
         }
         if matches!(site, Site::Stack { .. }) {
@@ -70,7 +70,7 @@ impl Typing<'_> {
 
     /// What a register of a thread holds.
     pub fn register(&self, tid: i32, name: &str, word: u64) -> Evidence {
-        self.frames.register(self.types, tid, name, word)
+        self.frames.register(tid, name, word)
     }
 
     /// The allocator's room behind the last block of a heap.

@@ -27,7 +27,7 @@ pub struct Records {
 
 impl Records {
     /// What a record says of the word at `address`.
-    pub(super) fn word(&self, address: RunAddress, _: u64) -> Option<Evidence> {
+    pub(super) fn word(&self, address: RunAddress) -> Option<Evidence> {
         if self.addresses.contains(&address.0) {
             return Some(Evidence::Address(None));
         }

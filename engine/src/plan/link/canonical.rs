@@ -37,7 +37,9 @@ pub fn canonical(old: &Elf, new: &Elf, libraries: &[LoadedLibrary<'_>]) -> Vec<C
                 let found = loaded.library.index.lookup(&loaded.library.elf, &symbol.name, symbol.version.as_deref())?;
                 Some((loaded, found))
             });
-            found.filter(|(_, found)| found.kind != abi::STT_GNU_IFUNC).map(|(loaded, found)| Decision::Elsewhere(loaded.run(found.address.0)))
+            found
+                .filter(|(_, found)| found.kind != abi::STT_GNU_IFUNC)
+                .map(|(loaded, found)| Decision::Elsewhere(loaded.run(found.address.0)))
         };
         let new = entry.or_else(library);
         Canonical { name: symbol.name.clone(), old: symbol.address, new }

@@ -213,7 +213,9 @@ impl Planner<'_> {
             u32::try_from(length.checked_div(size).unwrap_or(1).saturating_mul(each)).unwrap_or(u32::MAX)
         };
         let spare = match home {
-            Home::Block { usable } if found.counted && size > 0 => (usable / size).saturating_sub(found.count.into()).saturating_mul(each),
+            Home::Block { usable } if found.counted && size > 0 => {
+                (usable / size).saturating_sub(found.count.into()).saturating_mul(each)
+            }
             _ => 0,
         };
         let spare = u32::try_from(spare).unwrap_or(u32::MAX);

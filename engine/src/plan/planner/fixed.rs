@@ -51,7 +51,8 @@ impl<'a> Planner<'a> {
         let is_code = |word: u64| {
             let plain = word.rotate_right(17) ^ guard;
             let own = ground.placement.old_link(plain).and_then(|link| request.old.elf.load_at(link.0));
-            own.is_some_and(|segment| segment.flags & abi::PF_X != 0) || ground.loaded.iter().any(|library| library.is_code(plain))
+            own.is_some_and(|segment| segment.flags & abi::PF_X != 0)
+                || ground.loaded.iter().any(|library| library.is_code(plain))
         };
         let runs = loader::words(&loader::data_ranges(ground.space, &ground.loaded), request.memory)?;
         records.exit_functions(&runs, is_code);

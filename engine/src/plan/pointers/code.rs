@@ -1,6 +1,7 @@
 //! Code addresses: entries by pair, everything else only in unchanged functions (PROOF 1.1, 1.3).
 
 use super::{Decision, Pointers, Site};
+use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::blocker::PointerReason;
 use crate::plan::compare::pairs::Partner;
@@ -48,9 +49,16 @@ impl Pointers<'_> {
             Site::Stack { .. } | Site::Register if self.is_code(link) && functions.at_entry(link.0).is_some() => {
                 functions.at_entry(link.0).and_then(|index| functions.list().get(index)).is_some_and(is_start_file)
             }
-            Site::Stack { stale_returns: true } => self.is_code(link) && self.follows_call(link),
+            // Only labels are pointed to besides, and those are named somewhere.
+            Site::Stack { stale_returns: true } => self.is_code(link) && !self.is_label(link),
             _ => false,
         }
+    }
+
+    /// Whether initialised data of a fixed-address program, or unchanged code, names the place.
+    fn is_label(&self, link: OldLink) -> bool {
+        let mut relocations = self.view.old.elf.relocations.iter().filter(|entry| entry.kind == abi::R_RELATIVE);
+        relocations.any(|entry| entry.addend as u64 == link.0.0) || !self.view.references(link).is_empty()
     }
 
     /// An entry, unless a call that never returns ends the function before it: then it can be a return address too.

@@ -59,7 +59,9 @@ impl Pointers<'_> {
                 let name = section.name.as_str();
                 TABLES.contains(&name) || name.starts_with(".note") || name.starts_with(".plt")
             }
-            None => old.sections.iter().filter(|section| section.flags & abi::SHF_ALLOC != 0).all(|section| link.0 < section.address),
+            None => {
+                old.sections.iter().filter(|section| section.flags & abi::SHF_ALLOC != 0).all(|section| link.0 < section.address)
+            }
         }
     }
 

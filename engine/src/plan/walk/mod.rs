@@ -79,9 +79,9 @@ pub fn types(scene: &Scene<'_>) -> Vec<TypedSpan> {
     let everything = complete::Everything { interest: scene.interest, pointers: true };
     let (walker, _) = prepare(scene, &everything);
     let mut spans = roots::spans(scene);
-    let items = (0u32..).zip(&walker.items.list).filter(|(number, item)| {
-        !walker.is_replaced(*number) && !matches!(walker.regions.find(item.address), Region::Program)
-    });
+    let items = (0u32..)
+        .zip(&walker.items.list)
+        .filter(|(number, item)| !walker.is_replaced(*number) && !matches!(walker.regions.find(item.address), Region::Program));
     spans.extend(items.filter_map(|(_, item)| {
         let layout = walker.kinds.get(item.kind)?;
         let length = layout.size.saturating_mul(item.most.max(item.count).into());

@@ -29,7 +29,9 @@ pub(super) fn relocations(elf: &Elf, debug: &DebugInfo) -> Vec<Relocation> {
         let is_data = section.flags & elf::SHF_ALLOC.0 != 0
             && section.flags & (elf::SHF_EXECINSTR.0 | elf::SHF_TLS.0) == 0
             && section.kind != elf::SHT_NOBITS.0
-            && (section.name.starts_with(".rodata") || section.name.starts_with(".data") || ARRAYS.contains(&section.name.as_str()));
+            && (section.name.starts_with(".rodata")
+                || section.name.starts_with(".data")
+                || ARRAYS.contains(&section.name.as_str()));
         if is_data {
             found.words(section.address.0, section.size, |offset| !covers(&typed, section.address.0 + offset));
         }

@@ -142,7 +142,11 @@ impl Comparer<'_> {
         };
         // Constants of a fixed-address program may be tables of places in a function that is looked at by itself.
         let in_table = within.is_none() && self.old.layout.fixed && self.new.layout.fixed;
-        if (own && alike) || (entries && paired()) || (in_table && alike && paired()) { Verdict::Same } else { Verdict::Different(Reason::Callee) }
+        if (own && alike) || (entries && paired()) || (in_table && alike && paired()) {
+            Verdict::Same
+        } else {
+            Verdict::Different(Reason::Callee)
+        }
     }
 
     fn same_entry(&self, old: u64, new: u64) -> Verdict {

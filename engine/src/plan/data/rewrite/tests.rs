@@ -62,7 +62,15 @@ impl Process {
     }
 
     fn object(&self, at: u64, count: u32, home: Home) -> Object {
-        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, spare: 0, home, variable: None }
+        Object {
+            address: RunAddress(at),
+            kind: self.kind(),
+            count,
+            length: u64::from(count) * 32,
+            spare: 0,
+            home,
+            variable: None,
+        }
     }
 }
 
