@@ -67,6 +67,7 @@ pub fn assumptions_of_fixed() -> Vec<String> {
         "integers hold no addresses of the program, unless their type is made for that (uintptr_t)",
         "what a pointer holds is an address, whatever it points to",
         "on a thread's stack and in its registers, an address that its functions name or its variables hold is that address",
+        "where all that an epoll gives back are addresses of variables or of memory in use, they are addresses",
     ]
     .map(str::to_owned)
     .to_vec()

@@ -106,6 +106,17 @@ fn is_aligned(holder: Holder<'_>) -> bool {
     holder.address().is_none_or(|address| address.0.is_multiple_of(8))
 }
 
+/// What is known of a word of a fixed-address program.
+fn told(typing: &Typing<'_>, word: u64, site: Site, holder: Holder<'_>) -> Evidence {
+    match (site, holder) {
+        (Site::ReturnAddress | Site::Typed(_) | Site::PointsTo(_), _) => Evidence::Address(None),
+        (_, Holder::Variable { address, .. } | Holder::Memory { address }) => typing.memory(address, word, site),
+        (_, Holder::Register { tid, name }) => typing.register(tid, name, word),
+        (_, Holder::Watch { .. }) => typing.watch(word),
+        (_, Holder::Kernel { .. }) => Evidence::Unknown("the program sends numbers as well as pointers there"),
+    }
+}
+
 /// Names the owner of an address, for messages.
 pub type Describe<'a> = &'a (dyn Fn(RunAddress) -> Option<String> + Sync);
 
@@ -207,7 +218,7 @@ impl<'a> Words<'a> {
         if let Some(decision) = self.pointers.decide(word, site) {
             return self.apply(word, &decision, site, holder);
         }
-        if let Some(found) = self.literal(word) {
+        if let Some(found) = self.literal(word, site, holder) {
             return found;
         }
         match self.moves.follow(word, pointee) {
@@ -242,14 +253,7 @@ impl<'a> Words<'a> {
 
     /// A word in the range of a fixed-address program: an address only where something says so (PROOF 1.5).
     fn untold(&mut self, typing: &Typing<'_>, (word, link): (u64, OldLink), site: Site, holder: Holder<'_>) -> Option<u64> {
-        let evidence = match (site, holder) {
-            (Site::ReturnAddress | Site::Typed(_) | Site::PointsTo(_), _) => Evidence::Address(None),
-            (_, Holder::Variable { address, .. } | Holder::Memory { address }) => typing.memory(address, word, site),
-            (_, Holder::Register { tid, name }) => typing.register(tid, name, word),
-            (_, Holder::Watch { .. }) => Evidence::Unknown("the kernel keeps a number as well as a pointer there"),
-            (_, Holder::Kernel { .. }) => Evidence::Unknown("the program sends numbers as well as pointers there"),
-        };
-        match evidence {
+        match told(typing, word, site, holder) {
             Evidence::Number => None,
             Evidence::Address(kind) => {
                 let site = kind.filter(|_| site == Site::Memory).map_or(site, Site::Typed);
@@ -347,10 +351,12 @@ impl<'a> Words<'a> {
 
     /// A word into a literal that an earlier update retained: to the equal string of the new program, else it stays and the
     /// literal with it. `None` when it points to no such literal.
-    fn literal(&mut self, word: u64) -> Option<Option<u64>> {
+    fn literal(&mut self, word: u64, site: Site, holder: Holder<'_>) -> Option<Option<u64>> {
         let position = self.literals.iter().position(|literal| literal.range.contains(RunAddress(word)))?;
         let range = self.literals[position].range;
-        let found = self.equal_string(OldRun(RunAddress(word)), range);
+        // Where no type would tell it again among small numbers, it stays where it is told by its value.
+        let is_told = self.typing.is_none_or(|typing| matches!(told(typing, word, site, holder), Evidence::Address(_)));
+        let found = if is_told { self.equal_string(OldRun(RunAddress(word)), range) } else { None };
         if found.is_some() {
             self.rewritten += 1;
         } else {

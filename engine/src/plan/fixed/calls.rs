@@ -61,6 +61,11 @@ const FUTEX_COUNTS: [u64; 4] = [3, 4, 5, 12];
 /// Operations that look at one address alone: waits, wakes, locks.
 const FUTEX_WAITS: [u64; 7] = [0, 1, 6, 7, 9, 10, 13];
 
+/// Whether the C library makes the call in a function that does nothing else. `futex` is made in the middle of others.
+pub(super) fn has_wrapper(number: u64) -> bool {
+    CALLS.iter().any(|call| i64::try_from(number) == Ok(call.0))
+}
+
 /// Whether argument `index` of the call is an address; `None` where the call is not known or has no such argument.
 pub(super) fn is_address(number: u64, index: usize, arguments: [u64; 6]) -> Option<bool> {
     if i64::try_from(number) == Ok(libc::SYS_futex) {

@@ -9,6 +9,7 @@ use iced_x86::{Decoder, DecoderOptions, OpKind};
 
 use super::calls::{self, ARGUMENTS};
 use super::{Evidence, agreed, evidence};
+use crate::plan::link::scope::LoadedLibrary;
 use crate::plan::scan::dead::RED_ZONE;
 use crate::plan::source::{MemorySource, read_word};
 use crate::plan::view::View;
@@ -33,6 +34,8 @@ pub struct Scene<'a> {
     pub threads: &'a [Thread],
     /// Their frames, innermost first.
     pub frames: &'a [(i32, Vec<Frame>)],
+    /// The libraries, which are the modules from 1 on.
+    pub libraries: &'a [LoadedLibrary<'a>],
     /// Memory at the stop.
     pub memory: &'a dyn MemorySource,
 }
@@ -57,6 +60,8 @@ struct ThreadFacts {
     extents: Vec<(u64, u64)>,
     /// What lies behind its outermost frame, up to its record: arguments, environment, padding.
     behind: (u64, u64),
+    /// Whether the innermost frame is the C library's wrapper of a system call: it holds nothing but the call's arguments.
+    is_thin: bool,
     /// From this frame on they are the C library's, which started the thread.
     start: usize,
     /// Variables on its stack.
@@ -131,7 +136,11 @@ impl ThreadFacts {
             _ if frame >= self.start => return Evidence::Number,
             _ => {}
         }
-        self.known(word).unwrap_or(by_type.unwrap_or(Evidence::Unknown(NOTHING)))
+        match self.known(word) {
+            Some(known) => known,
+            None if frame == 0 && self.is_thin => Evidence::Number,
+            None => by_type.unwrap_or(Evidence::Unknown(NOTHING)),
+        }
     }
 
     /// Whether the thread's own code and variables know the word as an address.
@@ -177,6 +186,22 @@ impl Reader<'_, '_> {
         let around = facts.addresses.iter().filter_map(|address| objects.list().get(objects.covering(LinkAddress(*address))?));
         facts.objects = around.filter(|object| object.size <= SMALL).map(|object| (object.start.0, object.end().0)).collect();
         facts
+    }
+
+    /// The first of the frames that started the thread: behind the program's outermost one, if all of those are the C library's.
+    fn start(&self, frames: &[Frame]) -> usize {
+        let own = |frame: &Frame| matches!(frame.module, Some((0, _)));
+        // The first thread begins in the program's `_start`, which calls the C library.
+        let entry = usize::from(frames.len() > 1 && frames.last().is_some_and(own));
+        let frames_of_others = frames.len() - entry;
+        let Some(last) = frames.iter().take(frames_of_others).rposition(own) else { return frames.len() };
+        let outer = frames.get(last + 1..frames_of_others).unwrap_or_default();
+        if outer.iter().all(|frame| self.is_libc(frame)) { last + 1 } else { frames.len() }
+    }
+
+    fn is_libc(&self, frame: &Frame) -> bool {
+        let position = frame.module.and_then(|(module, _)| module.checked_sub(1));
+        position.and_then(|position| self.scene.libraries.get(position)).is_some_and(|loaded| loaded.library.is_libc())
     }
 
     /// Variables of a frame of the program's, and what its function names.

@@ -6,6 +6,7 @@
 mod calls;
 mod frames;
 mod records;
+mod watched;
 
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::AddressSpace;
@@ -16,6 +17,7 @@ use super::walk::TypedSpan;
 use crate::program::types::{TypeId, TypeTable, WordKind};
 pub use frames::{Frames, Scene};
 pub use records::Records;
+pub use watched::Watched;
 
 /// What is known of a word whose value lies in the program's range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +45,29 @@ pub struct Typing<'a> {
     pub frames: Frames,
     /// Words that records of the C library explain.
     pub records: Records,
+    /// What epoll gives back.
+    pub watched: Watched,
 }
 
 impl Typing<'_> {
     /// What the word at `address` is, which holds `word`.
     pub fn memory(&self, address: RunAddress, word: u64, site: Site) -> Evidence {
+        match self.memory_alone(address, word, site) {
+            // Events that the kernel stored.
+            Evidence::Unknown(EITHER) if self.watched.holds(word) => Evidence::Address(None),
+            evidence => evidence,
+        }
+    }
+
+    /// What epoll gives back.
+    pub fn watch(&self, word: u64) -> Evidence {
+        match self.watched.holds(word) {
+            true => Evidence::Address(None),
+            false => Evidence::Unknown("the kernel keeps a number as well as a pointer there"),
+        }
+    }
+
+    fn memory_alone(&self, address: RunAddress, word: u64, site: Site) -> Evidence {
         if let Some(evidence) = self.records.word(address) {
             return evidence;
         }

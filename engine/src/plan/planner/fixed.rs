@@ -4,7 +4,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::Planner;
 use crate::plan::abi;
-use crate::plan::fixed::{Frames, Records, Scene, Spans, Typing};
+use crate::plan::fixed::{Frames, Records, Scene, Spans, Typing, Watched};
 use crate::plan::heap::{self, HeapView};
 use crate::plan::link::canonical::{self, Canonical};
 use crate::plan::loader;
@@ -34,11 +34,13 @@ impl<'a> Planner<'a> {
             space: ground.space,
             threads: &request.snapshot.threads,
             frames: &self.stacks.frames,
+            libraries: &ground.loaded,
             memory: request.memory,
         });
         let spans = Spans::new(self.with_scene(heap, walk::types));
         let records = self.records(guard)?;
-        Ok(Typing { types: &request.old.debug.types, heap, space: ground.space, spans, frames, records })
+        let watched = Watched::new(request.snapshot, ground.space, heap, &ground.view);
+        Ok(Typing { types: &request.old.debug.types, heap, space: ground.space, spans, frames, records, watched })
     }
 
     fn records(&self, guard: u64) -> Result<Records, SourceError> {
