@@ -189,6 +189,7 @@ macro_rules! for_each_program {
             function_pointers: ("function_pointers.c");
             const_tables: ("const_tables.c");
             retained_literals: ("retained_literals.c");
+            numbers_as_addresses: ("numbers_as_addresses.c");
             longjmp_old: ("longjmp_old.c");
             computed_goto: ("computed_goto.c");
             coroutine: ("coroutine.c") .fixed_never(&["addresses and numbers"]);

@@ -75,6 +75,9 @@ impl Typing<'_> {
             return self.frames.memory(self.types, address, word);
         }
         if let Some(heap) = self.heap.heap() {
+            if heap.is_record(address) {
+                return Evidence::Number;
+            }
             match heap.block_of(address) {
                 Some((_, block)) if block.state == State::InUse => {
                     return self.spans.word(self.types, address).unwrap_or(Evidence::Unknown(UNTYPED_BLOCK));

@@ -82,6 +82,8 @@ pub struct Heap {
     arenas: Vec<RunAddress>,
     count: u32,
     own: Vec<u32>,
+    /// The allocator's records in the C library's data.
+    records: Vec<RunRange>,
 }
 
 impl fmt::Debug for Heap {
@@ -207,6 +209,16 @@ impl Heap {
         true
     }
 
+    /// Notes where the allocator keeps records outside its blocks.
+    pub(super) fn note_records(&mut self, records: Vec<RunRange>) {
+        self.records = records;
+    }
+
+    /// Whether `address` is in a record of the allocator's: numbers, and addresses of its own.
+    pub fn is_record(&self, address: RunAddress) -> bool {
+        self.records.iter().any(|range| range.contains(address))
+    }
+
     /// Notes blocks in which the allocator keeps records.
     pub(super) fn own_blocks(&mut self, mut own: Vec<u32>) {
         own.sort_unstable();
@@ -267,7 +279,7 @@ impl Builder {
                 found: count.into(),
             })?;
         }
-        Ok(Heap { segments: self.segments, arenas: self.arenas, count, own: Vec::new() })
+        Ok(Heap { segments: self.segments, arenas: self.arenas, count, own: Vec::new(), records: Vec::new() })
     }
 }
 
