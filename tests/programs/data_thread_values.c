@@ -28,7 +28,8 @@ SEPARATE static void make(int number) {
 
 SEPARATE static void check(int number) {
 #if VERSION < 2
-    expect("limit", (IS_FOREIGN ? 11 : 10) + number, limit);
+    /* There and back it took the initial value twice. */
+    expect_true("limit", limit == 10 || (limit == 10 + number && !IS_FOREIGN));
     expect("kept", (IS_FOREIGN ? 21 : 20) + number, kept);
     expect("budget", 30 + number, budget);
 #else

@@ -360,6 +360,9 @@ macro_rules! for_each_data_program {
             data_mapped_region: ("data_mapped_region.c");
             data_aligned: ("data_aligned.c") .no_way_there(&["must be aligned to 64 bytes"]);
             data_allocators: ("data_allocators.c");
+            data_slab: ("data_slab.c");
+            data_container: ("data_container.c");
+            data_epoll_only: ("data_epoll_only.c");
             data_many: ("data_many.c");
             data_busy_allocator: ("data_busy_allocator.c");
 

@@ -17,7 +17,8 @@ fn rolled_back(call: &str, words: &[&str]) {
         let [old, new] = [Version::One, Version::Two].map(|version| build::program(&find(PROGRAM), version, style));
         let directory = TempDir::new().expect("a temporary directory");
         let spec = directory.path().join("update.toml");
-        fs::write(&spec, format!("[after-restore]\ncall = [\"succeed(&made)\", \"{call}\"]\n")).expect("a spec");
+        let field = "[fields]\n\"struct entry.text\" = 0\n";
+        fs::write(&spec, format!("[after-restore]\ncall = [\"succeed(&made)\", \"{call}\"]\n{field}")).expect("a spec");
         let mut target = Target::start(&find(PROGRAM), &old);
         assert_eq!(target.event(), Event::Ready, "{call}");
         let outcome = Run::update(target.pid(), &new).option("--spec", &spec).run();

@@ -77,7 +77,11 @@ fn a_new_field_without_an_answer() {
 
 #[test]
 fn a_void_pointer_to_what_changes() {
-    blocked("refused_void_pointer", "fields.\"struct user.shell\" = 0", &["could be `struct user`", "(struct session).data points to it"]);
+    blocked(
+        "refused_void_pointer",
+        "fields.\"struct user.shell\" = 0",
+        &["could be `struct user`", "(struct session).data points to it"],
+    );
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn values_that_cannot_be_computed() {
         ("\"old.number / old.divisor\"", "division by zero"),
         ("\"old.number * 2\"", "out of range"),
         ("\"1 << old.number\"", "shift"),
-        ("\"old.next->number\"", "null pointer"),
+        ("\"old.next->number\"", "the pointer is null"),
         ("{ map = { 0 = 1 }, of = \"old.divisor\" }", "no value"),
     ] {
         let spec = case.spec(&format!("[fields]\n\"struct account.limit\" = {rule}\n"));

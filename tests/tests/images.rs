@@ -173,10 +173,10 @@ fn a_selector_that_changed_runs_at_the_restore() {
 
 #[test]
 fn a_blocked_plan_writes_nothing_and_the_old_image_still_restores() {
-    let saved = Saved::of("layout_changed");
+    let saved = Saved::of("changed_active");
     let before = fs::read(&saved.image).expect("the image");
-    let new = version_two("layout_changed");
-    saved.refuse(&new, &[], code::BLOCKED, &["account", "Nothing was changed"]);
+    let new = version_two("changed_active");
+    saved.refuse(&new, &[], code::BLOCKED, &["wait_in_changed_function", "another checkpoint", "Nothing was changed"]);
     let outcome = Run::transform(&saved.image, &new, &saved.path("never")).argument(Path::new("--json")).run();
     assert!(!saved.path("never").exists());
     let blocked = json(&outcome);

@@ -160,7 +160,7 @@ pub enum Blocker {
         length: u64,
     },
     /// A word that points into the old program and whose meaning no rule decides.
-    #[error("{holder} holds {value}, {reason}")]
+    #[error("{holder} holds {value}, {reason}{}", more_words(*others))]
     Pointer {
         /// What holds the word.
         holder: String,
@@ -170,6 +170,8 @@ pub enum Blocker {
         value: RunAddress,
         /// Whether it is a register or a word on a stack: it may be gone a moment later.
         passing: bool,
+        /// How many other words of the kind hold the same.
+        others: u64,
         /// What is in the way.
         #[serde(flatten)]
         reason: PointerReason,
@@ -337,6 +339,14 @@ pub enum PointerReason {
         /// What it points to.
         symbol: String,
     },
+}
+
+fn more_words(others: u64) -> String {
+    match others {
+        0 => String::new(),
+        1 => " (another word does, too)".to_owned(),
+        others => format!(" ({others} other words do, too)"),
+    }
 }
 
 impl Blocker {

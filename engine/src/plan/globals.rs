@@ -74,20 +74,9 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
         match &comparison.sides.objects[index] {
             Partner::One(partner) if changed => {
                 carried = true;
-                if let Some(compiled) = comparison.data.variables.get(&index) {
-                    if let Err(questions) = compiled {
-                        let address = data.address(object);
-                        decisions.blockers.extend(questions.iter().map(|question| answers::question(question, address)));
-                    }
-                } else if let Some(change) = &comparison.layouts[index] {
-                    decisions.blockers.push(Blocker::ChangedVariable {
-                        name: object.identity.name.clone(),
-                        place: change.place.clone(),
-                        old: change.old.clone(),
-                        new: change.new.clone(),
-                        declared: object.declared.clone(),
-                    });
-                } else if !copy && told.is_none() && !comparison.same_initialiser[index] {
+                decisions.blockers.extend(unanswered(comparison, index, data));
+                let is_told = told.is_some() || comparison.data.variables.contains_key(&index);
+                if !copy && !is_told && comparison.layouts[index].is_none() && !comparison.same_initialiser[index] {
                     report.warnings.push(format!(
                         "`{}` keeps its value although its initialiser changes ({}:{})",
                         object.identity.name, object.declared.0, object.declared.1
@@ -161,6 +150,25 @@ pub fn fresh_value(
     match recipe.apply(&[], &mut value, &context) {
         Ok(()) => Ok(value),
         Err(error) => Err(answers::rewrite(&RewriteProblem::Recipe(error), |_| false)),
+    }
+}
+
+/// What keeps a variable of the old program from keeping its value in another type.
+fn unanswered(comparison: &Comparison, index: usize, data: &OldData) -> Vec<Blocker> {
+    let object = &comparison.sides.old.objects.list()[index];
+    match (comparison.data.variables.get(&index), &comparison.layouts[index]) {
+        (Some(Err(questions)), _) => {
+            let address = data.address(object);
+            questions.iter().map(|question| answers::question(question, address)).collect()
+        }
+        (None, Some(change)) => vec![Blocker::ChangedVariable {
+            name: object.identity.name.clone(),
+            place: change.place.clone(),
+            old: change.old.clone(),
+            new: change.new.clone(),
+            declared: object.declared.clone(),
+        }],
+        (Some(Ok(_)), _) | (None, None) => Vec::new(),
     }
 }
 

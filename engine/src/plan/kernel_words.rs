@@ -4,7 +4,9 @@ use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{Kind, Pending, Registers, Snapshot, SocketState, Thread};
 
 use super::blocker::PointerReason;
+use super::data::rules::{Pointee, Rules};
 use super::pointers::{Decision, Pointers, Site};
+use super::walk::KernelWords;
 use super::words::{Holder, Words};
 use crate::program::types::TypeId;
 
@@ -19,8 +21,33 @@ const SIGINFO_VALUE: usize = 24;
 /// Signals that the kernel sends with an address when their code is positive.
 const FAULTS: [i32; 5] = [libc::SIGILL, libc::SIGTRAP, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
 
-/// Rewrites every such word of `snapshot`. `pointee` is what epoll data points to, where the user says so.
-pub fn rewrite(snapshot: &mut Snapshot, pointee: Option<TypeId>, words: &mut Words<'_>) {
+/// What epoll gives back for each descriptor that it watches, with a name for messages.
+pub fn epoll_data(snapshot: &Snapshot) -> Vec<(String, u64)> {
+    let watches = snapshot.descriptors.descriptions.iter().filter_map(|description| match &description.kind {
+        Kind::Epoll { watches } => Some(watches),
+        _ => None,
+    });
+    watches.flatten().map(|watch| (format!("the epoll data of descriptor {}", watch.descriptor), watch.data)).collect()
+}
+
+/// The values of timers, and those that pending signals bring along, with a name for messages.
+pub fn signal_values(snapshot: &Snapshot) -> Vec<(String, u64)> {
+    let timers = snapshot.timers.iter().flat_map(|timers| &timers.posix);
+    let timers = timers.map(|timer| (format!("the value of timer {}", timer.id), timer.value.0));
+    let own = snapshot.threads.iter().flat_map(|thread| &thread.pending);
+    let signals = snapshot.signals.iter().flat_map(|signals| &signals.pending).chain(own).filter_map(|signal| {
+        let word = signal.siginfo.get(SIGINFO_VALUE..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))?;
+        (value_at(signal) == SIGINFO_VALUE).then(|| (format!("the value of the pending signal {}", signal.signal()), word))
+    });
+    timers.chain(signals).collect()
+}
+
+/// Rewrites every such word of `snapshot`. `rules` say what some of them point to.
+pub fn rewrite(snapshot: &mut Snapshot, rules: &Rules, words: &mut Words<'_>) {
+    let pointee = match rules.kernel_words.get(&KernelWords::Epoll) {
+        Some(Pointee::Type(kind)) => Some(*kind),
+        _ => None,
+    };
     for thread in &mut snapshot.threads {
         registers(&mut thread.registers, thread.tid, words);
         vector_registers(thread, words);
@@ -163,9 +190,7 @@ fn pending(signals: &mut [Pending], words: &mut Words<'_>) {
     for signal in signals {
         let number = signal.signal();
         let holder = Holder::Kernel { what: "the pending signal", number: number.into() };
-        let code =
-            signal.siginfo.get(SIGINFO_CODE..).and_then(|rest| rest.first_chunk()).map_or(0, |code| i32::from_le_bytes(*code));
-        let known = if FAULTS.contains(&number) && code > 0 { SIGINFO_FIELDS } else { SIGINFO_VALUE };
+        let known = value_at(signal);
         for at in (known..signal.siginfo.len().saturating_sub(7)).step_by(8) {
             let Some(field) = signal.siginfo.get_mut(at..at + 8) else { continue };
             let word = field.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -178,11 +203,20 @@ fn pending(signals: &mut [Pending], words: &mut Words<'_>) {
     }
 }
 
+/// Where in a signal's record the word is that the program may know.
+fn value_at(signal: &Pending) -> usize {
+    let code = signal.siginfo.get(SIGINFO_CODE..).and_then(|rest| rest.first_chunk()).map_or(0, |code| i32::from_le_bytes(*code));
+    if FAULTS.contains(&signal.signal()) && code > 0 { SIGINFO_FIELDS } else { SIGINFO_VALUE }
+}
+
 fn descriptor(kind: &mut Kind, pointee: Option<TypeId>, words: &mut Words<'_>) {
     match kind {
         Kind::Epoll { watches } => {
             for watch in watches {
                 let holder = Holder::Watch { descriptor: watch.descriptor };
+                // Some of the data may lead to objects of other types, which variables lead to, too.
+                let found = words.moves.objects().kind_at(RunAddress(watch.data));
+                let pointee = pointee.filter(|kind| found == Some(*kind));
                 if let Some(word) = words.rewrite_pointer(watch.data, Site::Memory, pointee, holder) {
                     watch.data = word;
                 }

@@ -97,6 +97,8 @@ pub struct Allocations {
     pub fixups: Vec<RunAddress>,
     /// Old blocks to free after all is stored, as `malloc` returned them.
     pub freed: Vec<RunAddress>,
+    /// Blocks that other functions make and free than `allocator`.
+    pub others: Vec<OtherAllocations>,
     /// Bytes to store over carried pages, ascending, before any block is made.
     pub stored: Vec<Stored>,
 }
@@ -110,6 +112,19 @@ pub struct Stored {
     pub offset: u64,
     /// How many there are.
     pub length: u64,
+}
+
+/// Blocks that functions of the program's own make and free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherAllocations {
+    /// What makes a block of as many bytes as it is told.
+    pub allocate: RunAddress,
+    /// What frees one; without it old blocks are kept.
+    pub release: Option<RunAddress>,
+    /// Positions in [`Allocations::blocks`], ascending, of those that it makes.
+    pub blocks: Vec<u32>,
+    /// The old blocks in whose places they come, in the same order; `release` frees them.
+    pub old: Vec<RunAddress>,
 }
 
 /// The functions that make and free blocks.
@@ -136,7 +151,7 @@ impl Allocations {
 
     /// Whether nothing is stored or made.
     pub fn is_empty(&self) -> bool {
-        self.allocator.is_none() && self.stored.is_empty()
+        self.allocator.is_none() && self.others.is_empty() && self.stored.is_empty()
     }
 
     /// Whether a word that a plan made is a place-holder address.

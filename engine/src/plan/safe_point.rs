@@ -152,7 +152,7 @@ impl Examiner<'_> {
         });
         if let Some((at, mut first)) = found.next() {
             if let Blocker::ActiveFunction { function, outermost, stays, .. } = &mut first {
-                let (at, outer) = found.filter_map(active_function).last().unwrap_or((at, function.clone()));
+                let (at, outer) = found.filter_map(active_function).next_back().unwrap_or((at, function.clone()));
                 *stays = !stack.frames.iter().skip(at + 1).any(|frame| self.is_called_from(frame));
                 *outermost = Some(outer).filter(|outer| outer != function);
             }

@@ -1,5 +1,6 @@
 //! Every word that is looked at goes through here: what it becomes, and what is learnt on the way.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -144,8 +145,10 @@ pub struct Words<'a> {
     pub rewritten: u64,
     /// Of these, mangled ones.
     pub mangled: u64,
-    /// Pointers that no rule decides.
+    /// Pointers that no rule decides: of those with one value the first.
     pub blockers: Vec<Blocker>,
+    /// How many there are of each value, passing or not.
+    alike: HashMap<(u64, bool), u64>,
 }
 
 impl<'a> Words<'a> {
@@ -171,6 +174,7 @@ impl<'a> Words<'a> {
             rewritten: 0,
             mangled: 0,
             blockers: Vec::new(),
+            alike: HashMap::new(),
         }
     }
 
@@ -189,8 +193,24 @@ impl<'a> Words<'a> {
         self.kept.extend(other.kept);
         self.rewritten += other.rewritten;
         self.mangled += other.mangled;
+        let known = &self.alike;
+        let is_new = |blocker: &Blocker| !matches!(blocker, Blocker::Pointer { value, passing, .. } if known.contains_key(&(value.0, *passing)));
         let room = MOST_BLOCKERS.saturating_sub(self.blockers.len());
-        self.blockers.extend(other.blockers.into_iter().take(room));
+        self.blockers.extend(other.blockers.into_iter().filter(is_new).take(room));
+        for (value, count) in other.alike {
+            *self.alike.entry(value).or_default() += count;
+        }
+    }
+
+    /// The pointers that no rule decides, each with how many more there are of its value.
+    pub fn take_blockers(&mut self) -> Vec<Blocker> {
+        let mut blockers = std::mem::take(&mut self.blockers);
+        for blocker in &mut blockers {
+            if let Blocker::Pointer { value, passing, others, .. } = blocker {
+                *others = self.alike.get(&(value.0, *passing)).map_or(0, |count| count - 1);
+            }
+        }
+        blockers
     }
 
     /// The demangled word (`ror 17`, xor guard), as glibc mangles saved addresses.
@@ -337,7 +357,9 @@ impl<'a> Words<'a> {
 
     /// Records that no rule decides `word`.
     pub fn block(&mut self, word: u64, reason: PointerReason, passing: bool, holder: Holder<'_>) {
-        if self.blockers.len() >= MOST_BLOCKERS {
+        let count = self.alike.entry((word, passing)).or_default();
+        *count += 1;
+        if *count > 1 || self.blockers.len() >= MOST_BLOCKERS {
             return;
         }
         let address = holder.address();
@@ -346,7 +368,7 @@ impl<'a> Words<'a> {
             _ => None,
         };
         let holder = owner.unwrap_or_else(|| holder.to_string());
-        self.blockers.push(Blocker::Pointer { holder, address, value: RunAddress(word), passing, reason });
+        self.blockers.push(Blocker::Pointer { holder, address, value: RunAddress(word), passing, others: 0, reason });
     }
 
     /// A word into a literal that an earlier update retained: to the equal string of the new program, else it stays and the

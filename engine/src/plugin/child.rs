@@ -36,6 +36,8 @@ pub(super) struct PluginProcess {
 impl PluginProcess {
     /// Starts `path` with `arguments` through the launcher.
     pub(super) fn start(launcher: &Launcher, path: &Path, arguments: &[OsString], limits: Limits) -> io::Result<Self> {
+        // The child starts elsewhere.
+        let path = std::path::absolute(path)?;
         let stderr = tempfile::tempfile()?;
         let mut child = Command::new(&launcher.program)
             .args(&launcher.arguments)

@@ -105,7 +105,7 @@ impl Prepared {
     ) -> Result<Self, UpdateError> {
         let comparison = match spec {
             None => Comparison::new(&builds.old, &builds.new),
-            Some(spec) => answered(builds, spec).map_err(|error| spec_error(spec, error))?,
+            Some(spec) => Comparison::answered(&builds.old, &builds.new, spec).map_err(|error| spec_error(spec, error))?,
         };
         let plugins = spec.and_then(|spec| plugins(spec, &comparison));
         let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins };
@@ -166,15 +166,6 @@ pub(super) fn check_guards(spec: Option<&Spec>, builds: &Builds, old_path: &Path
     match spec {
         Some(spec) => refuse(spec, plan::spec::guards::check(spec, (&builds.old, old_path), &builds.new)),
         None => Ok(()),
-    }
-}
-
-/// Compares the builds with the user's answers; all of them must be carried out.
-fn answered(builds: &Builds, spec: &Spec) -> Result<Comparison, SpecError> {
-    let comparison = Comparison::answered(&builds.old, &builds.new, spec)?;
-    match plan::spec::not_carried_out(spec) {
-        problems if problems.is_empty() => Ok(comparison),
-        problems => Err(SpecError(problems)),
     }
 }
 

@@ -39,6 +39,9 @@ pub fn transform(request: &ImagePair, output: &Path, observer: &mut dyn Observer
     let mut subject = Subject::new(&image, &builds)?;
     let rewrite = subject.plan(request, observer)?;
     timeline.mark("plan");
+    if !rewrite.allocations.others.is_empty() {
+        return Err(UpdateError::OnlyLive { what: "objects that functions of the program's own make ([allocators])".to_owned() });
+    }
     observer.step("write image");
     subject.files.add_program(&rewrite.snapshot, &builds.new.elf.bytes);
     let (old, new) = builds.build_ids();

@@ -1,5 +1,6 @@
 //! Objects that outgrew their blocks: the program's own allocator makes new ones in the filled vessel.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress};
@@ -34,28 +35,122 @@ impl Places {
 /// Makes the blocks, stores them and the words that point to them, and frees the old ones; `fs_base` is the thread pointer that the
 /// allocator runs with.
 pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Places, VesselError> {
-    let Some(allocator) = allocations.allocator else { return Ok(Places(Vec::new())) };
-    let places = make(vessel, allocations, allocator, fs_base)?;
-    store_blocks(vessel, allocations, &places)?;
-    let mut freed: Vec<u64> = allocations.freed.iter().map(|block| block.0).collect();
-    vessel.call_for_each(allocator.release, &mut freed, fs_base, LIMIT)?;
+    if allocations.blocks.is_empty() {
+        return Ok(Places(Vec::new()));
+    }
+    let lent = lent_words(vessel, allocations)?;
+    let places = make(vessel, allocations, fs_base)?;
+    let taken = take_back(vessel, &lent)?;
+    store_blocks(vessel, allocations, &places, &taken)?;
+    let own = allocations.allocator.map(|allocator| (allocator.release, &allocations.freed));
+    let others = allocations.others.iter().filter_map(|other| Some((other.release?, &other.old)));
+    for (release, blocks) in own.into_iter().chain(others) {
+        let mut freed: Vec<u64> = blocks.iter().map(|block| block.0).collect();
+        vessel.call_for_each(release, &mut freed, fs_base, LIMIT)?;
+    }
     Ok(Places(places))
 }
 
-fn make(vessel: &mut Emptied, allocations: &Allocations, allocator: Allocator, fs_base: u64) -> Result<Vec<u64>, VesselError> {
-    let mut places: Vec<u64> = allocations.blocks.iter().map(|block| block.length).collect();
-    vessel.call_for_each(allocator.allocate, &mut places, fs_base, LIMIT)?;
-    match places.iter().position(|place| *place == 0) {
-        Some(refused) => Err(VesselError::NoBlock { length: allocations.blocks[refused].length }),
+/// A word that waits for the address of a new object and has that of the old one meanwhile.
+struct Lent {
+    address: RunAddress,
+    place_holder: u64,
+    old: u64,
+}
+
+/// Lets words that lead to the starts of objects which functions of the program's own make lead to the old objects while these run: they
+/// may follow them, as a pool does that has its blocks in a list.
+fn lent_words(vessel: &Emptied, allocations: &Allocations) -> Result<Vec<Lent>, VesselError> {
+    let pairs = allocations.others.iter().flat_map(|other| other.blocks.iter().zip(&other.old));
+    let old: HashMap<usize, u64> = pairs.map(|(position, old)| (*position as usize, old.0)).collect();
+    let mut lent = Vec::new();
+    if old.is_empty() {
+        return Ok(lent);
+    }
+    for address in allocations.fixups.iter().filter(|address| allocations.offset_of(address.0).is_none()) {
+        let place_holder = vessel.memory().read_u64(*address)?;
+        if let Some((index, 0)) = allocations.locate(place_holder)
+            && let Some(old) = old.get(&index)
+        {
+            lent.push(Lent { address: *address, place_holder, old: *old });
+        }
+    }
+    lent.sort_unstable_by_key(|lent| lent.address);
+    lent.dedup_by_key(|lent| lent.address);
+    let words: Vec<_> = lent.iter().map(|lent| (lent.address, lent.old.to_le_bytes())).collect();
+    store_pieces(vessel, &words)?;
+    Ok(lent)
+}
+
+/// Ends that; gives the words that the functions have stored to, which stay as they left them.
+fn take_back(vessel: &Emptied, lent: &[Lent]) -> Result<HashSet<RunAddress>, VesselError> {
+    let (mut words, mut taken) = (Vec::new(), HashSet::new());
+    for Lent { address, place_holder, old } in lent {
+        match vessel.memory().read_u64(*address)? {
+            now if now == *old => words.push((*address, place_holder.to_le_bytes())),
+            _ => drop(taken.insert(*address)),
+        }
+    }
+    store_pieces(vessel, &words)?;
+    Ok(taken)
+}
+
+fn store_pieces(vessel: &Emptied, words: &[(RunAddress, [u8; 8])]) -> Result<(), VesselError> {
+    let pieces: Vec<Piece<'_>> = words.iter().map(|(at, word)| (*at, &word[..])).collect();
+    scatter::store(vessel.memory(), &pieces)
+}
+
+/// Makes all blocks: those of the program's own functions first, for what these may take from `malloc`.
+fn make(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Vec<u64>, VesselError> {
+    let lengths: Vec<u64> = allocations.blocks.iter().map(|block| block.length).collect();
+    let mut places = vec![0; lengths.len()];
+    let mut rest = vec![true; lengths.len()];
+    for other in &allocations.others {
+        let blocks = || other.blocks.iter().map(|position| *position as usize);
+        for position in blocks() {
+            if let Some(rest) = rest.get_mut(position) {
+                *rest = false;
+            }
+        }
+        make_some(vessel, other.allocate, (&lengths, &mut places), blocks(), fs_base)?;
+    }
+    if let Some(Allocator { allocate, .. }) = allocations.allocator {
+        let blocks = (0..lengths.len()).filter(|position| rest.get(*position) == Some(&true));
+        make_some(vessel, allocate, (&lengths, &mut places), blocks, fs_base)?;
+    }
+    match places.iter().zip(&lengths).find(|(place, _)| **place == 0) {
+        Some((_, length)) => Err(VesselError::NoBlock { length: *length }),
         None => Ok(places),
     }
 }
 
+fn make_some(
+    vessel: &mut Emptied,
+    allocate: RunAddress,
+    (lengths, places): (&[u64], &mut [u64]),
+    blocks: impl Iterator<Item = usize> + Clone,
+    fs_base: u64,
+) -> Result<(), VesselError> {
+    let mut words: Vec<u64> = blocks.clone().filter_map(|position| lengths.get(position).copied()).collect();
+    vessel.call_for_each(allocate, &mut words, fs_base, LIMIT)?;
+    for (position, word) in blocks.zip(words) {
+        if let Some(place) = places.get_mut(position) {
+            *place = word;
+        }
+    }
+    Ok(())
+}
+
 /// Stores the blocks, and the words in them and elsewhere that wait for their addresses. A part at a time: the bytes of all are many.
-fn store_blocks(vessel: &Emptied, allocations: &Allocations, places: &[u64]) -> Result<(), VesselError> {
+fn store_blocks(
+    vessel: &Emptied,
+    allocations: &Allocations,
+    places: &[u64],
+    taken: &HashSet<RunAddress>,
+) -> Result<(), VesselError> {
     const PART: usize = 1 << 14;
     let (mut inner, mut words) = (Vec::new(), Vec::new());
-    for fixup in &allocations.fixups {
+    for fixup in allocations.fixups.iter().filter(|fixup| !taken.contains(fixup)) {
         match allocations.offset_of(fixup.0) {
             Some(offset) => inner.push(offset),
             None => words.push(*fixup),
@@ -101,10 +196,13 @@ fn store_words(
     let mut page = (0, Vec::new());
     for address in words {
         let word = read_word(vessel, address, &mut page)?;
+        // What a function of the program's own has stored there since is its value.
+        if !allocations.others.is_empty() && !Allocations::may_hold(word) {
+            continue;
+        }
         settled.push((address, real(allocations, places, word)?.to_le_bytes()));
     }
-    let pieces: Vec<Piece<'_>> = settled.iter().map(|(at, word)| (*at, &word[..])).collect();
-    scatter::store(vessel.memory(), &pieces)
+    store_pieces(vessel, &settled)
 }
 
 /// A word, with the rest of its page for those that follow.

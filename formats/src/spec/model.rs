@@ -145,6 +145,8 @@ pub enum Meaning {
     Holds {
         /// The type; `None`: as the pointer's own type says.
         kind: Option<At<TypeName>>,
+        /// The field of that type that a pointer leads to; `None`: its start.
+        at: Option<At<Vec<String>>>,
         /// How many; `None`: one.
         count: Option<At<Expression>>,
     },

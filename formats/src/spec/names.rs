@@ -56,6 +56,30 @@ pub enum Root {
     Variable(VariableName),
     /// The name of a typedef or of a variable.
     Either(String),
+    /// Words that the kernel keeps for the program.
+    Kernel(KernelWords),
+}
+
+/// Words that the kernel keeps for a program and gives back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KernelWords {
+    /// `epoll_event.data`.
+    Epoll,
+    /// The values of timers and of signals that wait (`sigval`).
+    Signals,
+}
+
+impl KernelWords {
+    /// All of them.
+    const ALL: [Self; 2] = [Self::Epoll, Self::Signals];
+
+    /// As a spec writes them. With a space in it, it is the name of nothing in a program.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "epoll data",
+            Self::Signals => "signal values",
+        }
+    }
 }
 
 impl VariableName {
@@ -138,6 +162,9 @@ impl Subject {
     /// # Errors
     /// What was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(words) = KernelWords::ALL.into_iter().find(|words| words.name() == text) {
+            return Ok(Self { root: Root::Kernel(words), path: Vec::new(), new_elements: false });
+        }
         let (text, new_elements) = match text.strip_suffix("[new]") {
             Some(text) => (text, true),
             None => (text, false),
@@ -166,6 +193,7 @@ impl Subject {
             Root::Type(name) => &name.name,
             Root::Variable(name) => &name.name,
             Root::Either(name) => name,
+            Root::Kernel(words) => words.name(),
         }
     }
 
@@ -174,7 +202,7 @@ impl Subject {
         match &self.root {
             Root::Type(name) => Some(name.clone()),
             Root::Either(name) => Some(TypeName { keyword: None, name: name.clone() }),
-            Root::Variable(_) => None,
+            Root::Variable(_) | Root::Kernel(_) => None,
         }
     }
 }
@@ -217,6 +245,7 @@ impl fmt::Display for Subject {
             Root::Type(name) => write!(f, "{name}")?,
             Root::Variable(name) => write!(f, "{name}")?,
             Root::Either(name) => f.write_str(name)?,
+            Root::Kernel(words) => f.write_str(words.name())?,
         }
         for part in &self.path {
             write!(f, ".{part}")?;
@@ -237,8 +266,16 @@ mod tests {
         for text in ["struct conn", "union value", "enum state", "conn_t"] {
             assert_eq!(TypeName::parse(text).map(|name| name.to_string()), Ok(text.to_owned()));
         }
-        for text in ["struct conn", "struct conn.a.b", "conn_t.a", "store.c:head.next", "f::s.x", "struct t.slots[new]", "limit"]
-        {
+        for text in [
+            "struct conn",
+            "struct conn.a.b",
+            "conn_t.a",
+            "store.c:head.next",
+            "f::s.x",
+            "struct t.slots[new]",
+            "limit",
+            "epoll data",
+        ] {
             assert_eq!(Subject::parse(text).map(|name| name.to_string()), Ok(text.to_owned()));
         }
     }

@@ -3,15 +3,20 @@
 use dsu_engine::plan::blocker::Blocker;
 use serde_json::Value;
 
-use super::Reason;
+use super::{Reason, Subject};
 
 /// A blocker in a list.
-pub(super) fn reason(blocker: &Blocker) -> Reason {
+pub(super) fn reason(blocker: &Blocker, subject: &Subject<'_>) -> Reason {
     let mut facts = serde_json::to_value(blocker).unwrap_or_default();
     if let Some(fields) = facts.as_object_mut() {
         fields.insert("transient".to_owned(), blocker.is_transient().into());
     }
-    let mut hint = hint(&facts).to_owned();
+    let mut hint = match subject {
+        Subject::File(_) if blocker.is_transient() => {
+            "an image stands still: take another checkpoint, at a moment when its threads are elsewhere".to_owned()
+        }
+        _ => hint(&facts).to_owned(),
+    };
     match blocker.answers() {
         [] => {}
         [only] => hint = format!("{hint}; or answer in a spec (--spec FILE): {only}"),
@@ -97,7 +102,9 @@ mod tests {
         };
         let place = Blocker::UnsafePlace { tid: 8, what: "the loader".to_owned(), address: RunAddress(0x7f00) };
         for (blocker, fact) in [(active, "kvd.c:310"), (place, "the loader")] {
-            let reason = reason(&blocker);
+            let in_image = self::reason(&blocker, &Subject::File(std::path::Path::new("i"))).hint;
+            assert!(in_image.contains("another checkpoint") && !in_image.contains("--wait"), "{in_image}");
+            let reason = reason(&blocker, &Subject::Process(1));
             assert!(reason.message.contains(fact) && reason.hint.contains("--wait"), "{reason:?}");
             assert_eq!(reason.facts["transient"], true);
         }

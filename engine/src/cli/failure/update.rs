@@ -16,7 +16,7 @@ pub fn update_failure(error: &UpdateError, subject: &Subject<'_>) -> Failure {
     let mut failure = Failure::sorted(error, error.verdict(subject), state(error, subject));
     match error {
         UpdateError::Blocked { blockers, obstacles } => {
-            failure.blockers = blockers.iter().map(plan::reason).collect();
+            failure.blockers = blockers.iter().map(|blocker| plan::reason(blocker, subject)).collect();
             failure.obstacles = obstacles.iter().map(|obstacle| resources::reason(obstacle, subject)).collect();
             failure.chain = vec![blocked_message(blockers.len() + obstacles.len(), subject)];
         }
@@ -112,6 +112,11 @@ impl Sorted for UpdateError {
                     "restore it (`dsu restore {}`) and take a checkpoint of that process; or rewrite the image that this one was made from",
                     path.display()
                 ),
+            ),
+            UpdateError::OnlyLive { .. } => Verdict::new(
+                Exit::Failed,
+                "only-live",
+                "restore the image with the old program, and update that process with `dsu update`",
             ),
             UpdateError::NoOldProgram { .. } => {
                 Verdict::new(Exit::Failed, "no-old-program", "name the file of that build with --old FILE")

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use dsu_engine::plan::rewrite::Report;
 use dsu_engine::update::timeline::Step;
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 
 use super::human::{self, Table};
@@ -100,6 +101,9 @@ impl Carried<'_> {
         json::set(value, "children", self.children.into());
         if let Some(pause_ms) = self.pause_ms {
             json::set(value, "pause_ms", pause_ms.into());
+        }
+        if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+            json::set(value, "peak_bytes", (usage.max_rss() * 1024).into());
         }
         json::set(value, "phases", phases(self.steps));
         json::set(value, "old_build_id", json::build_id(self.build_ids.0));

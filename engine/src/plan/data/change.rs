@@ -163,11 +163,30 @@ fn touched(rules: &Rules) -> HashSet<TypeId> {
 
 fn pointees(pointee: &Pointee) -> impl Iterator<Item = TypeId> {
     let (one, several) = match pointee {
-        Pointee::Type(kind) => (Some(*kind), None),
+        Pointee::Type(kind) | Pointee::Within { kind, .. } => (Some(*kind), None),
         Pointee::ByTag { choices, .. } => (None, Some(choices.values().copied().flatten())),
         Pointee::Opaque => (None, None),
     };
     one.into_iter().chain(several.into_iter().flatten())
+}
+
+/// What the pointer at a path of `kind` points to by its own type.
+fn pointed_to(old: &TypeTable, kind: TypeId, path: &[u32]) -> Option<TypeId> {
+    let elements = |kind| {
+        let mut kind = old.normal(kind)?;
+        while let Shape::Array { element, .. } = &old.get(kind).shape {
+            kind = old.normal(*element)?;
+        }
+        Some(kind)
+    };
+    let mut at = elements(Some(kind))?;
+    for position in path {
+        at = elements(old.get(at).shape.members()?.get(*position as usize)?.kind)?;
+    }
+    match &old.get(at).shape {
+        Shape::Pointer { target } => old.normal(*target),
+        _ => None,
+    }
 }
 
 /// All types from which one of `seeds` is reached, themselves included: by value only, or also through pointers.
@@ -192,6 +211,12 @@ fn reach(old: &TypeTable, rules: &Rules, seeds: &[TypeId], by_value: bool) -> Ve
         for (place, pointee) in &rules.pointees {
             if let Root::Type(kind) = place.root {
                 pointees(pointee).for_each(|target| edge(kind, Some(target)));
+                // Whatever else embeds such a link is the head of a list, or another element: it has to be known.
+                if let Pointee::Within { kind: whole, .. } = pointee
+                    && let Some(link) = pointed_to(old, kind, &place.path)
+                {
+                    edge(link, Some(*whole));
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use super::change::TypeChanges;
 use super::rules::{self, FieldValue, Length, Rules};
 use super::value::{ObjectView, Value};
 use crate::plan::source::MemorySource;
-use crate::plan::walk::{Choice, Interest, Place, Pointee, Root};
+use crate::plan::walk::{Choice, Interest, KernelWords, Place, Pointee, Root};
 use crate::program::build::Build;
 use crate::program::types::TypeId;
 
@@ -41,12 +41,22 @@ impl Interest for Interested<'_> {
         self.unused.contains(&kind)
     }
 
+    fn is_single(&self, kind: TypeId) -> bool {
+        self.rules.allocators.contains_key(&kind)
+    }
+
     fn pointee(&self, place: Place<'_>) -> Option<Pointee> {
         self.rules.pointees.get(&own(place)).map(pointee)
     }
 
-    /// What the kernel keeps for epoll is a `data` that the program has given it: the answer on the union's pointer holds there, too.
-    fn kernel_words(&self) -> Option<Pointee> {
+    /// What the kernel keeps for epoll is a `data` that the program has given it: an answer on that union's pointer holds there, too.
+    fn kernel_words(&self, words: KernelWords) -> Option<Pointee> {
+        if let Some(rule) = self.rules.kernel_words.get(&words) {
+            return Some(pointee(rule));
+        }
+        if words != KernelWords::Epoll {
+            return None;
+        }
         let types = &self.old.debug.types;
         let unions = types.definitions(DW_TAG_union_type.0, "epoll_data").iter().map(|id| types.canonical(*id));
         let places = unions.filter_map(|kind| {
@@ -81,19 +91,20 @@ impl Interest for Interested<'_> {
     }
 }
 
+fn pointee(rule: &rules::Pointee) -> Pointee {
+    match rule {
+        rules::Pointee::Type(kind) => Pointee::Type(*kind),
+        rules::Pointee::Within { kind, back } => Pointee::Within { kind: *kind, back: *back },
+        rules::Pointee::Opaque => Pointee::Opaque,
+        rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
+    }
+}
+
 fn integer(expression: &dyn FieldValue, object: &ObjectView<'_>) -> Option<i128> {
     match expression.value(object).ok()? {
         Value::Integer(count) => Some(count),
         Value::Zero => Some(0),
         _ => None,
-    }
-}
-
-fn pointee(rule: &rules::Pointee) -> Pointee {
-    match rule {
-        rules::Pointee::Type(kind) => Pointee::Type(*kind),
-        rules::Pointee::Opaque => Pointee::Opaque,
-        rules::Pointee::ByTag { tag, choices } => Pointee::ByTag { tag: tag.clone(), choices: choices.clone() },
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::value::{ObjectView, Value, ValueError};
 use crate::plan::address::NewLink;
+use crate::plan::walk::KernelWords;
 use crate::program::types::TypeId;
 
 /// All answers on data for one pair of builds. The default is none.
@@ -29,6 +30,8 @@ pub struct Rules {
     pub enums: HashMap<TypeId, EnumRule>,
     /// What pointers of the old build point to that its types do not say (`void *`, `char *` buffers), by place in the old build.
     pub pointees: HashMap<Place, Pointee>,
+    /// What the words point to that the kernel keeps for the old program.
+    pub kernel_words: HashMap<KernelWords, Pointee>,
     /// How many elements a pointer of the old build points to, or a flexible array member has, by place in the old build.
     pub lengths: HashMap<Place, Length>,
     /// Which member of a union is in use, by the union's place in the old build.
@@ -142,6 +145,13 @@ pub enum Unmapped {
 pub enum Pointee {
     /// Objects of this old type.
     Type(TypeId),
+    /// The middle of an object of this old type, as a link of a list that is embedded in it.
+    Within {
+        /// The type of the whole.
+        kind: TypeId,
+        /// Bytes from its start to where the pointer leads.
+        back: u64,
+    },
     /// Bytes that hold no pointer and no object of a changed type.
     Opaque,
     /// It depends on another field.
@@ -199,7 +209,7 @@ pub struct UnionChoice {
 pub struct PluginId(pub u32);
 
 /// Functions of the new program that make and free objects instead of `malloc` and `free`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Allocator {
     /// `void *f(size_t size)`.
     pub allocate: NewLink,

@@ -40,11 +40,20 @@ pub(in crate::plan) fn agree<'p>(
             // Code is paired by itself.
             (Shape::Function { .. }, Shape::Function { .. }) => return true,
             _ => {
-                return matches!(partner(m), Partner::One(one) if *one == n) || comparison.compare(Some(m), Some(n)).is_ok();
+                return matches!(partner(m), Partner::One(one) if *one == n || declares(new, n, *one))
+                    || comparison.compare(Some(m), Some(n)).is_ok();
             }
         };
     }
     false
+}
+
+/// Whether `n` is a declaration of the name that `one` defines, which may stand for other structures besides: names pair.
+fn declares(new: &TypeTable, n: TypeId, one: TypeId) -> bool {
+    let (declaration, definition) = (new.get(n), new.get(one));
+    matches!(declaration.shape, Shape::Incomplete { .. })
+        && !declaration.name.is_empty()
+        && (declaration.shape.tag(), &declaration.name) == (definition.shape.tag(), &definition.name)
 }
 
 fn is_integer(entry: &crate::program::types::Type) -> bool {

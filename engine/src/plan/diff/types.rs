@@ -173,7 +173,9 @@ pub(super) fn changes(old: &Build, new: &Build, facts: &Facts, asked: &Asked) ->
 fn changed_pairs(old: &TypeTable, new: &TypeTable, facts: &Facts) -> BTreeMap<String, (TypeId, TypeId)> {
     let mut pairs: BTreeMap<String, (TypeId, TypeId)> = BTreeMap::new();
     for change in compare_types::changed_named_types(old, new) {
-        pairs.entry(change.name).or_insert((change.old, change.new));
+        // Of several of one name the one that it becomes.
+        let new = if let Partner::One(partner) = facts.partner(old.canonical(change.old)) { *partner } else { change.new };
+        pairs.entry(change.name).or_insert((change.old, new));
     }
     let mut comparison = compare_types::Comparison::new(old, new);
     let after = by_name(new);

@@ -16,7 +16,7 @@ use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
 use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
 use crate::plan::loader;
-use crate::plan::rewrite::{Allocator, NewBlock, Stored};
+use crate::plan::rewrite::{Allocator, NewBlock, OtherAllocations, Stored};
 use crate::plan::scan::filter::Filter;
 use crate::plan::spec::Initial;
 use crate::plan::walk::{self, Found, PointerSite, ThreadStack, Walked};
@@ -39,6 +39,13 @@ pub(super) struct Data {
     pub(super) sites: Vec<PointerSite>,
     /// The heap, where it can be read.
     pub(super) heap: Option<Heap>,
+}
+
+impl Data {
+    /// Where the objects outside variables are.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = RunRange> {
+        self.objects.iter().map(|object| RunRange::new(object.address.0, object.address.0.saturating_add(object.length)))
+    }
 }
 
 impl Planner<'_> {
@@ -196,11 +203,13 @@ impl Planner<'_> {
     fn object(&self, found: &Found, heap: &HeapView) -> Object {
         let types = &self.request.old.debug.types;
         let block = found.block.and_then(|index| heap.heap()?.block(index));
-        let home = match block.filter(|_| found.whole) {
-            Some(block) => Home::Block { usable: block.usable },
-            None => Home::Part,
-        };
         let (kind, each) = elements(types, found.kind);
+        let allocator = self.request.comparison.bound.rules.allocators.get(&kind).filter(|_| !self.is_on_stack(found.address));
+        let home = match (block.filter(|_| found.whole), allocator) {
+            (Some(block), _) => Home::Block { usable: block.usable },
+            (None, Some(allocator)) => Home::Own(*allocator),
+            (None, None) => Home::Part,
+        };
         let size = types.size_of(Some(found.kind)).unwrap_or(0);
         let most = u64::from(found.most).saturating_mul(size).max(found.length);
         let length = match block {
@@ -231,6 +240,7 @@ impl Planner<'_> {
             Ok(moves) => {
                 if !moves.allocations().is_empty() {
                     self.check_allocator();
+                    self.check_own_allocators(&moves);
                 }
                 moves
             }
@@ -300,6 +310,29 @@ impl Planner<'_> {
         }
     }
 
+    /// No thread may be inside a function that makes or frees objects of its own.
+    fn check_own_allocators(&mut self, moves: &rewrite::Moves) {
+        let allocators: HashSet<_> = moves.allocations().iter().filter_map(|allocation| allocation.allocator).collect();
+        let links = allocators.into_iter().flat_map(|allocator| [Some(allocator.allocate), allocator.free]).flatten();
+        let new = &self.request.comparison.sides.new.functions;
+        let named: HashSet<usize> = links.filter_map(|link| new.at_entry(link.0)).collect();
+        for (tid, frames) in &self.stacks.frames {
+            for frame in frames.iter() {
+                let link = LinkAddress(frame.pc.0.wrapping_sub(self.ground.placement.old_bias()));
+                let Some((old, _)) = self.request.comparison.sides.old.functions.containing(link) else { continue };
+                let partner = self.request.comparison.sides.functions.get(old).and_then(Partner::one);
+                if partner.is_some_and(|partner| named.contains(&partner)) {
+                    let what = "a function that makes or frees objects, and is to make new ones".to_owned();
+                    self.blockers.push(Blocker::UnsafePlace { tid: *tid, what, address: frame.pc });
+                }
+            }
+        }
+    }
+
+    fn is_on_stack(&self, address: RunAddress) -> bool {
+        self.stacks.live.iter().any(|(_, range)| range.contains(address))
+    }
+
     /// Stores the objects: variables into the new program, others over the old ones or into blocks to come.
     pub(super) fn store_data(&mut self, data: &Data, filled: Result<Filled, Vec<RewriteProblem>>, objects: &rewrite::Moves) {
         match filled {
@@ -332,7 +365,23 @@ impl Planner<'_> {
         }
         allocations.stored.sort_unstable_by_key(|stored| stored.address);
         allocations.blocks.extend(objects.blocks().map(|(block, offset)| NewBlock { offset, length: block.size }));
-        allocations.freed.extend(objects.allocations().iter().filter_map(|allocation| allocation.old));
+        for (position, allocation) in (0u32..).zip(objects.allocations()) {
+            let Some(allocator) = allocation.allocator else {
+                allocations.freed.extend(allocation.old);
+                continue;
+            };
+            let run = |link: NewLink| placement.new_run(link).0;
+            let (allocate, release) = (run(allocator.allocate), allocator.free.map(run));
+            let known = allocations.others.iter().position(|other| (other.allocate, other.release) == (allocate, release));
+            let known = known.unwrap_or_else(|| {
+                allocations.others.push(OtherAllocations { allocate, release, blocks: Vec::new(), old: Vec::new() });
+                allocations.others.len() - 1
+            });
+            if let Some((other, old)) = allocations.others.get_mut(known).zip(allocation.old) {
+                other.blocks.push(position);
+                other.old.push(old);
+            }
+        }
         allocations.fixups.extend(filled.fixups);
         allocations.bytes = filled.bytes;
     }
@@ -354,8 +403,7 @@ impl Planner<'_> {
     }
 
     fn refuse(&mut self, problems: &[RewriteProblem]) {
-        let stacks = &self.stacks.live;
-        let on_stack = |address: RunAddress| stacks.iter().any(|(_, range)| range.contains(address));
+        let on_stack = |address: RunAddress| self.is_on_stack(address);
         let blockers: Vec<Blocker> = problems.iter().flat_map(|problem| answers::rewrite(problem, on_stack)).collect();
         for blocker in blockers {
             let is_known = self.blockers.iter().any(|known| match (known, &blocker) {

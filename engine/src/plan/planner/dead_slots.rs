@@ -4,9 +4,9 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::Planner;
 use crate::plan::moves::{Moves, Target};
+use crate::plan::pointers::{Decision, Pointers, Site};
 use crate::plan::scan::dead::RED_ZONE;
 use crate::plan::source::word_in;
-use crate::plan::pointers::{Decision, Pointers, Site};
 use crate::program::code::{FrameCode, FrameRead, Slots};
 use crate::program::types::TypeTable;
 use crate::program::unwind::{self, dwarf};
@@ -67,7 +67,8 @@ impl Planner<'_> {
             let into_program = || pointers.decide(word, Site::Stack { stale_returns: true });
             moves.pointee(*address).is_none()
                 && !self.stacks.returns.contains(address)
-                && (matches!(moves.follow(word, None), Target::Undecided(..)) || matches!(into_program(), Some(Decision::Blocked(_))))
+                && (matches!(moves.follow(word, None), Target::Undecided(..))
+                    || matches!(into_program(), Some(Decision::Blocked(_))))
         };
         addresses.filter(is_undecided).collect()
     }

@@ -48,6 +48,13 @@ impl Planner<'_> {
         let put_right =
             put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
         self.report.assumptions.extend(put_right);
+        let types = &self.request.old.debug.types;
+        let mut own: Vec<String> = bound.rules.allocators.keys().map(|kind| types.describe(Some(*kind))).collect();
+        own.sort_unstable();
+        own.dedup();
+        let own =
+            own.iter().map(|kind| format!("every `{kind}` that is in no variable was made by its function in [allocators]"));
+        self.report.assumptions.extend(own);
         self.snapshot.generations = vec![generation];
         self.modules();
         let mut patches = self.patches;

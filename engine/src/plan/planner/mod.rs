@@ -231,6 +231,11 @@ impl<'a> Planner<'a> {
         let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), data.heap.take()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
+        if moves.objects().is_empty() {
+            // What keeps them from being rewritten is told: their words are not judged as those of memory without a type.
+            sites.dead.extend(data.ranges());
+            sites.dead = merged(std::mem::take(&mut sites.dead));
+        }
         self.thread_local_slots()?;
         let loader = self.loader_patches()?;
         sites.handled.extend(loader.iter().chain(&self.patches).map(|patch| patch.address));
@@ -267,12 +272,12 @@ impl<'a> Planner<'a> {
             }
             self.shared.push(SharedWord { address, old, new: word });
         }
-        kernel_words::rewrite(&mut self.snapshot, None, &mut words);
+        kernel_words::rewrite(&mut self.snapshot, &request.comparison.bound.rules, &mut words);
         self.patches.extend(scanned.patches);
         self.report.words_scanned = scanned.words + unnamed.words + shared;
         self.report.words_rewritten = words.rewritten;
         self.report.words_mangled = words.mangled;
-        self.blockers.append(&mut words.blockers);
+        self.blockers.extend(words.take_blockers());
         let run = |link: OldLink| ground.placement.old_run(link).0.0;
         self.kept = words.kept.iter().map(|(start, end)| RunRange::new(run(*start), run(*end))).collect();
         self.literals = words.literals;

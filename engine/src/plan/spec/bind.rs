@@ -169,6 +169,10 @@ impl<'a> Binder<'a> {
         let roots = match &subject.value.root {
             Start::Type(name) => type_roots(types.find(&At::new(name.clone(), subject.span))?),
             Start::Variable(name) => vec![self.variable(&At::new(name.clone(), subject.span), side)?],
+            Start::Kernel(_) => {
+                let message = format!("the {} stand in [memory] alone", subject.value);
+                return Err(self.spec.source.problem(subject.span, message));
+            }
             Start::Either(name) => self.either(name, subject, side)?,
         };
         let path = |(root, kind): (Root, Option<TypeId>)| {

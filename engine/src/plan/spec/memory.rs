@@ -5,17 +5,27 @@ use std::sync::Arc;
 
 use dsu_formats::spec::expression::{NodeKind, Side};
 use dsu_formats::spec::model::{Case, Expression, Meaning, Member, Rule};
-use dsu_formats::spec::names::{Subject, TypeName};
+use dsu_formats::spec::names::{self as spec_names, Root as Start, Subject, TypeName};
 use dsu_formats::spec::{At, Problem, Span};
 
 use super::bind::{Binder, Target};
 use super::expression::{Checker, Kind, NewFields};
 use crate::plan::data::rules::{FieldValue, Length, Place, Pointee, Root, Rules, UnionChoice, UnionRule};
+use crate::plan::walk::KernelWords;
 use crate::program::types::{Shape, TypeId};
 
 /// Binds every rule to the places of the old program that it is for.
 pub(super) fn bind(binder: &mut Binder<'_>, rules: &mut Rules) {
     for rule in &binder.spec.memory {
+        if let Start::Kernel(words) = rule.subject.value.root {
+            let words = match words {
+                spec_names::KernelWords::Epoll => KernelWords::Epoll,
+                spec_names::KernelWords::Signals => KernelWords::Signals,
+            };
+            let found = kernel_words(binder, rule);
+            rules.kernel_words.extend(binder.take(found).map(|found| (words, found)));
+            continue;
+        }
         let targets = binder.targets(&rule.subject, Side::Old);
         for target in binder.take(targets).into_iter().flatten() {
             let done = meaning(binder, rules, rule, &target);
@@ -28,11 +38,11 @@ fn meaning(binder: &Binder<'_>, rules: &mut Rules, rule: &Rule<Subject, Meaning>
     let span = rule.subject.span;
     match &rule.value.value {
         Meaning::Opaque => opaque(binder, rules, span, target),
-        Meaning::Holds { kind, count } => {
+        Meaning::Holds { kind, at, count } => {
             if let Some(kind) = kind {
                 require_pointer(binder, span, target)?;
-                let found = one_type(binder, kind)?;
-                rules.pointees.insert(target.place.clone(), Pointee::Type(found));
+                let found = pointee(binder, kind, at.as_ref(), Some(target))?;
+                rules.pointees.insert(target.place.clone(), found);
             }
             if let Some(count) = count {
                 require_many(binder, span, target)?;
@@ -57,6 +67,58 @@ fn meaning(binder: &Binder<'_>, rules: &mut Rules, rule: &Rule<Subject, Meaning>
             Ok(())
         }
     }
+}
+
+/// What words of the kernel's lead to.
+fn kernel_words(binder: &Binder<'_>, rule: &Rule<Subject, Meaning>) -> Result<Pointee, Problem> {
+    match &rule.value.value {
+        Meaning::Opaque => Ok(Pointee::Opaque),
+        Meaning::Holds { kind: Some(kind), at, count: None } => pointee(binder, kind, at.as_ref(), None),
+        _ => {
+            let message = format!("expected `{{ type = \"struct x\" }}` or \"opaque\" for the {}", rule.subject.value);
+            Err(binder.spec.source.problem(rule.value.span, message))
+        }
+    }
+}
+
+/// Objects of a type, or the field `at` of such; `pointer` is the place of what leads there.
+fn pointee(
+    binder: &Binder<'_>,
+    kind: &At<TypeName>,
+    at: Option<&At<Vec<String>>>,
+    pointer: Option<&Target>,
+) -> Result<Pointee, Problem> {
+    let found = one_type(binder, kind)?;
+    let Some(at) = at else { return Ok(Pointee::Type(found)) };
+    let (types, source) = (binder.environment.old, &binder.spec.source);
+    let (path, member) = types.path(Some(found), &at.value, at.span)?;
+    let Some((back, plain)) = offset(binder, found, &path) else {
+        return Err(source.problem(at.span, "expected a field that lies in no array and is no bit-field"));
+    };
+    let wanted = pointer.and_then(|target| match binder.shape(Side::Old, types.through_arrays(target.kind)) {
+        Some(Shape::Pointer { target }) => *target,
+        _ => None,
+    });
+    let canonical = |kind: Option<TypeId>| types.table.peel(kind).map(|kind| types.table.canonical(kind));
+    if canonical(wanted).is_some_and(|wanted| canonical(member) != Some(wanted) && canonical(plain) != Some(wanted)) {
+        let (expected, found) = (types.table.describe(wanted), types.table.describe(member));
+        return Err(source.problem(at.span, format!("type mismatch: the pointer is to `{expected}`, the field is `{found}`")));
+    }
+    Ok(Pointee::Within { kind: found, back })
+}
+
+/// Bytes from the start of an object of `kind` to the member at `path`, and the member's type.
+fn offset(binder: &Binder<'_>, kind: TypeId, path: &[u32]) -> Option<(u64, Option<TypeId>)> {
+    let (mut kind, mut offset) = (Some(kind), 0u64);
+    for position in path {
+        let member = binder.shape(Side::Old, kind)?.members()?.get(*position as usize)?;
+        if member.bits.is_some() {
+            return None;
+        }
+        offset = offset.checked_add(member.offset)?;
+        kind = member.kind;
+    }
+    Some((offset, kind))
 }
 
 fn opaque(binder: &Binder<'_>, rules: &mut Rules, span: Span, target: &Target) -> Result<(), Problem> {

@@ -16,15 +16,3 @@ mod tests;
 pub mod types;
 
 pub use bind::{Bound, Initial, bind};
-
-use dsu_formats::spec::{Problem, Span, Spec};
-
-/// A problem for each rule that nothing in this engine carries out: an answer that is not followed must not be taken in silence.
-pub fn not_carried_out(spec: &Spec) -> Vec<Problem> {
-    let first = |spans: &mut dyn Iterator<Item = Span>| spans.next();
-    let found: [(&str, Option<Span>); 1] = [("[allocators]", first(&mut spec.allocators.iter().map(|rule| rule.subject.span)))];
-    let found = found.into_iter().filter_map(|(what, span)| Some((what, span?)));
-    found
-        .map(|(what, span)| spec.source.problem(span, format!("rules of {what} are not carried out by this version of dsu")))
-        .collect()
-}

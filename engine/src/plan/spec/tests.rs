@@ -7,6 +7,7 @@ use crate::plan::data::rules::{FieldSource, Length, Place, PluginId, Pointee, Ro
 use crate::plan::data::value::Value;
 use crate::plan::spec::calls::BoundArgument;
 use crate::plan::testing::{Pair, pair};
+use crate::plan::walk::KernelWords;
 use crate::program::types::TypeId;
 
 const OLD: &str = "\
@@ -125,6 +126,46 @@ users = {{ count = 4 }}
     assert!(bound.rules.opaque.contains(&old_type(&pair, "debug")));
     let fixed = bound.rules.lengths.iter().filter(|(place, _)| matches!(place.root, Root::Variable(_)));
     assert!(matches!(fixed.collect::<Vec<_>>()[..], [(_, Length::Fixed(4))]));
+}
+
+#[test]
+fn the_middle_of_objects_and_the_words_of_the_kernel_are_told() {
+    let old = "\
+        struct link { struct link *next; };
+        struct job { int id; struct link ages[2]; struct { struct link by_size; unsigned open : 1; } in; void *any; } *job;
+        struct link head; int main(void) { return job != 0 && head.next != 0; }";
+    let pair = pair(old, old);
+    let job = old_type(&pair, "job");
+    let head = Place::variable(pair.old.debug.variables.iter().position(|one| one.name == "head").unwrap() as u32);
+    let bound = bound_in(
+        &pair,
+        "[memory]
+\"head.next\" = { type = \"struct job\", at = \"in.by_size\" }
+\"struct job.any\" = { type = \"struct job\", at = \"in.by_size\" }
+\"epoll data\" = { type = \"struct job\", at = \"in\" }
+\"signal values\" = \"opaque\"",
+    )
+    .unwrap();
+    let within = |found: Option<&Pointee>| matches!(found, Some(Pointee::Within { kind, back: 24 }) if *kind == job);
+    assert!(within(bound.rules.pointees.get(&Place { path: vec![0], ..head })), "{:?}", bound.rules.pointees);
+    assert!(within(bound.rules.pointees.get(&Place::member(job, &[3]))));
+    assert!(within(bound.rules.kernel_words.get(&KernelWords::Epoll)));
+    assert!(matches!(bound.rules.kernel_words.get(&KernelWords::Signals), Some(Pointee::Opaque)));
+    for (rule, message) in [
+        ("\"head.next\" = { type = \"struct job\", at = \"in.by_siz\" }", "the nearest known name is `by_size`"),
+        ("\"head.next\" = { type = \"struct job\", at = \"id\" }", "the field is `int`"),
+        ("\"struct job.any\" = { type = \"struct job\", at = \"ages\" }", ""),
+        ("\"struct job.any\" = { type = \"struct job\", at = \"ages.next\" }", "a field that lies in no array"),
+        ("\"struct job.any\" = { type = \"struct job\", at = \"in.open\" }", "a field that lies in no array and is no bit-field"),
+        ("\"epoll data\" = { count = 3 }", "for the epoll data"),
+    ] {
+        match bound_in(&pair, &format!("[memory]\n{rule}")) {
+            Ok(_) => assert_eq!(message, "", "{rule}"),
+            Err(problems) => assert!(!message.is_empty() && problems[0].contains(message), "{rule}: {problems:?}"),
+        }
+    }
+    let misplaced = bound_in(&pair, "[fields]\n\"epoll data\" = 1").unwrap_err();
+    assert!(misplaced.iter().any(|problem| problem.contains("whole variables stand in [globals]")), "{misplaced:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::found::Cleared;
-use super::interest::{Choice, Interest, Place, Pointee};
+use super::interest::{Choice, Interest, KernelWords, Place, Pointee};
 use super::items::{Item, Strength};
 use super::problem::Problem;
 use super::queue::Walker;
@@ -133,8 +133,8 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
 
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
-    let everything = Everything { interest: scene.interest, pointers: false };
-    let (mut all, _) = prepare(scene, &everything);
+    let everything = Everything { interest: scene.interest, follows_kernel: true, pointers: false };
+    let (mut all, _) = prepare(scene, &everything, &HashMap::new());
     let vectors = vectors(scene);
     let mut within: HashMap<BlockIndex, Item> = HashMap::new();
     for item in all.items.elsewhere().filter(|item| item.strength > Strength::Doubtful) {
@@ -242,7 +242,7 @@ fn reached(scene: &Scene<'_>, heap: &Heap, referrers: &Referrers, own: &OwnMemor
             let counts = |referrer: &Referrer| match referrer {
                 _ if own.holds(referrer) => false,
                 Referrer::Register(_) => true,
-                Referrer::Epoll(_) => scene.interest.kernel_words() != Some(Pointee::Opaque),
+                Referrer::Epoll(_) => scene.interest.kernel_words(KernelWords::Epoll) != Some(Pointee::Opaque),
                 Referrer::Memory(address) => {
                     let holder = heap.block_of(RunAddress(*address)).map(|(holder, _)| holder);
                     holder.is_none_or(|holder| !referrers.contains_key(&holder) || reached.contains(&holder))
@@ -314,8 +314,22 @@ fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {
 /// Interest in whatever has a type, with the user's answers.
 pub(super) struct Everything<'a> {
     pub(super) interest: &'a dyn Interest,
+    /// Whether words that the kernel keeps are followed, too.
+    pub(super) follows_kernel: bool,
     /// Also in pointers that lead to nothing with a type.
     pub(super) pointers: bool,
+}
+
+/// Blocks that variables lead to by typed pointers, each with the type of the object that begins there.
+pub(super) fn typed_blocks(scene: &Scene<'_>) -> HashMap<BlockIndex, TypeId> {
+    let everything = Everything { interest: scene.interest, follows_kernel: false, pointers: false };
+    let (all, _) = prepare(scene, &everything, &HashMap::new());
+    let surely = all.items.list.iter().filter(|item| item.strength > Strength::Doubtful);
+    let typed = surely.filter_map(|item| match all.regions.find(item.address) {
+        Region::Block(index, block) if block.address.0 == item.address => Some((index, all.kinds.get(item.kind)?.id)),
+        _ => None,
+    });
+    typed.collect()
 }
 
 impl Interest for Everything<'_> {
@@ -339,8 +353,12 @@ impl Interest for Everything<'_> {
         self.interest.pointee(place)
     }
 
-    fn kernel_words(&self) -> Option<Pointee> {
-        self.interest.kernel_words()
+    fn is_single(&self, kind: TypeId) -> bool {
+        self.interest.is_single(kind)
+    }
+
+    fn kernel_words(&self, words: KernelWords) -> Option<Pointee> {
+        if self.follows_kernel { self.interest.kernel_words(words) } else { None }
     }
 
     fn member(&self, place: Place<'_>) -> Option<Choice> {

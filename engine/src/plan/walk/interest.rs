@@ -45,6 +45,15 @@ pub enum Pointee {
     },
 }
 
+/// Words that the kernel keeps for the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KernelWords {
+    /// `data.ptr` of epoll.
+    Epoll,
+    /// The values of timers and of pending signals.
+    Signals,
+}
+
 /// Which member of a union is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -79,13 +88,18 @@ pub trait Interest: Sync {
         false
     }
 
+    /// Whether objects of this type are made one by one, whatever the size of the block that they lie in.
+    fn is_single(&self, _kind: TypeId) -> bool {
+        false
+    }
+
     /// The user's answer on what a pointer points to.
     fn pointee(&self, _place: Place<'_>) -> Option<Pointee> {
         None
     }
 
-    /// The user's answer on what the words point to that the kernel keeps for the program (`data.ptr` of epoll).
-    fn kernel_words(&self) -> Option<Pointee> {
+    /// The user's answer on what such words point to.
+    fn kernel_words(&self, _words: KernelWords) -> Option<Pointee> {
         None
     }
 

@@ -79,10 +79,19 @@ pub(super) enum What {
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) kind: Kind,
-    /// The object begins this many bytes before the pointer's value.
-    pub(super) back: u64,
+    /// Where in the object the pointer leads, if not to its start.
+    pub(super) within: Option<Within>,
     /// The pointer, where the user said how many elements follow.
     pub(super) length: Option<Counted>,
+}
+
+/// Where in an object a pointer leads that is found from its middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Within {
+    /// The object begins this many bytes before the pointer's value.
+    pub(super) back: u64,
+    /// What the pointer's own type says is there.
+    pub(super) declared: Option<Kind>,
 }
 
 /// An integer that tells a type.
@@ -252,7 +261,7 @@ fn is_plain(part: &Part) -> bool {
 fn agreed(members: &[Vec<Part>]) -> Vec<Part> {
     let Some((first, others)) = members.split_first() else { return Vec::new() };
     let target = |part: &Part| match &part.what {
-        What::Pointer(Target { kind, back, length: None }) => Some((part.offset, *kind, *back)),
+        What::Pointer(Target { kind, within, length: None }) => Some((part.offset, *kind, *within)),
         _ => None,
     };
     let everywhere = |part: &&Part| {
@@ -365,16 +374,17 @@ impl<'k, 'a> Compiler<'k, 'a> {
     fn pointer(&mut self, target: Option<TypeId>) -> Option<What> {
         let length = self.counted();
         let rule = self.places().find_map(|place| Some((place.root, self.kinds.interest.pointee(place)?)));
-        let plain = |kind, back| Some(What::Pointer(Target { kind, back, length: length.clone() }));
+        let plain = |kind, within| Some(What::Pointer(Target { kind, within, length: length.clone() }));
         match rule {
             Some((_, Pointee::Opaque)) => self.kinds.interest.notes_bytes().then_some(What::Bytes),
             Some((_, Pointee::Type(kind))) => {
                 let kind = self.kinds.of(Some(kind))?;
-                if self.kinds.is_interesting(kind) { plain(kind, 0) } else { None }
+                if self.kinds.is_interesting(kind) { plain(kind, None) } else { None }
             }
             Some((_, Pointee::Within { kind, back })) => {
                 let kind = self.kinds.of(Some(kind))?;
-                if self.kinds.is_interesting(kind) { plain(kind, back) } else { None }
+                let declared = self.kinds.of(target);
+                if self.kinds.is_interesting(kind) { plain(kind, Some(Within { back, declared })) } else { None }
             }
             Some((root, Pointee::ByTag { tag, choices })) => {
                 let tag = self.tag(root, &tag)?;
@@ -383,7 +393,7 @@ impl<'k, 'a> Compiler<'k, 'a> {
             }
             None => {
                 let kind = self.kinds.of(target)?;
-                if self.kinds.is_interesting(kind) { plain(kind, 0) } else { None }
+                if self.kinds.is_interesting(kind) { plain(kind, None) } else { None }
             }
         }
     }

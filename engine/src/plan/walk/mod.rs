@@ -6,6 +6,7 @@
 
 mod complete;
 mod found;
+mod heads;
 mod interest;
 mod items;
 mod kinds;
@@ -24,17 +25,20 @@ mod structural;
 mod variables;
 
 pub use found::{Cleared, Found, PointerSite, TypedSpan, Walked};
-pub use interest::{Choice, Interest, Place, Pointee, Root};
+pub use interest::{Choice, Interest, KernelWords, Place, Pointee, Root};
 pub use locals::ThreadStack;
 pub use problem::{Dangling, Nothing, Problem};
 pub use structural::Structural;
 
+use std::collections::HashMap;
+
 use dsu_formats::address::RunRange;
 use dsu_formats::model::latest::{AddressSpace, Snapshot};
 
-use super::heap::HeapView;
+use super::heap::{BlockIndex, HeapView};
 use super::source::MemorySource;
 use crate::program::build::Build;
+use crate::program::types::TypeId;
 use items::Item;
 use kinds::Kinds;
 use pieces::Pieces;
@@ -67,7 +71,10 @@ pub struct Scene<'a> {
 
 /// Walks a process.
 pub fn walk(scene: &Scene<'_>) -> Walked {
-    let (mut walker, roots) = prepare(scene, scene.interest);
+    let has_kernel_words =
+        [KernelWords::Epoll, KernelWords::Signals].into_iter().any(|words| scene.interest.kernel_words(words).is_some());
+    let typed = if has_kernel_words { complete::typed_blocks(scene) } else { HashMap::new() };
+    let (mut walker, roots) = prepare(scene, scene.interest, &typed);
     let (found, sites) = walker.settle(&roots);
     mapped::check(&mut walker, scene, &found);
     let cleared = complete::check(&mut walker, scene);
@@ -76,8 +83,8 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
 
 /// Everything outside stacks that has a type, whether types change or not: variables, and what typed pointers lead to.
 pub fn types(scene: &Scene<'_>) -> Vec<TypedSpan> {
-    let everything = complete::Everything { interest: scene.interest, pointers: true };
-    let (walker, _) = prepare(scene, &everything);
+    let everything = complete::Everything { interest: scene.interest, follows_kernel: true, pointers: true };
+    let (walker, _) = prepare(scene, &everything, &HashMap::new());
     let mut spans = roots::spans(scene);
     let items = (0u32..)
         .zip(&walker.items.list)
@@ -91,8 +98,9 @@ pub fn types(scene: &Scene<'_>) -> Vec<TypedSpan> {
     spans
 }
 
-/// Follows everything from every root. Gives the variables that are walked besides.
-fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Vec<Item>) {
+/// Follows everything from every root. Gives the variables that are walked besides. `typed` are blocks that have their types from
+/// variables, whatever the user says of the words that the kernel keeps.
+fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest, typed: &HashMap<BlockIndex, TypeId>) -> (Walker<'a>, Vec<Item>) {
     let kinds = Kinds::new(&scene.build.debug.types, interest);
     let empty = AddressSpace::default();
     let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
@@ -100,6 +108,8 @@ fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> (Walker<'a>, Ve
     let globals = Globals::new(scene.build, scene.bias);
     let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
     let mut roots = roots::add(&mut walker, scene);
+    walker.run();
+    roots::add_kernel_words(&mut walker, scene, typed);
     walker.run();
     locals::add(&mut walker, scene, &mut roots);
     walker.run();

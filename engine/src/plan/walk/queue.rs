@@ -220,7 +220,7 @@ impl<'a> Walker<'a> {
                 What::Tagged { tag, choices, path } => match choose(tag, choices, object) {
                     Ok(Some(kind)) => {
                         let Some(value) = word(object, part.offset) else { continue };
-                        let target = Target { kind, back: 0, length: None };
+                        let target = Target { kind, within: None, length: None };
                         self.pointer(&target, Word { site, value, via, strength }, None);
                     }
                     Ok(None) => self.bytes(site),
@@ -305,7 +305,10 @@ impl<'a> Walker<'a> {
         if word.value == 0 {
             return;
         }
-        let address = word.value.wrapping_sub(target.back);
+        if target.within.is_some_and(|within| self.is_elsewhere(within, target.kind, word.value)) {
+            return;
+        }
+        let address = word.value.wrapping_sub(target.within.map_or(0, |within| within.back));
         let region = self.regions.find(address);
         match region {
             Region::Number => return,
@@ -319,7 +322,8 @@ impl<'a> Walker<'a> {
         }
         // Who rewrites an object knows the pointers in it.
         if changed && word.site != 0 && word.strength > Strength::Doubtful && !self.is_rewritten {
-            self.sites.push((word.site, target.kind));
+            let kind = target.within.map_or(Some(target.kind), |within| within.declared);
+            self.sites.extend(kind.map(|kind| (word.site, kind)));
         }
         if let Some(length) = length {
             return self.counted(target.kind, address, size, region, word, length);
@@ -436,9 +440,11 @@ impl<'a> Walker<'a> {
     /// How many objects a block surely holds, and how many it may, by what malloc's rounding can add. Where the size is no multiple,
     /// something else follows the first.
     fn count(&mut self, kind: Kind, size: u64, block: &Block) -> (u32, u32) {
-        let is_flexible = self.kinds.layout(kind).is_some_and(|layout| layout.flexible.is_some());
+        let layout = self.kinds.layout(kind);
+        let is_single = layout
+            .is_some_and(|layout| layout.flexible.is_some() || self.interest.is_single(self.kinds.types.canonical(layout.id)));
         let most = block.usable / size;
-        if is_flexible || block.usable - most * size >= block.slack() {
+        if is_single || block.usable - most * size >= block.slack() {
             return (1, 1);
         }
         let least = (block.usable + 1).saturating_sub(block.slack()).div_ceil(size).max(1);

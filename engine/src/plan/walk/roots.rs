@@ -1,14 +1,16 @@
 //! Where the walk starts: the program's variables and each thread's own.
 
-use dsu_formats::model::latest::Kind as Descriptor;
+use std::collections::HashMap;
 
 use super::Scene;
 use super::found::TypedSpan;
-use super::interest::Pointee;
+use super::interest::{KernelWords, Pointee};
 use super::items::{Item, ROOT, Strength};
-use super::kinds::Target;
+use super::kinds::{Target, Within};
 use super::queue::{Walker, Word};
 use super::regions::Region;
+use crate::plan::heap::BlockIndex;
+use crate::plan::kernel_words;
 use crate::plan::tls::block_offset;
 use crate::program::dwarf::Storage;
 use crate::program::types::{Shape, TypeId, TypeTable};
@@ -22,7 +24,6 @@ pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
             variable(walker, global.position, kind, global.address, name, &mut roots);
         }
     }
-    kernel_words(walker, scene);
     let Some(tls) = scene.build.elf.tls() else { return roots };
     let offset = block_offset(tls);
     for thread in &scene.snapshot.threads {
@@ -61,25 +62,31 @@ pub(super) fn spans(scene: &Scene<'_>) -> Vec<TypedSpan> {
     spans
 }
 
-/// Follows what epoll gives back, where the user said what that is.
-fn kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>) {
-    let (id, back) = match walker.interest.kernel_words() {
-        Some(Pointee::Type(id)) => (id, 0),
-        Some(Pointee::Within { kind, back }) => (kind, back),
-        Some(Pointee::Opaque | Pointee::ByTag { .. }) | None => return,
-    };
-    let Some(kind) = walker.kinds.of(Some(id)).filter(|kind| walker.kinds.is_interesting(*kind)) else { return };
-    let target = Target { kind, back, length: None };
-    for description in &scene.snapshot.descriptors.descriptions {
-        let Descriptor::Epoll { watches } = &description.kind else { continue };
-        for watch in watches {
-            // Variables have types of their own.
-            if !matches!(walker.regions.find(watch.data.wrapping_sub(back)), Region::Block(..)) {
+/// Follows what the kernel gives back to the program, where the user said what that is. Comes after all variables: what they lead to has
+/// its type from there.
+pub(super) fn add_kernel_words(walker: &mut Walker<'_>, scene: &Scene<'_>, typed: &HashMap<BlockIndex, TypeId>) {
+    for (words, list) in [
+        (KernelWords::Epoll, kernel_words::epoll_data(scene.snapshot)),
+        (KernelWords::Signals, kernel_words::signal_values(scene.snapshot)),
+    ] {
+        let (id, within) = match walker.interest.kernel_words(words) {
+            Some(Pointee::Type(id)) => (id, None),
+            Some(Pointee::Within { kind, back }) => (kind, Some(Within { back, declared: None })),
+            Some(Pointee::Opaque | Pointee::ByTag { .. }) | None => continue,
+        };
+        let Some(kind) = walker.kinds.of(Some(id)).filter(|kind| walker.kinds.is_interesting(*kind)) else { continue };
+        let target = Target { kind, within, length: None };
+        for (name, value) in list {
+            let address = value.wrapping_sub(within.map_or(0, |within| within.back));
+            let Region::Block(index, _) = walker.regions.find(address) else { continue };
+            let known = walker.items.of_block(index).copied();
+            let is_other = typed.get(&index).is_some_and(|other| *other != id);
+            if is_other || known.is_some_and(|known| walker.covers(&known, address)) {
                 continue;
             }
             let via = ROOT | walker.roots.len() as u64;
-            walker.roots.push(format!("the epoll data of descriptor {}", watch.descriptor));
-            walker.pointer(&target, Word { site: 0, value: watch.data, via, strength: Strength::Solid }, None);
+            walker.roots.push(name);
+            walker.pointer(&target, Word { site: 0, value, via, strength: Strength::Solid }, None);
         }
     }
 }

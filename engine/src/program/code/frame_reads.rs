@@ -187,7 +187,10 @@ mod tests {
     #[test]
     fn direct_reads_and_taken_addresses_are_found_and_writes_are_not() {
         // mov -0x18(%rbp),%rax; movq $0,-0x20(%rbp)
-        assert_eq!(reads(&[0x48, 0x8b, 0x45, 0xe8, 0x48, 0xc7, 0x45, 0xe0, 0, 0, 0, 0]), Some(vec![((-40, -32), true), ((-16, -8), false)]));
+        assert_eq!(
+            reads(&[0x48, 0x8b, 0x45, 0xe8, 0x48, 0xc7, 0x45, 0xe0, 0, 0, 0, 0]),
+            Some(vec![((-40, -32), true), ((-16, -8), false)])
+        );
         // lea -0x28(%rbp),%rdi
         assert_eq!(reads(&[0x48, 0x8d, 0x7d, 0xd8]), Some(vec![((-64, -32), true), ((-16, -8), false)]));
         // push %rbx; sub $0x38,%rsp; call

@@ -67,6 +67,10 @@ impl Walk<'_, '_> {
             }
             Library::AllocateThrough => return self.allocate_through(&arguments, state),
             Library::Bytes => result = Value::Raw,
+            Library::StoresBytes => {
+                self.pass_to_unknown(&arguments[..3], state);
+                result = Value::Raw;
+            }
             Library::GivesBack => result = Value::Void(None),
             Library::Free => {
                 if let Value::Fresh(Fresh { site, offset: 0, exact: true, sure: true, .. }) = arguments[0] {
@@ -131,7 +135,6 @@ impl Walk<'_, '_> {
                 self.escape_all();
             }
             let Value::Fresh(fresh) = *argument else { continue };
-            state.shared.insert(fresh.site);
             let length = self.extent(fresh);
             state.store(fresh, length, Byte::Other);
             self.site_mut(fresh.site, |site| site.told.escapes = true);
@@ -198,9 +201,14 @@ impl Walk<'_, '_> {
         let parameters = function.map_or(Vec::new(), |function| {
             if function.clone.is_original() { self.program.parameters(function) } else { Vec::new() }
         });
+        let is_variadic = function.is_some_and(|function| self.program.is_variadic(function));
         for (index, argument) in arguments.into_iter().enumerate() {
             if let Some(kind) = parameters.get(index) {
                 self.meets(argument, *kind);
+            }
+            let as_number = parameters.get(index).is_some_and(|kind| !self.program.types.is_pointer(*kind));
+            if as_number || is_variadic && index >= parameters.len() {
+                self.pass_to_unknown(&[argument], state);
             }
             if argument == Value::Lost && !summary.effects[index].has_no_other() {
                 state.spoil_value(argument);
@@ -252,7 +260,6 @@ impl Walk<'_, '_> {
     /// What a function does to an object that it gets a pointer into.
     fn pass(&mut self, fresh: Fresh, effect: &Bytes, told: &Told, state: &mut State) {
         let at = fresh.exact.then_some(fresh.offset);
-        state.shared.insert(fresh.site);
         self.site_mut(fresh.site, |site| site.told.add(told, at));
         let Some(bytes) = state.objects.get_mut(&fresh.site) else { return };
         if fresh.exact && fresh.sure {

@@ -14,6 +14,8 @@ pub(super) enum Library {
     AllocateThrough,
     /// Returns a new string, or a pointer to bytes.
     Bytes,
+    /// The same, having stored into what some of its first three arguments point to.
+    StoresBytes,
     /// Returns what the program gave it before, or a pointer into an argument.
     GivesBack,
     /// Frees the block at its first argument.
@@ -35,6 +37,131 @@ pub(super) enum Library {
 /// Prefixes under which allocators offer the functions of ISO C beside those.
 const PREFIXES: [&str; 3] = ["je_", "tc_", "mi_"];
 
+/// Fill bytes.
+const FILL: &[&str] = &["memset", "__memset_chk"];
+/// Store as many bytes as is said.
+const COPY: &[&str] = &["memcpy", "memmove", "strncpy", "__memcpy_chk", "__memmove_chk", "__strncpy_chk"];
+/// Return strings.
+const BYTES: &[&str] = &[
+    "strdup",
+    "strndup",
+    "__strdup",
+    "getenv",
+    "strerror",
+    "strchr",
+    "strrchr",
+    "strstr",
+    "inet_ntoa",
+    "ctime",
+    "setlocale",
+    "nl_langinfo",
+    "basename",
+    "dirname",
+    "memchr",
+    "memrchr",
+    "rawmemchr",
+    "strpbrk",
+    "strsignal",
+    "ttyname",
+    "getlogin",
+    "__errno_location",
+    "__ctype_b_loc",
+    "__ctype_tolower_loc",
+    "__ctype_toupper_loc",
+];
+/// Return strings, having stored into what some of the first three arguments point to.
+const STORE_BYTES: &[&str] = &["realpath", "getcwd", "strtok", "strtok_r", "strsep", "fgets", "gets"];
+/// Return what the program gave them.
+const GIVE_BACK: &[&str] = &["pthread_getspecific", "tss_get", "bsearch", "lfind", "lsearch", "tfind"];
+/// Do not return.
+const END: &[&str] = &[
+    "abort",
+    "exit",
+    "_exit",
+    "_Exit",
+    "quick_exit",
+    "__assert_fail",
+    "__stack_chk_fail",
+    "__fortify_fail",
+    "__chk_fail",
+    "pthread_exit",
+    "err",
+    "errx",
+    "verr",
+    "verrx",
+    "longjmp",
+    "siglongjmp",
+    "__longjmp_chk",
+];
+/// Only read.
+const READ: &[&str] = &[
+    "strlen",
+    "strnlen",
+    "strcmp",
+    "strncmp",
+    "strcasecmp",
+    "strncasecmp",
+    "memcmp",
+    "write",
+    "send",
+    "puts",
+    "printf",
+    "fprintf",
+    "dprintf",
+    "syslog",
+    "__printf_chk",
+    "__fprintf_chk",
+    "__dprintf_chk",
+    "__syslog_chk",
+    "fputs",
+    "fwrite",
+    "perror",
+    "malloc_usable_size",
+    "close",
+    "time",
+    "strtol",
+    "strtoul",
+    "strtoll",
+    "strtoull",
+    "atoi",
+    "atol",
+    "sched_yield",
+    "pthread_self",
+    "epoll_ctl",
+    "timerfd_settime",
+    "setsockopt",
+    "bind",
+    "connect",
+    "listen",
+    "fclose",
+    "fflush",
+    "fdopen",
+    "fcntl",
+    "unlink",
+    "open",
+    "writev",
+    "sendmsg",
+];
+/// Store into what the first argument points to.
+const STORE_FIRST: &[&str] = &[
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_cond_signal",
+    "pthread_cond_broadcast",
+    "pthread_create",
+    "pthread_setspecific",
+    "tss_set",
+    "event_set",
+    "event_assign",
+    "pthread_mutex_init",
+    "pthread_cond_init",
+    "pthread_rwlock_init",
+    "sem_init",
+    "sigemptyset",
+    "sigaddset",
+    "gettimeofday",
+];
+
 /// What the function called `name` does.
 pub(super) fn of(name: &str) -> Library {
     let plain = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
@@ -51,117 +178,19 @@ pub(super) fn of(name: &str) -> Library {
 
 /// Whether the program's own function of this name is one of the C library's, which it replaces.
 pub(super) fn replaces(name: &str) -> bool {
-    !matches!(
-        of(name),
-        Library::Unknown | Library::Reads | Library::StoresFirst | Library::GivesBack | Library::Ends | Library::Bytes
-    )
+    matches!(of(name), Library::Allocate { .. } | Library::AllocateThrough | Library::Free | Library::Fill | Library::Copy)
 }
 
 fn other(name: &str) -> Library {
-    match name {
-        "memset" | "__memset_chk" => Library::Fill,
-        "memcpy" | "memmove" | "mempcpy" | "strncpy" | "read" | "recv" | "__memcpy_chk" | "__memmove_chk" | "__strncpy_chk" => {
-            Library::Copy
-        }
-        "strdup"
-        | "strndup"
-        | "__strdup"
-        | "getenv"
-        | "strerror"
-        | "strchr"
-        | "strrchr"
-        | "strstr"
-        | "realpath"
-        | "getcwd"
-        | "inet_ntoa"
-        | "ctime"
-        | "setlocale"
-        | "nl_langinfo"
-        | "basename"
-        | "dirname"
-        | "strtok"
-        | "strtok_r"
-        | "strsep"
-        | "memchr"
-        | "memrchr"
-        | "rawmemchr"
-        | "strpbrk"
-        | "fgets"
-        | "gets"
-        | "strsignal"
-        | "ttyname"
-        | "getlogin"
-        | "__errno_location"
-        | "__ctype_b_loc"
-        | "__ctype_tolower_loc"
-        | "__ctype_toupper_loc" => Library::Bytes,
-        "pthread_getspecific" | "tss_get" | "bsearch" | "lfind" | "lsearch" | "tfind" => Library::GivesBack,
-        "abort" | "exit" | "_exit" | "_Exit" | "quick_exit" | "__assert_fail" | "__stack_chk_fail" | "__fortify_fail"
-        | "__chk_fail" | "pthread_exit" | "err" | "errx" | "verr" | "verrx" | "longjmp" | "siglongjmp" | "__longjmp_chk" => {
-            Library::Ends
-        }
-        "strlen"
-        | "strnlen"
-        | "strcmp"
-        | "strncmp"
-        | "strcasecmp"
-        | "strncasecmp"
-        | "memcmp"
-        | "write"
-        | "send"
-        | "puts"
-        | "printf"
-        | "fprintf"
-        | "dprintf"
-        | "syslog"
-        | "__printf_chk"
-        | "__fprintf_chk"
-        | "__dprintf_chk"
-        | "__syslog_chk"
-        | "fputs"
-        | "fwrite"
-        | "perror"
-        | "malloc_usable_size"
-        | "close"
-        | "time"
-        | "strtol"
-        | "strtoul"
-        | "strtoll"
-        | "strtoull"
-        | "atoi"
-        | "atol"
-        | "sched_yield"
-        | "pthread_mutex_lock"
-        | "pthread_mutex_unlock"
-        | "pthread_self" => Library::Reads,
-        "epoll_ctl"
-        | "timerfd_settime"
-        | "setsockopt"
-        | "bind"
-        | "connect"
-        | "listen"
-        | "pthread_cond_signal"
-        | "pthread_cond_broadcast"
-        | "fclose"
-        | "fflush"
-        | "fdopen"
-        | "fcntl"
-        | "unlink"
-        | "open"
-        | "writev"
-        | "sendmsg" => Library::Reads,
-        "pthread_create"
-        | "pthread_setspecific"
-        | "tss_set"
-        | "event_set"
-        | "event_assign"
-        | "pthread_mutex_init"
-        | "pthread_cond_init"
-        | "pthread_rwlock_init"
-        | "sem_init"
-        | "sigemptyset"
-        | "sigaddset"
-        | "gettimeofday" => Library::StoresFirst,
-        _ => Library::Unknown,
-    }
+    let tables = [
+        (FILL, Library::Fill),
+        (COPY, Library::Copy),
+        (BYTES, Library::Bytes),
+        (STORE_BYTES, Library::StoresBytes),
+        (GIVE_BACK, Library::GivesBack),
+        (END, Library::Ends),
+        (READ, Library::Reads),
+        (STORE_FIRST, Library::StoresFirst),
+    ];
+    tables.into_iter().find(|(names, _)| names.contains(&name)).map_or(Library::Unknown, |(_, library)| library)
 }

@@ -14,7 +14,8 @@
 //! the same function reads and fills again (a list of free cells), a variable of the type on the stack, the type passed by value, and
 //! a block without a type that could hold an object and leaves its function other than as its result.
 //!
-//! A store through a pointer that was read back counts, where the maker had given the fresh one away before.
+//! A store through a pointer that the maker reads back from where it stored the fresh one counts; what other functions do with it then,
+//! or what it finds in another way (`find(key)->hits++`), is use.
 //!
 //! What is not found: that a program keeps its pools in words of type `void *` only and refills them in other functions than it takes
 //! from, while it makes objects of the same type in blocks of their own, too; that code writes over the bounds of what it points to; a
@@ -26,6 +27,8 @@ mod function;
 mod judge;
 mod library;
 mod locals;
+mod memory;
+mod outcome;
 mod program;
 mod state;
 mod step;

@@ -142,6 +142,13 @@ impl<'b> Program<'b> {
         self.prototype(function)?.0
     }
 
+    /// Whether a function takes any number of arguments.
+    pub(super) fn is_variadic(&self, function: &Function) -> bool {
+        let types = self.types.table();
+        let kind = self.described(function).and_then(|described| types.peel(described.kind));
+        kind.is_some_and(|kind| matches!(types.get(kind).shape, Shape::Function { variadic: true, .. }))
+    }
+
     fn prototype(&self, function: &Function) -> Option<(Option<TypeId>, &'b [Option<TypeId>])> {
         let types = self.types.table();
         let kind = types.peel(self.described(function)?.kind)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bytes::{Byte, Bytes};
 use super::locals::Number;
-use super::value::{Site, Value};
+use super::value::{Cell, Fresh, Site, Value};
 
 /// Bytes of a word of the stack.
 const WORD: i64 = 8;
@@ -29,10 +29,10 @@ pub(super) struct State {
     slots: BTreeMap<i64, Value>,
     /// The objects that exist, by their site, as they have become.
     pub(super) objects: BTreeMap<Site, Bytes>,
-    /// Sites whose pointer others have got, who may have put it where it is read from again.
-    pub(super) shared: BTreeSet<Site>,
-    /// Vector registers that hold nothing but zeros, as bits.
-    pub(super) clear_vectors: u32,
+    /// Words into which the pointer of a site was stored: it may be read back from there.
+    pub(super) kept: BTreeSet<(Cell, Site)>,
+    /// Vector registers whose first 16 bytes are zero, as bits, and, 32 bits higher, those whose other bytes are.
+    pub(super) clear_vectors: u64,
     /// What the flags compare with zero.
     pub(super) tested: Option<Value>,
     /// Parts of the frame that others have the address of.
@@ -57,7 +57,7 @@ impl State {
             registers,
             slots: BTreeMap::new(),
             objects,
-            shared: BTreeSet::new(),
+            kept: BTreeSet::new(),
             clear_vectors: 0,
             tested: None,
             exposed: Vec::new(),
@@ -122,7 +122,7 @@ impl State {
     }
 
     /// Stores into the object of a pointer. Zeros that may go elsewhere, or to a place that is not known, do not count.
-    pub(super) fn store(&mut self, to: super::value::Fresh, size: Option<u64>, byte: Byte) {
+    pub(super) fn store(&mut self, to: Fresh, size: Option<u64>, byte: Byte) {
         let Some(bytes) = self.objects.get_mut(&to.site) else { return };
         let end = |start: i64| size.and_then(|size| start.checked_add_unsigned(size)).unwrap_or(i64::MAX);
         match byte {
@@ -131,6 +131,14 @@ impl State {
             Byte::Other if to.exact => bytes.set(to.offset, end(to.offset), byte),
             Byte::Other => *bytes = Bytes::all(Byte::Other),
         }
+    }
+
+    /// What a word may hold, into which pointers of sites were stored.
+    pub(super) fn kept_at(&self, cell: Cell) -> Option<Value> {
+        let mut sites = self.kept.iter().filter(|kept| kept.0 == cell).map(|kept| kept.1);
+        let site = sites.next()?;
+        let one = Value::Fresh(Fresh { site, offset: 0, exact: true, sure: false, doubtful: false });
+        Some(if sites.next().is_none() { one } else { Value::Lost })
     }
 
     /// Others got the address of the frame's bytes from `start` up to `end`, and may store there from now on.
@@ -186,7 +194,7 @@ impl State {
             let joined = before.objects.get(site).map_or_else(|| bytes.clone(), |own| own.join(bytes));
             self.objects.insert(*site, joined);
         }
-        self.shared.extend(&other.shared);
+        self.kept.extend(&other.kept);
         self.clear_vectors &= other.clear_vectors;
         if self.tested != other.tested {
             self.tested = None;

@@ -1,16 +1,13 @@
 //! What one instruction that goes on behind itself does to the state.
 
-use iced_x86::{Instruction, Mnemonic, OpAccess, OpKind, Register};
+use iced_x86::{EncodingKind, Instruction, Mnemonic, OpAccess, OpKind, Register};
 
 use super::bytes::Byte;
-use super::function::{Origin, Walk};
+use super::function::Walk;
 use super::locals::Number;
-use super::state::{RAX, RBP, RCX, RDI, RSP, State};
-use super::types::Target;
-use super::value::{Fresh, Value};
-
-/// Bytes of a word.
-const WORD: u64 = 8;
+use super::memory::WORD;
+use super::state::{RAX, RBP, RCX, RDI, RSI, RSP, State};
+use super::value::Value;
 
 impl Walk<'_, '_> {
     /// Follows an instruction.
@@ -31,7 +28,7 @@ impl Walk<'_, '_> {
                 state.set_register(RSP, state.register(RBP).plus(Some(8)));
                 state.set_register(RBP, saved);
             }
-            Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => self.fill(instruction, state),
+            _ if instruction.is_string_instruction() => self.string(instruction, state),
             Mnemonic::Xchg | Mnemonic::Cmpxchg | Mnemonic::Xadd => self.exchange(instruction, state),
             _ => {
                 let result = self.result(instruction, state);
@@ -99,101 +96,6 @@ impl Walk<'_, '_> {
         })
     }
 
-    /// The sum of two values: where one is a pointer, it leads to another element unless the other one is a number that is known.
-    fn sum(&self, a: Value, b: Value, scaled: bool) -> Value {
-        let is_pointer = |value: Value| match value {
-            Value::Pointer { .. } | Value::Stack(_) | Value::Void(_) => true,
-            Value::Fresh(fresh) => match self.sites.get(fresh.site as usize).map(|site| site.origin) {
-                Some(Origin::Argument(Some(kind))) => {
-                    self.program.types.target(kind) != Target::Raw || self.program.types.is_pointer(kind)
-                }
-                _ => true,
-            },
-            Value::Const(number) => self.is_data(number),
-            _ => false,
-        };
-        match (a, b) {
-            (Value::Const(a), Value::Const(b)) if !scaled => Value::Const(a.wrapping_add(b)),
-            (pointer, Value::Const(number)) if !scaled && !(self.is_data(number) && !is_pointer(pointer)) => {
-                self.reduced(pointer.plus(Some(number as i64)))
-            }
-            (Value::Const(number), pointer) if !scaled && is_pointer(pointer) => self.reduced(pointer.plus(Some(number as i64))),
-            (pointer, _) if is_pointer(pointer) => self.element(pointer),
-            (_, pointer) if !scaled && is_pointer(pointer) => self.element(pointer),
-            _ => Value::Raw,
-        }
-    }
-
-    fn is_data(&self, number: u64) -> bool {
-        self.program.build.variable_at(crate::program::address::LinkAddress(number)).is_some()
-    }
-
-    /// Another element of the array that a pointer leads to.
-    fn element(&self, pointer: Value) -> Value {
-        match pointer {
-            Value::Const(number) => self.variable(number).unwrap_or(Value::Raw),
-            other => other.plus(None),
-        }
-    }
-
-    /// A pointer into the variable at an address.
-    fn variable(&self, number: u64) -> Option<Value> {
-        let (variable, offset) = self.program.build.variable_at(crate::program::address::LinkAddress(number))?;
-        let kind = self.program.types.normal(variable.kind)?;
-        Some(self.program.types.pointer(kind, i64::try_from(offset).ok()?))
-    }
-
-    /// A pointer that ran over the end of its object is one to the next element.
-    fn reduced(&self, value: Value) -> Value {
-        match value {
-            Value::Pointer { to, offset: Some(offset) } => match self.program.types.size(to) {
-                Some(size) if size > 0 && offset >= size && !self.program.types.is_flexible(to) => {
-                    Value::Pointer { to, offset: Some(offset % size) }
-                }
-                _ => value,
-            },
-            other => other,
-        }
-    }
-
-    /// The address of the memory operand.
-    pub(super) fn address(&self, instruction: &Instruction, state: &State) -> Value {
-        if instruction.is_ip_rel_memory_operand() {
-            return Value::Const(instruction.ip_rel_memory_address());
-        }
-        if matches!(instruction.segment_prefix(), Register::FS | Register::GS) {
-            return Value::Unknown;
-        }
-        let displacement = instruction.memory_displacement64();
-        let base = match number(instruction.memory_base()) {
-            Some(base) => self.sum(state.register(base), Value::Const(displacement), false),
-            None => Value::Const(displacement),
-        };
-        match number(instruction.memory_index()) {
-            None => base,
-            Some(index) => match (base, state.register(index)) {
-                (base, Value::Const(index)) => {
-                    let by = index.wrapping_mul(u64::from(instruction.memory_index_scale()));
-                    self.sum(base, Value::Const(by), false)
-                }
-                // The index register may be the pointer.
-                (Value::Const(displacement), pointer) if instruction.memory_index_scale() == 1 && !self.is_data(displacement) => {
-                    self.sum(pointer, Value::Const(displacement), false)
-                }
-                (base, index) if instruction.memory_index_scale() == 1 => {
-                    // The displacement belongs to whichever is the pointer.
-                    match self.sum(base, index, false) {
-                        sum @ (Value::Pointer { .. } | Value::Fresh(_)) if matches!(base, Value::Unknown | Value::Raw) => {
-                            self.reduced(sum.plus(Some(displacement as i64)))
-                        }
-                        sum => sum,
-                    }
-                }
-                (base, index) => self.sum(base, index, true),
-            },
-        }
-    }
-
     /// The value of an operand; of parts of words only constants.
     fn operand(&mut self, instruction: &Instruction, index: u32, state: &State) -> Value {
         match instruction.op_kind(index) {
@@ -210,124 +112,6 @@ impl Walk<'_, '_> {
                 self.load(self.address(instruction, state), size, state)
             }
             _ => instruction.try_immediate(index).map_or(Value::Unknown, Value::Const),
-        }
-    }
-
-    /// What `size` bytes at an address hold.
-    fn load(&mut self, address: Value, size: u64, state: &State) -> Value {
-        if let Value::Stack(offset) = address
-            && let Some(value) = state.slot(offset)
-        {
-            return part(value, size as usize);
-        }
-        if size != WORD {
-            return Value::Unknown;
-        }
-        match self.word_at(address) {
-            Some((kind, cell)) => self.program.types.value(kind, cell),
-            None => Value::Unknown,
-        }
-    }
-
-    /// Stores a value of which only the bytes matter where it is no whole word.
-    pub(super) fn store(&mut self, address: Value, size: u64, value: Value, byte: Byte, state: &mut State) {
-        let value = if size == WORD || matches!(value, Value::Const(_)) { value } else { Value::Unknown };
-        match address {
-            Value::Stack(offset) => {
-                state.set_slot(offset, i64::try_from(size).unwrap_or(i64::MAX), value);
-                if let Some(kind) = self.frame_word(offset).filter(|_| size == WORD) {
-                    self.meets(value, kind);
-                }
-                return;
-            }
-            Value::Fresh(fresh) => state.store(fresh, (size > 0).then_some(size), byte),
-            Value::Lost if byte == Byte::Other => state.spoil_value(address),
-            Value::Pointer { .. } | Value::Void(_) | Value::Unknown if byte == Byte::Other => {
-                self.store_elsewhere(address, size, state);
-            }
-            _ => {}
-        }
-        if let Some(site) = value.site().filter(|_| size == WORD) {
-            state.shared.insert(site);
-        }
-        if size != WORD {
-            return;
-        }
-        if let Value::Stack(offset) = value {
-            self.expose(offset, state);
-        }
-        match self.word_at(address) {
-            Some((kind, cell)) => {
-                let target = self.program.types.target(kind);
-                if value == Value::Lost {
-                    self.escape_all();
-                }
-                if target == Target::Void && !matches!(value, Value::Const(_)) {
-                    self.filled.extend(cell);
-                }
-                self.meets(value, kind);
-                if let Value::Fresh(fresh) = value {
-                    let escapes = target == Target::Void || !self.program.types.is_pointer(kind);
-                    self.site_mut(fresh.site, |site| site.told.escapes |= escapes);
-                    self.given_through(address, fresh.site);
-                }
-            }
-            None => {
-                if value == Value::Lost {
-                    self.escape_all();
-                }
-                if let Value::Fresh(fresh) = value {
-                    self.site_mut(fresh.site, |site| site.told.escapes = true);
-                    self.given_through(address, fresh.site);
-                }
-            }
-        }
-    }
-
-    /// A store through a pointer that was read from somewhere: it may be one to an object that others have got a pointer to.
-    fn store_elsewhere(&self, address: Value, size: u64, state: &mut State) {
-        let types = &self.program.types;
-        for site in state.shared.clone() {
-            let Some(source) = self.sites.get(site as usize).filter(|source| source.origin == Origin::Call) else { continue };
-            for (kind, at) in &source.told.objects {
-                let at = match (address, at) {
-                    (Value::Pointer { to, .. }, _) if !types.are_related(to, *kind) => continue,
-                    (Value::Pointer { to, offset: Some(offset) }, Some(at)) if to == *kind => at.checked_add(offset),
-                    _ => None,
-                };
-                let to = Fresh { site, offset: at.unwrap_or(0), exact: at.is_some(), sure: false, doubtful: false };
-                state.store(to, (size > 0).then_some(size), Byte::Other);
-            }
-        }
-    }
-
-    /// A pointer from one of several sites went somewhere.
-    pub(super) fn escape_all(&mut self) {
-        self.sites.iter_mut().for_each(|site| site.told.escapes = true);
-    }
-
-    /// A pointer that is stored where an argument points to a pointer goes back to the caller, who may go on with the object.
-    fn given_through(&mut self, address: Value, site: super::value::Site) {
-        let Some(argument) = address.site() else { return };
-        let Some(Origin::Argument(declared)) = self.sites.get(argument as usize).map(|site| site.origin) else { return };
-        let is_object = match declared.map(|declared| self.program.types.target(declared)) {
-            Some(Target::Object(to)) => !self.program.types.is_pointer(to),
-            _ => false,
-        };
-        if !is_object {
-            self.handed.insert((argument, site));
-        }
-    }
-
-    /// Others get the address of a place in the frame.
-    pub(super) fn expose(&self, offset: i64, state: &mut State) {
-        match self.frame_variable(offset) {
-            Some((local, within)) => {
-                let start = offset - within;
-                let size = self.program.types.size(local.kind).unwrap_or(i64::MAX);
-                state.expose(start, start.saturating_add(size));
-            }
-            None => state.expose(offset, i64::MAX),
         }
     }
 
@@ -361,11 +145,13 @@ impl Walk<'_, '_> {
             if let Some(general) = number(register) {
                 state.set_register(general, Value::Unknown);
             } else if register.is_vector_register() {
-                state.clear_vectors &= !vector_bit(register);
+                state.clear_vectors &= !whole_vector(register);
             }
         }
         if clear {
-            state.clear_vectors |= vector_bit(instruction.op0_register());
+            // The older instructions leave the rest of a longer register as it was.
+            let bits = if instruction.encoding() == EncodingKind::Legacy { vector_bit } else { whole_vector };
+            state.clear_vectors |= bits(instruction.op0_register());
         }
         for (size, _) in memory {
             let value = result.filter(|_| instruction.op0_kind() == OpKind::Memory).unwrap_or(Value::Unknown);
@@ -385,20 +171,16 @@ impl Walk<'_, '_> {
             && instruction.op1_kind() == OpKind::Register
             && instruction.op1_register().is_vector_register()
             && is_plain_move(instruction.mnemonic());
-        if is_vector_move && state.clear_vectors & vector_bit(instruction.op1_register()) != 0 {
+        let needed = vector_bit(instruction.op1_register());
+        if is_vector_move && state.clear_vectors & needed == needed {
             return Byte::Zero;
         }
         result.map_or(Byte::Other, byte_of)
     }
 
-    /// `rep stos`, or one of its steps.
-    fn fill(&mut self, instruction: &Instruction, state: &mut State) {
-        let unit: u64 = match instruction.mnemonic() {
-            Mnemonic::Stosb => 1,
-            Mnemonic::Stosw => 2,
-            Mnemonic::Stosd => 4,
-            _ => 8,
-        };
+    /// A string instruction, repeated or not: `stos` fills, `movs` copies, the others read.
+    fn string(&mut self, instruction: &Instruction, state: &mut State) {
+        let unit = instruction.memory_size().size() as u64;
         let repeats = instruction.has_rep_prefix() || instruction.has_repne_prefix();
         let length = match state.register(RCX) {
             _ if !repeats => Some(unit),
@@ -406,23 +188,21 @@ impl Walk<'_, '_> {
             _ => None,
         };
         let to = state.register(RDI);
-        self.fill_bytes(to, length, byte_of(part(state.register(RAX), unit as usize)), state);
-        state.set_register(RDI, to.plus(length.and_then(|length| i64::try_from(length).ok())));
-        if repeats {
-            state.set_register(RCX, Value::Const(0));
-        }
-    }
-
-    /// Fills bytes at a pointer.
-    pub(super) fn fill_bytes(&mut self, to: Value, length: Option<u64>, byte: Byte, state: &mut State) {
-        match to {
-            Value::Fresh(fresh) => state.store(fresh, length, byte),
-            Value::Lost if byte == Byte::Other => state.spoil_value(to),
-            Value::Stack(offset) => {
-                let length = length.and_then(|length| i64::try_from(length).ok()).unwrap_or(i64::MAX);
-                state.set_slot(offset, length, Value::Unknown);
+        let after = to.plus(length.and_then(|length| i64::try_from(length).ok()));
+        match instruction.mnemonic() {
+            Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => {
+                self.fill_bytes(to, length, byte_of(part(state.register(RAX), unit as usize)), state);
+                state.set_register(RDI, after);
             }
-            _ => {}
+            Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
+                self.fill_bytes(to, length, Byte::Other, state);
+                state.set_register(RDI, after);
+                state.set_register(RSI, Value::Unknown);
+            }
+            _ => [RAX, RSI, RDI].into_iter().for_each(|register| state.set_register(register, Value::Unknown)),
+        }
+        if repeats {
+            state.set_register(RCX, if length.is_some() { Value::Const(0) } else { Value::Unknown });
         }
     }
 
@@ -488,7 +268,7 @@ pub(super) fn number(register: Register) -> Option<Number> {
 }
 
 /// What `size` bytes of a value are as a word: a write of 4 bytes clears the rest, one of fewer keeps it.
-fn part(value: Value, size: usize) -> Value {
+pub(super) fn part(value: Value, size: usize) -> Value {
     match (value, size) {
         (value, 8) => value,
         (Value::Const(number), 4) => Value::Const(number & u64::from(u32::MAX)),
@@ -507,8 +287,16 @@ fn is_same(instruction: &Instruction) -> bool {
         && instruction.op0_register() == instruction.op1_register()
 }
 
-fn vector_bit(register: Register) -> u32 {
-    1u32.checked_shl(register.number() as u32).unwrap_or(0)
+/// The bits of a vector register: one for its first 16 bytes, one for the rest if `register` has it.
+fn vector_bit(register: Register) -> u64 {
+    let first = 1u64.checked_shl(register.number() as u32).unwrap_or(0);
+    if register.size() > 16 { first | first << 32 } else { first }
+}
+
+/// The same for all of the register.
+fn whole_vector(register: Register) -> u64 {
+    let first = 1u64.checked_shl(register.number() as u32).unwrap_or(0);
+    first | first << 32
 }
 
 fn is_plain_move(mnemonic: Mnemonic) -> bool {
@@ -563,7 +351,7 @@ fn is_cleared_vector(instruction: &Instruction, state: &State) -> bool {
                 let bits = vector_bit(*from);
                 // The scalar moves between registers keep the upper part.
                 let whole = !matches!(mnemonic, M::Movss | M::Movsd);
-                state.clear_vectors & bits != 0 && (whole || state.clear_vectors & vector_bit(instruction.op0_register()) != 0)
+                state.clear_vectors & bits == bits && (whole || state.clear_vectors & vector_bit(instruction.op0_register()) != 0)
             }
             [_, from] => number(*from).is_some_and(|from| state.register(from) == Value::Const(0)),
             _ => false,

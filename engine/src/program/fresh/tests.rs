@@ -237,6 +237,41 @@ fn copies_and_objects_on_the_stack_are_not_zero() {
 }
 
 #[test]
+fn string_instructions_and_vectors_are_followed() {
+    let make = |body: &str| {
+        format!(
+            "struct wide {{ struct entry e; long more[40]; }}; static struct wide template;
+            void make(long key, const char *name) {{
+                struct wide *w = malloc(sizeof *w); if (!w) return; {body} w->e.key = key; insert(&w->e); template.e.refs++; }}"
+        )
+    };
+    let clear = "__builtin_memset(w, 0, sizeof *w);";
+    for flags in [["-g", "-O2", "-mavx2"], ["-g", "-O2", "-msse2"], ["-g", "-Os", "-msse2"]] {
+        assert_eq!(proved_with(&make(clear), &flags), (true, true), "{flags:?}");
+        assert_eq!(proved_with(&make("*w = template;"), &flags), (false, false), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_jump_through_a_table_leads_to_all_its_targets() {
+    let make = |case: &str| {
+        format!(
+            "void make(long key, const char *name) {{
+                struct entry *e = malloc(sizeof *e); if (!e) return;
+                e->hits = 0; e->key = key; e->next = NULL;
+                switch (name[0]) {{
+                    case 'a': e->refs = 0; puts(\"a\"); break; case 'b': e->refs = 0; puts(name + 1); break;
+                    case 'c': e->refs = 0; printf(\"%ld\", key); break; case 'd': e->refs = 0; fputs(name, stderr); break;
+                    case 'e': {case} perror(name); break; case 'f': e->refs = 0; puts(name + 7); break;
+                    default: e->refs = 0; }}
+                insert(e); }}"
+        )
+    };
+    assert_eq!(proved(&make("e->refs = 0;")), all((true, true)));
+    assert_eq!(proved(&make("")), all((true, false)));
+}
+
+#[test]
 fn code_that_is_not_known_may_store_anything() {
     let make = "void (*hook)(struct entry *);
         void make(long key, const char *name) { struct entry *e = calloc(1, sizeof *e); if (!e) return; e->key = key; if (hook) hook(e); insert(e); }";

@@ -106,6 +106,7 @@ fn allocations(saved: &latest::Allocations) -> Result<Allocations, NoMemory> {
         bytes,
         fixups: saved.fixups.clone(),
         freed: saved.freed.clone(),
+        others: Vec::new(),
         stored: Vec::new(),
     })
 }

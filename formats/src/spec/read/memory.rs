@@ -11,7 +11,7 @@ use crate::spec::place::At;
 /// What stands for bytes that are carried as they are.
 const OPAQUE: &str = "opaque";
 
-/// `"opaque"`, `{ type = "…", count = … }`, `{ by = "old.tag", types = {…} }` or `{ by = "old.tag", members = {…} }`.
+/// `"opaque"`, `{ type = "…", at = "…", count = … }`, `{ by = "old.tag", types = {…} }` or `{ by = "old.tag", members = {…} }`.
 pub(super) fn meaning(reader: &Reader<'_>, value: &Value<'_>) -> Option<Meaning> {
     match value.get_ref() {
         DeValue::String(text) if text == OPAQUE => return Some(Meaning::Opaque),
@@ -24,25 +24,42 @@ pub(super) fn meaning(reader: &Reader<'_>, value: &Value<'_>) -> Option<Meaning>
             return None;
         }
     }
-    let (mut kind, mut count, mut by, mut types, mut members) = (None, None, None, None, None);
-    for (key, value) in reader.known(value, "the meaning of memory", &["type", "count", "by", "types", "members"]) {
+    let (mut kind, mut at, mut count, mut by, mut types, mut members) = (None, None, None, None, None, None);
+    for (key, value) in reader.known(value, "the meaning of memory", &["type", "at", "count", "by", "types", "members"]) {
         match key {
             "type" => kind = reader.named(value, TypeName::parse),
+            "at" => at = field(reader, value),
             "count" => count = reader.expression(value),
             "by" => by = reader.expression(value),
             "types" => types = Some(value),
             _ => members = Some(value),
         }
     }
+    let is_plain = kind.is_none() && at.is_none() && count.is_none();
     match (by, types, members) {
-        (None, None, None) if kind.is_some() || count.is_some() => Some(Meaning::Holds { kind, count }),
-        (Some(by), Some(types), None) if kind.is_none() && count.is_none() => by_tag(reader, by, types),
-        (Some(by), None, Some(members)) if kind.is_none() && count.is_none() => union_by_tag(reader, by, members),
+        (None, None, None) if at.is_some() && (kind.is_none() || count.is_some()) => {
+            reader.complain(span(value), "expected `at` beside `type`, and no `count` with it");
+            None
+        }
+        (None, None, None) if !is_plain => Some(Meaning::Holds { kind, at, count }),
+        (Some(by), Some(types), None) if is_plain => by_tag(reader, by, types),
+        (Some(by), None, Some(members)) if is_plain => union_by_tag(reader, by, members),
         _ => {
             reader.complain(span(value), "expected `type`, `count` or both; or `by` with either `types` or `members`");
             None
         }
     }
+}
+
+/// A field of the type: `"link"`, or `"links.by_age"` further in.
+fn field(reader: &Reader<'_>, value: &Value<'_>) -> Option<At<Vec<String>>> {
+    let text = reader.string(value, "a field of the type, such as \"link\"")?;
+    let names: Vec<String> = text.value.split('.').map(str::to_owned).collect();
+    if names.iter().any(String::is_empty) {
+        reader.complain(text.span, format!("expected a field such as `link`, found `{}`", text.value));
+        return None;
+    }
+    Some(At::new(names, text.span))
 }
 
 fn by_tag(reader: &Reader<'_>, by: At<Expression>, types: &Value<'_>) -> Option<Meaning> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::spec::Spec;
 use crate::spec::expression::NodeKind;
 use crate::spec::model::{Argument, Case, FieldValue, GlobalValue, Meaning, Otherwise};
+use crate::spec::names::{KernelWords, Root};
 
 const WHOLE: &str = r#"
 [old]
@@ -46,6 +47,8 @@ ratio = 0.5
 "struct vector.items" = { type = "struct item", count = "old.used" }
 "struct value.as" = { by = "old.tag", members = { 0 = "number", 1 = { old = "text", new = "string" }, else = false } }
 "struct blob" = "opaque"
+"struct link.next" = { type = "struct conn", at = "links.by_age" }
+"epoll data" = { type = "struct conn" }
 
 [allocators]
 "struct conn" = { allocate = "pool_get", free = "pool_put" }
@@ -88,6 +91,9 @@ fn every_rule_is_read() {
     assert!(spec.enums[1].value.value.flags);
     assert!(matches!(&spec.memory[0].value.value, Meaning::ByTag { types, .. } if types[1].1.value.is_none()));
     assert!(matches!(&spec.memory[2].value.value, Meaning::Union { otherwise: Some(member), .. } if member.value.old.is_none()));
+    let Meaning::Holds { at: Some(at), .. } = &spec.memory[4].value.value else { panic!("{:?}", spec.memory[4]) };
+    assert_eq!(at.value, ["links", "by_age"]);
+    assert_eq!(spec.memory[5].subject.value.root, Root::Kernel(KernelWords::Epoll));
     assert_eq!(spec.plugins[1].value.value.command[1].value, "--fast");
     assert_eq!(spec.keyed[0].value.value.text, "table_rehash(&sessions)");
     assert_eq!(spec.calls.len(), 3);
@@ -114,7 +120,7 @@ fn one_line_at_the_top_is_a_rule_too() {
 
 #[test]
 fn wrong_specs_are_refused_with_line_column_and_nearest_name() {
-    let cases: [(&str, &str); 28] = [
+    let cases: [(&str, &str); 30] = [
         ("[feilds]\n", "1:2: table `feilds` is not known; the nearest known name is `fields`"),
         ("[old]\nprogarm = \"x\"", "2:1: key of [old] `progarm` is not known; the nearest known name is `program`"),
         (
@@ -135,6 +141,11 @@ fn wrong_specs_are_refused_with_line_column_and_nearest_name() {
         ("[enums]\n\"enum e\" = 3", "2:12: expected `{ OLD = \"NEW\" }`"),
         ("[enums]\n\"enum e\" = { \"a b\" = 1 }", "2:14: expected a number or the name of an enumerator, found `a b`"),
         ("[memory]\n\"struct a.b\" = \"opak\"", "2:16: expected \"opaque\""),
+        ("[memory]\n\"struct a.b\" = { at = \"link\" }", "2:16: expected `at` beside `type`"),
+        (
+            "[memory]\n\"struct a.b\" = { type = \"struct c\", at = \"link.\" }",
+            "2:42: expected a field such as `link`, found `link.`",
+        ),
         ("[memory]\n\"struct a.b\" = { by = \"old.x\" }", "2:16: expected `type`, `count` or both"),
         (
             "[memory]\n\"struct a.b\" = { typ = \"struct c\" }",

@@ -50,6 +50,8 @@ impl Job<'_, '_> {
         let rule = self.frames.old_places().find_map(|(place, frame)| Some((rules.pointees.get(&place)?, frame.clone())));
         let Some((rule, frame)) = rule else { return false };
         match rule {
+            // Its own type says what is there; the rule says what that is a part of.
+            Pointee::Within { .. } => return false,
             Pointee::Opaque => self.mark(Mark::Pointer(Slot { old_target: None, ..slot })),
             Pointee::Type(kind) => {
                 if let Some(mark) = self.typed(slot, *kind) {

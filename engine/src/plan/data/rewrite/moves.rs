@@ -160,6 +160,15 @@ impl Moves {
         self.at(address.0).is_some_and(|one| address.0 < one.end())
     }
 
+    /// The old type, canonical, of the rewritten object that starts at `address`.
+    pub fn kind_at(&self, address: RunAddress) -> Option<TypeId> {
+        let one = self.at(address.0).filter(|one| address.0 < one.end())?;
+        let recipe = self.recipes.get(one.recipe as usize)?;
+        let skip = address.0 - one.start;
+        let is_start = skip == 0 || (one.count > 1 && skip.is_multiple_of(recipe.old_size().max(1) as u64));
+        recipe.old.filter(|_| is_start)
+    }
+
     /// A new block; `None` when there are too many.
     pub(super) fn allocate(&mut self, allocation: Allocation) -> Option<Place> {
         let number = u32::try_from(self.allocations.len()).ok()?;

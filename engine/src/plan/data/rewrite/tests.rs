@@ -4,9 +4,10 @@ use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::plugin::message::NEW_BLOCKS;
 
 use super::{Followed, Home, Moves, Object, Outside, Place, RewriteProblem, Rewriter};
+use crate::plan::address::NewLink;
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
 use crate::plan::data::made::{Made, MadeBlock, MadeKind, MadePointer, Wanted};
-use crate::plan::data::rules::{Length, Pointee, Rules};
+use crate::plan::data::rules::{Allocator, Length, Pointee, Rules};
 use crate::plan::data::tests::{Builds, Names, builds, constant};
 use crate::plan::scan::filter::Filter;
 use crate::plan::testing::FakeMemory;
@@ -123,6 +124,22 @@ fn objects_that_fit_stay_and_others_are_allocated_anew() {
     assert_eq!(words[6..11], [7 | 2 << 32, 0, given, a + 4, 0x1234]);
     assert_eq!(words[12..15], [7 | 3 << 32, 0, a]);
     assert_eq!(filled.fixups, [RunAddress(a + 16), RunAddress(a + 24)]);
+}
+
+#[test]
+fn what_the_program_itself_gave_out_it_gives_out_anew() {
+    let own = |free| Allocator { allocate: NewLink::new(0x40), free };
+    let mut process = process(|_| Rules::default());
+    let (first, second) = (HEAP + 0x10, HEAP + 0x30);
+    process.node(first, [second, 0, 5, 0]);
+    process.node(second, [first, 0, 6, 0]);
+    let (freed, kept) = (own(Some(NewLink::new(0x80))), own(None));
+    let objects = [process.object(first, 1, Home::Own(freed)), process.object(second, 1, Home::Own(kept))];
+    let moves = process.rewriter().place(&objects).unwrap();
+    let made: Vec<_> = moves.allocations().iter().map(|one| (one.size, one.old, one.allocator)).collect();
+    assert_eq!(made, [(40, Some(RunAddress(first)), Some(freed)), (40, Some(RunAddress(second)), Some(kept))]);
+    assert_eq!(moves.follow(RunAddress(second), Some(process.kind())), Followed::To(allocated(1, 0)));
+    assert_eq!((moves.kind_at(RunAddress(first)), moves.kind_at(RunAddress(first + 8))), (Some(process.kind()), None));
 }
 
 #[test]

@@ -123,10 +123,12 @@ fn of_two_structures_of_one_name_the_one_with_an_equal_leaves_the_other_to_the_o
     let library =
         "#line 10 \"dict.h\"\nstruct dict { int size; struct dict *next; };\n#line 1 \"library.c\"\nstruct dict *theirs;";
     let program = |place: &str, members: &str| {
-        let sources =
-            [("own", format!("{}\nint main(void) {{ return 0; }}", own(place, members))), ("library", library.to_owned())];
-        let sources: Vec<(&str, &str)> = sources.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        Compiled::files(&sources, &["-gdwarf-5"]).build()
+        let main = format!("{}\nint main(void) {{ return 0; }}", own(place, members));
+        // Who uses it sees no more of it than its name once it has moved.
+        let header =
+            if place == "dict.h" { own(place, members).replace("struct dict *own;", "") } else { "struct dict;".to_owned() };
+        let user = format!("{header}\nstruct user {{ struct dict *found; int number; }} user;");
+        Compiled::files(&[("own", &main), ("library", library), ("user", &user)], &["-gdwarf-5"]).build()
     };
     let (old, new) = (program("dict.h", "int a;"), program("dict.c", "int a, b;"));
     let (old_table, new_table) = (&old.debug.types, &new.debug.types);
@@ -137,6 +139,8 @@ fn of_two_structures_of_one_name_the_one_with_an_equal_leaves_the_other_to_the_o
     };
     assert_eq!(changes.partner(of(old_table, "table")), &Partner::One(of(new_table, "table")));
     assert_eq!(changes.partner(of(old_table, "size")), &Partner::One(of(new_table, "size")));
+    let user = old_table.canonical(old_table.definitions(gimli::DW_TAG_structure_type.0, "user")[0]);
+    assert!(!changes.changed(Some(user)) && changes.leads_to_change(Some(user)));
 }
 
 #[test]

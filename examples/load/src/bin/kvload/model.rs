@@ -94,7 +94,7 @@ impl Model {
     }
 
     fn exchange(&mut self, release: Release) -> Exchange {
-        match self.random.below(24) {
+        match self.random.below(25) {
             0..=4 => self.set(),
             5..=8 => self.get(),
             9..=11 => self.add("INCR", 1),
