@@ -34,21 +34,31 @@ pub struct Style {
     pub optimisation: Optimisation,
     /// Binding of functions.
     pub binding: Binding,
+    /// Whether the program lies where it was linked for (`-no-pie`).
+    pub fixed: bool,
 }
 
 impl Style {
+    const fn new(optimisation: Optimisation, binding: Binding) -> Self {
+        Style { optimisation, binding, fixed: false }
+    }
+
     /// What a distribution builds: `-O2`, lazy binding.
-    pub const USUAL: Style = Style { optimisation: Optimisation::Two, binding: Binding::Lazy };
+    pub const USUAL: Style = Style::new(Optimisation::Two, Binding::Lazy);
+
+    /// The same at a fixed address, optimised and not.
+    pub const FIXED: [Style; 2] =
+        [Style { fixed: true, ..Style::USUAL }, Style { fixed: true, ..Style::new(Optimisation::None, Binding::Now) }];
 
     /// The two styles that differ in both respects: what every program is run in without an update.
-    pub const OPPOSITE: [Style; 2] = [Style::USUAL, Style { optimisation: Optimisation::None, binding: Binding::Now }];
+    pub const OPPOSITE: [Style; 2] = [Style::USUAL, Style::new(Optimisation::None, Binding::Now)];
 
     /// All four.
     pub const ALL: [Style; 4] = [
-        Style { optimisation: Optimisation::None, binding: Binding::Lazy },
-        Style { optimisation: Optimisation::None, binding: Binding::Now },
-        Style { optimisation: Optimisation::Two, binding: Binding::Lazy },
-        Style { optimisation: Optimisation::Two, binding: Binding::Now },
+        Style::new(Optimisation::None, Binding::Lazy),
+        Style::new(Optimisation::None, Binding::Now),
+        Style::new(Optimisation::Two, Binding::Lazy),
+        Style::new(Optimisation::Two, Binding::Now),
     ];
 }
 
@@ -157,8 +167,9 @@ fn common_flags(style: Style) -> Vec<String> {
         Binding::Lazy => "-Wl,-z,lazy",
         Binding::Now => "-Wl,-z,now",
     };
-    let fixed = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-pthread", "-fPIE", "-pie", "-Wl,-z,relro"];
-    fixed.iter().copied().chain([optimisation, binding]).map(str::to_owned).collect()
+    let place = if style.fixed { ["-fno-pie", "-no-pie"] } else { ["-fPIE", "-pie"] };
+    let common = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-pthread", "-Wl,-z,relro"];
+    common.iter().copied().chain(place).chain([optimisation, binding]).map(str::to_owned).collect()
 }
 
 /// Compiles `inputs` (names in `programs/`, or absolute paths) to a file `name`, unless that was done before.

@@ -39,6 +39,10 @@ pub struct Program {
     pub back: Expected,
     /// What an update to the same code comes to.
     pub same: Expected,
+    /// What updates come to of the same program at a fixed address.
+    pub fixed: Expected,
+    /// Whether it can only be position-independent.
+    pub is_independent: bool,
     /// What a checkpoint to a file, the program's end, and a restore come to.
     pub cold: Expected,
     /// Whether the program needs root to prepare itself, or `dsu` to move it.
@@ -59,6 +63,8 @@ impl Program {
             update: Expected::Done,
             back: Expected::Done,
             same: Expected::Done,
+            fixed: Expected::Done,
+            is_independent: false,
             cold: Expected::Done,
             root: false,
             unstoppable: false,
@@ -139,6 +145,24 @@ impl Program {
         self
     }
 
+    /// Built at a fixed address its updates are refused, with these words.
+    pub const fn fixed_never(mut self, words: &'static [&'static str]) -> Self {
+        self.fixed = Expected::Refused(words);
+        self
+    }
+
+    /// It looks at itself as only a position-independent program is: there is nothing to test at a fixed address.
+    pub const fn independent(mut self) -> Self {
+        self.is_independent = true;
+        self
+    }
+
+    /// Built at a fixed address it must be right, or refused.
+    pub const fn fixed_or_refused(mut self) -> Self {
+        self.fixed = Expected::DoneOrRefused;
+        self
+    }
+
     /// Needs root.
     pub const fn root(mut self) -> Self {
         self.root = true;
@@ -165,9 +189,10 @@ macro_rules! for_each_program {
             function_pointers: ("function_pointers.c");
             const_tables: ("const_tables.c");
             retained_literals: ("retained_literals.c");
+            numbers_as_addresses: ("numbers_as_addresses.c");
             longjmp_old: ("longjmp_old.c");
             computed_goto: ("computed_goto.c");
-            coroutine: ("coroutine.c");
+            coroutine: ("coroutine.c") .fixed_never(&["addresses and numbers"]);
             coroutine_changed: ("coroutine_changed.c") .changed(&["routine"]);
             table_row: ("table_row.c") .right_or_refused();
             end_pointer: ("end_pointer.c") .right_or_refused();
@@ -181,16 +206,16 @@ macro_rules! for_each_program {
 
             // Signals.
             signal_handlers: ("signal_handlers.c");
-            signal_pending: ("signal_pending.c");
+            signal_pending: ("signal_pending.c") .fixed_never(&["numbers as well as pointers"]);
             signal_thread_pending: ("signal_thread_pending.c");
             signal_masks: ("signal_masks.c");
-            handler_active: ("handler_active.c");
+            handler_active: ("handler_active.c") .fixed_or_refused();
 
             // Threads.
             cond_wait: ("cond_wait.c");
             mutex_wait: ("mutex_wait.c");
             mutex_robust: ("mutex_robust.c");
-            barrier_wait: ("barrier_wait.c");
+            barrier_wait: ("barrier_wait.c") .fixed_or_refused();
             rwlock_wait: ("rwlock_wait.c");
             thread_create_after: ("thread_create_after.c");
             thread_specific: ("thread_specific.c");
@@ -199,7 +224,7 @@ macro_rules! for_each_program {
             main_exited: ("main_exited.c") .never(&["main thread"]).cold_or_refused().unstoppable();
             safe_point_retry: ("safe_point_retry.c");
             rseq: ("rseq.c");
-            vector_registers: ("vector_registers.c") .flags(&["-lm"]);
+            vector_registers: ("vector_registers.c") .flags(&["-lm"]) .fixed_or_refused();
 
             // System calls in progress.
             block_read_pipe: ("block_read_pipe.c");
@@ -207,7 +232,7 @@ macro_rules! for_each_program {
             block_accept: ("block_accept.c");
             block_poll: ("block_poll.c");
             block_select: ("block_select.c");
-            block_epoll: ("block_epoll.c");
+            block_epoll: ("block_epoll.c") .fixed_or_refused();
             block_nanosleep: ("block_nanosleep.c");
             block_futex: ("block_futex.c");
             block_sigtimedwait: ("block_sigtimedwait.c");
@@ -217,12 +242,12 @@ macro_rules! for_each_program {
             // Timers and event descriptors.
             itimer: ("itimer.c");
             itimer_running: ("itimer_running.c");
-            posix_timers: ("posix_timers.c");
-            timer_thread: ("timer_thread.c") .back_or_refused();
+            posix_timers: ("posix_timers.c") .fixed_never(&["numbers as well as pointers"]);
+            timer_thread: ("timer_thread.c") .back_or_refused() .fixed_never(&["no typed pointer leads to its block"]);
             timerfd: ("timerfd.c");
             eventfd: ("eventfd.c");
             signalfd: ("signalfd.c");
-            epoll_data: ("epoll_data.c");
+            epoll_data: ("epoll_data.c") .fixed_or_refused();
 
             // Pipes and sockets.
             pipe_contents: ("pipe_contents.c") .hot_only(&["pipe of packets"]);
@@ -250,22 +275,22 @@ macro_rules! for_each_program {
             guard_pages: ("guard_pages.c");
             stack_grows: ("stack_grows.c");
             heap_growth: ("heap_growth.c");
-            memory_large: ("memory_large.c");
+            memory_large: ("memory_large.c") .fixed_never(&["no type is known of it"]);
             malloc_stress: ("malloc_stress.c");
             grown_block: ("grown_block.c");
 
             // The C library and the loader.
             stdio_unflushed: ("stdio_unflushed.c");
             // On the way back `added_buffer` goes, whose end the variable behind it could be.
-            exit_handlers: ("exit_handlers.c") .one_way(&["both the end of"]);
-            loader_phdr: ("loader_phdr.c") .flags(&["-rdynamic"]);
+            exit_handlers: ("exit_handlers.c") .one_way(&["both the end of"]) .fixed_or_refused();
+            loader_phdr: ("loader_phdr.c") .flags(&["-rdynamic"]) .independent();
             loader_dlsym: ("loader_dlsym.c") .flags(&["-rdynamic"]);
             loader_dlsym_sysv: ("loader_dlsym.c") .flags(&["-rdynamic", "-Wl,--hash-style=sysv"]);
-            dlopen_lazy: ("dlopen_lazy.c") .flags(&["-rdynamic"]).library(Library::Loaded("lib_dlopen_lazy.c"));
-            library_linked: ("library_linked.c") .library(Library::Linked("lib_library_linked.c"));
+            dlopen_lazy: ("dlopen_lazy.c") .flags(&["-rdynamic"]).library(Library::Loaded("lib_dlopen_lazy.c")) .fixed_never(&["no type is known of it"]);
+            library_linked: ("library_linked.c") .library(Library::Linked("lib_library_linked.c")) .fixed_never(&["no type is known of it"]);
             backtrace: ("backtrace.c");
             qsort_callback: ("qsort_callback.c");
-            ifunc: ("ifunc.c");
+            ifunc: ("ifunc.c") .fixed_or_refused();
             ifunc_changed: ("ifunc_changed.c");
             copy_relocation: ("copy_relocation.c");
             symbol_versions: ("symbol_versions.c");
@@ -288,7 +313,7 @@ macro_rules! for_each_program {
             service_user: ("service_user.c") .root();
             chrooted_user: ("chrooted_user.c") .root().cold_or_refused();
             chrooted_no_new_privs: ("chrooted_no_new_privs.c") .root().never(&["its loader", "an exec takes"]).cold_or_refused();
-            proc_self: ("proc_self.c");
+            proc_self: ("proc_self.c") .independent();
             fork_children: ("fork_children.c") .cold_or_refused();
 
             // What belongs to an address space that goes, or to another process.

@@ -105,6 +105,23 @@ pub fn there_and_back(name: &str) {
     });
 }
 
+/// Built at a fixed address, updated to the other version at each wait, from version one to two first.
+pub fn fixed(name: &str) {
+    if_permitted(name, |program| {
+        if program.is_independent {
+            return println!("{name}: not run, it is about position-independent programs");
+        }
+        let styles = if full_matrix() { &Style::FIXED[..] } else { &Style::FIXED[..1] };
+        for &style in styles {
+            let mut running = Version::One;
+            drive(program, running, style, |target| {
+                running = flip(target, program, style, running);
+                running.number()
+            });
+        }
+    });
+}
+
 /// Updated to version two with a fault at `step`, at its passage `passage`: the program goes on right, as old or as new, after
 /// `dsu recover` where it was parked. Whether the fault struck is returned.
 pub fn with_fault(name: &str, step: &str, passage: u32, effect: Effect) -> bool {
@@ -183,14 +200,23 @@ pub fn one_way(name: &str, from: Version) {
 
 /// Updated fifty times during the first wait and once at each wait that follows; it may not grow.
 pub fn fifty(name: &str) {
+    fifty_of(name, Style::USUAL);
+}
+
+/// The same at a fixed address.
+pub fn fifty_fixed(name: &str) {
+    fifty_of(name, Style::FIXED[0]);
+}
+
+fn fifty_of(name: &str, style: Style) {
     if_permitted(name, |program| {
         let mut running = Version::One;
         let mut waits = 0;
-        drive(program, running, Style::USUAL, |target| {
+        drive(program, running, style, |target| {
             waits += 1;
             let mut after_two = None;
             for done in 1..=if waits == 1 { 50 } else { 1 } {
-                running = flip(target, program, Style::USUAL, running);
+                running = flip(target, program, style, running);
                 if done == 2 {
                     after_two = Some(Growth::measure(target.pid()));
                 }
@@ -329,6 +355,12 @@ fn update(target: &mut Target, program: &Program, style: Style, from: Version, t
         (_, Version::OneAgain) => program.same,
         (_, Version::Two) => program.update,
         (_, Version::One) => program.back,
+    };
+    // What is refused is refused at a fixed address, too.
+    let expected = match (program.fixed, expected) {
+        (fixed, Expected::Done) if style.fixed => fixed,
+        (Expected::DoneOrRefused, _) if style.fixed => Expected::DoneOrRefused,
+        (_, expected) => expected,
     };
     let [old, new] = [from, to].map(|version| build::program(program, version, style));
     let what = format!("{}, {from:?} to {to:?}, {style:?}", program.name);

@@ -26,3 +26,10 @@ tests!(
     other_user,
     service_user,
 );
+
+#[test]
+fn at_a_fixed_address() {
+    for name in ["globals_move", "function_pointers", "retained_literals", "cond_wait", "thread_local", "copy_relocation"] {
+        flavours::fifty_fixed(name);
+    }
+}

@@ -72,9 +72,18 @@ fn a_static_position_independent_program() {
 }
 
 #[test]
-fn a_fixed_address_program() {
+fn a_fixed_address_program_that_grows_into_what_lies_behind_it() {
     let flags = ["-no-pie", "-fno-pie"];
-    refuse(&idle_with(Version::One, &flags), &idle_with(Version::Two, &flags), &["position-independent"], "fixed address");
+    // The program break is at most 32 MiB behind the program (`arch_randomize_brk`).
+    let grown = ["-no-pie", "-fno-pie", "-DGROWN=(64 << 20)"];
+    let words = ["is in the way", "the heap", "does not grow by"];
+    refuse(&idle_with(Version::One, &flags), &idle_with(Version::Two, &grown), &words, "fixed address, grown");
+}
+
+#[test]
+fn a_position_independent_build_for_a_fixed_address_program() {
+    let old = idle_with(Version::One, &["-no-pie", "-fno-pie"]);
+    refuse(&old, &idle(Version::Two), &["position-independent"], "position-independent build");
 }
 
 #[test]

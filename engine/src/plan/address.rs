@@ -73,6 +73,8 @@ pub struct Placement {
     annex: RunRange,
     /// Whether something else begins right behind the old program, so that its end is that thing's start.
     end_taken: bool,
+    /// For a fixed-address program, whose literals cannot stay: how far above its old address each would lie.
+    lifted: Option<u64>,
 }
 
 impl Placement {
@@ -90,12 +92,28 @@ impl Placement {
         };
         let new = at(new_bias, new_pages);
         let annex = RunRange::new(new.end.0, new.end.0.saturating_add(annex_length));
-        Self { old_bias, new_bias, old: at(old_bias, old_pages), new, annex, end_taken: false }
+        Self { old_bias, new_bias, old: at(old_bias, old_pages), new, annex, end_taken: false, lifted: None }
     }
 
     /// The same where something else (the heap, without address randomisation) begins right behind the old program.
     pub fn with_end_taken(self, end_taken: bool) -> Self {
         Self { end_taken, ..self }
+    }
+
+    /// The same for a program that sits where the old one sat, with the plan's own at `annex`, and old literals `lifted` bytes above
+    /// their addresses.
+    pub fn fixed(self, annex: RunRange, lifted: u64) -> Self {
+        Self { annex, lifted: Some(lifted), ..self }
+    }
+
+    /// Whether the new program sits where the old one sat, among numbers that small integers have, too.
+    pub fn is_fixed(&self) -> bool {
+        self.lifted.is_some()
+    }
+
+    /// How far above its old address an old literal stays readable.
+    pub fn lifted(&self) -> u64 {
+        self.lifted.unwrap_or(0)
     }
 
     /// Pages of the old program's segments.
@@ -108,7 +126,7 @@ impl Placement {
         self.new
     }
 
-    /// Pages behind the new program that hold what the plan made.
+    /// Pages that hold what the plan made: behind the new program, or for a fixed-address one apart.
     pub fn annex(&self) -> RunRange {
         self.annex
     }

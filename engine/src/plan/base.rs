@@ -11,6 +11,9 @@ const STEP: u64 = 16 << 20;
 const STEPS_BELOW: u64 = 256;
 /// Places tried above the old program, where an earlier generation sat.
 const STEPS_ABOVE: u64 = 4;
+/// Where what goes with a fixed-address program is tried, and how often: far above four gigabytes, below where the kernel puts anything.
+const APART: u64 = 0x2000_0000_0000;
+const STEPS_APART: u64 = 1 << 16;
 /// Room kept for the heap to grow, and for each stack.
 const HEAP_ROOM: u64 = 1 << 30;
 const STACK_ROOM: u64 = 64 << 20;
@@ -35,6 +38,16 @@ pub fn choose(space: &AddressSpace, generation: &Generation, old: RunRange, leng
     let above = (1..=STEPS_ABOVE).rev().filter_map(|step| old.start.0.checked_add(step * STEP));
     let below = (1..=STEPS_BELOW).filter_map(|step| old.start.0.checked_sub(step * STEP));
     above.chain(below).find_map(free).or_else(|| any_gap(&taken, length).and_then(free))
+}
+
+/// Chooses a page-aligned start for the `length` bytes that go with a fixed-address program: its literals must have addresses that
+/// no small integer looks like.
+pub fn choose_apart(space: &AddressSpace, generation: &Generation, length: u64) -> Option<RunAddress> {
+    let taken = taken(space, generation);
+    let length = page_ceil(length);
+    let starts = (0..STEPS_APART).map(|step| APART + step * STEP);
+    let ranges = starts.filter_map(|start| Some(RunRange::new(start, start.checked_add(length)?)));
+    ranges.into_iter().find(|range| !taken.iter().any(|other| other.overlaps(range))).map(|range| range.start)
 }
 
 /// The highest gap below all mappings but the lowest that holds `length` bytes.
@@ -106,6 +119,12 @@ mod tests {
         let generation = Generation { count: 1, retained: vec![reserved] };
         let old = RunRange::new(OLD, OLD + 0x5000);
         assert_eq!(choose(&space, &generation, old, 0x9000), Some(RunAddress(OLD - 2 * STEP)));
+    }
+
+    #[test]
+    fn apart_is_above_small_numbers_and_beside_what_is_there() {
+        let space = space(vec![mapping(APART, APART + 0x5000), mapping(OLD, OLD + 0x5000)]);
+        assert_eq!(choose_apart(&space, &Generation::default(), 0x9000), Some(RunAddress(APART + STEP)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reasons not to update, each with what, where, why.
 
-use dsu_formats::address::RunAddress;
+use dsu_formats::address::{RunAddress, RunRange};
 
 use super::walk::Problem;
 use crate::program::address::LinkAddress;
@@ -145,6 +145,18 @@ pub enum Blocker {
     #[error("no free range of {length} bytes for the new program")]
     NoRoom {
         /// Bytes needed.
+        length: u64,
+    },
+    /// A fixed-address program that is larger than what lies behind it leaves room for.
+    #[error("the new program goes from {} to {}, and {what} is in the way at {}: it does not grow by {length} bytes", needed.start, needed.end, taken.start)]
+    NoRoomInPlace {
+        /// Where it must go.
+        needed: RunRange,
+        /// What is in the way.
+        what: String,
+        /// Where that is.
+        taken: RunRange,
+        /// Bytes that it grows by beyond the old program's end.
         length: u64,
     },
     /// A word that points into the old program and whose meaning no rule decides.
@@ -312,6 +324,14 @@ pub enum PointerReason {
     StackAlignment {
         /// The variable.
         symbol: String,
+    },
+    /// A number in the range of a fixed-address program, of which no type says whether it is an address (PROOF 1.5).
+    #[error("which may be a number as well as {symbol} of the old program, at a fixed address: {evidence}")]
+    Untyped {
+        /// What it would point to.
+        symbol: String,
+        /// What is known of the word.
+        evidence: &'static str,
     },
     /// It lies where a rewritten word would change what another process or the kernel sees.
     #[error("which points to {symbol} of the old program; what others may read as well cannot be rewritten")]

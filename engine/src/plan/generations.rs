@@ -1,11 +1,13 @@
 //! What an update leaves behind, as a record that the next update finds in the process itself.
 //!
-//! The record stands at the start of the annex, and the annex starts on the first page behind the program's last segment. It
-//! is: magic (8 bytes), format, payload length, CRC32 of the payload, annex length in pages (4 bytes each, little endian),
+//! The record stands at the start of the annex, and the annex starts on the first page behind the program's last segment; that of a
+//! fixed-address program, which has no room there, is the private read-only mapping without a file that starts with a record. It is: magic (8 bytes), format, payload length, CRC32 of the payload, annex length in pages (4 bytes each, little endian),
 //! then the payload, a postcard `GenerationV1`.
 
 use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
-use dsu_formats::model::latest::Generation;
+use dsu_formats::model::latest::{Backing, Generation, Mapping, Protection, Sharing};
+
+use super::scan::filter::FOUR_GIB;
 
 /// First bytes of every annex.
 pub const MAGIC: [u8; 8] = *b"\x7fdsuANX\n";
@@ -46,9 +48,17 @@ pub enum RecordError {
     },
 }
 
-/// Where the annex of a program starts whose segments cover `module`.
-pub fn annex_start(module: RunRange) -> RunAddress {
-    module.end.page_ceil()
+/// Where the annex of a program can start whose segments cover `module`. `is_fixed` says that the program is at a fixed address.
+pub fn annex_starts(module: RunRange, is_fixed: bool, mappings: &[Mapping]) -> Vec<RunAddress> {
+    if !is_fixed {
+        return vec![module.end.page_ceil()];
+    }
+    let read_only = |mapping: &&Mapping| {
+        let own = mapping.sharing == Sharing::Private && matches!(mapping.backing, Backing::Anonymous { .. });
+        own && mapping.protection == Protection { read: true, write: false, execute: false }
+    };
+    let large = |mapping: &&Mapping| mapping.range.len() >= RECORD_ROOM && mapping.range.start.0 >= FOUR_GIB;
+    mappings.iter().filter(read_only).filter(large).map(|mapping| mapping.range.start).collect()
 }
 
 /// The record for an annex of `length` bytes.

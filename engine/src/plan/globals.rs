@@ -272,7 +272,8 @@ pub fn carry(
 /// [`super::scan::filter::Filter::find`]), in the `length` bytes at address `start`. `word` gives the word at an offset, which may
 /// lie up to four bytes before the start.
 pub(super) fn halfway_pointers(placement: &Placement, start: u64, length: u64, word: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
-    if placement.old_range().start.0 < FOUR_GIB {
+    // Of a fixed-address program, types tell.
+    if placement.old_range().start.0 < FOUR_GIB && !placement.is_fixed() {
         return Vec::new();
     }
     let first = (12 - start % 8) % 8;

@@ -65,7 +65,10 @@ pub fn rewrite(snapshot: &mut Snapshot, rules: &Rules, words: &mut Words<'_>) {
         pending(&mut signals.pending, words);
     }
     for timer in snapshot.timers.iter_mut().flat_map(|timers| &mut timers.posix) {
-        rewrite_address(&mut timer.value, words, Holder::Kernel { what: "the value of timer", number: timer.id.into() });
+        let holder = Holder::Kernel { what: "the value of timer", number: timer.id.into() };
+        if let Some(word) = words.rewrite(timer.value.0, Site::Memory, holder) {
+            timer.value = RunAddress(word);
+        }
     }
     for description in &mut snapshot.descriptors.descriptions {
         descriptor(&mut description.kind, pointee, words);
@@ -100,7 +103,7 @@ pub fn settle(snapshot: &mut Snapshot, real: &dyn Fn(u64) -> Option<u64>) -> boo
 }
 
 fn rewrite_address(address: &mut RunAddress, words: &mut Words<'_>, holder: Holder<'_>) {
-    if let Some(word) = words.rewrite(address.0, Site::Memory, holder) {
+    if let Some(word) = words.rewrite_address(address.0, holder) {
         *address = RunAddress(word);
     }
 }
@@ -154,7 +157,9 @@ fn vector_registers(thread: &mut Thread, words: &mut Words<'_>) {
     for at in lanes(thread.xstate.len()) {
         let Some(lane) = thread.xstate.get_mut(at..at + 8) else { continue };
         let word = lane.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        if leftover && is_undecided(&words.pointers, word) {
+        // Among small numbers a leftover says nothing at all.
+        let is_small = leftover && words.typing.is_some() && words.pointers.placement.old_link(word).is_some();
+        if is_small || leftover && is_undecided(&words.pointers, word) {
             continue;
         }
         if let Some(word) = words.rewrite(word, Site::Register, Holder::Register { tid: thread.tid, name: "xmm/ymm" }) {

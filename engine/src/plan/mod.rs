@@ -11,6 +11,7 @@ pub mod calls;
 pub mod compare;
 pub mod data;
 pub mod diff;
+pub mod fixed;
 pub mod generations;
 pub mod globals;
 pub mod heap;
@@ -55,6 +56,18 @@ pub fn assumptions() -> Vec<String> {
         "without getcontext, swapcontext or makecontext, return addresses that unwinding does not find are leftovers",
         "code keeps the offset of a thread-local variable in a register, or reads it again",
         "across a system call no vector register holds a pointer into the program",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// What a plan for a fixed-address program assumes besides.
+pub fn assumptions_of_fixed() -> Vec<String> {
+    [
+        "integers hold no addresses of the program, unless their type is made for that (uintptr_t)",
+        "what a pointer holds is an address, whatever it points to",
+        "on a thread's stack and in its registers, an address that its functions name or its variables hold is that address",
+        "where all that an epoll gives back are addresses of variables or of memory in use, they are addresses",
     ]
     .map(str::to_owned)
     .to_vec()

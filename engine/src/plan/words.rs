@@ -8,7 +8,8 @@ use dsu_formats::address::{RunAddress, RunRange};
 
 use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
-use super::data::rewrite::Outside;
+use super::data::rewrite::{Known, Outside};
+use super::fixed::{EITHER, Evidence, Typing};
 use super::moves::{Moves, Target};
 use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
@@ -102,6 +103,21 @@ fn is_passing(site: Site) -> bool {
     matches!(site, Site::Register | Site::Stack { .. })
 }
 
+fn is_aligned(holder: Holder<'_>) -> bool {
+    holder.address().is_none_or(|address| address.0.is_multiple_of(8))
+}
+
+/// What is known of a word of a fixed-address program.
+fn told(typing: &Typing<'_>, word: u64, site: Site, holder: Holder<'_>) -> Evidence {
+    match (site, holder) {
+        (Site::ReturnAddress | Site::Typed(_) | Site::PointsTo(_), _) => Evidence::Address(None),
+        (_, Holder::Variable { address, .. } | Holder::Memory { address }) => typing.memory(address, word, site),
+        (_, Holder::Register { tid, name }) => typing.register(tid, name, word),
+        (_, Holder::Watch { .. }) => typing.watch(word),
+        (_, Holder::Kernel { .. }) => Evidence::Unknown("the program sends numbers as well as pointers there"),
+    }
+}
+
 /// Names the owner of an address, for messages.
 pub type Describe<'a> = &'a (dyn Fn(RunAddress) -> Option<String> + Sync);
 
@@ -119,6 +135,8 @@ pub struct Words<'a> {
     pub literals: Vec<OldLiteral>,
     /// Objects outside the program that move.
     pub moves: Arc<Moves>,
+    /// For a fixed-address program: which words are addresses.
+    pub typing: Option<&'a Typing<'a>>,
     /// Stacks with a changed function on them: what they hold is decided when it has left.
     pub active: Arc<ActiveStacks>,
     /// Parts of the old program that stay readable.
@@ -150,6 +168,7 @@ impl<'a> Words<'a> {
             describe,
             literals,
             moves,
+            typing: None,
             active: Arc::default(),
             kept: Vec::new(),
             rewritten: 0,
@@ -163,7 +182,7 @@ impl<'a> Words<'a> {
     pub fn fork(&self) -> Words<'a> {
         let (literals, moves) = (self.literals.clone(), Arc::clone(&self.moves));
         let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, literals, moves);
-        Words { active: Arc::clone(&self.active), ..fork }
+        Words { active: Arc::clone(&self.active), typing: self.typing, ..fork }
     }
 
     /// Takes over what a fork has learnt.
@@ -211,10 +230,15 @@ impl<'a> Words<'a> {
             Some(pointee) => Site::PointsTo(pointee),
             None => site,
         };
+        if let Some(typing) = self.typing
+            && let Some(link) = self.pointers.placement.old_link(word)
+        {
+            return self.untold(typing, (word, link), site, holder);
+        }
         if let Some(decision) = self.pointers.decide(word, site) {
             return self.apply(word, &decision, site, holder);
         }
-        if let Some(found) = self.literal(word) {
+        if let Some(found) = self.literal(word, site, holder) {
             return found;
         }
         match self.moves.follow(word, pointee) {
@@ -237,6 +261,37 @@ impl<'a> Words<'a> {
         let moved = self.apply(plain, &decision, site, holder)?;
         self.mangled += 1;
         Some((moved ^ self.guard).rotate_left(17))
+    }
+
+    /// As [`Words::rewrite`] for a word that is an address by its nature.
+    pub fn rewrite_address(&mut self, word: u64, holder: Holder<'_>) -> Option<u64> {
+        match self.pointers.decide(word, Site::Memory).filter(|_| self.typing.is_some()) {
+            Some(decision) => self.apply(word, &decision, Site::Memory, holder),
+            None => self.rewrite(word, Site::Memory, holder),
+        }
+    }
+
+    /// A word in the range of a fixed-address program: an address only where something says so (PROOF 1.5).
+    fn untold(&mut self, typing: &Typing<'_>, (word, link): (u64, OldLink), site: Site, holder: Holder<'_>) -> Option<u64> {
+        match told(typing, word, site, holder) {
+            Evidence::Number => None,
+            Evidence::Address(kind) => {
+                let site = kind.filter(|_| site == Site::Memory).map_or(site, Site::Typed);
+                let decision = self.pointers.decide_link(link, site);
+                self.apply(word, &decision, site, holder)
+            }
+            // Pointers lie at multiples of eight, but in packed structures, of which there are types.
+            Evidence::Unknown(evidence) if evidence != EITHER && !is_aligned(holder) => None,
+            Evidence::Unknown(evidence) => {
+                // An address that stays is right either way, and so is what a call left on a stack that nobody returns by.
+                let stays = self.pointers.word(&self.pointers.decide_link(link, site)) == Some(word);
+                if !stays && !self.pointers.is_leftover(link, site) && !self.is_active(&holder) {
+                    let symbol = self.pointers.view.old.place(link.0);
+                    self.block(word, PointerReason::Untyped { symbol, evidence }, is_passing(site), holder);
+                }
+                None
+            }
+        }
     }
 
     /// As [`Words::rewrite`] for a word whose type may be known.
@@ -267,7 +322,14 @@ impl<'a> Words<'a> {
 
     fn apply(&mut self, word: u64, decision: &Decision, site: Site, holder: Holder<'_>) -> Option<u64> {
         match decision {
-            Decision::Keep(start, end) => self.kept.push((*start, *end)),
+            Decision::Keep(start, end) => {
+                self.kept.push((*start, *end));
+                // What cannot stay where it is lies as far above as all of it does.
+                if self.typing.is_some() {
+                    self.rewritten += 1;
+                    return Some(word.wrapping_add(self.pointers.placement.lifted()));
+                }
+            }
             Decision::Blocked(reason) => {
                 let on_stack = is_passing(site) || site == Site::ReturnAddress;
                 if !on_stack || !self.is_active(&holder) {
@@ -311,10 +373,12 @@ impl<'a> Words<'a> {
 
     /// A word into a literal that an earlier update retained: to the equal string of the new program, else it stays and the
     /// literal with it. `None` when it points to no such literal.
-    fn literal(&mut self, word: u64) -> Option<Option<u64>> {
+    fn literal(&mut self, word: u64, site: Site, holder: Holder<'_>) -> Option<Option<u64>> {
         let position = self.literals.iter().position(|literal| literal.range.contains(RunAddress(word)))?;
         let range = self.literals[position].range;
-        let found = self.equal_string(OldRun(RunAddress(word)), range);
+        // Where no type would tell it again among small numbers, it stays where it is told by its value.
+        let is_told = self.typing.is_none_or(|typing| matches!(told(typing, word, site, holder), Evidence::Address(_)));
+        let found = if is_told { self.equal_string(OldRun(RunAddress(word)), range) } else { None };
         if found.is_some() {
             self.rewritten += 1;
         } else {
@@ -349,7 +413,22 @@ impl Outside for Words<'_> {
         Words::join(self, fork);
     }
 
-    fn follow(&mut self, word: u64, target: Option<TypeId>, holder: RunAddress) -> Option<u64> {
-        self.rewrite_pointer(word, Site::Memory, target, Holder::Memory { address: holder })
+    fn follow(&mut self, word: u64, known: Known, holder: RunAddress) -> Option<u64> {
+        let holder = Holder::Memory { address: holder };
+        let link = self.pointers.placement.old_link(word).filter(|_| self.typing.is_some());
+        match (known, link) {
+            (Known::Pointer(target), Some(link)) => {
+                let site = target.map_or(Site::Memory, Site::PointsTo);
+                self.apply(word, &self.pointers.decide_link(link, site), site, holder)
+            }
+            (Known::Other, Some(link)) => {
+                let symbol = self.pointers.view.old.place(link.0);
+                let evidence = "it is in an object whose type changes, and no pointer of that";
+                self.block(word, PointerReason::Untyped { symbol, evidence }, false, holder);
+                None
+            }
+            (Known::Pointer(target), None) => self.rewrite_pointer(word, Site::Memory, target, holder),
+            (Known::Other, None) => self.rewrite_pointer(word, Site::Memory, None, holder),
+        }
     }
 }

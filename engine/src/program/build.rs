@@ -2,6 +2,7 @@
 
 mod complete;
 mod file;
+mod fixed;
 mod lookup;
 mod search;
 #[cfg(test)]
@@ -21,7 +22,8 @@ use super::error::ProgramError;
 /// A program with its debug information.
 #[derive(Debug)]
 pub struct Build {
-    /// The program's file. `symbols` are the debug file's when the program is stripped.
+    /// The program's file. `symbols` are the debug file's when the program is stripped. `relocations` of a fixed-address program name the
+    /// words that hold its own addresses, too, although the file has them as they are.
     pub elf: Elf,
     /// What DWARF says of it.
     pub debug: DebugInfo,
@@ -70,6 +72,10 @@ impl Build {
         let dwarf::Reading { mut debug, bodiless, lines } = dwarf::read(&elf, &sections)?;
         complete::name_owners(&elf, &mut debug);
         complete::add_folded_functions(&elf, &mut debug, &bodiless);
+        if elf.is_fixed_address() {
+            let addresses = fixed::relocations(&elf, &debug);
+            elf.relocations.extend(addresses);
+        }
         let index = lookup::Index::new(&elf, &debug);
         Ok(Self { elf, debug, path: path.to_owned(), debug_path, sections, lines, index })
     }

@@ -3,8 +3,11 @@
 mod copies;
 mod definitions;
 mod table;
+mod words;
 
 use std::sync::OnceLock;
+
+pub use words::WordKind;
 
 /// Index of a type in a [`TypeTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,8 +2,8 @@
 
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::{
-    AddressSpace, Credentials, Descriptors, Generation, Host, Layout, Manifest, Module, Process, ProcessSignals, ProcessTimers,
-    ProgramId, Snapshot, Thread, Tree,
+    AddressSpace, Credentials, Descriptors, Generation, Host, Layout, Manifest, Mapping, Module, Process, ProcessSignals,
+    ProcessTimers, ProgramId, Snapshot, Thread, Tree,
 };
 
 use crate::plan::generations;
@@ -80,7 +80,7 @@ pub fn capture(borrowed: &mut Borrowed, facts: &Facts, purpose: Purpose) -> Resu
         Purpose::Update => Vec::new(),
         Purpose::Durable => shared_memory.clone(),
     };
-    let generation = generation(borrowed, &modules);
+    let generation = generation(borrowed, &modules, &mappings);
     let snapshot = Snapshot {
         manifest: manifest(facts, &answered.threads),
         tree: Tree { processes: vec![answered.process] },
@@ -177,12 +177,17 @@ fn capture_descriptors(borrowed: &mut Borrowed, purpose: Purpose) -> Result<Desc
 }
 
 /// What earlier updates left behind the program, if it was ever updated.
-fn generation(borrowed: &Borrowed, modules: &[Module]) -> Generation {
+fn generation(borrowed: &Borrowed, modules: &[Module], mappings: &[Mapping]) -> Generation {
     let Some(program) = modules.first() else { return Generation::default() };
     let mut bytes = vec![0; generations::RECORD_ROOM as usize];
-    let read = borrowed.memory().read_fast(generations::annex_start(program.range), &mut bytes);
+    // No other program lies where it was linked.
+    let starts = generations::annex_starts(program.range, program.bias.0 == 0, mappings);
+    let mut records = starts.into_iter().filter_map(|start| {
+        borrowed.memory().read_fast(start, &mut bytes).ok()?;
+        generations::decode(&bytes).ok()
+    });
     // A damaged or newer record is the planner's to refuse; an image records what can be read.
-    read.ok().and_then(|()| generations::decode(&bytes).ok()).map_or_else(Generation::default, |record| record.generation)
+    records.next().map_or_else(Generation::default, |record| record.generation)
 }
 
 /// Where ptrace puts the enabled components in an XSAVE area (`arch/x86/include/asm/user.h`).

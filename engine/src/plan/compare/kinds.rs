@@ -11,10 +11,15 @@ pub fn unsupported(old: &Build, new: &Build) -> Vec<Blocker> {
     for (build, what) in [(old, "the running program"), (new, "the new program")] {
         let found = match () {
             () if build.elf.is_static() => "a static one",
-            () if !build.elf.is_position_independent() => "one at a fixed address",
+            () if !build.elf.is_position_independent() && !build.elf.is_fixed_address() => "one without a loader",
             () => continue,
         };
-        blockers.push(blocker(what, "a dynamically linked, position-independent program", found));
+        blockers.push(blocker(what, "a dynamically linked program", found));
+    }
+    if old.elf.is_fixed_address() != new.elf.is_fixed_address() {
+        let kind =
+            |build: &Build| if build.elf.is_fixed_address() { "one at a fixed address" } else { "a position-independent one" };
+        blockers.push(blocker("the new program", kind(old), kind(new)));
     }
     if new.elf.dynamic_value(abi::DT_TEXTREL).is_some() || flags(&new.elf, abi::DT_FLAGS) & abi::DF_TEXTREL != 0 {
         blockers.push(blocker("the new program", "code without relocations", "DT_TEXTREL"));

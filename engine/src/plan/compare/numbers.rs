@@ -51,7 +51,13 @@ struct Uses {
 /// A blocker for each variable or function of the old build and each function of it that computes with the address.
 pub fn computed_addresses(build: &Build, side: &Side) -> Vec<Blocker> {
     let functions = &side.functions;
-    let uses: Vec<Uses> = (0..functions.list().len()).map(|index| Walk::new(build, side, index).run()).collect();
+    // The compiler's start files compute the length of a table from its two ends.
+    let is_start_file = |index: usize| {
+        let code = &functions.list()[index];
+        code.identity.unit == "crtstuff.c" && code.declared.1 == 0
+    };
+    let uses = |index| if is_start_file(index) { Uses::default() } else { Walk::new(build, side, index).run() };
+    let uses: Vec<Uses> = (0..functions.list().len()).map(uses).collect();
     // Functions with arguments that they, or what they hand it to, compute with: and the functions that really do.
     let mut computing: HashMap<(usize, usize), BTreeSet<usize>> = HashMap::new();
     let mut found: BTreeSet<(LinkAddress, usize)> = BTreeSet::new();
@@ -216,13 +222,23 @@ impl<'a> Walk<'a> {
             Mnemonic::Lea if instruction.memory_index() == Register::None => {
                 *self.registers.get(&instruction.memory_base().full_register())?
             }
+            Mnemonic::Mov if self.is_own_immediate(instruction) => self.own(instruction.immediate(1))?,
             Mnemonic::Mov => self.operand(instruction, 1)?,
+            // An address less another is a distance.
+            Mnemonic::Sub if self.is_own_immediate(instruction) => return None,
+            Mnemonic::Add if self.is_own_immediate(instruction) => self.own(instruction.immediate(1))?,
             Mnemonic::Add | Mnemonic::Sub if !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory) => {
                 self.operand(instruction, 0)?
             }
             _ => return None,
         };
         Some((to, origin))
+    }
+
+    /// Whether the second operand is an address in a fixed-address program.
+    fn is_own_immediate(&self, instruction: &Instruction) -> bool {
+        let is_address = || is_immediate(instruction.op1_kind()) && self.own(instruction.immediate(1)).is_some();
+        self.build.elf.is_fixed_address() && is_address()
     }
 
     fn operand(&self, instruction: &Instruction, index: u32) -> Option<Origin> {
@@ -240,6 +256,11 @@ impl<'a> Walk<'a> {
         let function = || self.functions.at_entry(address).map(|index| self.functions.list()[index].entry);
         variable.or_else(function).map(Origin::Own)
     }
+}
+
+/// Kinds of operands that may be an address of a fixed-address program.
+fn is_immediate(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64)
 }
 
 fn is_branch(instruction: &Instruction) -> bool {
@@ -339,6 +360,7 @@ mod tests {
     fn a_table_keyed_by_addresses_is_found() {
         for level in ["-O0", "-O2"] {
             assert_eq!(found(KEYED, &["-g", level]), ["green", "red"], "{level}");
+            assert_eq!(found(KEYED, &["-g", level, "-fno-pie", "-no-pie"]), ["green", "red"], "{level}");
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
 
-pub use fill::{Filled, Outside};
+pub use fill::{Filled, Known, Outside};
 pub use moves::{Followed, Move, Moves};
 
 use super::compile::Recipes;

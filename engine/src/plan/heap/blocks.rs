@@ -82,6 +82,8 @@ pub struct Heap {
     arenas: Vec<RunAddress>,
     count: u32,
     own: Vec<u32>,
+    /// The allocator's records in the C library's data.
+    records: Vec<RunRange>,
 }
 
 impl fmt::Debug for Heap {
@@ -161,6 +163,21 @@ impl Heap {
         at.checked_sub(1).and_then(|at| self.segments.get(at)).is_some_and(|segment| address.0 < segment.end)
     }
 
+    /// Whether `address` lies behind the last block of a heap and still in it: in the program break, whose extent is given, or in the
+    /// rest of an arena's own.
+    pub fn ends_before(&self, address: RunAddress, program_break: RunRange) -> bool {
+        let at = self.segments.partition_point(|segment| segment.start <= address.0);
+        let Some(segment) = at.checked_sub(1).and_then(|at| self.segments.get(at)) else { return false };
+        let both = |range: RunRange| range.contains(address) && range.contains(RunAddress(segment.start));
+        let first = segment.start & !(super::regions::HEAP_LIMIT - 1);
+        let own = RunRange::new(first, first.saturating_add(super::regions::HEAP_LIMIT));
+        match segment.arena {
+            None => false,
+            Some(0) => both(program_break),
+            Some(_) => both(own),
+        }
+    }
+
     fn at(&self, segment: &Segment, position: usize) -> (RunAddress, u64) {
         let start = segment.start + position as u64 * ALIGNMENT;
         let end =
@@ -190,6 +207,16 @@ impl Heap {
         }
         segment.free.set(position);
         true
+    }
+
+    /// Notes where the allocator keeps records outside its blocks.
+    pub(super) fn note_records(&mut self, records: Vec<RunRange>) {
+        self.records = records;
+    }
+
+    /// Whether `address` is in a record of the allocator's: numbers, and addresses of its own.
+    pub fn is_record(&self, address: RunAddress) -> bool {
+        self.records.iter().any(|range| range.contains(address))
     }
 
     /// Notes blocks in which the allocator keeps records.
@@ -252,7 +279,7 @@ impl Builder {
                 found: count.into(),
             })?;
         }
-        Ok(Heap { segments: self.segments, arenas: self.arenas, count, own: Vec::new() })
+        Ok(Heap { segments: self.segments, arenas: self.arenas, count, own: Vec::new(), records: Vec::new() })
     }
 }
 

@@ -117,6 +117,8 @@ fn read_glibc(scene: &Scene<'_>, libc: &LoadedLibrary<'_>) -> Result<Heap, HeapD
     mapped::read(&parameters, &covered, scene, &mut builder)?;
     let mut heap = builder.finish()?;
     free::mark(&mut heap, &arenas, libc, scene)?;
+    let records = arenas.iter().map(|arena| RunRange::new(arena.address.0, arena.address.0.saturating_add(arena::SIZE as u64)));
+    heap.note_records(records.chain([parameters.record]).collect());
     Ok(heap)
 }
 

@@ -1,6 +1,6 @@
 //! malloc's parameters and counts (`struct malloc_par`), found in the C library's data by value.
 
-use dsu_formats::address::PAGE_SIZE;
+use dsu_formats::address::{PAGE_SIZE, RunRange};
 
 use super::Data;
 use super::defect::HeapDefect;
@@ -17,6 +17,8 @@ pub(super) struct Parameters {
     pub(super) mapped_bytes: u64,
     /// Where the main arena's memory begins.
     pub(super) start: u64,
+    /// The record: all numbers but `start`.
+    pub(super) record: RunRange,
 }
 
 /// Finds the record by its end: `sbrk_base`, the numbers of the thread caches (bins, largest size, entries a bin), and what must hold
@@ -51,10 +53,16 @@ fn at(part: &Data, index: usize) -> Option<Parameters> {
         let count = |at: usize| part.half(base - back + at * 4);
         let [now, limit, most, fixed] = [count(0)?, count(1)?, count(2)?, count(3)?];
         let sound = now <= most && most <= limit && fixed <= 1 && (now == 0) == (bytes == 0);
-        sound.then_some(u64::from(now))
+        // Before the counts lie five numbers, since 2.35 another two and a half; behind `sbrk_base` the numbers of the caches.
+        let before = if back == 32 { 72 } else { 96 };
+        sound.then_some((u64::from(now), before))
     });
     match (layouts.next(), layouts.next()) {
-        (Some(mapped), None) => Some(Parameters { mapped, mapped_bytes: bytes, start }),
+        (Some((mapped, before)), None) => {
+            let at = part.address(index);
+            let record = RunRange::new(at.saturating_sub(before), at + 40);
+            Some(Parameters { mapped, mapped_bytes: bytes, start, record })
+        }
         _ => None,
     }
 }
@@ -81,7 +89,13 @@ mod tests {
     #[test]
     fn both_layouts_are_told_apart_by_their_numbers() {
         for (back, now, most) in [(32, 0, 0), (36, 0, 0), (32, 1, 1), (36, 1, 1), (32, 3, 9), (36, 3, 9)] {
-            let expected = Parameters { mapped: now.into(), mapped_bytes: u64::from(now) * 0x21000, start: 0x55aa_0000 };
+            let record_start = 0x7000 + 128 - if back == 32 { 72 } else { 96 };
+            let expected = Parameters {
+                mapped: now.into(),
+                mapped_bytes: u64::from(now) * 0x21000,
+                start: 0x55aa_0000,
+                record: RunRange::new(record_start, 0x7000 + 128 + 40),
+            };
             assert_eq!(find(&[record(back, now, most)]).unwrap(), expected, "{back} {now} {most}");
         }
         assert!(find(&[record(32, 4, 2)]).is_err(), "more now than ever before");

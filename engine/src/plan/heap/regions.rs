@@ -10,7 +10,7 @@ use super::parameters::Parameters;
 use super::{Scene, is_heap_memory};
 
 /// Heaps of arenas that are not the main one lie at multiples of this, and are no larger (HEAP_MAX_SIZE without huge pages).
-const HEAP_LIMIT: u64 = 64 << 20;
+pub(super) const HEAP_LIMIT: u64 = 64 << 20;
 /// More heaps than an address space has room for.
 const HEAP_COUNT: usize = 1 << 21;
 

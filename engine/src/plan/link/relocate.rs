@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dsu_formats::address::RunAddress;
 
+use super::canonical::is_canonical;
 use super::scope::{Definition, Scope, Slots};
 use super::symbols::{DynamicIndex, symbol_of};
 use crate::plan::abi;
@@ -111,14 +112,17 @@ impl Linker<'_> {
         };
         match relocation.kind {
             abi::R_NONE => {}
+            // In the file already, as the linker left it.
+            abi::R_RELATIVE if self.elf.is_fixed_address() => {}
             abi::R_RELATIVE => store(Bound::Address(self.bias), relocation.addend),
             abi::R_IRELATIVE => store(Bound::Selector(self.bias.wrapping_add_signed(relocation.addend)), 0),
             abi::R_JUMP_SLOT if self.lazy && relocation.plt => match self.initial(relocation) {
                 Some(stub) => store(Bound::Address(self.bias.wrapping_add(stub)), 0),
                 None => return Err(self.unsupported(relocation)),
             },
-            abi::R_JUMP_SLOT | abi::R_GLOB_DAT => store(self.bind(self.symbol(relocation)?)?, 0),
-            abi::R_64 => store(self.bind(self.symbol(relocation)?)?, relocation.addend),
+            abi::R_JUMP_SLOT => store(self.bind(self.symbol(relocation)?)?, 0),
+            abi::R_GLOB_DAT => store(self.value(self.symbol(relocation)?)?, 0),
+            abi::R_64 => store(self.value(self.symbol(relocation)?)?, relocation.addend),
             abi::R_COPY => linked.copies.push(self.copy(relocation)?),
             abi::R_DTPMOD64 | abi::R_DTPOFF64 | abi::R_TPOFF64 => store(Bound::Address(self.thread_local(relocation)?), 0),
             _ => return Err(self.unsupported(relocation)),
@@ -146,6 +150,14 @@ impl Linker<'_> {
     fn initial(&self, relocation: &Relocation) -> Option<u64> {
         let bytes = self.elf.file_bytes(relocation.address, 8)?;
         Some(u64::from_le_bytes(*bytes.first_chunk::<8>()?))
+    }
+
+    /// What a symbol is bound to where its address is asked for: for a library's function maybe the program's own stub for it.
+    fn value(&self, symbol: &DynamicSymbol) -> Result<Bound, Box<Blocker>> {
+        match self.elf.is_fixed_address() && is_canonical(symbol) {
+            true => Ok(Bound::Address(self.bias.wrapping_add(symbol.address.0))),
+            false => self.bind(symbol),
+        }
     }
 
     /// The program first, then the libraries; a weak symbol without definition is zero.

@@ -14,7 +14,7 @@ const MOST: u64 = 8 << 20;
 /// Values that describe the program: headers, their number, entry.
 fn values(elf: &Elf, bias: u64) -> [(u64, u64); 3] {
     [
-        (abi::AT_PHDR, bias.wrapping_add(elf.program_headers.0)),
+        (abi::AT_PHDR, bias.wrapping_add(elf.headers_address().0)),
         (abi::AT_PHNUM, u64::from(elf.program_headers.1)),
         (abi::AT_ENTRY, bias.wrapping_add(elf.entry.0)),
     ]

@@ -42,6 +42,7 @@ pub fn leftovers(
     record: &Record,
     placement: &Placement,
     patched: &[Patch],
+    annex: RunRange,
     memory: &dyn MemorySource,
 ) -> Result<Vec<Patch>, SourceError> {
     let old = |word: u64| placement.old_link(word).is_some();
@@ -54,7 +55,7 @@ pub fn leftovers(
         .collect();
     let Some((table, length)) = record.old_versions() else { return Ok(patches) };
     // The table of an update before this one is in the annex, which goes as a whole.
-    if placement.old_range().end <= table && table.0 - placement.old_range().end.0 < 1 << 24 {
+    if annex.contains(table) || (placement.old_range().end <= table && table.0 - placement.old_range().end.0 < 1 << 24) {
         return Ok(patches);
     }
     let bytes = read_bytes(memory, table, length as usize)?;
@@ -79,7 +80,7 @@ pub fn known_words(
     record: RunAddress,
     memory: &dyn MemorySource,
 ) -> Result<Vec<Patch>, SourceError> {
-    let headers = |(elf, bias): (&Elf, u64)| [bias.wrapping_add(elf.program_headers.0), u64::from(elf.program_headers.1)];
+    let headers = |(elf, bias): (&Elf, u64)| [bias.wrapping_add(elf.headers_address().0), u64::from(elf.program_headers.1)];
     let object = |program: (&Elf, u64)| {
         let (start, end) = record::span(program.0, program.1);
         [start, end, record.0]

@@ -146,7 +146,7 @@ impl Record {
         let values = Values::new(elf, bias)?;
         check_start(&bytes, &values)?;
         let headers = Signature::new()
-            .word(values.run(elf.program_headers.0))
+            .word(values.run(elf.headers_address().0))
             .word(values.run(elf.entry.0))
             .quarter(elf.program_headers.1)
             .find(&bytes)
@@ -249,7 +249,7 @@ impl Record {
     }
 
     fn put_headers(&self, new: &mut [u8], values: &Values<'_>) {
-        put(new, self.headers, &values.run(values.elf.program_headers.0).to_le_bytes());
+        put(new, self.headers, &values.run(values.elf.headers_address().0).to_le_bytes());
         put(new, self.headers + 8, &values.run(values.elf.entry.0).to_le_bytes());
         put(new, self.headers + 16, &values.elf.program_headers.1.to_le_bytes());
         // The program's own l_ldnum stays zero in releases that only count libraries' entries.

@@ -147,6 +147,11 @@ impl Planner<'_> {
     }
 
     fn walk(&self, heap: &HeapView) -> Walked {
+        self.with_scene(heap, walk::walk)
+    }
+
+    /// What `look` finds in the process.
+    pub(super) fn with_scene<T>(&self, heap: &HeapView, look: impl FnOnce(&walk::Scene<'_>) -> T) -> T {
         let (request, ground) = (self.request, &self.ground);
         let changes = &request.comparison.data.types;
         let rules = &request.comparison.bound.rules;
@@ -159,7 +164,7 @@ impl Planner<'_> {
         let writable = ground.space.mappings.iter().filter(|mapping| mapping.protection.write);
         let libc = writable.filter_map(|mapping| mapping.range.intersection(&libc?));
         let system: Vec<RunRange> = system.chain(libc).collect();
-        walk::walk(&walk::Scene {
+        look(&walk::Scene {
             build: request.old,
             bias: ground.placement.old_bias(),
             program: ground.placement.old_range(),

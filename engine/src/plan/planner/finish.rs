@@ -23,10 +23,12 @@ impl Planner<'_> {
         }
         let placement = self.ground.placement;
         self.tell_generation();
-        let kept = mappings::pages(std::mem::take(&mut self.kept));
+        let lifted = placement.lifted();
         let mut contents = self.image.contents(placement.new_bias());
-        for range in &kept {
+        let mut kept = mappings::pages(std::mem::take(&mut self.kept));
+        for range in &mut kept {
             let bytes = read_bytes(self.request.memory, range.start, range.len() as usize)?;
+            *range = RunRange::new(range.start.0.saturating_add(lifted), range.end.0.saturating_add(lifted));
             contents.push(Contents { address: range.start, bytes });
         }
         let dropped = self.address_space(&kept);
@@ -39,6 +41,9 @@ impl Planner<'_> {
         self.report.retained_bytes =
             generation.retained.iter().filter(|retained| retained.readable).map(|retained| retained.range.len()).sum();
         self.report.assumptions = crate::plan::assumptions();
+        if placement.is_fixed() {
+            self.report.assumptions.extend(crate::plan::assumptions_of_fixed());
+        }
         let put_right = bound.keyed.iter().filter_map(|keyed| Some((&keyed.name, &bound.calls.get(keyed.call)?.text)));
         let put_right =
             put_right.map(|(name, call)| format!("`{call}` puts right whatever `{name}` made of addresses that move"));
@@ -160,6 +165,9 @@ impl Ground<'_> {
     /// What stays reserved of the old program's range for one generation.
     fn reservations(&self, kept: &[RunRange]) -> Vec<RunRange> {
         let old = self.placement.old_range();
+        if self.placement.is_fixed() {
+            return old.without(&[self.placement.new_range()]);
+        }
         let whole = RunRange { start: old.start, end: old.end.max(self.annex.end) };
         whole.without(kept)
     }

@@ -93,7 +93,7 @@ impl<'a> Ground<'a> {
             Err(Stop::Blocked(unfit)) => (None, unfit),
             Err(stop) => return Err(stop),
         };
-        let annex = old_annex(module, space, memory);
+        let annex = old_annex(request, module, space);
         let placement = place(request, space, module, &versions)?;
         let tls_offsets = tls_offsets(&scope, &loaded, blocks.as_ref(), &libraries);
         let lazy = dynamic.is_lazy() && !binds_now(new);
@@ -210,14 +210,18 @@ fn search_scope<'a>(
         .collect()
 }
 
-/// The annex that the last update left behind the program; empty before the first.
-fn old_annex(module: &Module, space: &AddressSpace, memory: &dyn MemorySource) -> RunRange {
-    let start = generations::annex_start(module.range);
-    let none = RunRange { start, end: start };
-    let Some(mapping) = space.mappings.iter().find(|mapping| mapping.range.contains(start)) else { return none };
-    let length = (mapping.range.end.0 - start.0).min(generations::RECORD_ROOM);
-    let record = read_bytes(memory, start, length as usize).ok().and_then(|bytes| generations::decode(&bytes).ok());
-    record.map_or(none, |AnnexRecord { length, .. }| RunRange::new(start.0, start.0.saturating_add(length)))
+/// The annex that the last update left; empty before the first.
+fn old_annex(request: &Request<'_>, module: &Module, space: &AddressSpace) -> RunRange {
+    let starts = generations::annex_starts(module.range, request.old.elf.is_fixed_address(), &space.mappings);
+    let found = starts.into_iter().find_map(|start| {
+        let mapping = space.mappings.iter().find(|mapping| mapping.range.contains(start))?;
+        let length = (mapping.range.end.0 - start.0).min(generations::RECORD_ROOM);
+        let bytes = read_bytes(request.memory, start, length as usize).ok()?;
+        let AnnexRecord { length, .. } = generations::decode(&bytes).ok()?;
+        Some(RunRange::new(start.0, start.0.saturating_add(length)))
+    });
+    let behind = module.range.end.page_ceil();
+    found.unwrap_or(RunRange { start: behind, end: behind })
 }
 
 fn place(
@@ -233,12 +237,42 @@ fn place(
     let length = (new.1.0 - new.0.0).saturating_add(annex).saturating_add(texts);
     let none = Generation::default();
     let generation = request.snapshot.generations.first().unwrap_or(&none);
+    if request.old.elf.is_fixed_address() {
+        return place_fixed(request, space, generation, (annex, texts));
+    }
     let start = base::choose(space, generation, module.range, length).ok_or(Blocker::NoRoom { length })?;
     let placement = Placement::new(module.bias.0, old, start.0.wrapping_sub(new.0.0), new, annex);
     let end = placement.old_range().end;
     let end_taken = space.layout.start_brk == end || space.mappings.iter().any(|mapping| mapping.range.contains(end));
     // The annex of an earlier update belongs to the program.
-    Ok(placement.with_end_taken(end_taken && old_annex(module, space, request.memory).is_empty()))
+    Ok(placement.with_end_taken(end_taken && old_annex(request, module, space).is_empty()))
+}
+
+/// A fixed-address program goes where it was linked for, over the old one. Annex and old literals lie apart.
+fn place_fixed(
+    request: &Request<'_>,
+    space: &AddressSpace,
+    generation: &Generation,
+    (annex, texts): (u64, u64),
+) -> Result<Placement, Box<Blocker>> {
+    let (old, new) = (request.old.elf.load_range(), request.new.elf.load_range());
+    let placement = Placement::new(0, old, 0, new, annex);
+    let (from, needed) = (placement.old_range(), placement.new_range());
+    // Program, and what the last update reserved, go; the program break does not, nor what it may still take.
+    let goes = std::iter::once(from).chain(generation.retained.iter().map(|retained| retained.range));
+    let goes: Vec<RunRange> = goes.collect();
+    let layout = &space.layout;
+    let heap = RunRange { start: layout.start_brk, end: layout.brk.max(RunAddress(layout.start_brk.0.saturating_add(1))) };
+    let others = space.mappings.iter().flat_map(|mapping| mapping.range.without(&goes)).map(|range| (range, "a mapping"));
+    if let Some((taken, what)) = std::iter::once((heap, "the heap")).chain(others).find(|(range, _)| range.overlaps(&needed)) {
+        let length = needed.end.0.saturating_sub(from.end.0);
+        return Err(Box::new(Blocker::NoRoomInPlace { needed, what: what.to_owned(), taken, length }));
+    }
+    let length = annex.saturating_add(texts).saturating_add(from.len());
+    let start = base::choose_apart(space, generation, length).ok_or(Blocker::NoRoom { length })?;
+    let annex = RunRange::new(start.0, start.0.saturating_add(annex));
+    let end_taken = layout.start_brk == from.end || space.mappings.iter().any(|mapping| mapping.range.contains(from.end));
+    Ok(placement.fixed(annex, annex.end.0 + texts - from.start.0).with_end_taken(end_taken))
 }
 
 /// The program's thread-local blocks, old and new, with what the loader's data says of the room for them.

@@ -4,6 +4,7 @@ mod data;
 mod dead_slots;
 pub mod early;
 mod finish;
+mod fixed;
 mod ground;
 
 use std::collections::HashSet;
@@ -16,6 +17,7 @@ use super::blocker::{Blocker, PlanError, PointerReason};
 use super::generations;
 use super::globals::{self, FreshContext};
 use super::image::DataImage;
+use super::link::canonical;
 use super::link::interpose::{Program, interposed_slots};
 use super::link::relocate::CopiedObject;
 use super::loader::{self, auxv};
@@ -111,6 +113,7 @@ impl<'a> Planner<'a> {
         self.blockers.extend(decisions.blockers);
         self.fates = decisions.fates;
         self.fates.updated_before = self.request.snapshot.generations.iter().any(|generation| generation.count > 0);
+        self.fates.stubs = fixed::stubs(&self.canonical());
         self.return_copies();
         self.learn_selected();
         let (old, data) = (&self.request.old.elf, &self.ground.data);
@@ -237,14 +240,16 @@ impl<'a> Planner<'a> {
         let loader = self.loader_patches()?;
         sites.handled.extend(loader.iter().chain(&self.patches).map(|patch| patch.address));
         self.patches.extend(loader);
-        let literals: Vec<RunRange> = self.literals.iter().map(|literal| literal.range).collect();
-        let filter = Filter::new(self.ground.placement.old_range(), &literals, moves.ranges().collect(), guard);
+        let heap = self.heap_of_fixed();
+        let typing = heap.as_ref().map(|heap| self.typing(heap, guard)).transpose()?;
+        let filter = self.filter(&moves, guard);
         let owners = Owners::new(request.snapshot, &self.ground.loaded);
         let describe = |address: RunAddress| owners.describe(address);
         let ground = &self.ground;
         let pointers = Pointers { view: ground.view, placement: ground.placement, fates: &self.fates };
         let literals = std::mem::take(&mut self.literals);
         let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
+        words.typing = typing.as_ref();
         words.active = Arc::clone(&self.stacks.active);
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
@@ -280,6 +285,16 @@ impl<'a> Planner<'a> {
         self.allocations.fixups.extend(waiting.map(|patch| patch.address));
         self.store_data(&data, filled, moves.objects());
         Ok(())
+    }
+
+    /// What may be a pointer to something that moves. Literals of a fixed-address program lie far from it.
+    fn filter(&self, moves: &Moves, guard: u64) -> Filter {
+        let literals: Vec<RunRange> = self.literals.iter().map(|literal| literal.range).collect();
+        let program = self.ground.placement.old_range();
+        match self.ground.placement.is_fixed() {
+            true => Filter::new(program, &[], moves.ranges().chain(literals).collect(), guard).and_halfway(),
+            false => Filter::new(program, &literals, moves.ranges().collect(), guard),
+        }
     }
 
     /// Slots and records that name offsets of thread-local storage that moves.
@@ -336,12 +351,13 @@ impl<'a> Planner<'a> {
         };
         let tls_offset = ground.blocks.as_ref().map(|blocks| blocks.new_offset);
         let mut patches = ground.record.rewrite(new, to, table, tls_offset).map_err(unknown)?;
-        patches.extend(loader::leftovers(&ground.record, &ground.placement, &patches, request.memory)?);
+        patches.extend(loader::leftovers(&ground.record, &ground.placement, &patches, ground.annex, request.memory)?);
         patches.extend(auxv::stack_patches(ground.space, request.memory, (old, from), (new, to))?);
         let comparison = request.comparison;
         let before = Program { elf: old, index: &comparison.old_index, bias: from };
         let after = Program { elf: new, index: &comparison.new_index, bias: to };
         patches.extend(interposed_slots(before, after, &ground.loaded, request.memory)?);
+        patches.extend(canonical::slots(&self.canonical(), &ground.loaded, request.memory)?);
         let ranges = loader::data_ranges(ground.space, &ground.loaded);
         let record = ground.record.address();
         patches.extend(loader::known_words(&ranges, (old, from), (new, to), record, request.memory)?);

@@ -1,6 +1,7 @@
 //! Code addresses: entries by pair, everything else only in unchanged functions (PROOF 1.1, 1.3).
 
 use super::{Decision, Pointers, Site};
+use crate::plan::abi;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::blocker::PointerReason;
 use crate::plan::compare::pairs::Partner;
@@ -22,6 +23,9 @@ impl Pointers<'_> {
 
     /// Any other code address.
     pub(super) fn code(&self, link: OldLink, site: Site) -> Decision {
+        if let Some(decision) = self.fates.stubs.get(&link.0) {
+            return decision.clone();
+        }
         let functions = &self.view.sides.old.functions;
         if let Some(function) = functions.at_entry(link.0) {
             return self.entry_or_end(function, link, site);
@@ -34,6 +38,27 @@ impl Pointers<'_> {
             Decision::Blocked(_) if leftover => Decision::Stale,
             decision => decision,
         }
+    }
+
+    /// Whether a word of a stack or register, of which nothing is known, is what an earlier call left: to return by, or of the loader's
+    /// and the start files' (no thread is inside those).
+    pub fn is_leftover(&self, link: OldLink, site: Site) -> bool {
+        let functions = &self.view.sides.old.functions;
+        match site {
+            Site::Stack { .. } | Site::Register if self.is_of_loader(link) => true,
+            Site::Stack { .. } | Site::Register if self.is_code(link) && functions.at_entry(link.0).is_some() => {
+                functions.at_entry(link.0).and_then(|index| functions.list().get(index)).is_some_and(is_start_file)
+            }
+            // Only labels are pointed to besides, and those are named somewhere.
+            Site::Stack { stale_returns: true } => self.is_code(link) && !self.is_label(link),
+            _ => false,
+        }
+    }
+
+    /// Whether initialised data of a fixed-address program, or unchanged code, names the place.
+    fn is_label(&self, link: OldLink) -> bool {
+        let mut relocations = self.view.old.elf.relocations.iter().filter(|entry| entry.kind == abi::R_RELATIVE);
+        relocations.any(|entry| entry.addend as u64 == link.0.0) || !self.view.references(link).is_empty()
     }
 
     /// An entry, unless a call that never returns ends the function before it: then it can be a return address too.
@@ -105,6 +130,12 @@ impl Pointers<'_> {
     pub(super) fn function_name(&self, function: usize) -> String {
         self.view.sides.old.functions.list()[function].identity.name.clone()
     }
+}
+
+/// Functions that run before `main` and after it, and that nothing in the program points to.
+fn is_start_file(code: &crate::plan::compare::functions::Code) -> bool {
+    const NAMES: [&str; 4] = ["_start", "_init", "_fini", "_dl_relocate_static_pie"];
+    code.declared.1 == 0 && (NAMES.contains(&code.identity.name.as_str()) || code.identity.unit == "crtstuff.c")
 }
 
 fn place_name(code: &crate::plan::compare::functions::Code) -> String {

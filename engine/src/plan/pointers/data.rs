@@ -46,8 +46,8 @@ impl Pointers<'_> {
         if let Some(original) = self.fates.returned.get(&index).and_then(|original| original.checked_add(offset)) {
             return Decision::Elsewhere(original);
         }
-        // A constant without pointers means the same for ever.
-        if old.place == Place::ReadOnly {
+        // A constant without pointers means the same for ever. That of a fixed-address program may have some.
+        if old.place == Place::ReadOnly && !self.holds_addresses(OldLink(old.start), OldLink(old.end())) {
             return Decision::Keep(OldLink(old.start), OldLink(old.end()));
         }
         Decision::Blocked(PointerReason::Gone {
@@ -72,10 +72,9 @@ impl Pointers<'_> {
         if carried || self.view.is_same_initialiser(index, partner) {
             return moved;
         }
+        let blocked = || Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset });
         match tables {
-            Some(_) if self.fates.reshaped.contains(&index) => {
-                Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset })
-            }
+            Some(_) if self.fates.reshaped.contains(&index) => blocked(),
             Some((from, to)) if from.start == to.start => {
                 let row = (offset - from.start) / from.row;
                 match self.view.content().row(types.0, (old, from), (new, to), row) {
@@ -88,7 +87,7 @@ impl Pointers<'_> {
                 }
             }
             None if old.size == new.size => moved,
-            _ => Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset }),
+            _ => blocked(),
         }
     }
 
@@ -114,6 +113,11 @@ impl Pointers<'_> {
         matches!(site, Site::Memory | Site::Typed(_) | Site::PointsTo(_))
             && !self.fates.updated_before
             && self.view.code.only_rows.contains(&index)
+    }
+
+    /// Whether constant data holds addresses of a fixed-address program.
+    pub(super) fn holds_addresses(&self, start: OldLink, end: OldLink) -> bool {
+        self.placement.is_fixed() && self.view.sides.old.is_relocated(start.0, end.0.0.saturating_sub(start.0.0))
     }
 
     /// The address behind the last byte of a variable.

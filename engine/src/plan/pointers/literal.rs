@@ -21,7 +21,9 @@ impl Pointers<'_> {
         let Some((start, content)) = text_at(elf, link.0) else {
             let end = section.address.offset(section.size);
             let next = self.view.sides.old.objects.next_start(link.0).filter(|next| *next < end);
-            return named.map_or(Decision::Keep(link, OldLink(next.unwrap_or(end))), Decision::Move);
+            let end = OldLink(next.unwrap_or(end));
+            let stays = if self.holds_addresses(link, end) { self.unknown(link) } else { Decision::Keep(link, end) };
+            return named.map_or(stays, Decision::Move);
         };
         let rest = &content[(link.0.0 - start.0) as usize..];
         if let Some(named) = named.filter(|named| string_at(&self.view.new.elf, named.0) == Some(rest)) {

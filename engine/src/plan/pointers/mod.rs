@@ -16,6 +16,7 @@ use super::address::{NewLink, OldLink, Placement};
 use super::blocker::PointerReason;
 use super::data::recipe::Recipe;
 use super::view::View;
+use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 
 /// What a word becomes.
@@ -67,6 +68,8 @@ pub struct Fates {
     pub recipes: HashMap<usize, Arc<Recipe>>,
     /// Of these, variables whose elements or fields change, not just their number.
     pub reshaped: HashSet<usize>,
+    /// Addresses of libraries' functions that a fixed-address program has in its own linkage table (psABI, "Function Addresses").
+    pub stubs: HashMap<LinkAddress, Decision>,
     /// Whether earlier builds ran in this process, so that the old build's code did not make every pointer in it.
     pub updated_before: bool,
 }

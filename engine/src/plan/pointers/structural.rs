@@ -51,6 +51,20 @@ impl Pointers<'_> {
         Some(self.table(section, link, site))
     }
 
+    /// Whether an address is of the headers, of a table of the loader's, or of a call stub that has no meaning as a function.
+    pub(super) fn is_of_loader(&self, link: OldLink) -> bool {
+        let old = &self.view.old.elf;
+        match old.section_at(link.0) {
+            Some(section) => {
+                let name = section.name.as_str();
+                TABLES.contains(&name) || name.starts_with(".note") || name.starts_with(".plt")
+            }
+            None => {
+                old.sections.iter().filter(|section| section.flags & abi::SHF_ALLOC != 0).all(|section| link.0 < section.address)
+            }
+        }
+    }
+
     fn table(&self, section: &Section, link: OldLink, site: Site) -> Decision {
         let (old, new) = (&self.view.old.elf, &self.view.new.elf);
         let offset = link.0.0 - section.address.0;

@@ -116,6 +116,11 @@ impl Filter {
         Self { near, others, program, guard, nets, halfway: program.start >= FOUR_GIB }
     }
 
+    /// The same, also halfway: whoever is given a word knows of types.
+    pub fn and_halfway(self) -> Self {
+        Self { halfway: true, ..self }
+    }
+
     /// Whether [`Filter::find`] also gives pointers into the program at four bytes from an aligned word, as packed structures
     /// have them: an array of `struct epoll_event`, which the kernel has filled and the program is about to read.
     pub fn looks_halfway(&self) -> bool {

@@ -146,7 +146,7 @@ fn suspects(
 
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
 fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
-    let everything = Everything { interest: scene.interest, follows_kernel: true };
+    let everything = Everything { interest: scene.interest, follows_kernel: true, pointers: false };
     let (mut all, _) = prepare(scene, &everything, &HashMap::new());
     let vectors = vectors(scene);
     let mut within: HashMap<BlockIndex, Item> = HashMap::new();
@@ -325,15 +325,17 @@ fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {
 }
 
 /// Interest in whatever has a type, with the user's answers.
-struct Everything<'a> {
-    interest: &'a dyn Interest,
+pub(super) struct Everything<'a> {
+    pub(super) interest: &'a dyn Interest,
     /// Whether words that the kernel keeps are followed, too.
-    follows_kernel: bool,
+    pub(super) follows_kernel: bool,
+    /// Also in pointers that lead to nothing with a type.
+    pub(super) pointers: bool,
 }
 
 /// Blocks that variables lead to by typed pointers, each with the type of the object that begins there.
 pub(super) fn typed_blocks(scene: &Scene<'_>) -> HashMap<BlockIndex, TypeId> {
-    let everything = Everything { interest: scene.interest, follows_kernel: false };
+    let everything = Everything { interest: scene.interest, follows_kernel: false, pointers: false };
     let (all, _) = prepare(scene, &everything, &HashMap::new());
     let surely = all.items.list.iter().filter(|item| item.strength > Strength::Doubtful);
     let typed = surely.filter_map(|item| match all.regions.find(item.address) {
@@ -350,6 +352,10 @@ impl Interest for Everything<'_> {
 
     fn leads(&self, _kind: TypeId) -> bool {
         true
+    }
+
+    fn pointers(&self) -> bool {
+        self.pointers
     }
 
     fn notes_bytes(&self) -> bool {

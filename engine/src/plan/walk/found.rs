@@ -43,6 +43,21 @@ pub struct PointerSite {
     pub target: TypeId,
 }
 
+/// Objects of one type side by side, as a typed pointer or a thread-local variable says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypedSpan {
+    /// The first.
+    pub start: u64,
+    /// Behind the last.
+    pub end: u64,
+    /// Bytes of one.
+    pub size: u64,
+    /// Their type, canonical.
+    pub kind: TypeId,
+    /// How sure that is; more is surer.
+    pub strength: u8,
+}
+
 /// Why a block that could hold a changed type is taken not to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cleared {

@@ -73,6 +73,11 @@ pub trait Interest: Sync {
     /// Whether an object of this type holds or points to, through however many others, one that [`Interest::changed`].
     fn leads(&self, kind: TypeId) -> bool;
 
+    /// Whether a pointer to pointers is followed for their sake, wherever they lead.
+    fn pointers(&self) -> bool {
+        false
+    }
+
     /// Whether blocks are noted that hold bytes, as the user says.
     fn notes_bytes(&self) -> bool {
         false

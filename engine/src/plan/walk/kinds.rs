@@ -190,6 +190,7 @@ impl<'a> Kinds<'a> {
             return false;
         }
         match &self.types.get(id).shape {
+            Shape::Pointer { .. } if self.interest.pointers() => true,
             Shape::Pointer { target } => self.is_interesting_within(*target, depth - 1),
             Shape::Array { element, .. } => self.is_interesting_within(*element, depth - 1),
             Shape::Function { .. } => false,

@@ -24,7 +24,7 @@ mod shape;
 mod structural;
 mod variables;
 
-pub use found::{Cleared, Found, PointerSite, Walked};
+pub use found::{Cleared, Found, PointerSite, TypedSpan, Walked};
 pub use interest::{Choice, Interest, KernelWords, Place, Pointee, Root};
 pub use locals::ThreadStack;
 pub use problem::{Dangling, Nothing, Problem};
@@ -43,7 +43,7 @@ use items::Item;
 use kinds::Kinds;
 use pieces::Pieces;
 use queue::Walker;
-use regions::Regions;
+use regions::{Region, Regions};
 use variables::Globals;
 
 /// What a walk looks at.
@@ -79,6 +79,23 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
     mapped::check(&mut walker, scene, &found);
     let cleared = complete::check(&mut walker, scene);
     Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
+}
+
+/// Everything outside stacks that has a type, whether types change or not: variables, and what typed pointers lead to.
+pub fn types(scene: &Scene<'_>) -> Vec<TypedSpan> {
+    let everything = complete::Everything { interest: scene.interest, follows_kernel: true, pointers: true };
+    let (walker, _) = prepare(scene, &everything, &HashMap::new());
+    let mut spans = roots::spans(scene);
+    let items = (0u32..)
+        .zip(&walker.items.list)
+        .filter(|(number, item)| !walker.is_replaced(*number) && !matches!(walker.regions.find(item.address), Region::Program));
+    spans.extend(items.filter_map(|(_, item)| {
+        let layout = walker.kinds.get(item.kind)?;
+        let length = layout.size.saturating_mul(item.most.max(item.count).into());
+        let end = item.address.saturating_add(length);
+        Some(TypedSpan { start: item.address, end, size: layout.size, kind: layout.id, strength: item.strength as u8 })
+    }));
+    spans
 }
 
 /// Follows everything from every root. Gives the variables that are walked besides. `typed` are blocks that have their types from

@@ -131,7 +131,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Whether another object was found to be the one that starts with the item's block: what its size seemed to say is void.
-    fn is_replaced(&self, number: u32) -> bool {
+    pub(super) fn is_replaced(&self, number: u32) -> bool {
         let Some(item) = self.items.list.get(number as usize) else { return true };
         match self.regions.find(item.address) {
             Region::Block(index, block) if block.address.0 == item.address => !self.items.is_of_block(index, number),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Scene;
+use super::found::TypedSpan;
 use super::interest::{KernelWords, Pointee};
 use super::items::{Item, ROOT, Strength};
 use super::kinds::{Target, Within};
@@ -35,6 +36,30 @@ pub(super) fn add(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Item> {
         }
     }
     roots
+}
+
+/// The variables themselves, at fixed addresses and of each thread.
+pub(super) fn spans(scene: &Scene<'_>) -> Vec<TypedSpan> {
+    let types = &scene.build.debug.types;
+    let threads = &scene.snapshot.threads;
+    let offset = scene.build.elf.tls().map_or(0, block_offset);
+    let mut spans = Vec::new();
+    for variable in &scene.build.debug.variables {
+        let Some((kind, size)) = variable.kind.and_then(|kind| Some((kind, types.size_of(Some(kind))?))) else { continue };
+        let mut add = |start: u64| {
+            let end = start.saturating_add(size);
+            spans.push(TypedSpan { start, end, size, kind, strength: Strength::Solid as u8 });
+        };
+        match variable.storage {
+            Storage::Static(address) => add(scene.bias.wrapping_add(address.0)),
+            Storage::ThreadLocal(skip) => {
+                let starts = threads.iter().map(|thread| thread.registers.fs_base.wrapping_sub(offset).wrapping_add(skip));
+                starts.for_each(add);
+            }
+            Storage::None => {}
+        }
+    }
+    spans
 }
 
 /// Follows what the kernel gives back to the program, where the user said what that is. Comes after all variables: what they lead to has

@@ -38,13 +38,14 @@ pub(super) fn is_table_jump(jump: &Instruction, recent: &Recent) -> bool {
         return true;
     }
     if jump.op0_kind() == OpKind::Memory {
-        return jump.memory_base() == Register::None && jump.memory_index_scale() == 8 && jump.memory_displ_size() >= 4;
+        return is_absolute_entry(jump);
     }
     let through = jump.op0_register().full_register();
     let mut is_sum = false;
     for instruction in recent.backwards() {
         let writes = instruction.op0_kind() == OpKind::Register && instruction.op0_register().full_register() == through;
         match instruction.mnemonic() {
+            Mnemonic::Mov if writes && is_absolute_entry(instruction) => return true,
             Mnemonic::Add if writes && instruction.op1_kind() == OpKind::Register => is_sum = true,
             Mnemonic::Movsxd | Mnemonic::Mov if is_sum && is_entry_load(instruction) => return true,
             Mnemonic::Call | Mnemonic::Ret | Mnemonic::Jmp => return false,
@@ -52,6 +53,15 @@ pub(super) fn is_table_jump(jump: &Instruction, recent: &Recent) -> bool {
         }
     }
     false
+}
+
+/// Whether the instruction reads an entry of a table of addresses that lies at a fixed one.
+fn is_absolute_entry(instruction: &Instruction) -> bool {
+    instruction.op_kinds().any(|kind| kind == OpKind::Memory)
+        && instruction.memory_base() == Register::None
+        && instruction.memory_index() != Register::None
+        && instruction.memory_index_scale() == 8
+        && instruction.memory_displ_size() >= 4
 }
 
 /// Whether the instruction loads 32 bits from an indexed place.

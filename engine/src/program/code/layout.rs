@@ -118,9 +118,15 @@ impl<'a> Layout<'a> {
         words.filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).filter(|word| self.holds(*word))
     }
 
-    /// Whether `value` may be an address of this object.
+    /// Whether `value` may be an address of this object: of code or data, their ends included, or of what the linker names. Round numbers
+    /// are where the file's own tables lie.
     pub(super) fn holds(&self, value: u64) -> bool {
-        (self.range.0..self.range.1).contains(&value)
+        let is_named = |section: &Section| {
+            section.flags & (elf::SHF_WRITE.0 | elf::SHF_EXECINSTR.0) != 0 || section.name.starts_with(".rodata")
+        };
+        let inside = |address: u64| self.section(address).is_some_and(is_named);
+        (self.range.0..=self.range.1).contains(&value)
+            && (inside(value) || inside(value.wrapping_sub(1)) || self.objects.labels(value).next().is_some())
     }
 
     /// The offset in the TLS block behind an offset from the thread pointer (x86-64 TLS variant II: the block ends there).

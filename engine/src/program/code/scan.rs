@@ -170,7 +170,8 @@ impl<'l, 'a> Scanner<'l, 'a> {
         let mut thread_slot = false;
         if instruction.is_ip_rel_memory_operand() {
             thread_slot = self.relative_operand(instruction, offset);
-        } else if self.layout.fixed {
+        }
+        if self.layout.fixed {
             self.fixed_operands(instruction, offset);
         }
         let decoder = &self.decoder;
@@ -214,8 +215,10 @@ impl<'l, 'a> Scanner<'l, 'a> {
         let mut immediate = None;
         for (index, kind) in instruction.op_kinds().enumerate() {
             match kind {
-                OpKind::Memory => has_memory = instruction.segment_prefix() == Register::None,
-                OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
+                OpKind::Memory => {
+                    has_memory = instruction.segment_prefix() == Register::None && !instruction.is_ip_rel_memory_operand();
+                }
+                OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 if may_be_address(instruction) => {
                     immediate = instruction.try_immediate(index as u32).ok();
                 }
                 _ => {}
@@ -255,6 +258,11 @@ impl<'l, 'a> Scanner<'l, 'a> {
         }
         self.references.push(Reference { offset, length, role, target });
     }
+}
+
+/// Whether an immediate operand of the instruction can be an address: bits are no part of one, nor are factors.
+fn may_be_address(instruction: &Instruction) -> bool {
+    !matches!(instruction.mnemonic(), Mnemonic::Test | Mnemonic::And | Mnemonic::Or | Mnemonic::Xor | Mnemonic::Imul)
 }
 
 /// What a call or jump to `target` ends at.

@@ -60,6 +60,13 @@ impl Elf {
         self.segment(elf::PT_GNU_RELRO.0)
     }
 
+    /// Link-time address of the program headers: PT_PHDR, or where the segment with the file's start has them.
+    pub fn headers_address(&self) -> LinkAddress {
+        let first = || self.loads().find(|load| load.offset == 0).map_or(0, |load| load.address.0);
+        let own = self.segment(elf::PT_PHDR.0).map(|segment| segment.address);
+        own.unwrap_or_else(|| LinkAddress(first().wrapping_add(self.program_headers.0)))
+    }
+
     /// From the first to behind the last loaded page, in whole pages of 4096 bytes.
     pub fn load_range(&self) -> (LinkAddress, LinkAddress) {
         let low = self.loads().map(|segment| segment.address.0).min().unwrap_or(0);
@@ -124,6 +131,11 @@ impl Elf {
     /// Whether it is a position-independent program: ET_DYN with an interpreter.
     pub fn is_position_independent(&self) -> bool {
         self.kind == elf::ET_DYN.0 && self.interpreter.is_some()
+    }
+
+    /// Whether it is a dynamically linked program at the address that it was linked for: ET_EXEC with an interpreter.
+    pub fn is_fixed_address(&self) -> bool {
+        self.kind == elf::ET_EXEC.0 && self.interpreter.is_some()
     }
 
     /// Whether it is a program that needs neither loader nor library. Meaningless for shared libraries.

@@ -25,9 +25,26 @@ pub trait Outside: Send {
     /// Takes over what a fork has learnt.
     fn join(&mut self, fork: Self);
 
-    /// What `word` of the new object of the one at `holder` becomes; `None` where it stays. `target` is what a typed pointer points to in
-    /// the old build, canonical.
-    fn follow(&mut self, word: u64, target: Option<TypeId>, holder: RunAddress) -> Option<u64>;
+    /// What `word` of the new object of the one at `holder` becomes; `None` where it stays.
+    fn follow(&mut self, word: u64, known: Known, holder: RunAddress) -> Option<u64>;
+}
+
+/// What types say of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// A pointer, to this type of the old build (canonical) where it has one.
+    Pointer(Option<TypeId>),
+    /// None of the pointers of its object.
+    Other,
+}
+
+impl Known {
+    fn target(self) -> Option<TypeId> {
+        match self {
+            Self::Pointer(target) => target,
+            Self::Other => None,
+        }
+    }
 }
 
 /// All new objects.
@@ -212,10 +229,10 @@ impl Rewriter<'_> {
         filter.find(making.bytes, hits);
         for (offset, word, target) in slots.iter().copied() {
             making.store(offset, word);
-            self.word((offset, word), target, making, filter, share)?;
+            self.word((offset, word), Known::Pointer(target), making, filter, share)?;
         }
         for (offset, word) in hits.iter().copied() {
-            self.word((usize::try_from(offset).unwrap_or(usize::MAX), word), None, making, filter, share)?;
+            self.word((usize::try_from(offset).unwrap_or(usize::MAX), word), Known::Other, making, filter, share)?;
         }
         Ok(())
     }
@@ -277,18 +294,19 @@ impl Rewriter<'_> {
     fn word(
         &self,
         (offset, word): (usize, u64),
-        target: Option<TypeId>,
+        known: Known,
         making: &mut Making<'_, '_>,
         filter: &Filter,
         share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
+        let target = known.target();
         let followed = match self.made.locate(word) {
             Some((block, within)) => Followed::To(making.moves.made(block).plus(within)),
             None => making.moves.follow(RunAddress(word), target),
         };
         match followed {
             Followed::Same if filter.is_wanted(word) => {
-                if let Some(word) = share.outside.follow(word, target, making.context.address) {
+                if let Some(word) = share.outside.follow(word, known, making.context.address) {
                     making.store(offset, word);
                 }
             }

@@ -153,13 +153,16 @@ fn fixed_addresses_count_by_what_they_name() {
         #include <stdio.h>
         int zero, a = 1, b = 2;
         int list[10];
+        int (*chosen)(int);
         __attribute__((noinline)) int *address(void) { return &a; }
         __attribute__((noinline)) int get(int n) { return list[n] + b; }
+        __attribute__((noinline)) void choose(void) { chosen = get; }
+        __attribute__((noinline)) int number(int n) { return n & 0x401000 ? 0x400000 : 0x400100; }
         __attribute__((noinline)) int jump(int n) {
             switch (n) { case 1: return puts("one"); case 2: return a; case 3: return get(5); case 4: return b * 3; case 5: puts("five"); return 9; }
             return 0;
         }
-        int main(int c, char **v) { return *address() + get(c) + jump(c) + zero + !v; }"#;
+        int main(int c, char **v) { choose(); return *address() + get(c) + jump(c) + zero + !v + number(c) + chosen(c); }"#;
     let flags = ["-fno-pie", "-no-pie"];
     for level in ["-O0", "-O2"] {
         let flags = [flags[0], flags[1], level];
@@ -173,5 +176,11 @@ fn fixed_addresses_count_by_what_they_name() {
         let table = edit(&edit(source, "case 2: return a;", "case 6: return a;"), "case 4:", "case 2:");
         let fates = Pair::compile(source, &table, &flags).fates();
         assert!(matches!(fates["jump"], Found::Different(_)), "{fates:?}");
+        let fates = Pair::compile(source, &edit(source, "chosen = get;", "chosen = jump;"), &flags).fates();
+        assert!(matches!(fates["choose"], Found::Different(_)), "{fates:?}");
+        for (from, to) in [("0x401000", "0x401040"), ("0x400000", "0x400080")] {
+            let fates = Pair::compile(source, &edit(source, from, to), &flags).fates();
+            assert!(matches!(fates["number"], Found::Different(_)), "{from}: {fates:?}");
+        }
     }
 }
