@@ -144,7 +144,7 @@ fn wrong_specs_are_refused_with_line_column_and_nearest_name() {
         ("[memory]\n\"struct a.b\" = { at = \"link\" }", "2:16: expected `at` beside `type`"),
         (
             "[memory]\n\"struct a.b\" = { type = \"struct c\", at = \"link.\" }",
-            "2:42: expected a field such as `link`, found `link.`",
+            "2:43: expected a field such as `link`, found `link.`",
         ),
         ("[memory]\n\"struct a.b\" = { by = \"old.x\" }", "2:16: expected `type`, `count` or both"),
         (
