@@ -160,8 +160,9 @@ struct Reader<'r, 'a> {
 impl Reader<'_, '_> {
     fn thread(&mut self, thread: &Thread, frames: &[Frame]) -> ThreadFacts {
         let own = |frame: &Frame| matches!(frame.module, Some((0, _)));
-        let mut facts =
-            ThreadFacts { start: frames.iter().rposition(own).map_or(frames.len(), |last| last + 1), ..ThreadFacts::default() };
+        let is_thin = frames.first().is_some_and(|frame| self.is_libc(frame))
+            && thread.in_syscall.is_some_and(|call| calls::has_wrapper(call.number));
+        let mut facts = ThreadFacts { start: self.start(frames), is_thin, ..ThreadFacts::default() };
         let mut low = thread.registers.rsp.saturating_sub(RED_ZONE);
         for frame in frames {
             // A signal may have switched stacks.
