@@ -1,4 +1,4 @@
-/* A structure in use has another layout in the new version: refused. */
+/* A structure in use has another layout in the new version, whose new field its maker clears: objects are rewritten. */
 #include "check.h"
 
 struct account {
@@ -23,6 +23,10 @@ SEPARATE static void check(void) {
     expect("second account", 2, accounts->number);
     expect_text("second name", "second", accounts->name);
     expect("first account", 1, accounts->next->number);
+    expect_text("first name", "first", accounts->next->name);
+#if VERSION >= 2
+    expect("limit", 0, accounts->limit);
+#endif
 }
 
 int main(void) {

@@ -198,7 +198,7 @@ macro_rules! for_each_program {
             end_pointer: ("end_pointer.c") .right_or_refused();
             initialiser_changed: ("initialiser_changed.c") .right_or_refused();
             address_keyed: ("address_keyed.c") .never(&["computes with the address"]);
-            layout_changed: ("layout_changed.c") .changed(&["account"]);
+            layout_changed: ("layout_changed.c");
             removed_function: ("removed_function.c") .changed(&["only_in_"]);
             removed_global: ("removed_global.c") .changed(&["only_in_"]);
             changed_active: ("changed_active.c") .changed(&["wait_in_changed_function"]);

@@ -147,7 +147,7 @@ fn values_that_cannot_be_computed() {
         ("\"old.number * 2\"", "out of range"),
         ("\"1 << old.number\"", "shift"),
         ("\"old.next->number\"", "the pointer is null"),
-        ("{ map = { 0 = 1 }, of = \"old.divisor\" }", "no value"),
+        ("{ map = { 0 = 1 }, of = \"old.divisor\" }", "says nothing of the value"),
     ] {
         let spec = case.spec(&format!("[fields]\n\"struct account.limit\" = {rule}\n"));
         case.refuse(&mut target, Some(&spec), &["wrong.toml:2:", "limit", words], code::BLOCKED);

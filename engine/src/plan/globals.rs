@@ -104,6 +104,9 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
         decisions.fates.carried.push(carried);
         if let Some(Ok(recipe)) = comparison.data.variables.get(&index) {
             decisions.fates.recipes.insert(index, Arc::clone(recipe));
+            if comparison.data.types.changed(object.kind) {
+                decisions.fates.reshaped.insert(index);
+            }
         }
     }
     report.globals_new.extend(only_new(comparison));

@@ -39,9 +39,6 @@ pub fn transform(request: &ImagePair, output: &Path, observer: &mut dyn Observer
     let mut subject = Subject::new(&image, &builds)?;
     let rewrite = subject.plan(request, observer)?;
     timeline.mark("plan");
-    if !rewrite.allocations.others.is_empty() {
-        return Err(UpdateError::OnlyLive { what: "objects that functions of the program's own make ([allocators])".to_owned() });
-    }
     observer.step("write image");
     subject.files.add_program(&rewrite.snapshot, &builds.new.elf.bytes);
     let (old, new) = builds.build_ids();
@@ -165,7 +162,12 @@ impl<'a> Subject<'a> {
         let libraries = || Ok(Libraries::of_files(self.files.code(), self.vdso.as_deref()));
         let prepared = Prepared::new(builds, request.spec.as_ref(), libraries)?;
         let memory = StoredMemory::new(self.image, &self.files, self.vdso.as_deref());
-        Ok(prepared.plan(snapshot, &memory, builds)?)
+        let rewrite = prepared.plan(snapshot, &memory, builds)?;
+        if !rewrite.allocations.others.is_empty() {
+            let what = "objects that functions of the program's own make ([allocators])".to_owned();
+            return Err(UpdateError::OnlyLive { what });
+        }
+        Ok(rewrite)
     }
 
     fn told(self, request: &ImagePair, rewrite: Rewrite, timeline: &Timeline) -> ImagePlanned {

@@ -62,8 +62,10 @@ impl Pointers<'_> {
         let sides = self.view.sides;
         let (old, new) = (&sides.old.objects.list()[index], &sides.new.objects.list()[partner]);
         let carried = self.fates.carried.get(index).copied().unwrap_or(false);
-        let recipe = self.fates.recipes.get(&index);
-        if let Some(recipe) = recipe.filter(|_| carried) {
+        let types = (&self.view.old.debug.types, &self.view.new.debug.types);
+        let tables = table_at(types.0, old, offset).zip(new.kind.and_then(|_| table_at(types.1, new, offset)));
+        // Rows of a table that takes the new program's values are found by what they hold, wherever they are now.
+        if let Some(recipe) = self.fates.recipes.get(&index).filter(|_| carried || tables.is_none()) {
             return self.rewritten(recipe, old, new, offset, site);
         }
         let moved = Decision::Move(NewLink(new.start.offset(offset)));
@@ -71,11 +73,9 @@ impl Pointers<'_> {
             return moved;
         }
         let blocked = || Decision::Blocked(PointerReason::ChangedLayout { symbol: old.identity.name.clone(), offset });
-        let types = (&self.view.old.debug.types, &self.view.new.debug.types);
-        let tables = table_at(types.0, old, offset).zip(new.kind.and_then(|_| table_at(types.1, new, offset)));
         match tables {
-            // A table that takes its new initialiser: rows are found by content, unless they change their layout.
-            Some((from, to)) if from.start == to.start && (from.row == to.row || recipe.is_none()) => {
+            Some(_) if self.fates.reshaped.contains(&index) => blocked(),
+            Some((from, to)) if from.start == to.start => {
                 let row = (offset - from.start) / from.row;
                 match self.view.content().row(types.0, (old, from), (new, to), row) {
                     RowMatch::Row(found) if found == row || offset != 0 || self.is_row(index, site) => {
@@ -86,8 +86,8 @@ impl Pointers<'_> {
                     RowMatch::Unclear(matches) => blocked_row(old, row, matches),
                 }
             }
-            None if recipe.is_none() && old.size == new.size => moved,
-            _ => recipe.map_or_else(blocked, |recipe| self.rewritten(recipe, old, new, offset, site)),
+            None if old.size == new.size => moved,
+            _ => blocked(),
         }
     }
 

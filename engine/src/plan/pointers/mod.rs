@@ -6,7 +6,7 @@ pub mod data;
 pub mod literal;
 pub mod structural;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dsu_formats::address::RunAddress;
@@ -66,6 +66,8 @@ pub struct Fates {
     pub returned: HashMap<usize, RunAddress>,
     /// For variables whose type changes: where each of their parts is now.
     pub recipes: HashMap<usize, Arc<Recipe>>,
+    /// Of these, variables whose elements or fields change, not just their number.
+    pub reshaped: HashSet<usize>,
     /// Addresses of libraries' functions that a fixed-address program has in its own linkage table (psABI, "Function Addresses").
     pub stubs: HashMap<LinkAddress, Decision>,
     /// Whether earlier builds ran in this process, so that the old build's code did not make every pointer in it.

@@ -14,8 +14,10 @@ use super::referrers::{self, Referrer, Referrers};
 use super::regions::Region;
 use super::shape::{Looks, Outline};
 use super::{Scene, prepare};
+use crate::plan::abi;
 use crate::plan::heap::{Block, BlockIndex, Heap, HeapView, State};
 use crate::plan::source::read_word;
+use crate::program::address::LinkAddress;
 use crate::program::types::{Shape, TypeId, TypeTable};
 
 /// Bytes of a block that are looked at.
@@ -67,7 +69,12 @@ pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Cleared> 
         }
     };
     let mut cleared = Vec::new();
-    let suspects = suspects(walker, &outlines, heap, &mut cleared);
+    let is_code = |value: u64| {
+        // By section: some linkers put constants into the segment of the code.
+        let section = scene.build.elf.section_at(LinkAddress(value.wrapping_sub(scene.bias)));
+        section.is_some_and(|section| section.flags & abi::SHF_EXECINSTR != 0)
+    };
+    let suspects = suspects(walker, &outlines, heap, &is_code, &mut cleared);
     if !suspects.is_empty() {
         judge(walker, scene, heap, suspects, &mut cleared);
     }
@@ -90,7 +97,13 @@ fn outlines(types: &TypeTable, interest: &dyn Interest) -> Vec<Outline> {
 }
 
 /// Blocks in use that nothing typed reaches, that fit a changed type, and whose words do not contradict it.
-fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared: &mut Vec<Cleared>) -> Vec<Suspect> {
+fn suspects(
+    walker: &mut Walker<'_>,
+    outlines: &[Outline],
+    heap: &Heap,
+    is_code: &dyn Fn(u64) -> bool,
+    cleared: &mut Vec<Cleared>,
+) -> Vec<Suspect> {
     let partly: HashSet<BlockIndex> =
         walker.items.elsewhere().filter_map(|item| Some(heap.block_of(RunAddress(item.address))?.0)).collect();
     let mut suspects = Vec::new();
@@ -105,11 +118,11 @@ fn suspects(walker: &mut Walker<'_>, outlines: &[Outline], heap: &Heap, cleared:
         }
         let Some(bytes) = walker.pieces.bytes(block.address.0, block.usable.min(LOOKED_AT)).map(<[u8]>::to_vec) else { continue };
         let mut contradiction = None;
-        let looks = fitting.iter().map(|(outline, count)| (outline, count, outline.looks(&bytes, &walker.regions)));
+        let looks = fitting.iter().map(|(outline, count)| (outline, count, outline.looks(&bytes, &walker.regions, is_code)));
         let could = looks.filter(|(_, _, looks)| {
             contradiction = contradiction.or(looks.contradiction.map(|found| ("a pointer", found)));
             contradiction = contradiction.or(looks.misplaced.map(|found| ("a number", found)));
-            let is_number = looks.misplaced.is_some() && looks.sound == 0;
+            let is_number = looks.misplaced.is_some() && (looks.sound == 0 || looks.contradiction.is_some());
             (looks.contradiction.is_none() || looks.sound > 1) && !is_number
         });
         let guess = |(outline, count, looks): (&&Outline, &u64, Looks)| {

@@ -29,8 +29,8 @@ pub(super) struct Outline {
 /// What the words of a type are.
 #[derive(Clone, Debug, Default)]
 struct Words {
-    /// Offsets of all pointers, whatever they point to.
-    pointers: Vec<u64>,
+    /// Offsets of all pointers, and whether they point to data: not to functions, nor to anything (`void *`).
+    pointers: Vec<(u64, bool)>,
     /// Offsets of numbers of eight bytes.
     numbers: Vec<u64>,
     is_flexible: bool,
@@ -74,17 +74,22 @@ impl Outline {
     }
 
     /// What `bytes` look like as objects of this type.
-    pub(super) fn looks(&self, bytes: &[u8], regions: &Regions<'_>) -> Looks {
+    pub(super) fn looks(&self, bytes: &[u8], regions: &Regions<'_>, is_code: &dyn Fn(u64) -> bool) -> Looks {
         let mut looks = Looks::default();
         let count = if self.words.is_flexible { 1 } else { (bytes.len() as u64 / self.size).min(ELEMENTS) };
-        for offset in (0..count)
-            .flat_map(|number| self.words.pointers.iter().map(move |offset| (number * self.size).saturating_add(*offset)))
-        {
+        let pointers = |number: u64| {
+            self.words.pointers.iter().map(move |(offset, is_data)| ((number * self.size).saturating_add(*offset), *is_data))
+        };
+        for (offset, is_data) in (0..count).flat_map(pointers) {
             let Some(value) = word_in(bytes, offset as usize) else { continue };
             if value < SENTINEL || value == u64::MAX {
                 continue;
             }
             match regions.find(value) {
+                // No object lies in code.
+                Region::Program if is_data && is_code(value) => {
+                    looks.contradiction = looks.contradiction.or(Some((offset, value)))
+                }
                 Region::Block(..) | Region::Program | Region::Mapped => looks.sound += 1,
                 // Pointers to what was freed are leftovers, and harmless.
                 Region::Nothing(Nothing::FreeBlock | Nothing::Allocator | Nothing::DeadStack) => {}
@@ -113,7 +118,10 @@ fn collect(types: &TypeTable, id: Option<TypeId>, offset: u64, depth: usize, fou
     }
     let id = types.canonical(id);
     match &types.get(id).shape {
-        Shape::Pointer { .. } => found.pointers.push(offset),
+        Shape::Pointer { target } => {
+            let is_data = types.peel(*target).is_some_and(|target| !matches!(types.get(target).shape, Shape::Function { .. }));
+            found.pointers.push((offset, is_data));
+        }
         Shape::Base { .. } if types.get(id).size == Some(8) => found.numbers.push(offset),
         Shape::Struct { members } => {
             for member in members.iter().filter(|member| member.bits.is_none()) {

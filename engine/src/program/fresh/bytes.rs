@@ -71,6 +71,12 @@ impl Bytes {
         self.zip(&effect.moved(at), Byte::then)
     }
 
+    /// An effect that may be one on other bytes instead: its zeros do not count.
+    pub(super) fn without_zeros(&self) -> Self {
+        let kept = |byte| if byte == Byte::Zero { Byte::Kept } else { byte };
+        Self::from_runs(self.runs.iter().map(|run| (run.0, kept(run.1))).collect())
+    }
+
     /// The same bytes counted from a pointer that lies `by` lower.
     pub(super) fn moved(&self, by: i64) -> Self {
         let moved = self.runs.iter().map(|run| (if run.0 == i64::MIN { run.0 } else { run.0.saturating_add(by) }, run.1));
@@ -81,6 +87,26 @@ impl Bytes {
     pub(super) fn is_zero(&self, start: i64, end: i64) -> bool {
         let inside = self.runs.iter().filter(|run| run.0 > start && run.0 < end);
         self.at(start) == Byte::Zero && inside.into_iter().all(|run| run.1 == Byte::Zero)
+    }
+
+    /// What is known of the bytes of each element, where elements of `length` bytes lie from `start` up to `end`.
+    pub(super) fn of_elements(&self, start: i64, end: i64, length: i64) -> Self {
+        let mut found = Self::all(Byte::Zero);
+        let ends = self.runs.iter().skip(1).map(|run| run.0).chain([i64::MAX]);
+        for ((from, byte), to) in self.runs.iter().copied().zip(ends) {
+            let (from, to) = (from.max(start), to.min(end));
+            if byte == Byte::Zero || from >= to {
+                continue;
+            }
+            if length <= 0 || to.saturating_sub(from) >= length {
+                return Self::all(Byte::Other);
+            }
+            let first = (from - start) % length;
+            let last = first + (to - from);
+            found.set(first, last.min(length), Byte::Other);
+            found.set(0, last - length, Byte::Other);
+        }
+        found
     }
 
     /// Whether nothing but zeros is ever stored.
@@ -122,6 +148,20 @@ mod tests {
         assert!(after.is_zero(8, 24) && !after.is_zero(8, 25));
         effect.set(0, i64::MAX, Byte::Other);
         assert!(!effect.has_no_other() && !both.then(&effect, 10).is_zero(8, 12) && both.then(&effect, 12).is_zero(8, 12));
+    }
+
+    #[test]
+    fn elements_are_as_bad_as_the_worst_of_them() {
+        let mut array = Bytes::all(Byte::Zero);
+        array.set(12, 16, Byte::Other);
+        array.set(58, 62, Byte::Other);
+        let each = array.of_elements(0, i64::MAX, 20);
+        assert!(
+            each.is_zero(2, 12) && each.is_zero(16, 18) && !each.is_zero(0, 2) && !each.is_zero(12, 16) && !each.is_zero(18, 20)
+        );
+        assert!(array.of_elements(20, 40, 20).is_zero(0, 20));
+        array.set(100, i64::MAX, Byte::Other);
+        assert!(!array.of_elements(0, i64::MAX, 20).is_zero(2, 3));
     }
 
     #[test]

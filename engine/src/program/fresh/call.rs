@@ -262,8 +262,9 @@ impl Walk<'_, '_> {
         let at = fresh.exact.then_some(fresh.offset);
         self.site_mut(fresh.site, |site| site.told.add(told, at));
         let Some(bytes) = state.objects.get_mut(&fresh.site) else { return };
-        if fresh.exact && fresh.sure {
-            *bytes = bytes.then(effect, fresh.offset);
+        if fresh.exact {
+            let effect = if fresh.sure { effect.clone() } else { effect.without_zeros() };
+            *bytes = bytes.then(&effect, fresh.offset);
         } else if !effect.has_no_other() {
             *bytes = Bytes::all(Byte::Other);
         }

@@ -31,6 +31,8 @@ impl Walk<'_, '_> {
         for site in state.objects.keys() {
             self.end(state, *site);
         }
+        // What a function that returns nothing leaves in the register is nobody's.
+        let value = if self.returns_word() { value } else { Value::Unknown };
         if let Some(kind) = self.result_type()
             && !matches!(self.program.types.target(kind), Target::Void)
         {
@@ -59,13 +61,16 @@ impl Walk<'_, '_> {
         types.peel(Some(kind)).is_some_and(|kind| matches!(types.get(kind).shape, Shape::Base { .. } | Shape::Enum { .. }))
     }
 
-    fn result_type(&self) -> Option<TypeId> {
-        let types = &self.program.types;
-        let kind = types.table().peel(self.program.described(self.function)?.kind)?;
-        match types.table().get(kind).shape {
-            Shape::Function { result, .. } => result,
-            _ => None,
+    /// Whether the function may return a whole word: a prototype can say that it does not.
+    fn returns_word(&self) -> bool {
+        match self.program.prototype(self.function) {
+            Some((result, _)) => result.is_some_and(|kind| self.program.types.size(kind).is_none_or(|size| size >= 8)),
+            None => true,
         }
+    }
+
+    fn result_type(&self) -> Option<TypeId> {
+        self.program.result(self.function)
     }
 
     /// What a pointer from a site is for the caller.

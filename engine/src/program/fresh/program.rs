@@ -149,7 +149,8 @@ impl<'b> Program<'b> {
         kind.is_some_and(|kind| matches!(types.get(kind).shape, Shape::Function { variadic: true, .. }))
     }
 
-    fn prototype(&self, function: &Function) -> Option<(Option<TypeId>, &'b [Option<TypeId>])> {
+    /// Result and parameters as declared.
+    pub(super) fn prototype(&self, function: &Function) -> Option<(Option<TypeId>, &'b [Option<TypeId>])> {
         let types = self.types.table();
         let kind = types.peel(self.described(function)?.kind)?;
         match &types.get(kind).shape {

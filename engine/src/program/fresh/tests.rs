@@ -33,11 +33,6 @@ fn proved(middle: &str) -> [(bool, bool); 2] {
     ["-O0", "-O2"].map(|level| proved_with(middle, &["-g", level]))
 }
 
-fn debug_log() {
-    let _ =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).without_time().try_init();
-}
-
 fn proved_with(middle: &str, flags: &[&str]) -> (bool, bool) {
     let build = Compiled::new("makers", &format!("{BEGIN}{middle}{END}"), flags).build();
     let types = &build.debug.types;

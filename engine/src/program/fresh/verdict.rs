@@ -8,9 +8,6 @@ use super::summary::{Block, Size};
 use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 
-/// The most elements of one block that are looked at one by one.
-const ELEMENT_LIMIT: i64 = 1024;
-
 /// The bytes of each wanted type of which something is proved, as they are in every new object.
 pub(super) fn facts(program: &Program<'_>) -> HashMap<TypeId, Bytes> {
     let Some(testimonies) = program.testimonies() else {
@@ -119,14 +116,8 @@ impl Verdict<'_, '_> {
         if single {
             return first;
         }
-        match block.size {
-            Size::Bytes(size) if (size - offset) / one <= ELEMENT_LIMIT => {
-                let others = (1..(size - offset) / one).map(|index| bytes.moved(-(offset + index * one)));
-                others.fold(first, |known, other| known.join(&other))
-            }
-            _ if bytes.is_zero(offset.saturating_add(one), i64::MAX) => first,
-            _ => Bytes::all(Byte::Other),
-        }
+        let end = if let Size::Bytes(size) = block.size { size } else { i64::MAX };
+        bytes.of_elements(offset, end, one)
     }
 
     /// A pointer to the first member may be all that tells of a wanted type that begins with it.

@@ -32,7 +32,7 @@ impl MemorySource for Memory {
         let start = address.0.wrapping_sub(START) as usize;
         let bytes = start.checked_add(buffer.len()).and_then(|end| self.0.get(start..end));
         let outside = || SourceError { address, length: buffer.len(), source: "nothing is there".into() };
-        buffer.copy_from_slice(&bytes.ok_or_else(outside)?.to_vec());
+        buffer.copy_from_slice(bytes.ok_or_else(outside)?);
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ impl Outside for Nobody {
 
     fn join(&mut self, _: Self) {}
 
-    fn follow(&mut self, _: u64, _: Known, _: RunAddress) -> Option<u64> {
+    fn follow(&mut self, _: u64, _: super::fill::Known, _: RunAddress) -> Option<u64> {
         None
     }
 }
