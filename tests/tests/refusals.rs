@@ -74,8 +74,8 @@ fn a_static_position_independent_program() {
 #[test]
 fn a_fixed_address_program_that_grows_into_what_lies_behind_it() {
     let flags = ["-no-pie", "-fno-pie"];
-    // The program break is at most 32 MiB behind the program (`arch_randomize_brk`).
-    let grown = ["-no-pie", "-fno-pie", "-DGROWN=(64 << 20)"];
+    // The program break is at most a gigabyte behind the program (`arch_randomize_brk`).
+    let grown = ["-no-pie", "-fno-pie", "-DGROWN=(1100L << 20)"];
     let words = ["is in the way", "the heap", "does not grow by"];
     refuse(&idle_with(Version::One, &flags), &idle_with(Version::Two, &grown), &words, "fixed address, grown");
 }

@@ -160,8 +160,9 @@ struct Reader<'r, 'a> {
 impl Reader<'_, '_> {
     fn thread(&mut self, thread: &Thread, frames: &[Frame]) -> ThreadFacts {
         let own = |frame: &Frame| matches!(frame.module, Some((0, _)));
-        let mut facts =
-            ThreadFacts { start: frames.iter().rposition(own).map_or(frames.len(), |last| last + 1), ..ThreadFacts::default() };
+        let is_thin = frames.first().is_some_and(|frame| self.is_libc(frame))
+            && thread.in_syscall.is_some_and(|call| calls::has_wrapper(call.number));
+        let mut facts = ThreadFacts { start: self.start(frames), is_thin, ..ThreadFacts::default() };
         let mut low = thread.registers.rsp.saturating_sub(RED_ZONE);
         for frame in frames {
             // A signal may have switched stacks.
@@ -192,11 +193,20 @@ impl Reader<'_, '_> {
     fn start(&self, frames: &[Frame]) -> usize {
         let own = |frame: &Frame| matches!(frame.module, Some((0, _)));
         // The first thread begins in the program's `_start`, which calls the C library.
-        let entry = usize::from(frames.len() > 1 && frames.last().is_some_and(own));
+        let entry = usize::from(frames.last().is_some_and(|frame| self.is_entry(frame)));
         let frames_of_others = frames.len() - entry;
         let Some(last) = frames.iter().take(frames_of_others).rposition(own) else { return frames.len() };
         let outer = frames.get(last + 1..frames_of_others).unwrap_or_default();
-        if outer.iter().all(|frame| self.is_libc(frame)) { last + 1 } else { frames.len() }
+        let is_start = !outer.is_empty() && outer.iter().all(|frame| self.is_libc(frame));
+        if is_start { last + 1 } else { frames.len() }
+    }
+
+    /// Whether a frame is that of the start files' `_start`.
+    fn is_entry(&self, frame: &Frame) -> bool {
+        let Some((0, link)) = frame.module else { return false };
+        let functions = &self.scene.view.sides.old.functions;
+        let code = functions.containing(link).and_then(|(index, _)| functions.list().get(index));
+        code.is_some_and(|code| code.identity.name == "_start" && code.declared.1 == 0)
     }
 
     fn is_libc(&self, frame: &Frame) -> bool {
