@@ -264,6 +264,9 @@ pub fn transformed_twice(name: &str) {
 /// Programs that measure how long they stood still: in images they do for as long as the machine takes to plan twice.
 const MEASURING: [&str; 1] = ["block_nanosleep"];
 
+/// Programs with threads that allocate all the time.
+const ALLOCATING: [&str; 1] = ["data_busy_allocator"];
+
 /// Programs whose objects functions of their own make, which only a live update can have called.
 const OWN_ALLOCATORS: [&str; 2] = ["data_allocators", "data_slab"];
 
@@ -333,7 +336,9 @@ fn rewrite(program: &Program, (image, from): (&Path, Version), (output, to): (&P
         assert!(!output.exists(), "{what}: an image was written all the same");
         return false;
     }
-    assert_ne!(expected, Expected::Done, "{what}:\n{}", outcome.text());
+    // An image stands still: a thread that was inside malloc is there for ever.
+    let is_busy = ALLOCATING.contains(&program.name) && outcome.text().contains("inside malloc");
+    assert!(is_busy || expected != Expected::Done, "{what}:\n{}", outcome.text());
     outcome.assert_code(code::BLOCKED, what);
     if let Expected::Refused(words) = expected {
         for word in words {

@@ -196,7 +196,7 @@ pub struct PlanArguments {
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["pid", "wait", "accept_seccomp_risk"])]
     pub image: Option<PathBuf>,
     /// The build that the image was made of, where it is not found by itself
-    #[arg(long, value_name = "FILE", requires = "image")]
+    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
     pub old: Option<PathBuf>,
     /// What it would be moved to, and how.
     #[command(flatten)]

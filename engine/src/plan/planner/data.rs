@@ -180,11 +180,18 @@ impl Planner<'_> {
     /// What the walk found outside the program's variables; its problems become blockers.
     fn take(&mut self, walked: Walked, heap: &HeapView, data: &mut Data) {
         let accepted = &self.request.comparison.accepted;
-        let problems = walked.problems.into_iter().filter(|problem| match problem {
+        let is_open = |problem: &walk::Problem| match problem {
             walk::Problem::UnreadableHeap { kind, passing: false, .. } => !accepted.is_unused(kind),
             _ => true,
-        });
-        self.blockers.extend(problems.map(answers::problem));
+        };
+        let mut problems: Vec<walk::Problem> = walked.problems.into_iter().filter(is_open).collect();
+        // Without the heap nothing is known of blocks, and whatever else is told of objects follows from that.
+        let heap_is_missing = |problem: &walk::Problem| matches!(problem, walk::Problem::UnreadableHeap { .. });
+        if problems.iter().any(heap_is_missing) {
+            problems.retain(heap_is_missing);
+            return self.blockers.extend(problems.into_iter().map(answers::problem));
+        }
+        self.blockers.extend(problems.into_iter().map(answers::problem));
         let cleared = walked.cleared.iter().take(LISTED);
         self.report.cleared.extend(cleared.map(|block| format!("{} ({} bytes): {}", block.address, block.usable, block.reason)));
         data.sites = walked.sites;

@@ -153,6 +153,7 @@ fn fixed_addresses_count_by_what_they_name() {
         #include <stdio.h>
         int zero, a = 1, b = 2;
         int list[10];
+        int jump(int n);
         int (*chosen)(int);
         __attribute__((noinline)) int *address(void) { return &a; }
         __attribute__((noinline)) int get(int n) { return list[n] + b; }
