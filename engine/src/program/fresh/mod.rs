@@ -7,7 +7,7 @@
 //! grows), `*e = *other` (the other one may have been used), and a pointer that is given to code that is not known.
 //!
 //! For this every maker has to be seen. A block is one of a type if a variable, parameter, result or member that is declared as a
-//! pointer to the type holds its address ([`judge`]). Objects that are not blocks are looked for from their other end: wherever code has
+//! pointer to the type holds its address (`judge`). Objects that are not blocks are looked for from their other end: wherever code has
 //! a pointer to the type, it must be explained what it was before. Read from where such a pointer is declared; the address of a variable
 //! or member of the type; or read from a word of type `void *`, where it comes back from. Nothing else: a pointer that was one to
 //! bytes, a number, or an address in a frame makes the type one that pools carve out, and nothing is proved. So does a `void *` that
