@@ -100,7 +100,7 @@ build_tools() {
 update() { # PID PROGRAM [SPEC]
   local status=0 program
   program=$(realpath "$2")
-  "$dsu" update --pid "$1" --program "$2" ${3:+--spec "$3"} --wait 10s --json >"$work/update.json" 2>"$work/update.err" || status=$?
+  "$dsu" update --pid "$1" --program "$2" ${3:+--spec "$3"} --wait 180s --json >"$work/update.json" 2>"$work/update.err" || status=$?
   if [ "$status" -ne 0 ]; then
     cat "$work/update.json" "$work/update.err" >&2
     fail "update of $1 to $2: exit code $status"
