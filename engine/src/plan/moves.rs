@@ -18,6 +18,8 @@ pub struct Moves {
     sites: Vec<PointerSite>,
     /// The heap that they are in.
     heap: Option<Heap>,
+    /// The program break's extent.
+    program_break: RunRange,
 }
 
 /// What becomes of a word.
@@ -40,13 +42,21 @@ impl Moves {
     }
 
     /// The same with objects that are rewritten, and the words that are known to point to such.
-    pub fn with_objects(self, objects: rewrite::Moves, sites: Vec<PointerSite>, heap: Option<Heap>) -> Self {
-        Self { objects, sites, heap, ..self }
+    pub fn with_objects(
+        self,
+        objects: rewrite::Moves,
+        sites: Vec<PointerSite>,
+        (heap, program_break): (Option<Heap>, RunRange),
+    ) -> Self {
+        Self { objects, sites, heap, program_break, ..self }
     }
 
-    /// Whether the word at `address` is the allocator's own: its list of chunks stays what it is, whatever becomes of their blocks.
+    /// Whether the word at `address` is the allocator's own: its list of chunks stays what it is, whatever becomes of their blocks, and
+    /// nobody reads what was left in its spare room.
     pub fn is_allocators(&self, address: RunAddress) -> bool {
-        self.heap.as_ref().is_some_and(|heap| heap.is_allocators(address))
+        let is_spare = |heap: &Heap| heap.block_of(address).is_none() && heap.ends_before(address, self.program_break);
+        let is_own = |heap: &Heap| heap.is_allocators(address) || is_spare(heap);
+        self.heap.as_ref().is_some_and(is_own)
     }
 
     /// Ranges outside which nothing moves.

@@ -228,7 +228,10 @@ impl<'a> Planner<'a> {
         if !request.comparison.bound.calls.is_empty() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
-        let moves = Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), data.heap.take()));
+        let layout = &self.ground.space.layout;
+        let program_break = RunRange { start: layout.start_brk, end: layout.brk.max(layout.start_brk) };
+        let moves =
+            Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), (data.heap.take(), program_break)));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
         if moves.objects().is_empty() {
