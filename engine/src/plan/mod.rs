@@ -12,6 +12,7 @@ pub mod compare;
 pub mod data;
 pub mod diff;
 pub mod fixed;
+pub mod frames;
 pub mod generations;
 pub mod globals;
 pub mod heap;

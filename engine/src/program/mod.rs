@@ -7,6 +7,7 @@ pub mod compare_types;
 pub mod dwarf;
 pub mod elf;
 pub mod error;
+pub mod flow;
 pub mod fresh;
 pub mod types;
 pub mod unwind;

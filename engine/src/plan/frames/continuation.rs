@@ -1,0 +1,190 @@
+//! What is known of a frame of a changed function before any value is.
+
+use crate::plan::address::NewLink;
+use crate::program::types::TypeId;
+
+/// How a frame goes on in the new code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Continuation {
+    /// Position of the function in the new build.
+    pub function: usize,
+    /// Where control comes back to.
+    pub returns_to: NewLink,
+    /// Every location that the new code reads from here on before it writes it, but for those inside `objects`.
+    pub values: Vec<Placed>,
+    /// Variables that are in memory in both frames; their bytes are carried, and pointers to them follow.
+    pub objects: Vec<FrameObject>,
+    /// What must hold of old values, or the new code would not be at this point (PROOF 3.5).
+    pub conditions: Vec<Condition>,
+    /// Effects of the new code before the point that never ran and that nothing later reads (PROOF 3.7).
+    pub warnings: Vec<String>,
+}
+
+/// A place of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FramePlace {
+    /// A general register as the frame's code sees it, by DWARF number (System V ABI, figure 3.36).
+    Register(u8),
+    /// Bytes of the frame, from its canonical frame address; 8 at most.
+    Slot {
+        /// First byte.
+        offset: i64,
+        /// Length in bytes.
+        length: u8,
+    },
+}
+
+/// A location of the new frame and what it is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// Where in the new frame.
+    pub place: FramePlace,
+    /// The bits of it that are read.
+    pub bits: u64,
+    /// Its value.
+    pub value: Value,
+    /// Which rule proves it, for people.
+    pub why: String,
+    /// An instruction that reads it.
+    pub reader: NewLink,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// What the old frame has at this place, zero-extended; pointers follow what they point to.
+    Old(FramePlace),
+    /// A number.
+    Constant(u64),
+    /// An address in the new program.
+    Address(NewLink),
+    /// An address in the new frame, from its canonical frame address.
+    Frame(i64),
+    /// The base of the thread's own storage.
+    Thread,
+    /// What an instruction makes of other values.
+    Computed(Operation, Vec<Value>),
+}
+
+/// What an instruction computes; all wrap, and the result is zero-extended from `bits` unless told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Sum.
+    Add {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// Difference.
+    Subtract {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// Product.
+    Multiply {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// Bitwise and.
+    And {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// Bitwise or.
+    Or {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// Bitwise exclusive or.
+    Xor {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// First value shifted left by the second.
+    ShiftLeft {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// First value shifted right by the second, zeros in.
+    ShiftRight {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// First value shifted right by the second, the sign in.
+    ShiftRightSigned {
+        /// Width in bits.
+        bits: u8,
+    },
+    /// The lowest bits.
+    ZeroExtend {
+        /// How many.
+        from: u8,
+    },
+    /// The lowest bits with their sign, to 64 bits.
+    SignExtend {
+        /// How many.
+        from: u8,
+    },
+}
+
+/// A variable that is in memory in both frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameObject {
+    /// Its name, with the inlined function's where it belongs to one.
+    pub name: String,
+    /// First byte in the old frame, from its canonical frame address.
+    pub old: i64,
+    /// First byte in the new frame, likewise.
+    pub new: i64,
+    /// Its length in the old frame, in bytes.
+    pub old_length: u64,
+    /// Its length in the new frame, in bytes.
+    pub new_length: u64,
+    /// Its types in the old and in the new build; the same where the bytes are carried as they are.
+    pub kinds: (Option<TypeId>, Option<TypeId>),
+    /// Whether its type changes, so that it is rewritten rather than carried.
+    pub is_changed: bool,
+}
+
+/// Something that must hold of old values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Left side.
+    pub left: Value,
+    /// How the sides relate.
+    pub relation: Relation,
+    /// Right side.
+    pub right: Value,
+    /// How many of the lowest bits are compared.
+    pub bits: u8,
+    /// The branch of the new code that asks, for people.
+    pub branch: NewLink,
+}
+
+/// How two numbers relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// Equal.
+    Equal,
+    /// Not equal.
+    Different,
+    /// Less, unsigned.
+    Below,
+    /// Less or equal, unsigned.
+    BelowOrEqual,
+    /// Greater, unsigned.
+    Above,
+    /// Greater or equal, unsigned.
+    AboveOrEqual,
+    /// Less, signed.
+    Less,
+    /// Less or equal, signed.
+    LessOrEqual,
+    /// Greater, signed.
+    Greater,
+    /// Greater or equal, signed.
+    GreaterOrEqual,
+    /// All bits that are set on the right side are clear on the left one.
+    NoCommonBit,
+    /// Some bit that is set on the right side is set on the left one.
+    CommonBit,
+}
