@@ -21,6 +21,7 @@ use std::sync::Arc;
 use dsu_formats::spec::{Spec, SpecError};
 
 use super::blocker::Blocker;
+use super::frames::Points;
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
 use super::spec::accepted::Accepted;
@@ -59,6 +60,8 @@ pub struct Comparison {
     pub bound: Bound,
     /// How data changes.
     pub data: DataChanges,
+    /// What the calls of changed functions are in the new build.
+    pub points: Points,
     /// Reasons against every update from the old to the new build.
     pub blockers: Vec<Blocker>,
 }
@@ -69,7 +72,8 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
-        let mut comparison = Self::of(old, new, sides, code, Accepted::default());
+        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
+        let mut comparison = Self { points, ..Self::of(old, new, sides, code, Accepted::default()) };
         comparison.data = comparison.data_changes(old, new);
         comparison
     }
@@ -92,7 +96,8 @@ impl Comparison {
             }
         };
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
-        let mut comparison = Self::of(old, new, sides, code, accepted);
+        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
+        let mut comparison = Self { points, ..Self::of(old, new, sides, code, accepted) };
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
         comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
@@ -123,6 +128,7 @@ impl Comparison {
             local_layouts,
             same_initialiser,
             data: DataChanges::default(),
+            points: Points::default(),
             blockers,
         }
     }

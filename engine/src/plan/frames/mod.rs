@@ -4,5 +4,7 @@
 //! it, which rule gives its value. At the stop values are filled in and the frames get their places.
 
 mod continuation;
+mod points;
 
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Value};
+pub use points::{Candidate, Partners, PointProblem, PointReason, Points};

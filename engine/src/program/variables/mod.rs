@@ -3,6 +3,7 @@
 //! Read when asked for, function by function: most functions are on no stack. A unit's functions are indexed once.
 
 mod evaluate;
+mod nesting;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use std::collections::HashMap;
 
 pub use evaluate::{Frame, Piece, Source};
+pub use nesting::{Body, Declared, Inlined, SourceFunction};
 
 use super::address::LinkAddress;
 use super::build::Build;
@@ -71,6 +73,27 @@ impl<'b> Variables<'b> {
         match unit {
             Some(unit) => Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 }.locals(entry).map_err(error),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// The source of the function entered at `entry` as it nests: its variables, and the functions that were inlined into it with theirs.
+    /// Empty without debug information.
+    ///
+    /// # Errors
+    /// Debug information that cannot be decoded.
+    pub fn body(&mut self, entry: LinkAddress) -> Result<Body, ProgramError> {
+        let Some(base) = self.build.unit_at(entry) else { return Ok(Body::default()) };
+        let error = |source| ProgramError::Dwarf { place: format!("the function at {entry}"), source };
+        let unit = self.unit(base).map_err(error)?;
+        let count = unit.functions.partition_point(|function| function.0 <= entry.0);
+        let before = unit.functions.get(..count).unwrap_or_default().iter().rev();
+        let function = before.clone().find(|function| entry.0 < function.1).copied();
+        match (function, self.units.get(&base)) {
+            (Some((_, _, function)), Some(unit)) => {
+                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: entry.0 };
+                scopes.body(function).map_err(error)
+            }
+            _ => Ok(Body::default()),
         }
     }
 

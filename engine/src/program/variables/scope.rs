@@ -11,9 +11,9 @@ use crate::program::types::TypeId;
 /// Steps from a copy to what it is a copy of; more is a loop.
 const ORIGIN_LIMIT: usize = 16;
 /// How deep blocks and inlined functions may nest.
-const DEPTH_LIMIT: usize = 256;
+pub(super) const DEPTH_LIMIT: usize = 256;
 
-type Entry<'b> = DebuggingInformationEntry<Reader<'b>>;
+pub(super) type Entry<'b> = DebuggingInformationEntry<Reader<'b>>;
 
 /// The functions of a unit, as (start, end, entry), ascending.
 pub(super) fn functions<'b>(
@@ -133,7 +133,7 @@ impl<'b> Scopes<'b, '_> {
         }
     }
 
-    fn name(&self, entry: &Entry<'b>) -> gimli::Result<String> {
+    pub(super) fn name(&self, entry: &Entry<'b>) -> gimli::Result<String> {
         let name = self.chain(entry, |entry| match entry.attr_value(dw::DW_AT_name) {
             Some(value) => Ok(Some(text(self.dwarf.attr_string(&self.unit.unit, value)?.slice()))),
             None => Ok(None),
@@ -151,12 +151,16 @@ impl<'b> Scopes<'b, '_> {
         })
     }
 
-    fn chain<T>(&self, entry: &Entry<'b>, ask: impl Fn(&Entry<'b>) -> gimli::Result<Option<T>>) -> gimli::Result<Option<T>> {
+    pub(super) fn chain<T>(
+        &self,
+        entry: &Entry<'b>,
+        ask: impl Fn(&Entry<'b>) -> gimli::Result<Option<T>>,
+    ) -> gimli::Result<Option<T>> {
         self.chain_within(entry, |entry, _| ask(entry))
     }
 
     /// The first answer of an entry or of what it is a copy of. What `ask` gets besides is the offset of the entry's unit.
-    fn chain_within<T>(
+    pub(super) fn chain_within<T>(
         &self,
         entry: &Entry<'b>,
         ask: impl Fn(&Entry<'b>, usize) -> gimli::Result<Option<T>>,
