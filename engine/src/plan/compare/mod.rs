@@ -53,6 +53,8 @@ pub struct Comparison {
     pub new_index: DynamicIndex,
     /// How to unwind the old program.
     pub unwind: Arc<UnwindIndex>,
+    /// How to unwind the new program.
+    pub new_unwind: Arc<UnwindIndex>,
     /// What the user takes upon himself.
     pub accepted: Accepted,
     /// The rest of the user's answers.
@@ -117,6 +119,7 @@ impl Comparison {
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
             unwind: Arc::new(UnwindIndex::new(&old.elf)),
+            new_unwind: Arc::new(UnwindIndex::new(&new.elf)),
             sides,
             code,
             layouts,
