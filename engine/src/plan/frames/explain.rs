@@ -1,6 +1,9 @@
 //! From an old frame to a continuation: every location that the new code reads after the point is explained, or all that are not are told.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Continuations;
 
 use super::blocker::{CodePlace, FrameBlocker};
 use super::continuation::{Continuation, FrameObject, FramePlace, Placed};
@@ -14,12 +17,14 @@ use super::terms::{Candidate, Terms};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::view::View;
+use crate::program::address::LinkAddress;
 use crate::program::flow::{Live, LiveKind, LivePlace, Place, Values};
 
 /// Registers that a call keeps (System V ABI, figure 3.4), as instructions number them.
 const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
 
 /// Explains frames of changed functions.
+#[derive(Debug)]
 pub struct Explainer<'e> {
     /// Both builds.
     pub view: View<'e>,
@@ -106,6 +111,13 @@ impl Explainer<'_> {
             conditions: Vec::new(),
             warnings: Vec::new(),
         })
+    }
+}
+
+impl Continuations for Explainer<'_> {
+    fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
+        self.comparison.prepared.remembered((old_function, old_return), find)
     }
 }
 

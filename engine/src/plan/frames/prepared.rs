@@ -1,10 +1,14 @@
 //! What is known of the code of changed functions, made before the stop.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use iced_x86::OpKind;
 
+use super::blocker::FrameBlocker;
+use super::continuation::Continuation;
 use crate::plan::compare::functions::position;
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::code::{CodeImage, FunctionId};
 use crate::program::flow::{Dominators, Escapes, Function, Graph, Live, Liveness, Unclear, may_store};
@@ -15,7 +19,12 @@ use crate::program::unwind::UnwindIndex;
 pub struct Prepared {
     old: HashMap<usize, Result<Facts, Unclear>>,
     new: HashMap<usize, Result<Facts, Unclear>>,
+    /// Continuations that were asked for.
+    known: Mutex<HashMap<(usize, LinkAddress), Known>>,
 }
+
+/// How a frame goes on, or all that is not proved.
+type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
 
 /// What is known of one function's code.
 #[derive(Debug)]
@@ -47,8 +56,19 @@ impl Prepared {
         std::thread::scope(|scope| {
             let from = scope.spawn(|| follow(old, olds));
             let new = follow(new, news);
-            Self { old: from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), new }
+            let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Self { old, new, known: Mutex::default() }
         })
+    }
+
+    /// What was found out before about a frame, else what `find` says.
+    pub(super) fn remembered(&self, place: (usize, LinkAddress), find: impl FnOnce() -> Known) -> Known {
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
+            return known.clone();
+        }
+        let found = find();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(place, found.clone());
+        found
     }
 
     /// A changed function of the old build.
@@ -63,7 +83,7 @@ impl Prepared {
 }
 
 fn find(facts: &HashMap<usize, Result<Facts, Unclear>>, function: usize) -> Result<&Facts, Unclear> {
-    const UNKNOWN: Unclear = Unclear { at: crate::program::address::LinkAddress(0), what: "its code was not looked at" };
+    const UNKNOWN: Unclear = Unclear { at: LinkAddress(0), what: "its code was not looked at" };
     match facts.get(&function) {
         Some(Ok(facts)) => Ok(facts),
         Some(Err(unclear)) => Err(unclear.clone()),
