@@ -158,9 +158,7 @@ fn group_of(
     let (Some(outermost), innermost) = (group.clone().rev().find(is_rebuilt), group.start) else { return Ok(()) };
     for number in (innermost..=outermost).rev() {
         let Some(position) = layout.positions.get(number).copied() else { continue };
-        if number != outermost {
-            check_alignment(frames, number, &position, rebuilt, around)?;
-        }
+        check_alignment(frames, number, &position, rebuilt, around)?;
         let mut pieces = match rebuilt.get(number).and_then(Option::as_ref) {
             Some(rebuilt) => rebuilt_pieces(number, rebuilt, number != outermost, around, layout)?,
             None => carried_pieces(frames, number, position),

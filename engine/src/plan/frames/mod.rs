@@ -22,6 +22,8 @@ mod parameters;
 mod points;
 mod prepared;
 mod rebuild;
+#[cfg(test)]
+mod rebuild_tests;
 mod rebuild_value;
 mod report;
 mod stack;
