@@ -224,14 +224,17 @@ impl<'a> Planner<'a> {
         let request = self.request;
         let guard = self.guard()?;
         let mut data = self.find_data();
-        let objects = self.place_data(&data);
+        let objects = Arc::new(self.place_data(&mut data));
         if !request.comparison.bound.calls.is_empty() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
         let layout = &self.ground.space.layout;
         let program_break = RunRange { start: layout.start_brk, end: layout.brk.max(layout.start_brk) };
-        let moves =
-            Arc::new(self.moves().with_objects(objects, std::mem::take(&mut data.sites), (data.heap.take(), program_break)));
+        let moves = Arc::new(self.moves().with_objects(
+            Arc::clone(&objects),
+            std::mem::take(&mut data.sites),
+            (data.heap.take(), program_break),
+        ));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
         if moves.objects().is_empty() {
@@ -283,10 +286,12 @@ impl<'a> Planner<'a> {
         self.blockers.extend(words.take_blockers());
         let run = |link: OldLink| ground.placement.old_run(link).0.0;
         self.kept = words.kept.iter().map(|(start, end)| RunRange::new(run(*start), run(*end))).collect();
-        self.literals = words.literals;
+        self.literals = std::mem::take(&mut words.literals);
         let waiting = self.patches.iter().filter(|patch| Allocations::may_hold(patch.word));
         self.allocations.fixups.extend(waiting.map(|patch| patch.address));
-        self.store_data(&data, filled, moves.objects());
+        // Objects are many: what knows them goes before they are taken apart.
+        drop((words, sites, moves));
+        self.store_data(&data, filled, Arc::unwrap_or_clone(objects));
         Ok(())
     }
 
