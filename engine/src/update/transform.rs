@@ -162,12 +162,7 @@ impl<'a> Subject<'a> {
         let libraries = || Ok(Libraries::of_files(self.files.code(), self.vdso.as_deref()));
         let prepared = Prepared::new(builds, request.spec.as_ref(), libraries)?;
         let memory = StoredMemory::new(self.image, &self.files, self.vdso.as_deref());
-        let rewrite = prepared.plan(snapshot, &memory, builds)?;
-        if !rewrite.allocations.others.is_empty() {
-            let what = "objects that functions of the program's own make ([allocators])".to_owned();
-            return Err(UpdateError::OnlyLive { what });
-        }
-        Ok(rewrite)
+        Ok(prepared.plan(snapshot, &memory, builds)?)
     }
 
     fn told(self, request: &ImagePair, rewrite: Rewrite, timeline: &Timeline) -> ImagePlanned {

@@ -3,7 +3,7 @@
 use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{self, VesselWork};
 
-use crate::plan::rewrite::{Allocations, Allocator, Call, Marks, NewBlock, Resolver, Rewrite};
+use crate::plan::rewrite::{Allocations, Allocator, Call, Marks, NewBlock, OtherAllocations, Resolver, Rewrite};
 
 /// What `rewrite` leaves to the vessel; nothing when its pages and mappings are all there is to it.
 pub fn saved(rewrite: &Rewrite) -> Vec<VesselWork> {
@@ -40,7 +40,13 @@ fn saved_allocations(allocations: &Allocations, allocator: Allocator) -> latest:
         blocks: blocks.map(|block| latest::NewBlock { offset: block.offset, length: block.length }).collect(),
         fixups: allocations.marks.iter(0..u64::MAX).map(place_holder).chain(allocations.fixups.iter().copied()).collect(),
         freed: allocations.freed.clone(),
+        others: allocations.others.iter().map(saved_others).collect(),
     }
+}
+
+fn saved_others(others: &OtherAllocations) -> latest::OtherAllocations {
+    let OtherAllocations { allocate, release, blocks, old } = others.clone();
+    latest::OtherAllocations { allocate, release, blocks, old }
 }
 
 fn place_holder(offset: u64) -> RunAddress {
@@ -116,9 +122,14 @@ fn allocations(saved: &latest::Allocations) -> Result<Allocations, NoMemory> {
         marks,
         fixups: saved.fixups.iter().filter(|fixup| offset_of(fixup).is_none()).copied().collect(),
         freed: saved.freed.clone(),
-        others: Vec::new(),
+        others: saved.others.iter().map(others).collect(),
         stored: Vec::new(),
     })
+}
+
+fn others(saved: &latest::OtherAllocations) -> OtherAllocations {
+    let latest::OtherAllocations { allocate, release, blocks, old } = saved.clone();
+    OtherAllocations { allocate, release, blocks, old }
 }
 
 #[cfg(test)]
@@ -138,6 +149,8 @@ mod tests {
         before.marks = Marks::within(0..72);
         before.marks.add(8);
         before.freed = vec![RunAddress(0x6000)];
+        let (blocks, old) = (vec![1], vec![RunAddress(0x7000)]);
+        before.others = vec![OtherAllocations { allocate: RunAddress(0x3000), release: None, blocks, old }];
         let saved = saved_allocations(&before, before.allocator.unwrap());
         assert_eq!(saved.bytes, [[1; 24].as_slice(), &[2; 8]].concat());
         let work = VesselWork {
