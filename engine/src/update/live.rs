@@ -21,6 +21,7 @@ use super::timeline::Timeline;
 use super::transaction::{self, OldMemory, Transaction};
 use super::way;
 use crate::plan::blocker::Blocker;
+use crate::plan::request::Policy;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
@@ -41,7 +42,12 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let target = Target::open(request.pid)?;
     let lock = ProcessLock::acquire(request.pid)?;
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
-    let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
+    let pair = Pair {
+        program: &request.program,
+        spec: request.spec.as_ref(),
+        debug_directories: &request.debug_directories,
+        policy: Policy { strict: request.strict, complete: false },
+    };
     let mut subject = Subject::open(&target, &pair, purpose, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let same = subject.builds.are_same();
@@ -119,7 +125,12 @@ fn keep_image(
 pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
-    let pair = Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories };
+    let pair = Pair {
+        program: &request.program,
+        spec: request.spec.as_ref(),
+        debug_directories: &request.debug_directories,
+        policy: Policy { strict: request.strict, complete: true },
+    };
     let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let raised = Raised::new();
@@ -147,6 +158,7 @@ struct Pair<'a> {
     program: &'a Path,
     spec: Option<&'a Spec>,
     debug_directories: &'a [PathBuf],
+    policy: Policy,
 }
 
 /// A process with both builds, read and compared while it runs.
@@ -183,7 +195,7 @@ impl Subject {
         let builds = Builds::open(&running, pair.program, &search)?;
         timeline.mark("read programs");
         let (facts, mappings) = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
-        let planner = Planner::new(pid, &running, &builds, pair.spec)?;
+        let planner = Planner::new(pid, &running, &builds, (pair.spec, pair.policy))?;
         let mut files = MappedFiles::default();
         if let Err(error) = files.open_missing(pid, &mappings) {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");

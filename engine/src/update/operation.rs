@@ -41,6 +41,8 @@ pub struct UpdateRequest {
     pub force: bool,
     /// Go on although a seccomp filter would not let the process find its way back, were the engine killed.
     pub accept_seccomp_risk: bool,
+    /// Whether blocks of the heap that evidence alone clears stand in the way.
+    pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
 }
@@ -112,6 +114,8 @@ pub struct PlanRequest {
     pub wait: Duration,
     /// As for an update: a plan makes calls in the process, too.
     pub accept_seccomp_risk: bool,
+    /// Whether blocks of the heap that evidence alone clears stand in the way.
+    pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
 }
@@ -150,6 +154,8 @@ pub struct ImagePair {
     pub old: Option<PathBuf>,
     /// The user's answers.
     pub spec: Option<Spec>,
+    /// Whether blocks of the heap that evidence alone clears stand in the way.
+    pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
 }

@@ -18,7 +18,7 @@ use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
 use crate::plan::data::made::Maker;
 use crate::plan::planner::early::is_active;
-use crate::plan::request::Request;
+use crate::plan::request::{Policy, Request};
 use crate::plan::rewrite::Rewrite;
 use crate::plan::source::MemorySource;
 use crate::plugin::batches::{PluginMaker, Plugins, Sides};
@@ -44,17 +44,23 @@ pub(super) struct Prepared {
     libraries: Libraries,
     file: ProgramId,
     plugins: Option<Plugins>,
+    policy: Policy,
 }
 
 impl Planner {
     /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
-    pub fn new(pid: i32, running: &Running, builds: &Builds, spec: Option<&Spec>) -> Result<Self, UpdateError> {
+    pub fn new(
+        pid: i32,
+        running: &Running,
+        builds: &Builds,
+        (spec, policy): (Option<&Spec>, Policy),
+    ) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
         check_guards(spec, builds, &running.path)?;
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
-        let prepared = Prepared::new(builds, spec, || Ok(Libraries::read(pid, running.id.inode)?))?;
+        let prepared = Prepared::new(builds, (spec, policy), || Ok(Libraries::read(pid, running.id.inode)?))?;
         Ok(Self { prepared: Some(prepared), room })
     }
 
@@ -100,7 +106,7 @@ impl Prepared {
     /// Compares the builds, with the user's answers; `libraries` reads those that are loaded.
     pub(super) fn new(
         builds: &Builds,
-        spec: Option<&Spec>,
+        (spec, policy): (Option<&Spec>, Policy),
         libraries: impl FnOnce() -> Result<Libraries, UpdateError>,
     ) -> Result<Self, UpdateError> {
         let comparison = match spec {
@@ -108,7 +114,7 @@ impl Prepared {
             Some(spec) => Comparison::answered(&builds.old, &builds.new, spec).map_err(|error| spec_error(spec, error))?,
         };
         let plugins = spec.and_then(|spec| plugins(spec, &comparison));
-        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins };
+        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins, policy };
         prepared.start_plugins(builds)?;
         Ok(prepared)
     }
@@ -137,6 +143,7 @@ impl Prepared {
             libraries: &libraries,
             file: &self.file,
             maker: maker.as_ref().map(|maker| maker as &dyn Maker),
+            policy: self.policy,
         })
     }
 

@@ -20,6 +20,7 @@ use super::stored::program;
 use super::stored::rewritten::Rewritten;
 use super::timeline::Timeline;
 use crate::plan;
+use crate::plan::request::Policy;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::resources::memory::read_mapping_lines;
@@ -160,7 +161,8 @@ impl<'a> Subject<'a> {
         }
         observer.step("plan");
         let libraries = || Ok(Libraries::of_files(self.files.code(), self.vdso.as_deref()));
-        let prepared = Prepared::new(builds, request.spec.as_ref(), libraries)?;
+        let policy = Policy { strict: request.strict, complete: true };
+        let prepared = Prepared::new(builds, (request.spec.as_ref(), policy), libraries)?;
         let memory = StoredMemory::new(self.image, &self.files, self.vdso.as_deref());
         Ok(prepared.plan(snapshot, &memory, builds)?)
     }

@@ -30,6 +30,7 @@ fn of_image(image: &Path, arguments: &PlanArguments, mut progress: Progress) -> 
         program: pair.program.clone(),
         old: arguments.old.clone(),
         spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
+        strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
     };
     let result = plan_image(&request, &mut progress);
@@ -47,6 +48,7 @@ fn of_process(pid: i32, pair: &PairArguments, mut progress: Progress) -> Ending 
         spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         wait: pair.wait,
         accept_seccomp_risk: pair.accept_seccomp_risk,
+        strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
     };
     let result = live::plan(&request, &mut progress);

@@ -77,11 +77,15 @@ impl Planner<'_> {
     fn have_made(&mut self, data: &Data) -> Made {
         let wanted = self.rewriter(data).wanted(&data.objects);
         let Some(maker) = self.request.maker.filter(|_| !wanted.is_empty()) else { return Made::default() };
+        // A plugin may take long, and what it makes would be thrown away.
+        if !self.blockers.is_empty() {
+            return Made::missing();
+        }
         match maker.make(&wanted, self.request.memory) {
             Ok(made) => made,
             Err(error) => {
                 self.blockers.push(answers::plugin(error.as_ref()));
-                Made::default()
+                Made::missing()
             }
         }
     }
@@ -192,6 +196,9 @@ impl Planner<'_> {
             return self.blockers.extend(problems.into_iter().map(answers::problem));
         }
         self.blockers.extend(problems.into_iter().map(answers::problem));
+        if self.request.policy.strict && !accepted.cleared_blocks {
+            self.blockers.extend(walked.cleared.iter().take(LISTED).cloned().map(answers::cleared));
+        }
         let cleared = walked.cleared.iter().take(LISTED);
         self.report.cleared.extend(cleared.map(|block| format!("{} ({} bytes): {}", block.address, block.usable, block.reason)));
         data.sites = walked.sites;

@@ -60,6 +60,9 @@ pub fn plan(request: &Request<'_>) -> Result<Rewrite, PlanError> {
     let mut planner = Planner::new(request, ground, blockers);
     planner.values();
     planner.stacks();
+    if !request.policy.complete && planner.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. })) {
+        return Err(PlanError::Blocked(planner.blockers));
+    }
     planner.words()?;
     planner.finish()
 }

@@ -267,7 +267,7 @@ impl Rewriter<'_> {
         making: &mut Making<'_, '_>,
         slots: &mut Vec<(usize, u64, Option<TypeId>)>,
     ) -> bool {
-        let Some(made) = self.made.object(kind, address) else { return false };
+        let Some(made) = self.made.object(kind, address) else { return self.made.is_missing() };
         let Some(place) = making.bytes.get_mut(at..at.saturating_add(made.bytes.len())) else { return false };
         place.copy_from_slice(made.bytes);
         let taken = made.pointers.iter().filter_map(|pointer| take((at + pointer.offset, pointer.target), making.bytes));
