@@ -45,6 +45,7 @@ fn engine_with_a_fault() {
         force: true,
         spec: None,
         accept_seccomp_risk: false,
+        strict: false,
         debug_directories: Vec::new(),
         continuations: None,
     };

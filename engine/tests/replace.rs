@@ -26,6 +26,7 @@ fn move_to(pid: i32, program: &Path) -> Result<Box<Updated>, UpdateError> {
         force: false,
         spec: None,
         accept_seccomp_risk: false,
+        strict: false,
         debug_directories: Vec::new(),
         continuations: None,
     };
@@ -95,6 +96,7 @@ fn a_program_goes_through_the_vessel_onto_its_own_build() {
         force: true,
         spec: None,
         accept_seccomp_risk: false,
+        strict: false,
         debug_directories: Vec::new(),
         continuations: None,
     };

@@ -220,3 +220,26 @@ fn wrong_specs() {
     }
     go_on(target, "wrong specs");
 }
+
+#[test]
+fn blocks_that_evidence_alone_clears_where_proof_is_asked_for() {
+    let case = Case::new("data_hash_chains", Style::USUAL);
+    let program = find(case.name);
+    let spec = build::spec(&program, Version::Two).expect("a spec");
+    let run = |command: &str, pid, spec: &Path| {
+        Run::new(command).pid(pid).option("--program", &case.new).option("--spec", spec).options(&["--strict"])
+    };
+    let mut target = case.start();
+    for command in ["update", "plan"] {
+        let words =
+            ["only evidence says that the block of 24 bytes", "cleared-blocks = true", "where a pointer would be, it holds"];
+        let run = run(command, target.pid(), &spec);
+        refused(&mut target, &program, run, &words, command).assert_code(code::BLOCKED, command);
+    }
+    let text = fs::read_to_string(&spec).expect("the spec");
+    let accepted = case.spec(&format!("{text}\n[accept]\ncleared-blocks = true\n"));
+    run("update", target.pid(), &accepted).run().assert_code(code::DONE, "the user takes the evidence");
+    target.go(2);
+    assert_eq!(target.event(), Event::Right, "{}", target.log());
+    target.finish();
+}

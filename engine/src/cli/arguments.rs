@@ -227,6 +227,10 @@ pub struct TransformArguments {
     /// The program of a plugin that the spec names, where it lies elsewhere than the spec says (repeatable)
     #[arg(long = "plugin", value_name = "FILE", requires = "spec")]
     pub plugins: Vec<PathBuf>,
+    /// Take no evidence for proof: blocks of the heap that could hold an object that changes, and that nothing but evidence clears, are
+    /// in the way
+    #[arg(long)]
+    pub strict: bool,
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,
@@ -250,6 +254,10 @@ pub struct PairArguments {
     /// Go on although the program's seccomp filter would end it if dsu itself were killed in the middle
     #[arg(long)]
     pub accept_seccomp_risk: bool,
+    /// Take no evidence for proof: blocks of the heap that could hold an object that changes, and that nothing but evidence clears, are
+    /// in the way
+    #[arg(long)]
+    pub strict: bool,
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,

@@ -7,7 +7,7 @@ use super::data::question::{Question, Unknown};
 use super::data::recipe::RecipeProblem;
 use super::data::rewrite::RewriteProblem;
 use super::spec::names::line;
-use super::walk::Problem;
+use super::walk::{Cleared, Problem};
 
 /// An open question; `object` is one that needs the answer.
 pub fn question(question: &Question, object: RunAddress) -> Blocker {
@@ -23,6 +23,12 @@ pub fn problem(problem: Problem) -> Blocker {
         _ => Vec::new(),
     };
     Blocker::Walk { problem, answers }
+}
+
+/// A block that evidence alone clears.
+pub fn cleared(block: Cleared) -> Blocker {
+    let Cleared { address, usable, reason } = block;
+    Blocker::Cleared { address, usable, reason, answers: vec!["[accept] cleared-blocks = true".to_owned()] }
 }
 
 /// What keeps an object from being rewritten; `on_stack` says whether an address lies on a stack.

@@ -220,6 +220,18 @@ pub enum Blocker {
         /// Lines of a spec that would help.
         answers: Vec<String>,
     },
+    /// A block of the heap that could hold an object of a changed type, and that evidence alone clears, where proof is asked for.
+    #[error("only evidence says that the block of {usable} bytes at {address} holds no object that changes: {reason}")]
+    Cleared {
+        /// The block.
+        address: RunAddress,
+        /// Bytes that it has.
+        usable: u64,
+        /// The evidence.
+        reason: String,
+        /// The line of a spec that takes it as enough.
+        answers: Vec<String>,
+    },
     /// An object of a changed type that cannot become one of the new type.
     #[error("{problem}")]
     Object {
@@ -395,6 +407,7 @@ impl Blocker {
             | Blocker::Constructor { answers, .. }
             | Blocker::Question { answers, .. }
             | Blocker::Walk { answers, .. }
+            | Blocker::Cleared { answers, .. }
             | Blocker::Object { answers, .. }
             | Blocker::Pointer {
                 reason: PointerReason::Gone { answers, .. } | PointerReason::Ambiguous { answers, .. }, ..

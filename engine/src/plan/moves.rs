@@ -1,5 +1,7 @@
 //! Objects outside the program's segments that move: thread-local variables, what libraries own a copy of, and those whose type changes.
 
+use std::sync::Arc;
+
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::data::rewrite::{self, Followed};
@@ -14,7 +16,7 @@ pub struct Moves {
     /// Ascending and without overlap, with the new start of each.
     list: Vec<(RunRange, RunAddress)>,
     /// Objects that are rewritten; they win over the list.
-    objects: rewrite::Moves,
+    objects: Arc<rewrite::Moves>,
     /// Words that the walk knows as pointers to such objects, ascending.
     sites: Vec<PointerSite>,
     /// The heap that they are in.
@@ -56,7 +58,7 @@ impl Moves {
     /// The same with objects that are rewritten, and the words that are known to point to such.
     pub fn with_objects(
         self,
-        objects: rewrite::Moves,
+        objects: Arc<rewrite::Moves>,
         sites: Vec<PointerSite>,
         (heap, program_break): (Option<Heap>, RunRange),
     ) -> Self {

@@ -34,6 +34,18 @@ pub struct Request<'a> {
     pub continuations: Option<&'a dyn Continuations>,
     /// Who wants to know what becomes of every frame, whether or not there is a plan.
     pub stacks: Option<&'a StackReports>,
+    /// How much is to be found out, and what evidence is enough.
+    pub policy: Policy,
+}
+
+/// What the user wants of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether blocks that evidence alone clears (PROOF 2.5) stand in the way, unless the spec takes them as cleared.
+    pub strict: bool,
+    /// Whether everything that stands in the way is told, though a changed function is active. Else the process is kept waiting no
+    /// longer than it takes to see that: another try comes anyway.
+    pub complete: bool,
 }
 
 impl<'a> Request<'a> {

@@ -3,6 +3,10 @@
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::Snapshot;
 
+mod marks;
+
+pub use marks::Marks;
+
 /// What turns the captured process into one that runs the new program.
 #[derive(Debug)]
 pub struct Rewrite {
@@ -93,7 +97,9 @@ pub struct Allocations {
     pub blocks: Vec<NewBlock>,
     /// The bytes of all blocks.
     pub bytes: Vec<u8>,
-    /// Every word that holds a place-holder address: its own address, which may be a place-holder too.
+    /// Words of the blocks that hold a place-holder address, by their offsets in `bytes`.
+    pub marks: Marks,
+    /// Every other word that does.
     pub fixups: Vec<RunAddress>,
     /// Old blocks to free after all is stored, as `malloc` returned them.
     pub freed: Vec<RunAddress>,

@@ -123,12 +123,6 @@ pub enum UpdateError {
         /// Where they are.
         place: String,
     },
-    /// The spec asks for what no image can hold.
-    #[error("an image cannot hold {what}")]
-    OnlyLive {
-        /// What.
-        what: String,
-    },
     /// An image that was rewritten before, whose program has work to do first that only a restore does.
     #[error("the image {path} is finished only by its restore, when {what}")]
     Unfinished {

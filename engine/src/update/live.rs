@@ -21,6 +21,7 @@ use super::timeline::Timeline;
 use super::transaction::{self, OldMemory, Transaction};
 use super::way;
 use crate::plan::blocker::Blocker;
+use crate::plan::request::Policy;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::tracee::borrowed::Borrowed;
@@ -41,7 +42,11 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let target = Target::open(request.pid)?;
     let lock = ProcessLock::acquire(request.pid)?;
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
-    let told = Told { continuations: request.continuations.clone(), stacks: None };
+    let told = Told {
+        continuations: request.continuations.clone(),
+        stacks: None,
+        policy: Policy { strict: request.strict, complete: false },
+    };
     let pair =
         Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories, told };
     let mut subject = Subject::open(&target, &pair, purpose, observer)?;
@@ -121,7 +126,11 @@ fn keep_image(
 pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
-    let told = Told { continuations: request.continuations.clone(), stacks: request.stacks.clone() };
+    let told = Told {
+        continuations: request.continuations.clone(),
+        stacks: request.stacks.clone(),
+        policy: Policy { strict: request.strict, complete: true },
+    };
     let pair =
         Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories, told };
     let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;

@@ -43,6 +43,8 @@ pub struct UpdateRequest {
     pub force: bool,
     /// Go on although a seccomp filter would not let the process find its way back, were the engine killed.
     pub accept_seccomp_risk: bool,
+    /// Whether blocks of the heap that evidence alone clears stand in the way.
+    pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
     /// How frames of changed functions go on, in place of what is found out about them: for tests.
@@ -117,6 +119,8 @@ pub struct PlanRequest {
     pub wait: Duration,
     /// As for an update: a plan makes calls in the process, too.
     pub accept_seccomp_risk: bool,
+    /// Whether blocks of the heap that evidence alone clears stand in the way.
+    pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
     /// As for an update.
@@ -160,6 +164,8 @@ pub struct ImagePair {
     pub old: Option<PathBuf>,
     /// The user's answers.
     pub spec: Option<Spec>,
+    /// Whether blocks of the heap that evidence alone clears stand in the way.
+    pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
     /// Who wants to know what becomes of every frame, whether or not there is a plan.

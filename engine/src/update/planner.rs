@@ -20,7 +20,7 @@ use crate::plan::compare::Comparison;
 use crate::plan::data::made::Maker;
 use crate::plan::frames::{Continuations, Explainer, StackReports};
 use crate::plan::planner::early::is_active;
-use crate::plan::request::Request;
+use crate::plan::request::{Policy, Request};
 use crate::plan::rewrite::Rewrite;
 use crate::plan::source::MemorySource;
 use crate::plugin::batches::{PluginMaker, Plugins, Sides};
@@ -56,6 +56,8 @@ pub(super) struct Told {
     pub(super) continuations: Option<Arc<dyn Continuations>>,
     /// Who wants to know what becomes of every frame.
     pub(super) stacks: Option<Arc<StackReports>>,
+    /// How much is to be found out, and what evidence is enough.
+    pub(super) policy: Policy,
 }
 
 impl Planner {
@@ -157,6 +159,7 @@ impl Prepared {
             maker: maker.as_ref().map(|maker| maker as &dyn Maker),
             continuations: Some(self.told.continuations.as_deref().unwrap_or(&explainer)),
             stacks: self.told.stacks.as_deref(),
+            policy: self.told.policy,
         })
     }
 

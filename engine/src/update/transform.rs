@@ -20,6 +20,7 @@ use super::stored::program;
 use super::stored::rewritten::Rewritten;
 use super::timeline::Timeline;
 use crate::plan;
+use crate::plan::request::Policy;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
 use crate::resources::memory::read_mapping_lines;
@@ -160,15 +161,11 @@ impl<'a> Subject<'a> {
         }
         observer.step("plan");
         let libraries = || Ok(Libraries::of_files(self.files.code(), self.vdso.as_deref()));
-        let told = Told { continuations: None, stacks: request.stacks.clone() };
+        let policy = Policy { strict: request.strict, complete: true };
+        let told = Told { continuations: None, stacks: request.stacks.clone(), policy };
         let prepared = Prepared::new(builds, (request.spec.as_ref(), told), libraries)?;
         let memory = StoredMemory::new(self.image, &self.files, self.vdso.as_deref());
-        let rewrite = prepared.plan(snapshot, &memory, builds)?;
-        if !rewrite.allocations.others.is_empty() {
-            let what = "objects that functions of the program's own make ([allocators])".to_owned();
-            return Err(UpdateError::OnlyLive { what });
-        }
-        Ok(rewrite)
+        Ok(prepared.plan(snapshot, &memory, builds)?)
     }
 
     fn told(self, request: &ImagePair, rewrite: Rewrite, timeline: &Timeline) -> ImagePlanned {

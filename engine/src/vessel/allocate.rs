@@ -67,7 +67,7 @@ fn lent_words(vessel: &Emptied, allocations: &Allocations) -> Result<Vec<Lent>, 
     if old.is_empty() {
         return Ok(lent);
     }
-    for address in allocations.fixups.iter().filter(|address| allocations.offset_of(address.0).is_none()) {
+    for address in &allocations.fixups {
         let place_holder = vessel.memory().read_u64(*address)?;
         if let Some((index, 0)) = allocations.locate(place_holder)
             && let Some(old) = old.get(&index)
@@ -149,23 +149,12 @@ fn store_blocks(
     taken: &HashSet<RunAddress>,
 ) -> Result<(), VesselError> {
     const PART: usize = 1 << 14;
-    let (mut inner, mut words) = (Vec::new(), Vec::new());
-    for fixup in allocations.fixups.iter().filter(|fixup| !taken.contains(fixup)) {
-        match allocations.offset_of(fixup.0) {
-            Some(offset) => inner.push(offset),
-            None => words.push(*fixup),
-        }
-    }
-    inner.sort_unstable();
-    let mut inner = &inner[..];
     for (blocks, places_of) in allocations.blocks.chunks(PART).zip(places.chunks(PART)) {
         let (first, end) = (blocks[0].offset, blocks[blocks.len() - 1].offset + blocks[blocks.len() - 1].length);
         let mut bytes = allocations.bytes.get(first as usize..end as usize).map(<[u8]>::to_vec).ok_or_else(|| unknown(first))?;
-        let (own, rest) = inner.split_at(inner.partition_point(|offset| *offset < end));
-        inner = rest;
-        for offset in own {
-            let at = offset.checked_sub(first).ok_or_else(|| unknown(*offset))? as usize;
-            let word = bytes.get_mut(at..at + 8).ok_or_else(|| unknown(*offset))?;
+        for offset in allocations.marks.iter(first..end) {
+            let at = (offset - first) as usize;
+            let word = bytes.get_mut(at..at.saturating_add(8)).ok_or_else(|| unknown(offset))?;
             let place_holder = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
             word.copy_from_slice(&real(allocations, places, place_holder)?.to_le_bytes());
         }
@@ -177,9 +166,7 @@ fn store_blocks(
         pieces.sort_unstable_by_key(|(at, _)| *at);
         scatter::store(vessel.memory(), &pieces)?;
     }
-    if let Some(offset) = inner.first() {
-        return Err(unknown(*offset));
-    }
+    let words = allocations.fixups.iter().filter(|fixup| !taken.contains(fixup)).copied().collect();
     store_words(vessel, allocations, places, words)
 }
 

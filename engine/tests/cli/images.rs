@@ -163,6 +163,7 @@ fn inspect_shows_what_is_left_to_the_restore() {
         "left to the restore of process 4711",
         "0x555555555000 for 2 slots",
         "2 blocks, 32 bytes, by 0x",
+        "1 block by 0x555555555400, the old ones go by 0x555555555500",
         "rehash(&table, -1) at 0x555555555300",
     ] {
         assert!(human.contains(fact), "`{fact}` is not in: {human}");

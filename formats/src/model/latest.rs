@@ -24,7 +24,8 @@ pub use super::threads::{
 pub use super::timers::{IntervalTimerV1 as IntervalTimer, PosixTimerV1 as PosixTimer, ProcessTimersV1 as ProcessTimers};
 pub use super::tree::{FilesystemV1 as Filesystem, ProcessV1 as Process, TreeV1 as Tree};
 pub use super::work::{
-    AllocationsV1 as Allocations, CallV1 as Call, NewBlockV1 as NewBlock, ResolverV1 as Resolver, VesselWorkV1 as VesselWork,
+    AllocationsV1 as Allocations, CallV1 as Call, NewBlockV1 as NewBlock, OtherAllocationsV1 as OtherAllocations,
+    ResolverV1 as Resolver, VesselWorkV1 as VesselWork,
 };
 
 /// Everything about a process tree but the bytes of its pages: one field per section of an image.

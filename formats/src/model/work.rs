@@ -64,6 +64,21 @@ pub struct AllocationsV1 {
     pub fixups: Vec<RunAddress>,
     /// Old blocks to free after all is stored, as `malloc` returned them.
     pub freed: Vec<RunAddress>,
+    /// Blocks that functions of the program's own make and free instead.
+    pub others: Vec<OtherAllocationsV1>,
+}
+
+/// Blocks that functions of the program's own make and free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherAllocationsV1 {
+    /// Address of the function that makes a block of as many bytes as it is told.
+    pub allocate: RunAddress,
+    /// Address of the one that frees a block; without it old blocks are kept.
+    pub release: Option<RunAddress>,
+    /// Positions in [`AllocationsV1::blocks`] of those that it makes, ascending; no other entry has one of them.
+    pub blocks: Vec<u32>,
+    /// The old blocks in whose places they come, in the same order.
+    pub old: Vec<RunAddress>,
 }
 
 /// One block to make.

@@ -30,6 +30,12 @@ fn work() -> Vec<VesselWork> {
         bytes: (0..32).collect(),
         fixups: vec![RunAddress(HEAP + 64), RunAddress(PLACE_HOLDERS + 16)],
         freed: vec![RunAddress(HEAP + 128)],
+        others: vec![OtherAllocations {
+            allocate: RunAddress(CODE + 0x400),
+            release: Some(RunAddress(CODE + 0x500)),
+            blocks: vec![1],
+            old: vec![RunAddress(HEAP + 192)],
+        }],
     };
     let first = VesselWork {
         process: 0,
@@ -105,7 +111,7 @@ fn every_kind_of_wrong_work_is_found() {
     fn allocations(work: &mut [VesselWork]) -> &mut Allocations {
         work[0].allocations.as_mut().expect("the fixture has some")
     }
-    let cases: [(Change, &str); 19] = [
+    let cases: [(Change, &str); 26] = [
         (|w| w.reverse(), "process 0: it does not come after the entry before it"),
         (|w| w[1].process = 2, "process 2: process 2 of 2 does not exist"),
         (|w| w[0].resolvers[0].function = RunAddress(HEAP), "selector 0x555555600000 of process 0: it is no code"),
@@ -128,6 +134,28 @@ fn every_kind_of_wrong_work_is_found() {
         (|w| w[0].calls[0].function = RunAddress(HEAP), "called function 0x555555600000 of process 0: it is no code"),
         (|w| w[0].calls[0].arguments = vec![0; 7], "call of 0x555555555300: it has 7 arguments, and 6 fit in registers"),
         (|w| allocations(w).freed[0] = RunAddress(1), "freed block 0x1 of process 0: it is not mapped"),
+        (
+            |w| allocations(w).others[0].allocate = RunAddress(HEAP),
+            "allocating function 0x555555600000 of process 0: it is no code",
+        ),
+        (|w| allocations(w).others[0].release = Some(RunAddress(1)), "freeing function 0x1 of process 0: it is no code"),
+        (|w| allocations(w).others[0].old[0] = RunAddress(1), "replaced block 0x1 of process 0: it is not mapped"),
+        (
+            |w| allocations(w).others[0].old.clear(),
+            "blocks that 0x555555555400 makes in process 0: they are 1, in the place of 0",
+        ),
+        (|w| allocations(w).others[0].blocks = vec![1, 0], "blocks that 0x555555555400 makes in process 0: they do not ascend"),
+        (
+            |w| allocations(w).others[0].blocks[0] = 2,
+            "blocks that 0x555555555400 makes in process 0: block 2 of 2 does not exist",
+        ),
+        (
+            |w| {
+                let others = &mut allocations(w).others;
+                others.push(others[0].clone());
+            },
+            "blocks that 0x555555555400 makes in process 0: block 1 is made twice",
+        ),
     ];
     for (change, expected) in cases {
         let mut changed = work();

@@ -32,6 +32,7 @@ fn of_image(image: &Path, arguments: &PlanArguments, mut progress: Progress) -> 
         program: pair.program.clone(),
         old: arguments.old.clone(),
         spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
+        strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
         stacks: arguments.stacks.then(Arc::default),
     };
@@ -52,6 +53,7 @@ fn of_process(pid: i32, arguments: &PlanArguments, mut progress: Progress) -> En
         spec: read_spec(pair.spec.as_deref(), &pair.plugins)?,
         wait: pair.wait,
         accept_seccomp_risk: pair.accept_seccomp_risk,
+        strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
         continuations: None,
         stacks: arguments.stacks.then(Arc::default),

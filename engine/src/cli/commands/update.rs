@@ -27,6 +27,7 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
         keep_image: arguments.keep_image.clone(),
         force: arguments.force,
         accept_seccomp_risk: pair.accept_seccomp_risk,
+        strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
         continuations: None,
     };

@@ -59,6 +59,7 @@ fn hint(facts: &Value) -> &'static str {
             "say in a spec what the pointer leads to ([memory]), or that it is opaque: its type does not fit what is there"
         }
         ("walk", "in-registers" | "frame") => "the thread will be elsewhere in a moment: try again, with a longer --wait",
+        ("cleared", _) => "without --strict this evidence is enough",
         ("object", _) => "correct the rule in the spec, or the value in the program",
         ("ambiguous-variable", _) => "give the variable a name of its own in its source file, in both builds",
         ("address-as-number", _) => "the place that it computed is another one in the new program: something has to put it right",

@@ -113,11 +113,6 @@ impl Sorted for UpdateError {
                     path.display()
                 ),
             ),
-            UpdateError::OnlyLive { .. } => Verdict::new(
-                Exit::Failed,
-                "only-live",
-                "restore the image with the old program, and update that process with `dsu update`",
-            ),
             UpdateError::NoOldProgram { .. } => {
                 Verdict::new(Exit::Failed, "no-old-program", "name the file of that build with --old FILE")
             }

@@ -78,9 +78,20 @@ pub struct Made {
     /// Where each block begins, from [`NEW_BLOCKS`] on.
     starts: Vec<u64>,
     end: u64,
+    is_missing: bool,
 }
 
 impl Made {
+    /// Nothing, because nobody was asked or an answer failed: a plan that is blocked anyway goes on without the objects.
+    pub fn missing() -> Self {
+        Self { is_missing: true, ..Self::default() }
+    }
+
+    /// Whether the objects are left out.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing
+    }
+
     /// Adds all new objects of the old type `kind`.
     pub fn insert(&mut self, kind: TypeId, made: MadeKind) {
         self.kinds.insert(kind, made);

@@ -6,6 +6,7 @@
 
 mod fill;
 mod moves;
+mod stretch;
 #[cfg(test)]
 mod tests;
 pub(crate) mod window;
@@ -16,15 +17,16 @@ use std::sync::Arc;
 use dsu_formats::address::RunAddress;
 
 pub use fill::{Filled, Known, Outside};
-pub use moves::{Followed, Move, Moves};
+pub use moves::{Final, Followed, Moves};
 
 use super::compile::Recipes;
 use super::made::{Made, Wanted};
 use super::question::Question;
 use super::recipe::{Context, Found, Recipe, RecipeError};
-use super::rules::{Allocator, Rules};
+use super::rules::Rules;
 use crate::plan::source::{MemorySource, SourceError};
 use crate::program::types::{TypeId, TypeTable};
+use moves::{ALIGNMENT, Extent, To};
 use window::Window;
 
 /// Objects of one changed type that lie side by side.
@@ -42,8 +44,16 @@ pub struct Object {
     pub spare: u32,
     /// What they are in.
     pub home: Home,
+}
+
+impl Object {
     /// For a variable its position in [`Rewriter::variables`].
-    pub variable: Option<u32>,
+    fn variable(&self) -> Option<u32> {
+        match self.home {
+            Home::Variable(position) => Some(position),
+            _ => None,
+        }
+    }
 }
 
 /// How one variable is rewritten.
@@ -53,6 +63,8 @@ pub struct Variable {
     pub recipe: Arc<Recipe>,
     /// Its initial value in the new program, relocated.
     pub initial: Vec<u8>,
+    /// Where the new program has it.
+    pub to: RunAddress,
     /// Whether it keeps the old value; else it takes the initial one.
     pub is_carried: bool,
 }
@@ -69,9 +81,12 @@ pub enum Home {
     Part,
     /// The same in memory that moves: where they go.
     Moved(RunAddress),
-    /// Memory that a function of the program's own gave out for just these objects, as the user says: the same function makes new ones.
-    Own(Allocator),
-    /// A variable or a stack's slot, for which the plan has made room at this address.
+    /// Memory that a function of the program's own gave out for just these objects, as the user says ([`Rules::allocators`]): the same
+    /// function makes new ones.
+    Own,
+    /// The variable at this position in [`Rewriter::variables`].
+    Variable(u32),
+    /// A stack's slot, for which the plan has made room at this address.
     Given(RunAddress),
 }
 
@@ -80,13 +95,8 @@ pub enum Home {
 pub enum Place {
     /// This address.
     At(RunAddress),
-    /// In a block that is allocated in the vessel.
-    In {
-        /// Position in [`Moves::allocations`].
-        allocation: u32,
-        /// Bytes from its start.
-        offset: u64,
-    },
+    /// In a block that is allocated in the vessel, so far among the bytes of all new objects.
+    In(u64),
 }
 
 impl Place {
@@ -94,20 +104,9 @@ impl Place {
     pub fn plus(self, bytes: u64) -> Self {
         match self {
             Self::At(address) => Self::At(RunAddress(address.0.wrapping_add(bytes))),
-            Self::In { allocation, offset } => Self::In { allocation, offset: offset.wrapping_add(bytes) },
+            Self::In(offset) => Self::In(offset.wrapping_add(bytes)),
         }
     }
-}
-
-/// A block to allocate in the vessel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allocation {
-    /// Bytes to ask for.
-    pub size: u64,
-    /// The old block in whose place it comes, and which is freed; `None`: a plugin asks for it.
-    pub old: Option<RunAddress>,
-    /// What makes and frees it, if not `malloc` and `free`.
-    pub allocator: Option<Allocator>,
 }
 
 /// Why objects cannot be rewritten.
@@ -232,18 +231,20 @@ impl<'a> Rewriter<'a> {
     /// # Errors
     /// Everything that stands against it.
     pub fn place(&self, objects: &[Object]) -> Result<Moves, Vec<RewriteProblem>> {
-        let mut moves = Moves::default();
+        let mut moves = Moves::for_objects(objects.len());
         let mut numbers: HashMap<TypeId, u32> = HashMap::new();
         let mut window = Window::new(self.memory);
         let mut problems = self.overlaps(objects);
         for object in objects {
-            let known = numbers.get(&object.kind).filter(|_| object.variable.is_none());
-            let recipe = match known {
+            let known = numbers.get(&object.kind).filter(|_| object.variable().is_none());
+            let number = match known {
                 Some(number) => *number,
                 None => match self.recipe(object) {
                     Ok(recipe) => {
-                        let number = moves.add_recipe(recipe);
-                        if object.variable.is_none() {
+                        let variable = object.variable();
+                        let allocator = self.rules.allocators.get(&object.kind).filter(|_| variable.is_none());
+                        let number = moves.add_sort(recipe, variable, allocator.copied());
+                        if variable.is_none() {
                             numbers.insert(object.kind, number);
                         }
                         number
@@ -254,7 +255,7 @@ impl<'a> Rewriter<'a> {
                     }
                 },
             };
-            if let Err(problem) = self.place_one(object, recipe, &mut moves, &mut window) {
+            if let Err(problem) = self.place_one(object, number, &mut moves, &mut window) {
                 problems.push(problem);
             }
         }
@@ -298,7 +299,7 @@ impl<'a> Rewriter<'a> {
     }
 
     fn recipe(&self, object: &Object) -> Result<Arc<Recipe>, RewriteProblem> {
-        if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
+        if let Some(variable) = object.variable().and_then(|position| self.variables.get(position as usize)) {
             return Ok(Arc::clone(&variable.recipe));
         }
         let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
@@ -323,8 +324,9 @@ impl<'a> Rewriter<'a> {
     }
 
     fn place_one(&self, object: &Object, number: u32, moves: &mut Moves, window: &mut Window<'_>) -> Result<(), RewriteProblem> {
-        let Some(recipe) = moves.recipe(number) else { return Ok(()) };
-        let (length, new_length) = self.lengths(object, &recipe, window)?;
+        let Some(sort) = moves.sort(number).cloned() else { return Ok(()) };
+        let recipe = &sort.recipe;
+        let (length, new_length) = self.lengths(object, recipe, window)?;
         let room = new_length.saturating_add(u64::from(object.spare).saturating_mul(recipe.new_size() as u64));
         let no_room = || RewriteProblem::NoRoom {
             kind: self.types.describe(Some(object.kind)),
@@ -333,60 +335,53 @@ impl<'a> Rewriter<'a> {
             new: new_length,
         };
         let to = match object.home {
-            Home::Given(address) => Place::At(address),
-            Home::Part if new_length == object.length => Place::At(object.address),
-            Home::Moved(address) if new_length == object.length => Place::At(address),
-            Home::Part | Home::Moved(_) => return Err(no_room()),
-            Home::Own(_) if new_length == object.length => Place::At(object.address),
-            Home::Own(allocator) => {
-                let allocation = Allocation { size: new_length, old: Some(object.address), allocator: Some(allocator) };
-                moves.allocate(allocation).ok_or_else(no_room)?
+            Home::Variable(position) => {
+                let variable = self.variables.get(position as usize).ok_or_else(no_room)?;
+                To::Given(variable.to)
             }
-            Home::Block { usable } if room <= usable => Place::At(object.address),
+            Home::Given(address) => To::Given(address),
+            Home::Moved(address) if new_length == object.length => To::Given(address),
+            Home::Moved(_) => return Err(no_room()),
+            Home::Part | Home::Own if new_length == object.length => To::Same,
+            Home::Own if sort.allocator.is_some() => To::New,
+            Home::Part | Home::Own => return Err(no_room()),
+            Home::Block { usable } if room <= usable => To::Same,
             Home::Block { .. } => {
-                let allocator = self.rules.allocators.get(&object.kind).copied();
-                let alignment = recipe.new_alignment.filter(|alignment| *alignment > moves::ALIGNMENT && allocator.is_none());
+                let alignment = recipe.new_alignment.filter(|alignment| *alignment > ALIGNMENT && sort.allocator.is_none());
                 if let Some(alignment) = alignment {
                     let (kind, address) = (self.types.describe(Some(object.kind)), object.address);
-                    return Err(RewriteProblem::Alignment { kind, address, alignment, given: moves::ALIGNMENT });
+                    return Err(RewriteProblem::Alignment { kind, address, alignment, given: ALIGNMENT });
                 }
-                moves.allocate(Allocation { size: room, old: Some(object.address), allocator }).ok_or_else(no_room)?
+                To::New
             }
         };
-        let ends = matches!(object.home, Home::Block { .. });
-        let start = moves.next_start();
-        moves.push(Move {
-            start: object.address.0,
-            length: length.min(object.length),
-            new_length,
-            room,
-            count: object.count,
-            recipe: number,
-            to,
-            ends,
-            bytes: start,
-        });
+        let extent = Extent { old: length.min(object.length), new: new_length, room };
+        moves.push(object, number, extent, to);
         Ok(())
     }
 
     /// Bytes that objects take in the old process and in the new one. What follows a flexible array's elements in a block is nobody's:
     /// a word that leads there is left from what the block was before, or the allocator's for the next block's header.
     fn lengths(&self, object: &Object, recipe: &Recipe, window: &mut Window<'_>) -> Result<(u64, u64), RewriteProblem> {
-        if let Some(variable) = object.variable.and_then(|position| self.variables.get(position as usize)) {
+        if let Some(variable) = object.variable().and_then(|position| self.variables.get(position as usize)) {
             return Ok((object.length, variable.initial.len() as u64));
         }
         if recipe.plugin.is_some() || !recipe.has_tail() {
             return Ok((object.length, u64::from(object.count).saturating_mul(recipe.new_size() as u64)));
         }
-        let bytes = self.read(object, window)?;
+        let bytes = self.read((object.address, object.length), Some(object.kind), window)?;
         let (old, new) = recipe.sizes_of(bytes, &self.context(object.address, None))?;
         Ok((old as u64, new as u64))
     }
 
-    fn read<'w>(&self, object: &Object, window: &'w mut Window<'_>) -> Result<&'w [u8], RewriteProblem> {
-        let failed =
-            |source| RewriteProblem::Memory { kind: self.types.describe(Some(object.kind)), address: object.address, source };
-        window.read(object.address, object.length).map_err(failed)
+    fn read<'w>(
+        &self,
+        (address, length): (RunAddress, u64),
+        kind: Option<TypeId>,
+        window: &'w mut Window<'_>,
+    ) -> Result<&'w [u8], RewriteProblem> {
+        let failed = |source| RewriteProblem::Memory { kind: self.types.describe(kind), address, source };
+        window.read(address, length).map_err(failed)
     }
 
     fn context(&self, address: RunAddress, variable: Option<&'a Variable>) -> Context<'a> {

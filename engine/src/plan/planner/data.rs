@@ -13,10 +13,10 @@ use crate::plan::compare::pairs::Partner;
 use crate::plan::data::interest::Interested;
 use crate::plan::data::made::Made;
 use crate::plan::data::recipe::Origin;
-use crate::plan::data::rewrite::{self, Filled, Home, Object, Place, RewriteProblem, Rewriter, Variable};
+use crate::plan::data::rewrite::{self, Filled, Final, Home, Object, Place, RewriteProblem, Rewriter, Variable};
 use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
 use crate::plan::loader;
-use crate::plan::rewrite::{Allocator, NewBlock, OtherAllocations, Stored};
+use crate::plan::rewrite::{Allocations, Allocator, NewBlock, OtherAllocations, Stored};
 use crate::plan::scan::filter::Filter;
 use crate::plan::spec::Initial;
 use crate::plan::walk::{self, Found, PointerSite, ThreadStack, Walked};
@@ -77,11 +77,15 @@ impl Planner<'_> {
     fn have_made(&mut self, data: &Data) -> Made {
         let wanted = self.rewriter(data).wanted(&data.objects);
         let Some(maker) = self.request.maker.filter(|_| !wanted.is_empty()) else { return Made::default() };
+        // A plugin may take long, and what it makes would be thrown away.
+        if !self.blockers.is_empty() {
+            return Made::missing();
+        }
         match maker.make(&wanted, self.request.memory) {
             Ok(made) => made,
             Err(error) => {
                 self.blockers.push(answers::plugin(error.as_ref()));
-                Made::default()
+                Made::missing()
             }
         }
     }
@@ -99,10 +103,10 @@ impl Planner<'_> {
             let Some(new) = sides.new.objects.list().get(*partner) else { continue };
             let Some(initial) = self.image.slice(new.start, new.size) else { continue };
             let is_carried = self.fates.carried.get(index).copied().unwrap_or(false);
-            let variable = Variable { recipe: Arc::clone(recipe), initial: initial.to_vec(), is_carried };
-            let from = self.ground.placement.old_run(OldLink(old.start)).0;
             let to = self.ground.placement.new_run(NewLink(new.start)).0;
-            data.add(variable, (from, old.size), to, old.kind);
+            let variable = Variable { recipe: Arc::clone(recipe), initial: initial.to_vec(), to, is_carried };
+            let from = self.ground.placement.old_run(OldLink(old.start)).0;
+            data.add(variable, (from, old.size), old.kind);
         }
     }
 
@@ -133,8 +137,8 @@ impl Planner<'_> {
                 match compiled {
                     Ok(recipe) => {
                         let to = RunAddress(blocks.new_start(thread).wrapping_add(new.start.0));
-                        let variable = Variable { recipe: Arc::clone(recipe), initial: initial.clone(), is_carried };
-                        data.add(variable, (from, old.size), to, old.kind);
+                        let variable = Variable { recipe: Arc::clone(recipe), initial: initial.clone(), to, is_carried };
+                        data.add(variable, (from, old.size), old.kind);
                     }
                     Err(questions) if is_carried => {
                         self.blockers.extend(questions.iter().map(|question| answers::question(question, from)));
@@ -192,6 +196,9 @@ impl Planner<'_> {
             return self.blockers.extend(problems.into_iter().map(answers::problem));
         }
         self.blockers.extend(problems.into_iter().map(answers::problem));
+        if self.request.policy.strict && !accepted.cleared_blocks {
+            self.blockers.extend(walked.cleared.iter().take(LISTED).cloned().map(answers::cleared));
+        }
         let cleared = walked.cleared.iter().take(LISTED);
         self.report.cleared.extend(cleared.map(|block| format!("{} ({} bytes): {}", block.address, block.usable, block.reason)));
         data.sites = walked.sites;
@@ -218,7 +225,7 @@ impl Planner<'_> {
         let allocator = self.request.comparison.bound.rules.allocators.get(&kind).filter(|_| !self.is_on_stack(found.address));
         let home = match (block.filter(|_| found.whole), allocator) {
             (Some(block), _) => Home::Block { usable: block.usable },
-            (None, Some(allocator)) => Home::Own(*allocator),
+            (None, Some(_)) => Home::Own,
             (None, None) => Home::Part,
         };
         let size = types.size_of(Some(found.kind)).unwrap_or(0);
@@ -239,11 +246,11 @@ impl Planner<'_> {
             _ => 0,
         };
         let spare = u32::try_from(spare).unwrap_or(u32::MAX);
-        Object { address: found.address, kind, count, length, spare, home, variable: None }
+        Object { address: found.address, kind, count, length, spare, home }
     }
 
     /// Decides where the objects go.
-    pub(super) fn place_data(&mut self, data: &Data) -> rewrite::Moves {
+    pub(super) fn place_data(&mut self, data: &mut Data) -> rewrite::Moves {
         if data.objects.is_empty() {
             self.check_objects_of_frames(&rewrite::Moves::default());
             return rewrite::Moves::default();
@@ -251,10 +258,12 @@ impl Planner<'_> {
         match self.rewriter(data).place(&data.objects) {
             Ok(moves) => {
                 self.check_objects_of_frames(&moves);
-                if !moves.allocations().is_empty() {
+                if moves.new_blocks() > 0 {
                     self.check_allocator();
                     self.check_own_allocators(&moves);
                 }
+                // From here on the moves say all of them.
+                data.objects = Vec::new();
                 moves
             }
             Err(problems) => {
@@ -274,7 +283,7 @@ impl Planner<'_> {
     ) -> Result<Filled, Vec<RewriteProblem>> {
         match moves.is_empty() {
             true => Ok(Filled::default()),
-            false => self.rewriter(data).fill(&data.objects, moves, (filter, words), THREADS),
+            false => self.rewriter(data).fill(moves, (filter, words), THREADS),
         }
     }
 
@@ -325,8 +334,7 @@ impl Planner<'_> {
 
     /// No thread may be inside a function that makes or frees objects of its own.
     fn check_own_allocators(&mut self, moves: &rewrite::Moves) {
-        let allocators: HashSet<_> = moves.allocations().iter().filter_map(|allocation| allocation.allocator).collect();
-        let links = allocators.into_iter().flat_map(|allocator| [Some(allocator.allocate), allocator.free]).flatten();
+        let links = moves.allocators().flat_map(|allocator| [Some(allocator.allocate), allocator.free]).flatten();
         let new = &self.request.comparison.sides.new.functions;
         let named: HashSet<usize> = links.filter_map(|link| new.at_entry(link.0)).collect();
         for (tid, frames) in &self.stacks.frames {
@@ -347,10 +355,10 @@ impl Planner<'_> {
     }
 
     /// Stores the objects: variables into the new program, others over the old ones or into blocks to come.
-    pub(super) fn store_data(&mut self, data: &Data, filled: Result<Filled, Vec<RewriteProblem>>, objects: &rewrite::Moves) {
+    pub(super) fn store_data(&mut self, data: &Data, filled: Result<Filled, Vec<RewriteProblem>>, objects: rewrite::Moves) {
         match filled {
             Ok(filled) if !objects.is_empty() => {
-                self.report_data(data, objects);
+                self.report_data(data, &objects);
                 self.store(filled, objects);
             }
             Ok(_) => {}
@@ -358,56 +366,48 @@ impl Planner<'_> {
         }
     }
 
-    fn store(&mut self, filled: Filled, objects: &rewrite::Moves) {
+    fn store(&mut self, filled: Filled, objects: rewrite::Moves) {
         let placement = self.ground.placement;
         let program = placement.new_range();
-        let allocations = &mut self.allocations;
-        for one in objects.list() {
-            let (start, length) = (one.bytes as usize, one.new_length);
-            match one.to {
-                Place::In { .. } => {}
-                Place::At(address) if program.contains(address) => {
-                    let link = LinkAddress(address.0.wrapping_sub(placement.new_bias()));
-                    let bytes = filled.bytes.get(start..start + length as usize);
-                    if let Some((place, bytes)) = self.image.slice_mut(link, length).zip(bytes) {
-                        place.copy_from_slice(bytes);
-                    }
+        let (image, allocations) = (&mut self.image, &mut self.allocations);
+        let new_blocks = objects.new_blocks();
+        allocations.blocks.reserve_exact(new_blocks);
+        allocations.freed.reserve_exact(new_blocks);
+        // The last comes first.
+        let mut left = new_blocks as u32;
+        objects.take_apart(|one| match one.to {
+            Place::At(address) if program.contains(address) => {
+                let link = LinkAddress(address.0.wrapping_sub(placement.new_bias()));
+                let start = one.bytes as usize;
+                let bytes = filled.bytes.get(start..start.saturating_add(one.length as usize));
+                if let Some((place, bytes)) = image.slice_mut(link, one.length).zip(bytes) {
+                    place.copy_from_slice(bytes);
                 }
-                Place::At(address) => allocations.stored.push(Stored { address, offset: one.bytes, length }),
             }
-        }
+            Place::At(address) => allocations.stored.push(Stored { address, offset: one.bytes, length: one.length }),
+            Place::In(_) => {
+                left = left.saturating_sub(1);
+                allocations.blocks.push(NewBlock { offset: one.bytes, length: one.room });
+                allocate(allocations, &one, left, |link| placement.new_run(link).0);
+            }
+        });
         allocations.stored.sort_unstable_by_key(|stored| stored.address);
-        allocations.blocks.extend(objects.blocks().map(|(block, offset)| NewBlock { offset, length: block.size }));
-        for (position, allocation) in (0u32..).zip(objects.allocations()) {
-            let Some(allocator) = allocation.allocator else {
-                allocations.freed.extend(allocation.old);
-                continue;
-            };
-            let run = |link: NewLink| placement.new_run(link).0;
-            let (allocate, release) = (run(allocator.allocate), allocator.free.map(run));
-            let known = allocations.others.iter().position(|other| (other.allocate, other.release) == (allocate, release));
-            let known = known.unwrap_or_else(|| {
-                allocations.others.push(OtherAllocations { allocate, release, blocks: Vec::new(), old: Vec::new() });
-                allocations.others.len() - 1
-            });
-            if let Some((other, old)) = allocations.others.get_mut(known).zip(allocation.old) {
-                other.blocks.push(position);
-                other.old.push(old);
-            }
+        allocations.blocks.reverse();
+        allocations.freed.reverse();
+        for other in &mut allocations.others {
+            other.blocks.reverse();
+            other.old.reverse();
         }
         allocations.fixups.extend(filled.fixups);
+        allocations.marks = filled.marks;
         allocations.bytes = filled.bytes;
     }
 
     fn report_data(&mut self, data: &Data, objects: &rewrite::Moves) {
-        self.report.objects_rewritten = data.objects.iter().map(|object| u64::from(object.count)).sum();
-        self.report.objects_moved = objects.allocations().len() as u64;
-        let recipes = &self.request.comparison.data.recipes;
-        let kinds: HashSet<TypeId> =
-            data.objects.iter().filter(|object| object.variable.is_none()).map(|object| object.kind).collect();
-        let used = kinds.into_iter().filter_map(|kind| recipes.get(kind)?.as_ref().ok());
+        self.report.objects_rewritten = objects.objects();
+        self.report.objects_moved = objects.new_blocks() as u64;
         let variables = data.variables.iter().filter(|variable| variable.is_carried).map(|variable| &variable.recipe);
-        let origins = used.chain(variables).flat_map(|recipe| &recipe.origins);
+        let origins = objects.recipes().chain(variables).flat_map(|recipe| &recipe.origins);
         let mut origins: Vec<(String, String)> = origins.map(|(field, origin)| (field.clone(), describe(origin))).collect();
         origins.sort_unstable();
         origins.dedup();
@@ -430,13 +430,27 @@ impl Planner<'_> {
     }
 }
 
+/// Notes who makes the new block at `position`, and frees the old one.
+fn allocate(allocations: &mut Allocations, one: &Final, position: u32, run: impl Fn(NewLink) -> RunAddress) {
+    let Some(allocator) = one.allocator else { return allocations.freed.extend(one.old) };
+    let (allocate, release) = (run(allocator.allocate), allocator.free.map(run));
+    let known = allocations.others.iter().position(|other| (other.allocate, other.release) == (allocate, release));
+    let known = known.unwrap_or_else(|| {
+        allocations.others.push(OtherAllocations { allocate, release, blocks: Vec::new(), old: Vec::new() });
+        allocations.others.len() - 1
+    });
+    if let Some((other, old)) = allocations.others.get_mut(known).zip(one.old) {
+        other.blocks.push(position);
+        other.old.push(old);
+    }
+}
+
 impl Data {
-    fn add(&mut self, variable: Variable, (from, length): (RunAddress, u64), to: RunAddress, kind: Option<TypeId>) {
+    fn add(&mut self, variable: Variable, (address, length): (RunAddress, u64), kind: Option<TypeId>) {
         let Some(kind) = kind else { return };
-        let position = self.variables.len() as u32;
+        let home = Home::Variable(self.variables.len() as u32);
         self.variables.push(variable);
-        let home = Home::Given(to);
-        self.objects.push(Object { address: from, kind, count: 1, length, spare: 0, home, variable: Some(position) });
+        self.objects.push(Object { address, kind, count: 1, length, spare: 0, home });
     }
 }
 

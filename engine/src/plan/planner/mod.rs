@@ -62,6 +62,9 @@ pub fn plan(request: &Request<'_>) -> Result<Rewrite, PlanError> {
     let mut planner = Planner::new(request, ground, blockers);
     planner.values();
     planner.stacks();
+    if !request.policy.complete && planner.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. })) {
+        return Err(PlanError::Blocked(planner.blockers));
+    }
     planner.words()?;
     planner.finish()
 }
@@ -223,13 +226,14 @@ impl<'a> Planner<'a> {
         let request = self.request;
         let guard = self.guard()?;
         let mut data = self.find_data();
-        let objects = self.place_data(&data);
+        let objects = Arc::new(self.place_data(&mut data));
         if !request.comparison.bound.calls.is_empty() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
         let layout = &self.ground.space.layout;
         let program_break = RunRange { start: layout.start_brk, end: layout.brk.max(layout.start_brk) };
-        let moves = self.moves().with_objects(objects, std::mem::take(&mut data.sites), (data.heap.take(), program_break));
+        let moves =
+            self.moves().with_objects(Arc::clone(&objects), std::mem::take(&mut data.sites), (data.heap.take(), program_break));
         let moves = Arc::new(moves.with_frames(self.frames.moves.clone()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
@@ -287,11 +291,13 @@ impl<'a> Planner<'a> {
         self.blockers.extend(words.take_blockers());
         let run = |link: OldLink| ground.placement.old_run(link).0.0;
         self.kept = words.kept.iter().map(|(start, end)| RunRange::new(run(*start), run(*end))).collect();
-        self.literals = words.literals;
+        self.literals = std::mem::take(&mut words.literals);
+        // Objects are many: what knows them goes before they are taken apart.
+        drop((words, sites, moves));
         self.take_frames(made, jumps);
         let waiting = self.patches.iter().filter(|patch| Allocations::may_hold(patch.word));
         self.allocations.fixups.extend(waiting.map(|patch| patch.address));
-        self.store_data(&data, filled, moves.objects());
+        self.store_data(&data, filled, Arc::unwrap_or_clone(objects));
         self.store_frames();
         self.tell_stacks();
         Ok(())

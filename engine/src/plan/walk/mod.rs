@@ -75,6 +75,8 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
         [KernelWords::Epoll, KernelWords::Signals].into_iter().any(|words| scene.interest.kernel_words(words).is_some());
     let typed = if has_kernel_words { complete::typed_blocks(scene) } else { HashMap::new() };
     let (mut walker, roots) = prepare(scene, scene.interest, &typed);
+    // Most of it was looked at once, and lists of what was found take its place.
+    walker.pieces.forget();
     let (found, sites) = walker.settle(&roots);
     mapped::check(&mut walker, scene, &found);
     let cleared = complete::check(&mut walker, scene);

@@ -8,28 +8,27 @@ use crate::plan::source::MemorySource;
 
 /// Bytes of a piece.
 const PIECE: u64 = 64 << 10;
-/// Pieces kept; beyond, all are forgotten.
-const LIMIT: usize = 4096;
+/// Pieces that are set aside at a time. The C library gives back at once what is so large; before that it takes no memory but for the
+/// pieces that are there.
+const SLAB: usize = 1024;
+/// Pieces kept, 1 GiB; beyond, all are forgotten. Lists lead back and forth, so that what is forgotten is soon read again.
+const LIMIT: usize = 1 << 14;
 
 /// Pieces of memory by address.
 pub(super) struct Pieces<'a> {
     memory: &'a dyn MemorySource,
     index: HashMap<u64, u32, Multiply>,
-    pieces: Vec<Piece>,
+    /// Of each piece which pages could be read.
+    pages: Vec<u16>,
+    slabs: Vec<Vec<u8>>,
     last: (u64, u32),
     /// What lies across pieces.
     joined: Vec<u8>,
 }
 
-struct Piece {
-    bytes: Box<[u8]>,
-    /// Which pages could be read.
-    pages: u16,
-}
-
 impl<'a> Pieces<'a> {
     pub(super) fn new(memory: &'a dyn MemorySource) -> Self {
-        Self { memory, index: HashMap::default(), pieces: Vec::new(), last: (u64::MAX, 0), joined: Vec::new() }
+        Self { memory, index: HashMap::default(), pages: Vec::new(), slabs: Vec::new(), last: (u64::MAX, 0), joined: Vec::new() }
     }
 
     /// `length` bytes from `address` on; `None` where not all of them can be read.
@@ -37,8 +36,7 @@ impl<'a> Pieces<'a> {
         let skip = address % PIECE;
         if length <= PIECE - skip {
             let piece = self.piece(address - skip);
-            let piece = self.pieces.get(piece)?;
-            return piece.get(skip, length);
+            return self.get(piece, skip, length);
         }
         let mut joined = std::mem::take(&mut self.joined);
         joined.clear();
@@ -48,7 +46,7 @@ impl<'a> Pieces<'a> {
             let skip = at % PIECE;
             let part = (PIECE - skip).min(end - at);
             let piece = self.piece(at - skip);
-            joined.extend_from_slice(self.pieces.get(piece)?.get(skip, part)?);
+            joined.extend_from_slice(self.get(piece, skip, part)?);
             at += part;
         }
         self.joined = joined;
@@ -73,32 +71,45 @@ impl<'a> Pieces<'a> {
     }
 
     fn load(&mut self, start: u64) -> u32 {
-        if self.pieces.len() >= LIMIT {
-            self.pieces.clear();
+        if self.pages.len() >= LIMIT {
+            self.pages.clear();
             self.index.clear();
         }
-        let mut bytes = vec![0; PIECE as usize].into_boxed_slice();
+        let at = self.pages.len();
+        if at / SLAB >= self.slabs.len() {
+            self.slabs.push(vec![0; SLAB * PIECE as usize]);
+        }
         let mut pages = u16::MAX;
-        if self.memory.read(RunAddress(start), &mut bytes).is_err() {
+        let bytes = self.slabs.get_mut(at / SLAB).and_then(|slab| slab.get_mut(place(at, 0, PIECE))).unwrap_or_default();
+        if self.memory.read(RunAddress(start), bytes).is_err() {
             pages = 0;
             for (number, page) in bytes.chunks_mut(PAGE_SIZE as usize).enumerate() {
                 let address = RunAddress(start + number as u64 * PAGE_SIZE);
                 pages |= u16::from(self.memory.read(address, page).is_ok()) << number;
             }
         }
-        let at = self.pieces.len() as u32;
-        self.pieces.push(Piece { bytes, pages });
-        self.index.insert(start, at);
-        at
+        self.pages.push(pages);
+        self.index.insert(start, at as u32);
+        at as u32
+    }
+
+    fn get(&self, piece: usize, skip: u64, length: u64) -> Option<&[u8]> {
+        let read = *self.pages.get(piece)?;
+        let mut pages = skip / PAGE_SIZE..skip.saturating_add(length.max(1)).div_ceil(PAGE_SIZE);
+        let all = pages.all(|page| read >> page & 1 != 0);
+        all.then(|| self.slabs.get(piece / SLAB)?.get(place(piece, skip, length))).flatten()
+    }
+
+    /// Forgets all that was read and gives its memory back.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.memory);
     }
 }
 
-impl Piece {
-    fn get(&self, skip: u64, length: u64) -> Option<&[u8]> {
-        let pages = skip / PAGE_SIZE..skip.saturating_add(length.max(1)).div_ceil(PAGE_SIZE);
-        let all = pages.clone().all(|page| self.pages >> page & 1 != 0);
-        all.then(|| self.bytes.get(skip as usize..(skip + length) as usize)).flatten()
-    }
+/// Bytes of a piece in its slab.
+fn place(piece: usize, skip: u64, length: u64) -> std::ops::Range<usize> {
+    let start = piece % SLAB * PIECE as usize + skip as usize;
+    start..start + length as usize
 }
 
 /// A hash of addresses by one multiplication: they come from the process, but only a process that works against its own update

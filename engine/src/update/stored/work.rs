@@ -1,8 +1,9 @@
 //! What a plan leaves to the vessel, as an image has it, and back.
 
+use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::{self, VesselWork};
 
-use crate::plan::rewrite::{Allocations, Allocator, Call, NewBlock, Resolver, Rewrite};
+use crate::plan::rewrite::{Allocations, Allocator, Call, Marks, NewBlock, OtherAllocations, Resolver, Rewrite};
 
 /// What `rewrite` leaves to the vessel; nothing when its pages and mappings are all there is to it.
 pub fn saved(rewrite: &Rewrite) -> Vec<VesselWork> {
@@ -37,9 +38,19 @@ fn saved_allocations(allocations: &Allocations, allocator: Allocator) -> latest:
         release: allocator.release,
         bytes: bytes.flatten().copied().collect(),
         blocks: blocks.map(|block| latest::NewBlock { offset: block.offset, length: block.length }).collect(),
-        fixups: allocations.fixups.clone(),
+        fixups: allocations.marks.iter(0..u64::MAX).map(place_holder).chain(allocations.fixups.iter().copied()).collect(),
         freed: allocations.freed.clone(),
+        others: allocations.others.iter().map(saved_others).collect(),
     }
+}
+
+fn saved_others(others: &OtherAllocations) -> latest::OtherAllocations {
+    let OtherAllocations { allocate, release, blocks, old } = others.clone();
+    latest::OtherAllocations { allocate, release, blocks, old }
+}
+
+fn place_holder(offset: u64) -> RunAddress {
+    RunAddress(Allocations::PLACE_HOLDERS.saturating_add(offset))
 }
 
 /// The work of an image, as the vessel does it.
@@ -100,20 +111,30 @@ fn allocations(saved: &latest::Allocations) -> Result<Allocations, NoMemory> {
         place[..taken].copy_from_slice(own);
         rest = others;
     }
+    let mut marks = Marks::within(0..length);
+    let offset_of = |fixup: &RunAddress| fixup.0.checked_sub(Allocations::PLACE_HOLDERS).filter(|offset| *offset <= length);
+    saved.fixups.iter().filter_map(offset_of).for_each(|offset| marks.add(offset));
+    marks.finish();
     Ok(Allocations {
         allocator: Some(Allocator { allocate: saved.allocate, release: saved.release }),
         blocks: saved.blocks.iter().map(|block| NewBlock { offset: block.offset, length: block.length }).collect(),
         bytes,
-        fixups: saved.fixups.clone(),
+        marks,
+        fixups: saved.fixups.iter().filter(|fixup| offset_of(fixup).is_none()).copied().collect(),
         freed: saved.freed.clone(),
-        others: Vec::new(),
+        others: saved.others.iter().map(others).collect(),
         stored: Vec::new(),
     })
 }
 
+fn others(saved: &latest::OtherAllocations) -> OtherAllocations {
+    let latest::OtherAllocations { allocate, release, blocks, old } = saved.clone();
+    OtherAllocations { allocate, release, blocks, old }
+}
+
 #[cfg(test)]
 mod tests {
-    use dsu_formats::address::{RunAddress, RunRange};
+    use dsu_formats::address::RunRange;
 
     use super::*;
 
@@ -124,8 +145,12 @@ mod tests {
         before.bytes.extend([9; 40]);
         before.add(&[2; 8]);
         before.allocator = Some(Allocator { allocate: RunAddress(0x1000), release: RunAddress(0x2000) });
-        before.fixups = vec![RunAddress(0x5000), RunAddress(Allocations::PLACE_HOLDERS + 8)];
+        before.fixups = vec![RunAddress(0x5000)];
+        before.marks = Marks::within(0..72);
+        before.marks.add(8);
         before.freed = vec![RunAddress(0x6000)];
+        let (blocks, old) = (vec![1], vec![RunAddress(0x7000)]);
+        before.others = vec![OtherAllocations { allocate: RunAddress(0x3000), release: None, blocks, old }];
         let saved = saved_allocations(&before, before.allocator.unwrap());
         assert_eq!(saved.bytes, [[1; 24].as_slice(), &[2; 8]].concat());
         let work = VesselWork {

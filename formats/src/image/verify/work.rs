@@ -1,9 +1,11 @@
 //! Checks of what is left to the vessel: each address lies in the process, each block among the bytes, each fix-up at a word.
 
+use std::collections::HashSet;
+
 use super::{Coverage, Findings, whole_pages};
 use crate::address::RunAddress;
 use crate::image::SectionKind;
-use crate::model::latest::{Allocations, NewBlock, Snapshot, VesselWork};
+use crate::model::latest::{Allocations, NewBlock, OtherAllocations, Snapshot, VesselWork};
 use crate::model::work::{PLACE_HOLDERS, PLACE_HOLDERS_LEN};
 
 /// Blocks start on multiples of this in their bytes, as `malloc` returns them.
@@ -77,6 +79,30 @@ impl Place<'_> {
         }
         for block in &allocations.freed {
             self.word("freed block", *block, findings);
+        }
+        let mut taken = HashSet::new();
+        for other in &allocations.others {
+            self.others(other, allocations.blocks.len(), &mut taken, findings);
+        }
+    }
+
+    /// Blocks of the program's own functions; `taken` are those that have one already.
+    fn others(&self, other: &OtherAllocations, count: usize, taken: &mut HashSet<u32>, findings: &mut Findings) {
+        self.code("allocating function", other.allocate, findings);
+        if let Some(release) = other.release {
+            self.code("freeing function", release, findings);
+        }
+        for old in &other.old {
+            self.word("replaced block", *old, findings);
+        }
+        let item = format_args!("blocks that {} makes in process {}", other.allocate, self.index);
+        let (blocks, old) = (other.blocks.len(), other.old.len());
+        findings.check(blocks == old, item, format_args!("they are {blocks}, in the place of {old}"));
+        let ascend = other.blocks.windows(2).all(|pair| matches!(pair, [one, next] if one < next));
+        findings.check(ascend, item, format_args!("they do not ascend"));
+        for block in &other.blocks {
+            findings.check((*block as usize) < count, item, format_args!("block {block} of {count} does not exist"));
+            findings.check(taken.insert(*block), item, format_args!("block {block} is made twice"));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use dsu_formats::image::ImageReader;
-use dsu_formats::model::latest::{Allocations, VesselWork};
+use dsu_formats::model::latest::{Allocations, OtherAllocations, VesselWork};
 use serde_json::{Value, json};
 
 use crate::cli::output::human::{self, Table};
@@ -49,10 +49,16 @@ fn left(work: &VesselWork) -> String {
         table.row("then read-only", ranges.join("\n"));
     }
     if let Some(allocations) = &work.allocations {
-        let Allocations { allocate, release, blocks, bytes, fixups, freed } = allocations;
+        let Allocations { allocate, release, blocks, bytes, fixups, freed, others } = allocations;
         let count = human::count(blocks.len() as u64, "block");
+        table.row("to allocate", format!("{count}, {}, by {allocate}", human::size(bytes.len() as u64)));
+        for other in others {
+            let count = human::count(other.blocks.len() as u64, "block");
+            let release =
+                other.release.map_or("the old ones are kept".to_owned(), |release| format!("the old ones go by {release}"));
+            table.row("of these", format!("{count} by {}, {release}", other.allocate));
+        }
         table
-            .row("to allocate", format!("{count}, {}, by {allocate}", human::size(bytes.len() as u64)))
             .row("words to fix up", fixups.len().to_string())
             .row("to free", format!("{}, by {release}", human::count(freed.len() as u64, "block")));
     }
@@ -74,6 +80,14 @@ pub fn report_json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
 }
 
+fn others_json(others: &OtherAllocations) -> Value {
+    json!({
+        "allocate": saved::value(others.allocate),
+        "release": others.release.map(saved::value),
+        "blocks": others.blocks.len(),
+    })
+}
+
 /// What is left to the restore, for programs; the bytes of blocks are secrets of the process, like its pages.
 pub fn work_json(work: &[VesselWork]) -> Value {
     let one = |work: &VesselWork| {
@@ -85,6 +99,7 @@ pub fn work_json(work: &[VesselWork]) -> Value {
                 "bytes": allocations.bytes.len(),
                 "fixups": allocations.fixups.len(),
                 "freed": allocations.freed.len(),
+                "others": allocations.others.iter().map(others_json).collect::<Vec<Value>>(),
             })
         });
         json!({

@@ -1,13 +1,15 @@
 //! Makes the new bytes of all objects.
 
+use std::ops::Range;
 use std::thread;
 
 use dsu_formats::address::RunAddress;
 
-use super::moves::{Followed, Move, Moves};
+use super::moves::{Followed, Move, Moves, Sort};
 use super::window::Window;
-use super::{Object, Place, RewriteProblem, Rewriter};
+use super::{Place, RewriteProblem, Rewriter};
 use crate::plan::data::recipe::{Context, Found, Recipe};
+use crate::plan::rewrite::Marks;
 use crate::plan::scan::filter::Filter;
 use crate::program::types::TypeId;
 
@@ -50,28 +52,31 @@ impl Known {
 /// All new objects.
 #[derive(Debug, Default)]
 pub struct Filled {
-    /// Their bytes; [`Move::bytes`] says where each starts.
+    /// Their bytes; [`Final::bytes`](super::Final::bytes) says where each starts.
     pub bytes: Vec<u8>,
-    /// Words that hold a place-holder: the address of each, which may be one, too.
+    /// Words of objects in new blocks that hold a place-holder, by their offsets in `bytes`.
+    pub marks: Marks,
+    /// Other words that do.
     pub fixups: Vec<RunAddress>,
 }
 
 /// What one thread makes.
 struct Share<O> {
+    marks: Marks,
     fixups: Vec<RunAddress>,
     problems: Vec<RewriteProblem>,
     outside: O,
 }
 
 impl<O> Share<O> {
-    fn new(outside: O) -> Self {
-        Self { fixups: Vec::new(), problems: Vec::new(), outside }
+    /// For objects with their bytes in `range`.
+    fn new(range: Range<u64>, outside: O) -> Self {
+        Self { marks: Marks::within(range), fixups: Vec::new(), problems: Vec::new(), outside }
     }
 }
 
 /// A slice of the work.
 struct Task<'t> {
-    objects: &'t [Object],
     moves: &'t [Move],
     bytes: &'t mut [u8],
 }
@@ -96,38 +101,40 @@ struct Scratch<'f> {
 }
 
 impl Rewriter<'_> {
-    /// Makes the bytes of all objects, with the moves that [`Rewriter::place`] gave for the same ones, on up to `threads` threads. Words
+    /// Makes the bytes of all objects, which [`Rewriter::place`] gave their places, on up to `threads` threads. Words
     /// that `filter` wants and that lead to nothing that is rewritten here are decided by `outside`.
     ///
     /// # Errors
     /// Everything that stands against it, the first hundred of each thread.
     pub fn fill<O: Outside>(
         &self,
-        objects: &[Object],
         moves: &Moves,
         (filter, outside): (&Filter, &mut O),
         threads: usize,
     ) -> Result<Filled, Vec<RewriteProblem>> {
         let total = usize::try_from(moves.next_start()).unwrap_or(0);
         let mut filled = Filled { bytes: vec![0; total], ..Filled::default() };
-        let tasks = split(objects, moves.list(), &mut filled.bytes, threads);
+        let tasks = split(moves.list(), &mut filled.bytes, threads);
         let shares: Vec<Share<O>> = thread::scope(|scope| {
             let start = |task| {
-                let share = Share::new(outside.fork());
+                let share = Share::new(bytes_of(&task), outside.fork());
                 scope.spawn(move || self.share(task, moves, filter, share))
             };
             let running: Vec<_> = tasks.into_iter().map(start).collect();
             // A thread that panics takes the plan with it.
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
-        let mut made = Share::new(outside.fork());
+        let mut made = Share::new(moves.made(0).unwrap_or(total as u64)..total as u64, outside.fork());
         self.made_blocks(moves, &mut filled.bytes, filter, &mut made);
         let mut problems = Vec::new();
+        filled.marks = Marks::within(0..total as u64);
         for share in shares.into_iter().chain([made]) {
+            filled.marks.merge(&share.marks);
             filled.fixups.extend(share.fixups);
             problems.extend(share.problems);
             outside.join(share.outside);
         }
+        filled.marks.finish();
         if problems.is_empty() { Ok(filled) } else { Err(problems) }
     }
 
@@ -135,13 +142,11 @@ impl Rewriter<'_> {
         let mut window = Window::new(self.memory);
         let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
         let first = task.moves.first().map_or(0, |one| one.bytes);
-        for (object, one) in task.objects.iter().zip(task.moves) {
+        for one in task.moves {
             let from = usize::try_from(one.bytes - first).unwrap_or(usize::MAX);
-            let to = from.saturating_add(usize::try_from(one.new_length).unwrap_or(usize::MAX));
-            let (Some(bytes), Some(recipe)) = (task.bytes.get_mut(from..to), moves.recipes().get(one.recipe as usize)) else {
-                continue;
-            };
-            if let Err(problem) = self.objects((object, one), recipe, bytes, (moves, &mut window, &mut scratch), &mut share) {
+            let to = from.saturating_add(usize::try_from(moves.extent(one).new).unwrap_or(usize::MAX));
+            let (Some(bytes), Some(sort)) = (task.bytes.get_mut(from..to), moves.sort(one.sort)) else { continue };
+            if let Err(problem) = self.objects((one, sort), bytes, (moves, &mut window, &mut scratch), &mut share) {
                 share.problems.push(problem);
             }
             if share.problems.len() >= PROBLEM_LIMIT {
@@ -154,18 +159,19 @@ impl Rewriter<'_> {
     /// The objects of one move.
     fn objects(
         &self,
-        (object, one): (&Object, &Move),
-        recipe: &Recipe,
+        (one, sort): (&Move, &Sort),
         bytes: &mut [u8],
         (moves, window, scratch): (&Moves, &mut Window<'_>, &mut Scratch<'_>),
         share: &mut Share<impl Outside>,
     ) -> Result<(), RewriteProblem> {
-        let variable = object.variable.and_then(|position| self.variables.get(position as usize));
+        let recipe = &*sort.recipe;
+        let variable = sort.variable.and_then(|position| self.variables.get(position as usize));
         if let Some(variable) = variable.filter(|variable| !variable.is_carried) {
             bytes.copy_from_slice(&variable.initial);
             return Ok(());
         }
-        let old = self.read(object, window)?;
+        let old = self.read((RunAddress(one.start), moves.extent(one).old), recipe.old, window)?;
+        let to = moves.place(one);
         let (old_size, new_size) = match one.count {
             0 | 1 => (old.len(), bytes.len()),
             _ => (recipe.old_size(), recipe.new_size()),
@@ -175,12 +181,12 @@ impl Rewriter<'_> {
         }
         for (index, (old, new)) in old.chunks_exact(old_size).zip(bytes.chunks_exact_mut(new_size)).enumerate() {
             let skipped = index as u64;
-            let address = RunAddress(object.address.0.saturating_add(skipped.saturating_mul(old_size as u64)));
+            let address = RunAddress(one.start.saturating_add(skipped.saturating_mul(old_size as u64)));
             let context = self.context(address, variable);
             let skip = skipped.saturating_mul(new_size as u64);
-            let mut making = Making { bytes: new, at: one.to.plus(skip), moves, context: &context };
-            match recipe.plugin {
-                Some(_) => self.made_object(object.kind, &mut making, scratch, share)?,
+            let mut making = Making { bytes: new, at: to.plus(skip), moves, context: &context };
+            match recipe.plugin.and(recipe.old) {
+                Some(kind) => self.made_object(kind, &mut making, scratch, share)?,
                 None => {
                     recipe.apply(old, making.bytes, &context)?;
                     self.pointers(recipe, old, &mut making, scratch, share)?;
@@ -261,7 +267,7 @@ impl Rewriter<'_> {
         making: &mut Making<'_, '_>,
         slots: &mut Vec<(usize, u64, Option<TypeId>)>,
     ) -> bool {
-        let Some(made) = self.made.object(kind, address) else { return false };
+        let Some(made) = self.made.object(kind, address) else { return self.made.is_missing() };
         let Some(place) = making.bytes.get_mut(at..at.saturating_add(made.bytes.len())) else { return false };
         place.copy_from_slice(made.bytes);
         let taken = made.pointers.iter().filter_map(|pointer| take((at + pointer.offset, pointer.target), making.bytes));
@@ -277,11 +283,12 @@ impl Rewriter<'_> {
     fn made_blocks(&self, moves: &Moves, bytes: &mut [u8], filter: &Filter, share: &mut Share<impl Outside>) {
         let mut scratch = Scratch { slots: Vec::new(), hits: Vec::new(), filter };
         for (position, block) in self.made.blocks().iter().enumerate() {
-            let start = moves.made_start(position).and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
-            let Some(place) = bytes.get_mut(start..start.saturating_add(block.bytes.len())) else { continue };
+            let Some(start) = moves.made(position) else { continue };
+            let from = usize::try_from(start).unwrap_or(usize::MAX);
+            let Some(place) = bytes.get_mut(from..from.saturating_add(block.bytes.len())) else { continue };
             place.copy_from_slice(&block.bytes);
             let context = self.context(RunAddress(0), None);
-            let mut making = Making { bytes: place, at: moves.made(position), moves, context: &context };
+            let mut making = Making { bytes: place, at: Place::In(start), moves, context: &context };
             let taken = block.pointers.iter().filter_map(|offset| take((*offset as usize, None), making.bytes));
             scratch.slots.clear();
             scratch.slots.extend(taken.map(|(offset, word, _)| (offset, word, moves.starting_at(word))));
@@ -301,7 +308,10 @@ impl Rewriter<'_> {
     ) -> Result<(), RewriteProblem> {
         let target = known.target();
         let followed = match self.made.locate(word) {
-            Some((block, within)) => Followed::To(making.moves.made(block).plus(within)),
+            Some((block, within)) => match making.moves.made(block) {
+                Some(start) => Followed::To(Place::In(start).plus(within)),
+                None => Followed::Same,
+            },
             None => making.moves.follow(RunAddress(word), target),
         };
         match followed {
@@ -313,8 +323,11 @@ impl Rewriter<'_> {
             Followed::Same => {}
             Followed::To(place) => {
                 making.store(offset, making.moves.address(place).0);
-                if matches!(place, Place::In { .. }) {
-                    share.fixups.push(making.moves.address(making.at.plus(offset as u64)));
+                if matches!(place, Place::In(_)) {
+                    match making.at.plus(offset as u64) {
+                        Place::In(offset) => share.marks.add(offset),
+                        Place::At(address) => share.fixups.push(address),
+                    }
                 }
             }
             Followed::Undecided { object, kind, reason } => {
@@ -348,20 +361,26 @@ fn take((offset, target): (usize, Option<TypeId>), bytes: &mut [u8]) -> Option<(
     (word != 0).then_some((offset, word, target))
 }
 
+/// Where the bytes of a task are among those of all.
+fn bytes_of(task: &Task<'_>) -> Range<u64> {
+    let first = task.moves.first().map_or(0, |one| one.bytes);
+    first..first.saturating_add(task.bytes.len() as u64)
+}
+
 /// Shares of about equal size for each thread.
-fn split<'t>(objects: &'t [Object], moves: &'t [Move], bytes: &'t mut [u8], threads: usize) -> Vec<Task<'t>> {
-    let count = objects.len().min(moves.len());
+fn split<'t>(moves: &'t [Move], bytes: &'t mut [u8], threads: usize) -> Vec<Task<'t>> {
+    let count = moves.len();
     let threads = threads.clamp(1, count.div_ceil(PER_THREAD).max(1));
     let share = count.div_ceil(threads).max(1);
     let mut rest = bytes;
     let mut start = 0;
     let mut tasks = Vec::new();
-    for (number, (objects, own)) in objects.chunks(share).zip(moves.chunks(share)).enumerate() {
+    for (number, own) in moves.chunks(share).enumerate() {
         let end = moves.get((number + 1) * share).map_or(start + rest.len() as u64, |next| next.bytes);
         let (bytes, behind) = rest.split_at_mut(usize::try_from(end - start).unwrap_or(0).min(rest.len()));
         rest = behind;
         start = end;
-        tasks.push(Task { objects, moves: own, bytes });
+        tasks.push(Task { moves: own, bytes });
     }
     tasks
 }

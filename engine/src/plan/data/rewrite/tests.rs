@@ -3,7 +3,7 @@
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::plugin::message::NEW_BLOCKS;
 
-use super::{Followed, Home, Moves, Object, Outside, Place, RewriteProblem, Rewriter};
+use super::{Filled, Final, Followed, Home, Moves, Object, Outside, Place, RewriteProblem, Rewriter, Variable};
 use crate::plan::address::NewLink;
 use crate::plan::data::compile::{Compiler, NoProofs, Recipes};
 use crate::plan::data::made::{Made, MadeBlock, MadeKind, MadePointer, Wanted};
@@ -63,15 +63,7 @@ impl Process {
     }
 
     fn object(&self, at: u64, count: u32, home: Home) -> Object {
-        Object {
-            address: RunAddress(at),
-            kind: self.kind(),
-            count,
-            length: u64::from(count) * 32,
-            spare: 0,
-            home,
-            variable: None,
-        }
+        Object { address: RunAddress(at), kind: self.kind(), count, length: u64::from(count) * 32, spare: 0, home }
     }
 }
 
@@ -95,8 +87,21 @@ impl Outside for Nobody {
     }
 }
 
-fn allocated(allocation: u32, offset: u64) -> Place {
-    Place::In { allocation, offset }
+fn marks(filled: &Filled) -> Vec<u64> {
+    filled.marks.iter(0..u64::MAX).collect()
+}
+
+/// How the moves end, in their order.
+fn finals(moves: &Moves) -> Vec<Final> {
+    let mut finals = Vec::new();
+    moves.clone().take_apart(|one| finals.push(one));
+    finals.reverse();
+    finals
+}
+
+/// The new blocks.
+fn blocks(moves: &Moves) -> Vec<Final> {
+    finals(moves).into_iter().filter(|one| matches!(one.to, Place::In(_))).collect()
 }
 
 #[test]
@@ -110,16 +115,18 @@ fn objects_that_fit_stay_and_others_are_allocated_anew() {
     let objects = [
         process.object(a, 1, Home::Block { usable: 56 }),
         process.object(b, 1, Home::Block { usable: 32 }),
-        process.object(HEAP + 0x1000, 1, Home::Given(RunAddress(given))),
+        process.object(HEAP + 0x1000, 1, Home::Variable(0)),
     ];
-    let rewriter = process.rewriter();
+    let recipe = process.recipes.get(process.kind()).unwrap().as_ref().unwrap().clone();
+    let variables = [Variable { recipe, initial: vec![0; 40], to: RunAddress(given), is_carried: true }];
+    let rewriter = Rewriter { variables: &variables, ..process.rewriter() };
     let moves = rewriter.place(&objects).expect("placed");
-    assert_eq!(moves.allocations().iter().map(|one| (one.size, one.old.unwrap().0)).collect::<Vec<_>>(), [(40, b)]);
-    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 2).expect("filled");
-    let places: Vec<_> = moves.list().iter().map(|one| one.to).collect();
-    assert_eq!(places, [Place::At(RunAddress(a)), allocated(0, 0), Place::At(RunAddress(given))]);
+    assert_eq!(blocks(&moves).iter().map(|one| (one.room, one.old.unwrap().0)).collect::<Vec<_>>(), [(40, b)]);
+    let filled = rewriter.fill(&moves, (&nothing(), &mut Nobody), 2).expect("filled");
+    let places: Vec<_> = finals(&moves).iter().map(|one| one.to).collect();
+    assert_eq!(places, [Place::At(RunAddress(a)), Place::In(48), Place::At(RunAddress(given))]);
     let words: Vec<u64> = filled.bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight"))).collect();
-    let block = moves.address(allocated(0, 0)).0;
+    let block = moves.address(Place::In(48)).0;
     assert_eq!(words[..4], [7 | 1 << 32, 0x61, block, block + 4]);
     assert_eq!(words[6..11], [7 | 2 << 32, 0, given, a + 4, 0x1234]);
     assert_eq!(words[12..15], [7 | 3 << 32, 0, a]);
@@ -134,11 +141,20 @@ fn what_the_program_itself_gave_out_it_gives_out_anew() {
     process.node(first, [second, 0, 5, 0]);
     process.node(second, [first, 0, 6, 0]);
     let (freed, kept) = (own(Some(NewLink::new(0x80))), own(None));
-    let objects = [process.object(first, 1, Home::Own(freed)), process.object(second, 1, Home::Own(kept))];
+    let objects = [process.object(first, 1, Home::Own), process.object(second, 1, Home::Own)];
+    for allocator in [freed, kept] {
+        process.rules.allocators = [(process.kind(), allocator)].into();
+        let moves = process.rewriter().place(&objects).unwrap();
+        let made: Vec<_> = blocks(&moves).iter().map(|one| (one.room, one.old, one.allocator)).collect();
+        assert_eq!(made, [first, second].map(|old| (40, Some(RunAddress(old)), Some(allocator))));
+        assert_eq!((moves.allocators().collect::<Vec<_>>(), moves.new_blocks()), (vec![allocator], 2));
+    }
     let moves = process.rewriter().place(&objects).unwrap();
-    let made: Vec<_> = moves.allocations().iter().map(|one| (one.size, one.old, one.allocator)).collect();
-    assert_eq!(made, [(40, Some(RunAddress(first)), Some(freed)), (40, Some(RunAddress(second)), Some(kept))]);
-    assert_eq!(moves.follow(RunAddress(second), Some(process.kind())), Followed::To(allocated(1, 0)));
+    assert_eq!(moves.follow(RunAddress(second), Some(process.kind())), Followed::To(Place::In(48)));
+    process.rules.allocators.clear();
+    assert!(matches!(process.rewriter().place(&objects).expect_err("nobody makes them")[..], [RewriteProblem::NoRoom { .. }, _]));
+    process.rules.allocators = [(process.kind(), kept)].into();
+    let moves = process.rewriter().place(&objects).unwrap();
     assert_eq!((moves.kind_at(RunAddress(first)), moves.kind_at(RunAddress(first + 8))), (Some(process.kind()), None));
 }
 
@@ -151,17 +167,17 @@ fn arrays_follow_by_element_and_end() {
     let objects = [process.object(HEAP, 3, Home::Block { usable: 96 })];
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect("filled");
+    let filled = rewriter.fill(&moves, (&nothing(), &mut Nobody), 1).expect("filled");
     assert_eq!(filled.bytes.len(), 128);
-    let block = moves.address(allocated(0, 0)).0;
-    assert_eq!(filled.fixups, [16, 56, 96].map(|offset| RunAddress(block + offset)));
-    for (index, fixup) in (1..).zip(&filled.fixups) {
-        let at = (fixup.0 - block) as usize;
+    let block = moves.address(Place::In(0)).0;
+    assert_eq!(marks(&filled), [16, 56, 96]);
+    for (index, at) in (1..).zip(marks(&filled)) {
+        let at = at as usize;
         assert_eq!(filled.bytes[at..at + 8], (block + index * 40).to_le_bytes());
     }
     let int = Names(&process.builds.old).kind("int");
-    assert_eq!(moves.follow(RunAddress(HEAP + 32 + 16), Some(int)), Followed::To(allocated(0, 44)));
-    assert_eq!(moves.follow(RunAddress(HEAP + 96), None), Followed::To(allocated(0, 120)));
+    assert_eq!(moves.follow(RunAddress(HEAP + 32 + 16), Some(int)), Followed::To(Place::In(44)));
+    assert_eq!(moves.follow(RunAddress(HEAP + 96), None), Followed::To(Place::In(120)));
 }
 
 #[test]
@@ -171,7 +187,7 @@ fn pointers_that_nothing_decides_are_problems() {
     let objects = [untyped.object(HEAP, 1, Home::Block { usable: 40 })];
     let rewriter = untyped.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let problems = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect_err("the object or its first field");
+    let problems = rewriter.fill(&moves, (&nothing(), &mut Nobody), 1).expect_err("the object or its first field");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Pointer { .. }]), "{problems:?}");
 
     let typed = |old: Names<'_>| Rules {
@@ -181,9 +197,8 @@ fn pointers_that_nothing_decides_are_problems() {
     let mut typed = process(typed);
     typed.node(HEAP, [0, 0, 1, HEAP]);
     let rewriter = typed.rewriter();
-    let filled = rewriter
-        .fill(&objects, &rewriter.place(&objects).expect("placed"), (&nothing(), &mut Nobody), 1)
-        .expect("a rule says which");
+    let filled =
+        rewriter.fill(&rewriter.place(&objects).expect("placed"), (&nothing(), &mut Nobody), 1).expect("a rule says which");
     assert_eq!(filled.bytes[32..40], HEAP.to_le_bytes());
 }
 
@@ -198,7 +213,7 @@ fn what_cannot_be_placed_is_said_all_at_once() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     let unread = [process.object(0x9000_0000, 1, Home::Block { usable: 40 })];
     let moves = process.rewriter().place(&unread).expect("sizes are known");
-    let problems = process.rewriter().fill(&unread, &moves, (&nothing(), &mut Nobody), 1).expect_err("no memory");
+    let problems = process.rewriter().fill(&moves, (&nothing(), &mut Nobody), 1).expect_err("no memory");
     assert!(matches!(problems.as_slice(), [RewriteProblem::Memory { .. }]));
 }
 
@@ -213,8 +228,8 @@ fn many_objects_in_many_places() {
     let kind = Some(process.kind());
     for (position, object) in spaced.iter().enumerate() {
         let at = |address: u64| moves.follow(RunAddress(address), kind);
-        assert_eq!(at(object.address.0), Followed::To(allocated(position as u32, 0)));
-        assert_eq!(at(object.address.0 + 32), Followed::To(allocated(position as u32, 40)));
+        assert_eq!(at(object.address.0), Followed::To(Place::In(position as u64 * 48)));
+        assert_eq!(at(object.address.0 + 32), Followed::To(Place::In(position as u64 * 48 + 40)));
         assert_eq!(at(object.address.0 + 33), Followed::Same);
         assert_eq!(at(object.address.0.wrapping_sub(1)), Followed::Same);
     }
@@ -232,7 +247,7 @@ fn objects_of_plugins_take_their_bytes() {
     let wanted = [Wanted { kind: process.kind(), address: RunAddress(HEAP) }];
     assert_eq!(rewriter.wanted(&objects), wanted);
     let moves = rewriter.place(&objects).expect("placed");
-    let problems = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect_err("not made");
+    let problems = rewriter.fill(&moves, (&nothing(), &mut Nobody), 1).expect_err("not made");
     assert!(matches!(problems.as_slice(), [RewriteProblem::NotMade { .. }]), "{problems:?}");
     // The object points to itself and into the second of two blocks, which points back.
     let mut bytes = vec![9; 40];
@@ -245,15 +260,15 @@ fn objects_of_plugins_take_their_bytes() {
     process.made.push_block(MadeBlock { bytes: [[5; 8], HEAP.to_le_bytes()].concat(), pointers: vec![8] });
     let rewriter = process.rewriter();
     let moves = rewriter.place(&objects).expect("placed");
-    let filled = rewriter.fill(&objects, &moves, (&nothing(), &mut Nobody), 1).expect("filled");
-    let (object, second) = (moves.address(allocated(0, 0)).0, moves.address(allocated(2, 0)).0);
+    let filled = rewriter.fill(&moves, (&nothing(), &mut Nobody), 1).expect("filled");
+    let (object, second) = (moves.address(Place::In(0)).0, moves.address(Place::In(64)).0);
     assert_eq!((filled.bytes[..16].as_ref(), filled.bytes[24..32].as_ref()), ([9; 16].as_ref(), [9; 8].as_ref()));
     assert_eq!(filled.bytes[16..24], object.to_le_bytes());
     assert_eq!(filled.bytes[32..40], (second + 8).to_le_bytes());
     assert_eq!(filled.bytes[48..56], [7; 8]);
     assert_eq!(filled.bytes[64..80], [[5; 8], object.to_le_bytes()].concat());
-    assert_eq!(filled.fixups, [16, 32, 72].map(|offset| RunAddress(object + offset)));
-    assert_eq!(moves.blocks().map(|(block, start)| (block.size, start)).collect::<Vec<_>>(), [(40, 0), (8, 48), (16, 64)]);
+    assert_eq!((marks(&filled), filled.fixups.len()), (vec![16, 32, 72], 0));
+    assert_eq!(blocks(&moves).iter().map(|one| (one.room, one.bytes)).collect::<Vec<_>>(), [(40, 0), (8, 48), (16, 64)]);
     assert!(matches!(moves.follow(RunAddress(HEAP + 8), None), Followed::Undecided { .. }));
 }
 
@@ -272,10 +287,10 @@ fn what_follows_the_elements_of_a_flexible_array_is_nobodys() {
     let mut process = Process { builds, rules, recipes, memory: FakeMemory::default(), made };
     process.memory.put(HEAP, &[[5, 0, 0, 0].as_slice(), b"text\0", &[0; 15]].concat());
     let home = Home::Block { usable: 24 };
-    let objects = [Object { address: RunAddress(HEAP), kind, count: 1, length: 24, home, variable: None, spare: 0 }];
+    let objects = [Object { address: RunAddress(HEAP), kind, count: 1, length: 24, home, spare: 0 }];
     let moves = process.rewriter().place(&objects).expect("placed");
     let follow = |offset| moves.follow(RunAddress(HEAP + offset), None);
-    assert_eq!((moves.list()[0].new_length, follow(6)), (21, Followed::To(Place::At(RunAddress(HEAP + 18)))));
+    assert_eq!((finals(&moves)[0].length, follow(6)), (21, Followed::To(Place::At(RunAddress(HEAP + 18)))));
     // The header of the next block begins in this one.
     assert_eq!((follow(9), follow(16)), (Followed::To(Place::At(RunAddress(HEAP + 21))), Followed::Same));
 }

@@ -32,11 +32,10 @@ impl Planner<'_> {
         let mut blockers = Vec::new();
         for one in &self.frames.threads {
             for piece in one.layout.pieces.iter().filter(|piece| piece.fate == Fate::Rewritten) {
-                let found = moves.list().iter().find(|found| found.to == rewrite::Place::At(RunAddress(piece.to)));
-                let reason = match found {
-                    Some(found) if found.new_length == piece.length => continue,
-                    Some(found) => {
-                        format!("a variable of it becomes {} bytes, and has {} in the new frame", found.new_length, piece.length)
+                let reason = match moves.length_at(RunAddress(piece.to)) {
+                    Some(length) if length == piece.length => continue,
+                    Some(length) => {
+                        format!("a variable of it becomes {length} bytes, and has {} in the new frame", piece.length)
                     }
                     None => format!("a variable of it at {} changes its type, and was not found as what it is", piece.old.start),
                 };
