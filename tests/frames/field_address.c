@@ -9,10 +9,12 @@ struct node {
     long id, pad[3], counts[4];
 };
 
+#if NEW
 static NOINLINE long add(long *counts, long n) {
     counts[n & 3] += n;
     return counts[0] + counts[1];
 }
+#endif
 
 static NOINLINE long work(struct node *node, long rounds) {
     long total = 0;
