@@ -93,8 +93,11 @@ fn walk(registers: &Registers, modules: &[LoadedModule], memory: &RemoteMemory, 
     Thread { frames: frames.collect(), machine: registers.general }
 }
 
-/// Call frame information by file, made once.
-static INDEXES: LazyLock<Mutex<HashMap<String, (Arc<UnwindIndex>, u64)>>> = LazyLock::new(Mutex::default);
+/// Call frame information of a file, and its first link-time address.
+type Indexed = (Arc<UnwindIndex>, u64);
+
+/// By file, made once.
+static INDEXES: LazyLock<Mutex<HashMap<String, Indexed>>> = LazyLock::new(Mutex::default);
 
 /// Every ELF object that is mapped.
 fn modules(maps: &[MapLine], memory: &RemoteMemory) -> Vec<LoadedModule> {

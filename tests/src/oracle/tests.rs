@@ -97,7 +97,7 @@ fn kept_counts_are_read_as_they_are_written_and_a_loss_is_seen() {
 #[test]
 fn a_part_of_the_runs_leaves_the_other_counts() {
     let other = Report { style: Style { compiler: "gcc", level: 0 }, ..report(Outcome::Refused, 1) };
-    let both = Kept::of(&[report(Outcome::Equal, 7)]).over(Kept::of(&[other.clone()]));
+    let both = Kept::of(&[report(Outcome::Equal, 7)]).over(Kept::of(std::slice::from_ref(&other)));
     assert_eq!(both, Kept::of(&[report(Outcome::Equal, 7), other]));
 }
 
