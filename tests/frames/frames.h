@@ -30,6 +30,8 @@ void say(const char *name, long value);
 void say_text(const char *name, const char *text);
 /* The next number of the input; 0 after the last. */
 long next(void);
+/* The number at a place, which has to be in memory then. */
+long peek(const long *word);
 
 /* As point(), for callers that know that it leaves most registers alone. */
 static inline __attribute__((always_inline)) void wait_here(void) {

@@ -8,7 +8,7 @@
 static NOINLINE long work(long n) {
     long *block = malloc(64);
     block[0] = n;
-    long value = block[0];
+    long value = peek(block);
 #if NEW
     point();
     free(block);

@@ -14,6 +14,8 @@ void say(const char *name, long value) { dprintf(1, "%s %ld\n", name, value); }
 
 void say_text(const char *name, const char *text) { dprintf(1, "%s %s\n", name, text); }
 
+long peek(const long *word) { return *word; }
+
 long next(void) {
     long value = 0;
     char byte = 0;

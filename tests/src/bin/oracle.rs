@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let reports = run_all(&asked);
+    let (reports, broken) = run_all(&asked);
     if asked.refusals {
         for report in reports.iter().filter(|report| !report.refusals.is_empty()) {
             println!("{} ({}):\n  {}", report.program, report.style, report.refusals.join("\n  "));
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let (made, provable) = tally::share(&asked.programs, &reports);
     println!("{made} of {provable} runs that have a proof were updated");
     let is_whole = asked.styles == Style::all() && asked.programs == program::all();
-    conclude(&reports, is_whole)
+    conclude(&reports, broken, is_whole)
 }
 
 fn read_arguments() -> Result<Asked, String> {
@@ -62,28 +62,31 @@ fn read_arguments() -> Result<Asked, String> {
     Ok(Asked { refusals, styles: if styles.is_empty() { Style::all() } else { styles }, programs })
 }
 
-/// Runs every program in every style, on all processors.
-fn run_all(asked: &Asked) -> Vec<Report> {
+/// Runs every program in every style, on all processors; also tells which runs came to nothing.
+fn run_all(asked: &Asked) -> (Vec<Report>, Vec<String>) {
     let jobs: Vec<(&Program, Style)> =
         asked.programs.iter().flat_map(|program| asked.styles.iter().map(move |style| (program, *style))).collect();
     let left = Mutex::new(jobs.into_iter());
     let reports = Mutex::new(Vec::new());
+    let broken = Mutex::new(Vec::new());
     let work = || {
         loop {
             let Some((program, style)) = left.lock().expect("no worker panics here").next() else { return };
-            let report = run(program, style);
-            reports.lock().expect("no worker panics here").push(report);
+            match std::panic::catch_unwind(|| run(program, style)) {
+                Ok(report) => reports.lock().expect("no worker panics here").push(report),
+                Err(_) => broken.lock().expect("no worker panics here").push(format!("{} ({style}) has no result", program.name)),
+            }
         }
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let mut reports = reports.into_inner().expect("all workers are done");
     reports.sort_by(|left, right| (&left.program, left.style).cmp(&(&right.program, right.style)));
-    reports
+    (reports, broken.into_inner().expect("all workers are done"))
 }
 
 /// Compares with the kept counts, and keeps the new ones if nothing is lost.
-fn conclude(reports: &[Report], is_whole: bool) -> ExitCode {
+fn conclude(reports: &[Report], broken: Vec<String>, is_whole: bool) -> ExitCode {
     let now = Kept::of(reports);
     let before = std::fs::read_to_string(kept::path()).unwrap_or_default();
     let before = match Kept::parse(&before) {
@@ -93,7 +96,8 @@ fn conclude(reports: &[Report], is_whole: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut problems = now.losses(&before);
+    let mut problems = broken;
+    problems.extend(now.losses(&before));
     if is_whole {
         problems.extend(now.falls(&before));
     }
@@ -107,7 +111,9 @@ fn conclude(reports: &[Report], is_whole: bool) -> ExitCode {
     if !problems.is_empty() {
         return ExitCode::FAILURE;
     }
-    let now = if is_whole { now } else { return ExitCode::SUCCESS };
+    if !is_whole {
+        return ExitCode::SUCCESS;
+    }
     match std::fs::write(kept::path(), now.text()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -90,13 +90,14 @@ impl Process {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// Whether a thread sleeps in a read from descriptor 3, which happens only when the FIFO is empty.
+    /// Whether a thread sleeps in a read from descriptor 3, which happens only when the FIFO is empty, and all others wait for threads.
     fn is_waiting(&self) -> bool {
         let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.child.id())) else { return false };
-        tasks.flatten().any(|task| {
-            // `running`, or the number of the call and its arguments.
-            fs::read_to_string(task.path().join("syscall")).is_ok_and(|text| text.starts_with("0 0x3 "))
-        })
+        // `running`, or the number of the call and its arguments: read is 0, futex 202.
+        let calls = tasks.flatten().map(|task| fs::read_to_string(task.path().join("syscall")).unwrap_or_default());
+        let calls: Vec<String> = calls.collect();
+        let at_gate = |text: &String| text.starts_with("0 0x3 ");
+        calls.iter().any(at_gate) && calls.iter().all(|text| at_gate(text) || text.starts_with("202 "))
     }
 
     /// What the program has said so far.
