@@ -24,13 +24,16 @@ fn truth(scratch: &Scratch) -> Vec<ThreadPlan> {
         let register = |number: usize| {
             let value = frame.registers[number]?;
             let (why, reader) = (String::new(), String::new());
-            Some(PlacedValue { place: Place::Register(number), length: 8, bits: u64::MAX, value, why, reader })
+            Some(PlacedValue { place: Place::Register(number), length: 8, bits: u64::MAX, value: Some(value), why, reader })
         };
         let below = index.checked_sub(1).map_or(frame.cfa - 16, |callee| scratch.threads[0].frames[callee].cfa);
         let mut bytes = vec![0; (frame.cfa - below) as usize];
         scratch.memory().read(dsu_formats::address::RunAddress(below), &mut bytes).expect("the frame is readable");
-        let object =
-            PlacedObject { name: "all".to_owned(), new: Place::Slot(below.wrapping_sub(frame.cfa).cast_signed()), bytes };
+        let object = PlacedObject {
+            name: "all".to_owned(),
+            new: Place::Slot(below.wrapping_sub(frame.cfa).cast_signed()),
+            bytes: Some(bytes),
+        };
         let is_programs = !frame.function.is_empty() && frame.function != "point";
         FramePlan {
             function: frame.function.clone(),
@@ -72,11 +75,13 @@ fn one_wrong_bit_in_a_register_or_variable_is_seen() {
     };
     let register = compare_changed("list_walk", |stacks| {
         let index = work(stacks);
-        stacks[0].frames[index].values[0].value ^= 1;
+        let value = &mut stacks[0].frames[index].values[0];
+        value.value = value.value.map(|value| value ^ 1);
     });
     let byte = compare_changed("list_walk", |stacks| {
         let index = work(stacks);
-        stacks[0].frames[index].objects[0].bytes[20] ^= 1;
+        let bytes = &mut stacks[0].frames[index].objects[0].bytes;
+        bytes.as_mut().expect("bytes")[20] ^= 1;
     });
     for found in [register, byte] {
         assert!(found.counts.wrong == 1 && found.findings[0].contains("WRONG in `work`"), "{found:?}");
@@ -87,7 +92,7 @@ fn one_wrong_bit_in_a_register_or_variable_is_seen() {
 fn a_bit_that_nobody_reads_is_not_compared() {
     let found = compare_changed("list_walk", |stacks| {
         for value in stacks[0].frames.iter_mut().flat_map(|frame| &mut frame.values) {
-            (value.bits, value.value) = (0xffff_ffff, value.value ^ 1 << 40);
+            (value.bits, value.value) = (0xffff_ffff, value.value.map(|value| value ^ 1 << 40));
         }
     });
     assert_eq!((found.counts.wrong, found.findings), (0, Vec::new()));
@@ -110,10 +115,12 @@ fn addresses_elsewhere_with_the_same_meaning_are_equal() {
     let found = compare_changed("pointer_into_local", |stacks| {
         for frame in &mut stacks[0].frames {
             frame.new = frame.new.map(|new| Position { cfa: new.cfa - MOVED, ..new });
-            for value in frame.values.iter_mut().filter(|value| in_stack(value.value)) {
-                value.value -= MOVED;
+            for value in frame.values.iter_mut().filter_map(|value| value.value.as_mut()).filter(|value| in_stack(**value)) {
+                *value -= MOVED;
             }
-            for word in frame.objects.iter_mut().flat_map(|object| object.bytes.chunks_exact_mut(8)) {
+            for word in
+                frame.objects.iter_mut().filter_map(|object| object.bytes.as_mut()).flat_map(|bytes| bytes.chunks_exact_mut(8))
+            {
                 let value = u64::from_le_bytes(word.try_into().expect("eight bytes"));
                 if in_stack(value) {
                     word.copy_from_slice(&(value - MOVED).to_le_bytes());

@@ -196,11 +196,13 @@ impl FrameCheck<'_> {
 
     /// Word by word, as the words lie in memory.
     fn object(&mut self, object: &PlacedObject, real: &Frame) {
-        let Place::Slot(offset) = object.new else {
-            return self.elsewhere(format!("variable `{}` is carried to {}", object.name, object.new));
+        let (Place::Slot(offset), Some(bytes)) = (object.new, &object.bytes) else {
+            self.result.counts.elsewhere += 1;
+            let finding = format!("`{}`: variable `{}` at {} is given nothing", self.plan.function, object.name, object.new);
+            return self.result.findings.push(finding);
         };
         let start = real.cfa.wrapping_add_signed(offset);
-        let mut found = vec![0; object.bytes.len()];
+        let mut found = vec![0; bytes.len()];
         self.read(start, &mut found);
         let mut at = 0;
         while at < found.len() {
@@ -210,7 +212,7 @@ impl FrameCheck<'_> {
                 word.iter_mut().zip(bytes.iter().skip(at).take(length)).for_each(|(to, from)| *to = *from);
                 u64::from_le_bytes(word)
             };
-            let (planned, real) = (word(&object.bytes), word(&found));
+            let (planned, real) = (word(bytes), word(&found));
             self.judge(planned, real, length == 8, || format!("variable `{}` at {}, byte {at}", object.name, object.new));
             at += length;
         }

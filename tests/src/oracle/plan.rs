@@ -94,9 +94,9 @@ pub struct PlacedValue {
     /// The bits that the new code reads.
     #[serde(deserialize_with = "number")]
     pub bits: u64,
-    /// What is stored.
-    #[serde(deserialize_with = "number")]
-    pub value: u64,
+    /// What is stored; none where nothing is.
+    #[serde(deserialize_with = "stored")]
+    pub value: Option<u64>,
     /// Which rule proves it.
     #[serde(default)]
     pub why: String,
@@ -113,9 +113,9 @@ pub struct PlacedObject {
     /// Where it is in the new frame.
     #[serde(deserialize_with = "place")]
     pub new: Place,
-    /// What it is given.
+    /// What it is given; none where the plan did not come so far.
     #[serde(deserialize_with = "bytes")]
-    pub bytes: Vec<u8>,
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// A place of a frame.
@@ -161,18 +161,25 @@ fn place<'de, D: Deserializer<'de>>(from: D) -> Result<Place, D::Error> {
 
 /// `0x…`.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(from)?;
-    let digits = text.strip_prefix("0x").ok_or_else(|| de::Error::custom(format!("expected 0x…, found {text:?}")))?;
-    u64::from_str_radix(digits, 16).map_err(|error| de::Error::custom(format!("{text:?}: {error}")))
+    parse_number(&String::deserialize(from)?).map_err(de::Error::custom)
 }
 
-/// Two digits a byte.
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    let text = String::deserialize(from)?;
-    let digits = text.as_bytes();
+/// `0x…` or nothing.
+fn stored<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text: Option<String> = Option::deserialize(from)?;
+    text.map(|text| parse_number(&text).map_err(de::Error::custom)).transpose()
+}
+
+fn parse_number(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").ok_or_else(|| format!("expected 0x…, found {text:?}"))?;
+    u64::from_str_radix(digits, 16).map_err(|error| format!("{text:?}: {error}"))
+}
+
+/// Two digits a byte, or nothing.
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let decoded: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
-    decoded
-        .filter(|_| digits.len() % 2 == 0)
-        .ok_or_else(|| de::Error::custom(format!("expected bytes in hexadecimal, found {text:?}")))
+    let decoded: Option<Vec<u8>> = text.as_bytes().chunks(2).map(pair).collect();
+    let whole = decoded.filter(|_| text.len() % 2 == 0);
+    whole.map(Some).ok_or_else(|| de::Error::custom(format!("expected bytes in hexadecimal, found {text:?}")))
 }

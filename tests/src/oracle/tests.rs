@@ -47,8 +47,8 @@ fn a_plan_is_read() {
     let frames = &answer.stacks[0].frames;
     assert_eq!(frames[0].new.map(|new| (new.pc, new.cfa)), Some((0x2000, 0x7fff_e000)));
     let values: Vec<_> = frames[0].values.iter().map(|value| (value.place, value.value)).collect();
-    assert_eq!(values, [(Place::Register(3), 0x2a), (Place::Slot(-24), 1)]);
-    assert_eq!((frames[0].objects[0].new, frames[0].objects[0].bytes.as_slice()), (Place::Slot(-112), &[1, 255, 0][..]));
+    assert_eq!(values, [(Place::Register(3), Some(0x2a)), (Place::Slot(-24), Some(1))]);
+    assert_eq!((frames[0].objects[0].new, frames[0].objects[0].bytes.clone()), (Place::Slot(-112), Some(vec![1, 255, 0])));
     assert_eq!((frames[1].fate, frames[1].new.is_none(), frames[1].blockers.len()), (Fate::Blocked, true, 1));
 }
 
