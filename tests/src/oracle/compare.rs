@@ -188,10 +188,13 @@ impl FrameCheck<'_> {
                 u64::from_le_bytes(bytes)
             }
         };
-        let what = || {
-            format!("{} ({} bytes, bits {:#x}; {}; read at {})", value.place, value.length, value.bits, value.why, value.reader)
+        let PlacedValue { place, length, bits, why, reader, .. } = value;
+        let what = || format!("{place} ({length} bytes, bits {bits:#x}; {why}; read at {reader})");
+        let Some(stored) = value.value else {
+            self.result.counts.elsewhere += 1;
+            return self.result.findings.push(format!("`{}`: nothing is stored in {}", self.plan.function, what()));
         };
-        self.judge(value.value & value.bits, found & value.bits, value.bits & ADDRESS_BITS == ADDRESS_BITS, what);
+        self.judge(stored & value.bits, found & value.bits, value.bits & ADDRESS_BITS == ADDRESS_BITS, what);
     }
 
     /// Word by word, as the words lie in memory.
