@@ -4,6 +4,7 @@
 //! reached the thread's base ([`End::Complete`]) or why it did not: an incomplete stack proves nothing.
 
 mod expression;
+mod frame_rows;
 mod index;
 mod memory;
 mod modules;
@@ -16,6 +17,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use frame_rows::{FrameRow, SavedAt};
 pub use index::{CfiDefect, UnwindIndex};
 pub use modules::{LoadedModule, ModuleAt, ModuleMap};
 pub use registers::{Place, RegisterValue, Registers, dwarf};
