@@ -46,6 +46,7 @@ fn engine_with_a_fault() {
         spec: None,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
+        continuations: None,
     };
     match operation::update(&request, &mut Silent) {
         Ok(_) => std::process::exit(UPDATED),

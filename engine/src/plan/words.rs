@@ -10,6 +10,7 @@ use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
 use super::data::rewrite::{Known, Outside};
 use super::fixed::{EITHER, Evidence, Typing};
+use super::frames;
 use super::moves::{Moves, Target};
 use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
@@ -141,6 +142,8 @@ pub struct Words<'a> {
     pub active: Arc<ActiveStacks>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
+    /// Where mangled words are that lead into stacks which are made anew.
+    pub jumps: Vec<RunAddress>,
     /// Words rewritten.
     pub rewritten: u64,
     /// Of these, mangled ones.
@@ -171,6 +174,7 @@ impl<'a> Words<'a> {
             typing: None,
             active: Arc::default(),
             kept: Vec::new(),
+            jumps: Vec::new(),
             rewritten: 0,
             mangled: 0,
             blockers: Vec::new(),
@@ -191,6 +195,7 @@ impl<'a> Words<'a> {
             mine.used |= theirs.used;
         }
         self.kept.extend(other.kept);
+        self.jumps.extend(other.jumps);
         self.rewritten += other.rewritten;
         self.mangled += other.mangled;
         let known = &self.alike;
@@ -251,16 +256,44 @@ impl<'a> Words<'a> {
                 self.block(word, reason, is_passing(site), holder);
                 return None;
             }
+            Target::Gone { function, offset, what } => {
+                // Who points into a frame may be gone with it.
+                self.block(word, PointerReason::Frame { function, offset, what }, true, holder);
+                return None;
+            }
         }
         let plain = self.demangle(word);
         // The address behind the last byte of the program is never an entry: as a mangled word it would be chance.
         if plain == self.pointers.placement.old_range().end.0 {
             return None;
         }
-        let decision = self.pointers.decide(plain, Site::Memory)?;
+        let Some(decision) = self.pointers.decide(plain, Site::Memory) else { return self.jump(plain, holder) };
         let moved = self.apply(plain, &decision, site, holder)?;
         self.mangled += 1;
-        Some((moved ^ self.guard).rotate_left(17))
+        Some(self.mangle(moved))
+    }
+
+    /// A mangled word as glibc saves it.
+    pub fn mangle(&self, word: u64) -> u64 {
+        (word ^ self.guard).rotate_left(17)
+    }
+
+    /// A mangled stack or frame pointer, as a jump buffer has it.
+    fn jump(&mut self, plain: u64, holder: Holder<'_>) -> Option<u64> {
+        let moved = match self.moves.frames().follow(plain) {
+            frames::Followed::Same => return None,
+            frames::Followed::To(moved) => moved,
+            frames::Followed::Gone { function, offset, what } => {
+                self.block(plain, PointerReason::Frame { function, offset, what }, true, holder);
+                return None;
+            }
+        };
+        self.jumps.extend(holder.address());
+        (moved != plain).then(|| {
+            self.rewritten += 1;
+            self.mangled += 1;
+            self.mangle(moved)
+        })
     }
 
     /// As [`Words::rewrite`] for a word that is an address by its nature.

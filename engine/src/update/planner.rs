@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use dsu_formats::model::latest::{ProgramId, Snapshot};
 use dsu_formats::spec::{Problem, Spec, SpecError};
@@ -17,6 +18,7 @@ use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
 use crate::plan::data::made::Maker;
+use crate::plan::frames::{Continuations, Explainer, StackReports};
 use crate::plan::planner::early::is_active;
 use crate::plan::request::Request;
 use crate::plan::rewrite::Rewrite;
@@ -44,17 +46,32 @@ pub(super) struct Prepared {
     libraries: Libraries,
     file: ProgramId,
     plugins: Option<Plugins>,
+    told: Told,
+}
+
+/// What a plan is told from outside, and whom it tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// How frames of changed functions go on, in place of what is found out about them.
+    pub(super) continuations: Option<Arc<dyn Continuations>>,
+    /// Who wants to know what becomes of every frame.
+    pub(super) stacks: Option<Arc<StackReports>>,
 }
 
 impl Planner {
     /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
-    pub fn new(pid: i32, running: &Running, builds: &Builds, spec: Option<&Spec>) -> Result<Self, UpdateError> {
+    pub(super) fn new(
+        pid: i32,
+        running: &Running,
+        builds: &Builds,
+        (spec, told): (Option<&Spec>, Told),
+    ) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
         check_guards(spec, builds, &running.path)?;
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
-        let prepared = Prepared::new(builds, spec, || Ok(Libraries::read(pid, running.id.inode)?))?;
+        let prepared = Prepared::new(builds, (spec, told), || Ok(Libraries::read(pid, running.id.inode)?))?;
         Ok(Self { prepared: Some(prepared), room })
     }
 
@@ -100,7 +117,7 @@ impl Prepared {
     /// Compares the builds, with the user's answers; `libraries` reads those that are loaded.
     pub(super) fn new(
         builds: &Builds,
-        spec: Option<&Spec>,
+        (spec, told): (Option<&Spec>, Told),
         libraries: impl FnOnce() -> Result<Libraries, UpdateError>,
     ) -> Result<Self, UpdateError> {
         let comparison = match spec {
@@ -108,7 +125,7 @@ impl Prepared {
             Some(spec) => Comparison::answered(&builds.old, &builds.new, spec).map_err(|error| spec_error(spec, error))?,
         };
         let plugins = spec.and_then(|spec| plugins(spec, &comparison));
-        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins };
+        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins, told };
         prepared.start_plugins(builds)?;
         Ok(prepared)
     }
@@ -128,6 +145,7 @@ impl Prepared {
     ) -> R {
         let libraries = self.libraries.of_modules(&snapshot.modules);
         let maker = self.maker(builds);
+        let explainer = Explainer { view: self.comparison.view(&builds.old, &builds.new), comparison: &self.comparison };
         function(&Request {
             snapshot,
             memory,
@@ -137,6 +155,8 @@ impl Prepared {
             libraries: &libraries,
             file: &self.file,
             maker: maker.as_ref().map(|maker| maker as &dyn Maker),
+            continuations: Some(self.told.continuations.as_deref().unwrap_or(&explainer)),
+            stacks: self.told.stacks.as_deref(),
         })
     }
 

@@ -28,6 +28,7 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
         force: arguments.force,
         accept_seccomp_risk: pair.accept_seccomp_risk,
         debug_directories: pair.debug_directories.clone(),
+        continuations: None,
     };
     let build_ids = BuildIds::before(arguments.pid, &pair.program);
     let result = live::update(&request, &mut progress);

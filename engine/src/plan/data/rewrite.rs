@@ -67,6 +67,8 @@ pub enum Home {
     },
     /// A part of a block or of other memory: the new objects must take as many bytes.
     Part,
+    /// The same in memory that moves: where they go.
+    Moved(RunAddress),
     /// Memory that a function of the program's own gave out for just these objects, as the user says: the same function makes new ones.
     Own(Allocator),
     /// A variable or a stack's slot, for which the plan has made room at this address.
@@ -333,7 +335,8 @@ impl<'a> Rewriter<'a> {
         let to = match object.home {
             Home::Given(address) => Place::At(address),
             Home::Part if new_length == object.length => Place::At(object.address),
-            Home::Part => return Err(no_room()),
+            Home::Moved(address) if new_length == object.length => Place::At(address),
+            Home::Part | Home::Moved(_) => return Err(no_room()),
             Home::Own(_) if new_length == object.length => Place::At(object.address),
             Home::Own(allocator) => {
                 let allocation = Allocation { size: new_length, old: Some(object.address), allocator: Some(allocator) };

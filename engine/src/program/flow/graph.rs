@@ -100,7 +100,25 @@ impl Graph {
         for (from, to) in none {
             graph.disconnect(from, to);
         }
+        graph.leave_out_unreached();
         Ok(graph)
+    }
+
+    /// Padding and what else control never comes to leads nowhere.
+    fn leave_out_unreached(&mut self) {
+        let mut reached = vec![false; self.nodes.len()];
+        for node in self.reverse_postorder() {
+            if let Some(reached) = reached.get_mut(node as usize) {
+                *reached = true;
+            }
+        }
+        let is_reached = |node: u32| reached.get(node as usize).copied().unwrap_or(false);
+        for (index, node) in (0u32..).zip(&mut self.nodes) {
+            node.before.retain(|before| is_reached(*before));
+            if !is_reached(index) {
+                node.next.clear();
+            }
+        }
     }
 
     /// Its instructions, the entry first.
