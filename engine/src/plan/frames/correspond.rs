@@ -298,7 +298,7 @@ fn sorted(values: impl Iterator<Item = ValueId>) -> Vec<ValueId> {
 }
 
 /// The condition that holds when the other does not.
-fn negated(condition: ConditionCode) -> ConditionCode {
+pub(super) fn negated(condition: ConditionCode) -> ConditionCode {
     use ConditionCode as C;
     match condition {
         C::None => C::None,

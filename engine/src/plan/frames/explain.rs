@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::Continuations;
 
 use super::blocker::{CodePlace, FrameBlocker};
-use super::continuation::{Continuation, FrameObject, FramePlace, Placed};
+use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed};
 use super::correspond::{Correspondence, Side};
 use super::definitions;
+use super::facts::{self, Constants};
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
 use super::points::Partners;
@@ -99,18 +100,12 @@ impl Explainer<'_> {
             blockers: Vec::new(),
         };
         let placed = attempt.all(into);
+        let conditions = attempt.position();
         let blockers = attempt.blockers;
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        Ok(Continuation {
-            function: partner,
-            returns_to: to,
-            values: placed,
-            objects,
-            conditions: Vec::new(),
-            warnings: Vec::new(),
-        })
+        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings: Vec::new() })
     }
 }
 
@@ -181,6 +176,36 @@ impl Attempt<'_, '_> {
             self.object(object, &live);
         }
         placed
+    }
+
+    /// What has to hold because control is at the point (PROOF 3.5).
+    fn position(&mut self) -> Vec<Condition> {
+        let (_, returns, to) = self.at;
+        let View { old, new, .. } = self.explainer.view;
+        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
+        let (Some(from), Some(into)) = calls else {
+            self.refuse(None, "no call is known there".to_owned());
+            return Vec::new();
+        };
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates };
+        let mut position = facts::position(&mut terms, (old, new), (from, into));
+        let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
+        match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
+            (Ok(olds), Ok(news)) => position.extend(news.check(&olds, (returns, to))),
+            (Err(error), _) | (_, Err(error)) => self.refuse(None, error.to_string()),
+        }
+        for problem in position.problems {
+            self.refuse(problem.branch, problem.reason);
+        }
+        position.conditions
+    }
+
+    /// Refuses the point for something that is no location.
+    fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
+        let (function, returns, to) = self.at;
+        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        blocker.reader = branch.map(|branch| CodePlace::new(self.explainer.view.new, branch.0));
+        self.blockers.push(blocker);
     }
 
     /// Explains one location of its own.

@@ -12,6 +12,7 @@ mod correspond;
 mod definitions;
 mod events;
 mod explain;
+mod facts;
 mod layout;
 mod layout_arguments;
 mod layout_depth;

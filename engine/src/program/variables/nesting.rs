@@ -39,6 +39,14 @@ pub struct Inlined {
     pub body: Body,
 }
 
+/// Where a function is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Declaration {
+    name: String,
+    /// Line and column; 0 when unknown.
+    at: (u64, u64),
+}
+
 /// A function as the source knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceFunction {
@@ -60,12 +68,21 @@ impl<'b> Scopes<'b, '_> {
     pub(super) fn body(&self, entry: UnitOffset) -> gimli::Result<Body> {
         let unit = UnitRef::new(self.dwarf, &self.unit.unit);
         let mut tree = unit.entries_tree(Some(entry))?;
+        let root = tree.root()?;
+        let own = self.declared(root.entry())?;
         let mut body = Body::default();
-        self.fill(tree.root()?, DEPTH_LIMIT, &mut body)?;
+        self.fill(root, &own, DEPTH_LIMIT, &mut body)?;
         Ok(body)
     }
 
-    fn fill(&self, node: EntriesTreeNode<'_, '_, Reader<'b>>, depth: usize, body: &mut Body) -> gimli::Result<()> {
+    /// Fills in what an entry of the function `own` holds.
+    fn fill(
+        &self,
+        node: EntriesTreeNode<'_, '_, Reader<'b>>,
+        own: &Declaration,
+        depth: usize,
+        body: &mut Body,
+    ) -> gimli::Result<()> {
         let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
         let mut children = node.children();
         while let Some(child) = children.next()? {
@@ -76,16 +93,36 @@ impl<'b> Scopes<'b, '_> {
                     column: self.number(child.entry(), dw::DW_AT_decl_column)?,
                 }),
                 // Blocks are transparent: compilers drop and keep them as they like.
-                dw::DW_TAG_lexical_block => self.fill(child, depth, body)?,
+                dw::DW_TAG_lexical_block => self.fill(child, own, depth, body)?,
+                dw::DW_TAG_inlined_subroutine if self.is_part(child.entry(), own)? => {
+                    let mut part = Body::default();
+                    self.fill(child, own, depth, &mut part)?;
+                    body.inlined.extend(part.inlined);
+                }
                 dw::DW_TAG_inlined_subroutine => {
                     let mut inlined = self.inlined(child.entry())?;
-                    self.fill(child, depth, &mut inlined.body)?;
+                    let own = self.declared(child.entry())?;
+                    self.fill(child, &own, depth, &mut inlined.body)?;
                     body.inlined.push(inlined);
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether an inlined function is but a part of the one around it, which gcc split off and put back (-fpartial-inlining): it is called
+    /// from its own declaration.
+    pub(super) fn is_part(&self, entry: &Entry<'b>, around: &Declaration) -> gimli::Result<bool> {
+        let own = |name| entry.attr_value(name).and_then(|value| number(&value)).unwrap_or(0);
+        let called = (own(dw::DW_AT_call_line), own(dw::DW_AT_call_column));
+        Ok(around.at == called && called.0 != 0 && self.declared(entry)? == *around)
+    }
+
+    /// Where a function, or the one that an inlined copy is of, is declared.
+    pub(super) fn declared(&self, entry: &Entry<'b>) -> gimli::Result<Declaration> {
+        let at = (self.number(entry, dw::DW_AT_decl_line)?, self.number(entry, dw::DW_AT_decl_column)?);
+        Ok(Declaration { name: self.name(entry)?, at })
     }
 
     fn inlined(&self, entry: &Entry<'b>) -> gimli::Result<Inlined> {

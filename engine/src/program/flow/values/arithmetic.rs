@@ -21,7 +21,8 @@ pub fn signed(number: u64, bits: u8) -> u64 {
 
 impl Values<'_> {
     /// A number.
-    pub(super) fn constant(&mut self, number: u64) -> ValueId {
+    /// A number.
+    pub fn constant(&mut self, number: u64) -> ValueId {
         self.number(Term::Constant(number))
     }
 

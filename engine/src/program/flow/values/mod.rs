@@ -124,6 +124,14 @@ impl<'g> Values<'g> {
         address.map(|address| self.resolve(address))
     }
 
+    /// What an operand of an instruction is before it runs, zero-extended.
+    pub fn operand_at(&mut self, at: u32, operand: u32) -> Option<ValueId> {
+        let instruction = self.function.graph.node(at)?.instruction;
+        let value = self.operand(at, &instruction, operand);
+        self.settle_choices();
+        value.map(|value| self.resolve(value))
+    }
+
     /// What an instruction stores to memory.
     pub fn stored_at(&mut self, at: u32) -> Option<ValueId> {
         let instruction = self.function.graph.node(at)?.instruction;
