@@ -143,6 +143,7 @@ fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations
         wait: Duration::from_secs(2),
         keep_image: None,
         force: false,
+        strict: false,
         spec: None,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
@@ -206,6 +207,7 @@ fn a_condition_that_does_not_hold_blocks_and_the_report_says_all() {
         debug_directories: Vec::new(),
         continuations: Some(by_hand(&one, &two, &[])),
         stacks: Some(Arc::clone(&stacks)),
+        strict: false,
     };
     plan(&request, &mut Silent).unwrap();
     let reports = stacks.take();
