@@ -74,6 +74,17 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         same
     }
 
+    /// Whether two effects are paired calls, or stores of the same value to the same place. `carried`: a loop may have been gone round
+    /// since.
+    pub(super) fn same_effect(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        let same = self.same_event(old, new, carried);
+        let proved = std::mem::take(&mut self.assumed);
+        if same {
+            self.same.extend(proved);
+        }
+        same
+    }
+
     pub(super) fn check(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
         let pair = (self.old.values.resolve(old), self.new.values.resolve(new), carried);
         if self.different.contains(&pair) {

@@ -89,7 +89,8 @@ fn base(node: &Term, address: ValueId) -> (Vec<(ValueId, i64)>, i64) {
     }
 }
 
-fn writes_memory(function: Function<'_>, at: u32) -> bool {
+/// Whether an instruction may write to memory that is not the function's alone.
+pub(super) fn writes_memory(function: Function<'_>, at: u32) -> bool {
     let Some(node) = function.graph.node(at) else { return false };
     if node.call.is_some() {
         return true;

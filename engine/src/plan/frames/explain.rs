@@ -9,6 +9,7 @@ use super::blocker::{CodePlace, FrameBlocker};
 use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed};
 use super::correspond::{Correspondence, Side};
 use super::definitions;
+use super::effects;
 use super::facts::{self, Constants};
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
@@ -101,11 +102,12 @@ impl Explainer<'_> {
         };
         let placed = attempt.all(into);
         let conditions = attempt.position();
+        let warnings = attempt.effects();
         let blockers = attempt.blockers;
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings: Vec::new() })
+        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings })
     }
 }
 
@@ -198,6 +200,19 @@ impl Attempt<'_, '_> {
             self.refuse(problem.branch, problem.reason);
         }
         position.conditions
+    }
+
+    /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
+    fn effects(&mut self) -> Vec<String> {
+        let (function, returns, to) = self.at;
+        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
+        let (Some(from), Some(into)) = calls else { return Vec::new() };
+        let points = (self.explainer.view, &self.explainer.comparison.points);
+        let effects = effects::effects(&mut self.correspondence, points, function, (from, into));
+        for effect in effects.problems {
+            self.refuse(Some(effect.at), effect.reason);
+        }
+        effects.warnings
     }
 
     /// Refuses the point for something that is no location.

@@ -10,6 +10,7 @@ mod blocker;
 mod continuation;
 mod correspond;
 mod definitions;
+mod effects;
 mod events;
 mod explain;
 mod facts;

@@ -12,15 +12,19 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub use pair::Counterpart;
 pub use problem::{Candidate, PointProblem, PointReason};
 
+use super::effects::{Impact, Impacts};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::pairs::Partner;
 use crate::plan::compare::sides::Sides;
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
-use crate::program::code::{CodeImage, FunctionId};
+use crate::program::code::{Callee, CodeImage, FunctionId};
 use crate::program::variables::Variables;
-use names::Names;
+use names::{Key, Names};
+use pair::Paired;
 
 /// Where an old return address leads in the new function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ impl Partners {
 #[derive(Clone, Debug, Default)]
 pub struct Points {
     functions: HashMap<usize, Function>,
+    /// What the calls of changed functions leave behind, old and new.
+    impacts: [Impacts; 2],
 }
 
 /// A changed function.
@@ -55,6 +61,12 @@ struct Function {
     partner: usize,
     /// By old return address.
     calls: BTreeMap<OldLink, Result<Partners, Box<PointProblem>>>,
+    /// Calls that both sources have.
+    counterparts: Vec<Counterpart>,
+    /// Numbers of what the calls of the old and of the new function go to, by return address; one number on both sides for one callee.
+    callees: [BTreeMap<LinkAddress, usize>; 2],
+    /// Names by number.
+    names: Vec<String>,
 }
 
 impl Points {
@@ -79,21 +91,30 @@ impl Points {
                 |callee| names.new_callee(to, callee),
                 |name| name.clone(),
             );
-            let calls = match (old_source, new_source) {
+            let mut callees = Callees::default();
+            let paired = match (old_source, new_source) {
                 (Ok(mut old_source), Ok(new_source)) => {
                     names::settle(&mut old_source, &new_source);
+                    callees = Callees::of(&old_source, &new_source);
                     pair::pair(&old_source, &new_source)
                 }
                 (Err(error), _) | (_, Err(error)) => {
                     let reason = PointReason::DebugInfo(Arc::new(error));
                     let problem = |call: &source::Call| call.problem(&names.old_name(from, id), "", reason.clone(), Vec::new());
                     let plain = source::calls((old, from), id, |callee| names.old_callee(from, callee));
-                    plain.iter().map(|call| (OldLink(call.next), Err(Box::new(problem(call))))).collect()
+                    let calls = plain.iter().map(|call| (OldLink(call.next), Err(Box::new(problem(call))))).collect();
+                    Paired { calls, ..Paired::default() }
                 }
             };
-            functions.insert(index, Function { partner, calls });
+            let Paired { calls, counterparts } = paired;
+            let Callees { numbers, names } = callees;
+            functions.insert(index, Function { partner, calls, counterparts, callees: numbers, names });
         }
-        Self { functions }
+        let impacts =
+            |image: &CodeImage<'_>, functions: Vec<usize>| Impacts::new(image, functions.into_iter().filter_map(number));
+        let olds = functions.keys().copied().collect();
+        let news = functions.values().map(|function: &Function| function.partner).collect();
+        Self { impacts: [impacts(from, olds), impacts(to, news)], functions }
     }
 
     /// What the changed function `old` (a position in the old build) is in the new one: its partner, or where that is gone the only
@@ -122,9 +143,69 @@ impl Points {
         calls.map(|(returns, found)| (*returns, found.as_ref().map_err(|problem| &**problem)))
     }
 
+    /// Calls that the sources of the changed function `old` and its partner both have.
+    pub fn counterparts(&self, old: usize) -> &[Counterpart] {
+        self.functions.get(&old).map_or(&[], |function| &function.counterparts)
+    }
+
+    /// Number and name of what the call of the changed function `old` goes to that returns to an address; the same number for the same
+    /// callee on both sides.
+    pub fn old_callee(&self, old: usize, returns: LinkAddress) -> Option<(usize, &str)> {
+        self.functions.get(&old)?.callee(0, returns)
+    }
+
+    /// The same for a call of its partner.
+    pub fn new_callee(&self, old: usize, returns: LinkAddress) -> Option<(usize, &str)> {
+        self.functions.get(&old)?.callee(1, returns)
+    }
+
+    /// What a call of a changed function of the old build leaves behind.
+    pub fn old_impact(&self, callee: Callee) -> Impact {
+        self.impacts[0].of(callee)
+    }
+
+    /// The same for the new build.
+    pub fn impact(&self, callee: Callee) -> Impact {
+        self.impacts[1].of(callee)
+    }
+
     /// Positions of the changed functions in the old build.
     pub fn functions(&self) -> impl Iterator<Item = usize> {
         self.functions.keys().copied()
+    }
+}
+
+impl Function {
+    fn callee(&self, side: usize, returns: LinkAddress) -> Option<(usize, &str)> {
+        let number = *self.callees.get(side)?.get(&returns)?;
+        Some((number, self.names.get(number)?))
+    }
+}
+
+/// What the calls of two functions go to.
+#[derive(Default)]
+struct Callees {
+    numbers: [BTreeMap<LinkAddress, usize>; 2],
+    names: Vec<String>,
+}
+
+impl Callees {
+    fn of(old: &source::Source, new: &source::Source) -> Self {
+        let mut found = Self::default();
+        let mut known: HashMap<&Key, usize> = HashMap::new();
+        for (source, numbers) in [old, new].into_iter().zip(&mut found.numbers) {
+            source.scope.visit(&mut |item| {
+                for call in &item.calls {
+                    let fresh = known.len();
+                    let number = *known.entry(&call.key).or_insert(fresh);
+                    if number == fresh && number == found.names.len() {
+                        found.names.push(call.key.name());
+                    }
+                    numbers.insert(call.next, number);
+                }
+            });
+        }
+        found
     }
 }
 

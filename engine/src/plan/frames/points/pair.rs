@@ -8,15 +8,53 @@ use super::names::Key;
 use super::problem::{Candidate, PointProblem, PointReason};
 use super::source::{Call, Item, Scope, Source};
 use crate::plan::address::{NewLink, OldLink};
+use crate::program::address::LinkAddress;
 
 /// For each old return address where it leads.
 pub(super) type Calls = BTreeMap<OldLink, Result<Partners, Box<PointProblem>>>;
 
+/// One call of both sources, as the machine code has it on each side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counterpart {
+    /// Of the old build.
+    pub old: Place,
+    /// Of the new one.
+    pub new: Place,
+}
+
+/// What became of one call of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Return addresses of the calls.
+    pub returns: Vec<LinkAddress>,
+    /// Code as (start, end) where it was inlined on this side only.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+impl Place {
+    /// Whether the instruction at `address`, which ends at `behind`, is one of the calls or in what was inlined.
+    pub fn holds(&self, address: LinkAddress, behind: LinkAddress) -> bool {
+        self.returns.contains(&behind) || self.is_inlined(address)
+    }
+
+    /// Whether the code at `address` is in what was inlined.
+    pub fn is_inlined(&self, address: LinkAddress) -> bool {
+        self.ranges.iter().any(|(start, end)| (*start..*end).contains(&address.0))
+    }
+}
+
+/// What pairing two functions finds.
+#[derive(Debug, Default)]
+pub(super) struct Paired {
+    pub(super) calls: Calls,
+    pub(super) counterparts: Vec<Counterpart>,
+}
+
 /// Pairs the calls of two functions.
-pub(super) fn pair(old: &Source, new: &Source) -> Calls {
-    let mut pairing = Pairing { old, new, path: Vec::new(), calls: BTreeMap::new() };
+pub(super) fn pair(old: &Source, new: &Source) -> Paired {
+    let mut pairing = Pairing { old, new, path: Vec::new(), found: Paired::default() };
     pairing.scope(&old.scope, &new.scope);
-    pairing.calls
+    pairing.found
 }
 
 struct Pairing<'s> {
@@ -24,7 +62,7 @@ struct Pairing<'s> {
     new: &'s Source,
     /// Inlined functions around the present scope of the old function, outermost first.
     path: Vec<String>,
-    calls: Calls,
+    found: Paired,
 }
 
 impl<'s> Pairing<'s> {
@@ -46,10 +84,12 @@ impl<'s> Pairing<'s> {
     }
 
     fn item(&mut self, old: &'s Item, new: &'s Item) {
+        let both_inlined = old.scopes.len() == 1 && new.scopes.len() == 1;
+        self.found.counterparts.push(Counterpart { old: old.place(both_inlined), new: new.place(both_inlined) });
         let returning: Vec<&Call> = old.calls.iter().filter(|call| !call.is_tail).collect();
         match outcome(returning.len(), new) {
             Ok(partners) => {
-                self.calls.extend(returning.iter().map(|call| (OldLink(call.next), Ok(partners.clone()))));
+                self.found.calls.extend(returning.iter().map(|call| (OldLink(call.next), Ok(partners.clone()))));
             }
             Err(reason) => returning.iter().for_each(|call| self.problem(call, reason.clone())),
         }
@@ -94,7 +134,7 @@ impl<'s> Pairing<'s> {
         candidates_in(&self.new.scope, &call.key, &mut Vec::new(), &mut candidates);
         let mut problem = call.problem(&self.old.name, &call.key.name(), reason, candidates);
         problem.scope.clone_from(&self.path);
-        self.calls.insert(OldLink(call.next), Err(Box::new(problem)));
+        self.found.calls.insert(OldLink(call.next), Err(Box::new(problem)));
     }
 }
 
@@ -127,6 +167,17 @@ fn candidates_in(scope: &Scope, key: &Key, path: &mut Vec<String>, found: &mut V
         path.push(item.key.name());
         item.scopes.iter().for_each(|scope| candidates_in(scope, key, path, found));
         path.pop();
+    }
+}
+
+impl Item {
+    /// Where it is in the code; what both sides inlined is paired call by call.
+    fn place(&self, both_inlined: bool) -> Place {
+        let scopes = if both_inlined { &[][..] } else { &self.scopes };
+        Place {
+            returns: self.calls.iter().filter(|call| !call.is_tail).map(|call| call.next).collect(),
+            ranges: scopes.iter().flat_map(|scope| scope.ranges.iter().copied()).collect(),
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Source {
 /// A function's source, or that of one that was inlined.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
+    /// Code of an inlined function as (start, end); empty for the function itself.
+    pub(super) ranges: Vec<(u64, u64)>,
     /// By place in the source; those without one last.
     pub(super) items: Vec<Item>,
 }
@@ -110,7 +112,8 @@ fn scope(body: &Body, calls: Vec<Call>, named: &dyn Fn(&SourceFunction) -> Sourc
     }
     for (inlined, calls) in body.inlined.iter().zip(inner) {
         let position = inlined.called.clone();
-        found.push(Found { key: inlined_key(inlined, named), position, what: What::Scope(scope(&inlined.body, calls, named)) });
+        let inner = Scope { ranges: inlined.ranges.clone(), ..scope(&inlined.body, calls, named) };
+        found.push(Found { key: inlined_key(inlined, named), position, what: What::Scope(inner) });
     }
     let file = main_file(&found);
     found.extend(body.variables.iter().filter(|variable| variable.line != 0).map(|variable| Found {
@@ -118,7 +121,7 @@ fn scope(body: &Body, calls: Vec<Call>, named: &dyn Fn(&SourceFunction) -> Sourc
         position: file.clone().map(|file| Position { file, line: variable.line, column: variable.column }),
         what: What::Declaration,
     }));
-    Scope { items: together(found, file.as_deref()) }
+    Scope { ranges: Vec::new(), items: together(found, file.as_deref()) }
 }
 
 fn inlined_key(inlined: &Inlined, named: &dyn Fn(&SourceFunction) -> SourceFunction) -> Key {
