@@ -21,6 +21,8 @@ use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::flow::{Live, LiveKind, LivePlace, Place, Values};
 
+/// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
+const RETURN_ADDRESS: i64 = -8;
 /// Registers that a call keeps (System V ABI, figure 3.4), as instructions number them.
 const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
 
@@ -152,7 +154,7 @@ impl Attempt<'_, '_> {
         let mut needed: BTreeMap<usize, Live> = BTreeMap::new();
         for live in live {
             match (live.kind, live.place) {
-                (LiveKind::Saved(_), _) => {}
+                (LiveKind::Saved(_), _) | (_, LivePlace::Slot { offset: RETURN_ADDRESS, .. }) => {}
                 (_, LivePlace::Register(register)) if KEPT.contains(&register) => {
                     let place = FramePlace::Register(DWARF[usize::from(register)]);
                     placed.extend(self.place(point, place, Place::Register(register), live));

@@ -56,11 +56,13 @@ impl RegisterSet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     writes: RegisterSet,
+    /// Registers that its code, or what it calls, reads somewhere: others are no arguments that matter.
+    reads: RegisterSet,
     returns: bool,
 }
 
 impl Facts {
-    const UNKNOWN: Self = Self { writes: RegisterSet::CLOBBERED, returns: true };
+    const UNKNOWN: Self = Self { writes: RegisterSet::CLOBBERED, reads: RegisterSet::CLOBBERED, returns: true };
 }
 
 impl CodeImage<'_> {
@@ -68,6 +70,11 @@ impl CodeImage<'_> {
     /// cannot look into.
     pub fn clobbers(&self, callee: Callee) -> RegisterSet {
         self.known(callee).writes.with(self.left(callee))
+    }
+
+    /// The registers that a callee's code reads anywhere.
+    pub(super) fn reads(&self, callee: Callee) -> RegisterSet {
+        self.known(callee).reads
     }
 
     /// Whether a callee's code has no way back to its caller.
@@ -94,11 +101,15 @@ fn all(image: &CodeImage<'_>) -> Vec<Facts> {
                 Callee::Function(FunctionId(function)) => all.get(function as usize).copied().unwrap_or(Facts::UNKNOWN),
                 _ => Facts::UNKNOWN,
             });
-            let writes = called.fold(known.writes, |writes, called| writes.with(called.writes));
-            if writes != known.writes
+            let more = called.fold(known, |more, called| Facts {
+                writes: more.writes.with(called.writes),
+                reads: more.reads.with(called.reads),
+                returns: known.returns,
+            });
+            if more != known
                 && let Some(facts) = all.get_mut(position)
             {
-                facts.writes = writes;
+                *facts = more;
                 changed = true;
             }
         }
@@ -110,7 +121,8 @@ fn all(image: &CodeImage<'_>) -> Vec<Facts> {
 
 /// What a function's own instructions do.
 fn own(code: &FunctionCode<'_>, factory: &mut InstructionInfoFactory) -> Facts {
-    let mut facts = Facts { writes: RegisterSet::default(), returns: code.calls.iter().any(|call| call.is_tail) };
+    let returns = code.calls.iter().any(|call| call.is_tail);
+    let mut facts = Facts { writes: RegisterSet::default(), reads: RegisterSet::default(), returns };
     if code.defect.is_some() {
         return Facts::UNKNOWN;
     }
@@ -118,12 +130,17 @@ fn own(code: &FunctionCode<'_>, factory: &mut InstructionInfoFactory) -> Facts {
         let bytes = part.bytes.get(..part.length as usize).unwrap_or(part.bytes);
         for instruction in Decoder::with_ip(64, bytes, part.start, DecoderOptions::NONE) {
             facts.returns |= matches!(instruction.flow_control(), FlowControl::Return | FlowControl::IndirectBranch);
-            if instruction.mnemonic() == Mnemonic::Syscall {
+            if matches!(instruction.mnemonic(), Mnemonic::Syscall | Mnemonic::Int) {
                 facts.writes = facts.writes.with(RegisterSet::of(Register::RAX));
+                facts.reads = RegisterSet::CLOBBERED;
             }
             for used in factory.info(&instruction).used_registers() {
+                let register = RegisterSet::of(used.register());
                 if !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::None | OpAccess::NoMemAccess) {
-                    facts.writes = facts.writes.with(RegisterSet::of(used.register()));
+                    facts.writes = facts.writes.with(register);
+                }
+                if !matches!(used.access(), OpAccess::Write | OpAccess::None | OpAccess::NoMemAccess) {
+                    facts.reads = facts.reads.with(register);
                 }
             }
         }

@@ -84,12 +84,14 @@ impl Signature {
 impl CodeImage<'_> {
     /// What a call passes.
     pub fn arguments(&self, callee: Callee) -> Arguments {
-        match callee {
-            Callee::Function(FunctionId(function)) => {
-                self.signatures.get(function as usize).map_or(Arguments::ALL, |signature| signature.arguments)
-            }
-            _ => Arguments::ALL,
-        }
+        let Callee::Function(function) = callee else { return Arguments::ALL };
+        let told = self.parameters(function);
+        Arguments { registers: told.registers.and(self.reads(callee)), ..told }
+    }
+
+    /// What a function may be given.
+    pub fn parameters(&self, function: FunctionId) -> Arguments {
+        self.signatures.get(function.0 as usize).map_or(Arguments::ALL, |signature| signature.arguments)
     }
 
     /// The registers in which a callee certainly leaves a result, as far as that is known.

@@ -8,7 +8,7 @@ use super::effects::{Location, Reach, Writes};
 use super::frame::Frame;
 use super::graph::{Exit, Node};
 use super::stack::RSP;
-use crate::program::code::{Arguments, RegisterSet};
+use crate::program::code::RegisterSet;
 
 /// Where a call may leave its result: rax, rdx, xmm0, xmm1.
 const RESULTS: RegisterSet = RegisterSet { general: 0b101, vector: 0b11, mask: 0 };
@@ -36,7 +36,7 @@ impl Before {
             exposed: nothing.clone(),
             written: frame.pieces.set_of(-8, super::frame::NO_END),
             fresh: nothing,
-            garbage: all.without(Arguments::ALL.registers).without(KEPT),
+            garbage: all.without(frame.parameters.registers).without(KEPT),
         }
     }
 
@@ -85,7 +85,7 @@ impl Before {
             self.written.clear_all(frame.pieces.below(*top));
         }
         self.fresh = Bits::new(frame.pieces.len());
-        self.garbage = self.garbage.with(node.clobbers).without(RESULTS);
+        self.garbage = self.garbage.with(node.clobbers).without(RESULTS.and(node.clobbers));
         debug_assert!(self.garbage.general & 1 << RSP == 0);
     }
 }

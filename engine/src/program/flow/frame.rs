@@ -17,6 +17,7 @@ use super::graph::{Graph, Node, Unclear};
 use super::objects::{self, Object};
 use super::stack::{self, FrameValue, RSP};
 use crate::program::build::Build;
+use crate::program::code::Arguments;
 use crate::program::unwind::SavedAt;
 
 /// What ends the piece of a frame that has no known end: the arguments that a caller may have pushed.
@@ -42,6 +43,8 @@ pub(super) struct Frame {
     /// Places where registers (DWARF numbers) are saved.
     pub(super) saved: BTreeSet<(u8, i64)>,
     objects: Vec<Object>,
+    /// What the function may be given.
+    pub(super) parameters: Arguments,
 }
 
 impl Frame {
@@ -63,6 +66,7 @@ impl Frame {
             stack_pointers,
             saved: saved(graph),
             objects: objects::find(graph, build)?,
+            parameters: graph.parameters(),
         };
         let taken = taken(graph);
         frame.cut(&taken);

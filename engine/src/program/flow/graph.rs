@@ -84,6 +84,7 @@ pub struct Graph {
     stack: StackStates,
     blocks: Blocks,
     results: Results,
+    parameters: Arguments,
 }
 
 impl Graph {
@@ -102,7 +103,9 @@ impl Graph {
         let mut by_address: Vec<(u64, u32)> = (0u32..).zip(&nodes).map(|(index, node)| (node.instruction.ip(), index)).collect();
         by_address.sort_unstable();
         let (nodes, results) = (Arc::new(nodes), image.results(function));
-        let mut graph = Self { function, nodes, by_address, stack: StackStates::default(), blocks: Blocks::default(), results };
+        let parameters = image.parameters(function);
+        let (stack, blocks) = (StackStates::default(), Blocks::default());
+        let mut graph = Self { function, nodes, by_address, stack, blocks, results, parameters };
         let all = Edges::new(image, unwind, &graph).all()?;
         graph.connect(all);
         let (stack, none) = StackStates::new(&graph.nodes, unwind)?;
@@ -189,6 +192,11 @@ impl Graph {
     /// What the function leaves to its caller.
     pub fn results(&self) -> Results {
         self.results
+    }
+
+    /// What the function may be given.
+    pub fn parameters(&self) -> Arguments {
+        self.parameters
     }
 
     /// The straight runs of its code.

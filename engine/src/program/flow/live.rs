@@ -283,10 +283,9 @@ impl Liveness {
             let kind = self.saved_in(node, start, end).map_or(LiveKind::Plain, LiveKind::Saved);
             let mut offset = start;
             while offset < end {
-                let length = (end - offset).min(8);
-                let bits = super::effects::low_bits(length as usize * 8);
-                found.push(Live { place: LivePlace::Slot { offset, length: length as u8 }, bits, reader, kind });
-                offset += length;
+                let length = (end - offset).min(8) as u8;
+                add_slot(found, Live { place: LivePlace::Slot { offset, length }, bits: 0, reader, kind });
+                offset += i64::from(length);
             }
         }
         if live.dynamic && top.is_none() {
@@ -307,6 +306,24 @@ impl Liveness {
     fn row(&self, node: u32) -> Option<&FrameRow> {
         self.stack.row(self.shared.frame.nodes.get(node as usize)?.address())
     }
+}
+
+/// Adds bytes of the frame, to those before them if both are parts of one word that one instruction reads.
+fn add_slot(found: &mut Vec<Live>, live: Live) {
+    let LivePlace::Slot { offset, length } = live.place else { return };
+    let bits = |length: u8| super::effects::low_bits(usize::from(length) * 8);
+    if let Some(last) = found.last_mut()
+        && let LivePlace::Slot { offset: before, length: bytes } = last.place
+        && before.checked_add(i64::from(bytes)) == Some(offset)
+        && bytes + length <= 8
+        && (last.reader, last.kind) == (live.reader, live.kind)
+    {
+        let length = bytes + length;
+        last.place = LivePlace::Slot { offset: before, length };
+        last.bits = bits(length);
+        return;
+    }
+    found.push(Live { bits: bits(length), ..live });
 }
 
 /// DWARF number of a general register by the number that instructions encode it with.
