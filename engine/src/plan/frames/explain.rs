@@ -13,7 +13,7 @@ use super::effects;
 use super::facts::{self, Constants};
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
-use super::points::Partners;
+use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
 use super::terms::{Candidate, Terms};
 use crate::plan::address::{NewLink, OldLink};
@@ -49,6 +49,10 @@ impl Explainer<'_> {
         let partners = self.comparison.points.partner(function, returns).map_err(|problem| told(problem.to_string()))?;
         match partners {
             Partners::One(to) => self.at(function, partner, returns, *to),
+            Partners::Shared { to, copies } => match self.are_copies(function, copies) {
+                true => self.at(function, partner, returns, *to),
+                false => Err(told(format!("{} calls of the old code became one, and nothing tells which", copies.len()))),
+            },
             Partners::Several(several) => {
                 let mut tried: Vec<_> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
                 let fits = tried.iter().filter(|result| result.is_ok()).count();
@@ -59,6 +63,13 @@ impl Explainer<'_> {
                 }
             }
         }
+    }
+
+    /// Whether calls of the old function are one call of its source, copied for different ways.
+    fn are_copies(&self, function: usize, returns: &[OldLink]) -> bool {
+        let Ok(facts) = self.comparison.prepared.old(function) else { return false };
+        let calls: Option<Vec<u32>> = returns.iter().map(|returns| facts.graph.call_before(returns.0)).collect();
+        calls.is_some_and(|calls| exclude_each_other(&facts.graph, &facts.dominators, &calls))
     }
 
     fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
