@@ -205,7 +205,11 @@ impl Attempt<'_, '_> {
         let mut position = facts::position(&mut terms, (old, new), (from, into));
         let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
         match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
-            (Ok(olds), Ok(news)) => position.extend(news.check(&olds, (returns, to))),
+            (Ok(olds), Ok(news)) => {
+                let same =
+                    |from, into| self.correspondence.same_address(from, into) || facts::are_literals((old, from), (new, into));
+                position.extend(news.check(&olds, (returns, to), &same));
+            }
             (Err(error), _) | (_, Err(error)) => self.refuse(None, error.to_string()),
         }
         for problem in position.problems {
