@@ -244,8 +244,8 @@ fn there_and_back(flags: &[&str]) {
 }
 
 #[test]
-fn an_unoptimised_loop_goes_there_and_back() {
-    there_and_back(&["-O0"]);
+fn a_lightly_optimised_loop_goes_there_and_back() {
+    there_and_back(&["-O1"]);
 }
 
 #[test]
