@@ -258,6 +258,7 @@ impl<'a> Planner<'a> {
         let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
         words.typing = typing.as_ref();
         words.active = Arc::clone(&self.stacks.active);
+        words.idle = Arc::new(self.idle_registers());
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
         let fixups = globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
