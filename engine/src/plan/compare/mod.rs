@@ -14,6 +14,7 @@ pub mod rows;
 pub mod sides;
 pub mod strings;
 pub mod units;
+pub mod unset;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use super::spec::{self, Bound, pairing};
 use super::view::{CodeFacts, View};
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
+use crate::program::code::CodeImage;
 use crate::program::unwind::UnwindIndex;
 use data::DataChanges;
 use layout::LayoutChange;
@@ -70,7 +72,7 @@ impl Comparison {
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
         let mut comparison = Self::of(old, new, sides, code, Accepted::default());
-        comparison.data = comparison.data_changes(old, new);
+        comparison.data = comparison.data_changes(old, (new, &to));
         comparison
     }
 
@@ -96,12 +98,14 @@ impl Comparison {
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
         comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
-        comparison.data = comparison.data_changes(old, new);
+        comparison.data = comparison.data_changes(old, (new, &to));
         Ok(comparison)
     }
 
-    fn data_changes(&self, old: &Build, new: &Build) -> DataChanges {
-        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound)
+    fn data_changes(&self, old: &Build, (new, code): (&Build, &CodeImage<'_>)) -> DataChanges {
+        let changes = DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound);
+        let unset = unset::find(new, code, &self.sides, &changes, &self.bound);
+        DataChanges { unset, ..changes }
     }
 
     fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
