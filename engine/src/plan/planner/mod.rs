@@ -125,6 +125,8 @@ impl<'a> Planner<'a> {
         self.learn_selected();
         let (old, data) = (&self.request.old.elf, &self.ground.data);
         self.blockers.extend(globals::unknown_changes(comparison, old, data, &self.ground.placement));
+        let new_bias = self.ground.placement.new_bias();
+        self.blockers.extend(globals::unset(comparison, data, new_bias, &mut self.report));
         match initial_image(self.request.new) {
             Ok(image) => self.image = image,
             Err(blocker) => self.blockers.push(*blocker),
