@@ -7,7 +7,7 @@ use dsu_engine::tracee::memory::RemoteMemory;
 use dsu_engine::tracee::procfs::MapLine;
 use dsu_formats::address::{RunAddress, RunRange};
 
-use super::meaning::Space;
+use super::meaning::{Space, canary};
 use super::plan::{Fate, FramePlan, Place, PlacedObject, PlacedValue, ThreadPlan};
 use super::scratch::{Frame, Scratch, Thread};
 
@@ -118,12 +118,20 @@ impl<'a> Spaces<'a> {
         let real = |thread: &Thread| thread.frames.iter().map(|frame| frame.cfa).collect();
         let scratch_stacks = scratch.threads.iter().map(real).collect();
         Some(Spaces {
-            planned: Space { program, old_program, maps: planned.maps, stacks, memory: planned.memory },
+            planned: Space {
+                program,
+                old_program,
+                maps: planned.maps,
+                stacks,
+                canary: canary(planned.memory),
+                memory: planned.memory,
+            },
             scratch: Space {
                 program: scratch.program,
                 old_program: None,
                 maps: &scratch.maps,
                 stacks: scratch_stacks,
+                canary: canary(scratch.memory()),
                 memory: scratch.memory(),
             },
         })
@@ -194,7 +202,7 @@ impl FrameCheck<'_> {
             self.result.counts.elsewhere += 1;
             return self.result.findings.push(format!("`{}`: nothing is stored in {}", self.plan.function, what()));
         };
-        self.judge(stored & value.bits, found & value.bits, value.bits & ADDRESS_BITS == ADDRESS_BITS, what);
+        self.judge(stored & value.bits, found & value.bits, bits & ADDRESS_BITS == ADDRESS_BITS, what);
     }
 
     /// Word by word, as the words lie in memory.

@@ -180,10 +180,11 @@ fn refusals(answer: &Answer) -> (BTreeSet<String>, Vec<String>) {
     (classes, full)
 }
 
-/// The words of a message without what is particular to a place: names, numbers, registers.
+/// What a frame's blocker comes to, without what is particular to a place: its last clause, without numbers and what stands in quotes.
 fn class(message: &str) -> String {
-    let head = message.split([':', ';', '(', ',']).next().unwrap_or(message);
-    let is_name = |word: &&str| word.contains(|letter: char| !letter.is_ascii_alphabetic() && letter != '\'' && letter != '-');
-    let words = head.split_whitespace().map(|word| if is_name(&word) { "…" } else { word });
+    let clause = message.rsplit(": ").next().unwrap_or(message);
+    let clause = clause.split("; ").next().unwrap_or(clause);
+    let is_particular = |word: &&str| word.starts_with('`') || word.contains(|letter: char| letter.is_ascii_digit());
+    let words = clause.split_whitespace().map(|word| if is_particular(&word) { "…" } else { word });
     words.collect::<Vec<_>>().join(" ")
 }
