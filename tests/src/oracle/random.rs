@@ -275,15 +275,19 @@ pub fn make(seed: u64, directory: &Path) -> Program {
     let point = 1 + maker.dice.roll(3);
     let inputs: Vec<String> = (0..3).map(|_| (maker.dice.roll(90) as i64 - 20).to_string()).collect();
     let path = directory.join(format!("{name}.c"));
-    let source = source(&kinds, old_locals, &old, &new);
+    let input = inputs.join(" ");
+    let flags = "-fwrapv -w";
+    let head =
+        format!("// Made by chance.\n// rule: 3\n// good: either\n// point: {point}\n// input: {input}\n// flags: {flags}\n");
+    let source = head + &source(&kinds, old_locals, &old, &new);
     fs::write(&path, source).unwrap_or_else(|error| panic!("writing {}: {error}", path.display()));
     Program {
         name,
         rule: "3".to_owned(),
         good: Good::Either,
         point,
-        input: inputs.join(" "),
-        flags: vec!["-fwrapv".to_owned(), "-w".to_owned(), format!("-I{}", program::sources().display())],
+        input,
+        flags: flags.split(' ').map(str::to_owned).chain([format!("-I{}", program::sources().display())]).collect(),
         directory: directory.to_owned(),
     }
 }
