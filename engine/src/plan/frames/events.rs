@@ -103,7 +103,7 @@ fn writes_memory(function: Function<'_>, at: u32) -> bool {
         return false;
     }
     match function.frame_operand(at, instruction) {
-        Some((offset, bytes)) => function.escapes.is_escaped(offset, bytes),
+        Some((offset, bytes)) => !function.is_private(offset, bytes),
         None => true,
     }
 }

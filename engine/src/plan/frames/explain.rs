@@ -1,6 +1,6 @@
 //! From an old frame to a continuation: every location that the new code reads after the point is explained, or all that are not are told.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Continuations;
@@ -21,6 +21,8 @@ use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::flow::{Live, LiveKind, LivePlace, Place, Values};
 
+/// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
+const RETURN_ADDRESS: i64 = -8;
 /// Registers that a call keeps (System V ABI, figure 3.4), as instructions number them.
 const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
 
@@ -77,6 +79,7 @@ impl Explainer<'_> {
         let (Some(from), Some(into)) = (old.graph.at(returns.0), new.graph.at(to.0)) else {
             return Err(told("what lies behind the call is not known".to_owned()));
         };
+        let live = new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?;
         let locals = (
             Locals::behind(self.view.old, old.function(), returns.0).map_err(|error| told(error.to_string()))?,
             Locals::behind(self.view.new, new.function(), to.0).map_err(|error| told(error.to_string()))?,
@@ -99,7 +102,7 @@ impl Explainer<'_> {
             ),
             blockers: Vec::new(),
         };
-        let placed = attempt.all(into);
+        let placed = attempt.all(into, &live);
         let conditions = attempt.position();
         let blockers = attempt.blockers;
         if !blockers.is_empty() {
@@ -125,7 +128,7 @@ fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate
     }
     let lowest = old.function().frame_offset(point, 4).unwrap_or(0);
     for (offset, length) in old.slots() {
-        if offset >= lowest && length <= 8 && !old.escapes.is_escaped(offset, i64::from(length)) {
+        if offset >= lowest && length <= 8 {
             let value = values.before(point, Place::Slot { offset, length });
             found.push(Candidate { place: FramePlace::Slot { offset, length }, value });
         }
@@ -146,34 +149,32 @@ struct Attempt<'a, 'g> {
 }
 
 impl Attempt<'_, '_> {
-    fn all(&mut self, point: u32) -> Vec<Placed> {
+    fn all(&mut self, point: u32, live: &[Live]) -> Vec<Placed> {
         let mut placed = Vec::new();
-        let mut needed: HashMap<usize, Live> = HashMap::new();
-        for live in self.sides.1.live_at(point) {
+        let mut needed: BTreeMap<usize, Live> = BTreeMap::new();
+        for live in live {
             match (live.kind, live.place) {
-                (LiveKind::Saved(_), _) => {}
+                (LiveKind::Saved(_), _) | (_, LivePlace::Slot { offset: RETURN_ADDRESS, .. }) => {}
                 (_, LivePlace::Register(register)) if KEPT.contains(&register) => {
                     let place = FramePlace::Register(DWARF[usize::from(register)]);
-                    placed.extend(self.place(point, place, Place::Register(register), &live));
+                    placed.extend(self.place(point, place, Place::Register(register), live));
                 }
-                (_, LivePlace::Slot { offset, length }) => match self.object_at(offset, length) {
-                    _ if !self.sides.1.escapes.is_escaped(offset, i64::from(length)) => {
-                        let place = FramePlace::Slot { offset, length };
-                        placed.extend(self.place(point, place, Place::Slot { offset, length }, &live));
-                    }
-                    Some(object) => drop(needed.entry(object).or_insert(live)),
-                    None => self.escaped(offset, &live),
+                (_, LivePlace::Slot { offset, length }) => {
+                    let place = FramePlace::Slot { offset, length };
+                    placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                }
+                (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
+                    Some(object) => drop(needed.entry(object).or_insert(*live)),
+                    None => self.unpaired(offset, live),
                 },
                 (_, place) => {
-                    let what = "the new code keeps a value in a register over the call that calls need not keep".to_owned();
-                    self.tell(Some(name(place)), &live, what);
+                    let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
+                    self.tell(Some(name(place)), live, what);
                 }
             }
         }
-        let mut needed: Vec<(usize, Live)> = needed.into_iter().collect();
-        needed.sort_by_key(|entry| entry.0);
-        for (object, live) in needed {
-            self.object(object, &live);
+        for (object, live) in &needed {
+            self.object(*object, live);
         }
         placed
     }
@@ -241,19 +242,22 @@ impl Attempt<'_, '_> {
         }
     }
 
-    fn object_at(&self, offset: i64, length: u8) -> Option<usize> {
-        let end = offset.saturating_add(i64::from(length));
+    fn object_at(&self, offset: i64, length: u64) -> Option<usize> {
+        let end = offset.saturating_add_unsigned(length);
         let holds = |object: &FrameObject| object.new <= offset && end <= object.new.saturating_add_unsigned(object.new_length);
         self.objects.iter().position(holds)
     }
 
-    /// Bytes that others may read and that no pair of variables holds.
-    fn escaped(&mut self, offset: i64, live: &Live) {
+    /// Bytes that addresses lead to and that no pair of variables holds.
+    fn unpaired(&mut self, offset: i64, live: &Live) {
+        let is_variable = |(start, end): (i64, i64)| (start..end).contains(&offset);
         match self.locals.1.holding(offset) {
             Some(variable) => {
                 let location = format!("variable `{}` (cfa{offset:+})", variable.name);
                 self.tell(Some(location), live, "the old frame has no such variable in memory".to_owned());
             }
+            // A variable of a block that control is not in has no value here.
+            None if self.sides.1.escapes.variables().any(is_variable) => {}
             None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
         }
     }
@@ -289,6 +293,11 @@ fn name(place: LivePlace) -> String {
         LivePlace::Register(register) => text(FramePlace::Register(DWARF[usize::from(register)])),
         LivePlace::Vector(vector) => format!("xmm{vector}"),
         LivePlace::Slot { offset, length } => text(FramePlace::Slot { offset, length }),
+        LivePlace::Object { offset, .. } => format!("cfa{offset:+}"),
+        LivePlace::Mask(mask) => format!("k{mask}"),
         LivePlace::Flags => "the flags".to_owned(),
+        LivePlace::X87 => "the x87 unit".to_owned(),
+        LivePlace::Incoming => "the arguments on the stack".to_owned(),
+        LivePlace::Dynamic => "the part of the frame whose length is known at run time only".to_owned(),
     }
 }

@@ -108,9 +108,9 @@ impl Facts {
         Function { graph: &self.graph, escapes: &self.escapes }
     }
 
-    /// What is read from a node on before it is written.
-    pub(super) fn live_at(&self, node: u32) -> Vec<Live> {
-        self.liveness.at(node)
+    /// What is read behind the call that returns to `next` before it is written.
+    pub(super) fn live_behind(&self, next: LinkAddress) -> Result<Vec<Live>, Unclear> {
+        self.liveness.after_call(next)
     }
 
     /// Bytes of the frame that the function stores to.
@@ -129,7 +129,7 @@ fn slots(graph: &Graph, escapes: &Escapes) -> Vec<(i64, u8)> {
             && may_store(instruction)
             && let Some((offset, bytes)) = function.frame_operand(at, instruction)
             && let Ok(bytes) = u8::try_from(bytes)
-            && !escapes.is_escaped(offset, i64::from(bytes))
+            && function.is_private(offset, i64::from(bytes))
         {
             found.push((offset, bytes));
         }

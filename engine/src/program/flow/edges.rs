@@ -6,7 +6,7 @@ use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::graph::{Exit, Graph, Node, Unclear};
 use crate::program::address::LinkAddress;
-use crate::program::code::{CallSite, Callee, CodeImage, Symbolic};
+use crate::program::code::{Arguments, CallSite, Callee, CodeImage, RegisterSet, Symbolic};
 use crate::program::unwind::{UnwindIndex, dwarf};
 
 /// Library functions that never come back (C11, POSIX, glibc, libgcc, libstdc++).
@@ -49,6 +49,8 @@ pub(super) struct Ways {
     pub(super) next: Vec<u32>,
     pub(super) call: Option<Callee>,
     pub(super) exit: Option<Exit>,
+    pub(super) clobbers: RegisterSet,
+    pub(super) arguments: Option<Arguments>,
 }
 
 /// Finds the ways between the nodes of a graph that has none yet.
@@ -78,6 +80,7 @@ impl<'e, 'a> Edges<'e, 'a> {
         self.add_landing_pads(&mut all)?;
         self.add_second_returns(&mut all);
         for ways in &mut all {
+            ways.arguments = ways.call.map(|callee| self.image.arguments(callee));
             ways.next.sort_unstable();
             ways.next.dedup();
         }
@@ -87,6 +90,7 @@ impl<'e, 'a> Edges<'e, 'a> {
     fn ways(&self, index: usize, node: &Node, call: Option<&CallSite>) -> Result<Ways, Unclear> {
         let instruction = &node.instruction;
         let mut ways = Ways { call: call.map(|call| call.callee), ..Ways::default() };
+        ways.clobbers = ways.call.map(|callee| self.image.clobbers(callee)).unwrap_or_default();
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::Interrupt if is_trap(instruction) => ways.exit = Some(Exit::Never),
             FlowControl::Next | FlowControl::Interrupt => ways.next.push(self.behind(index, node)?),
@@ -94,7 +98,8 @@ impl<'e, 'a> Edges<'e, 'a> {
                 ways.next.push(self.behind(index, node)?);
             }
             FlowControl::Call | FlowControl::IndirectCall => {
-                ways.call = Some(ways.call.unwrap_or(Callee::Indirect));
+                let callee = ways.call.unwrap_or(Callee::Indirect);
+                (ways.call, ways.clobbers) = (Some(callee), self.image.clobbers(callee));
                 self.behind_call(index, node, &mut ways);
             }
             FlowControl::ConditionalBranch => {
@@ -134,7 +139,8 @@ impl<'e, 'a> Edges<'e, 'a> {
             Callee::Import(import) => {
                 self.image.import(import).is_some_and(|symbol| NEVER_RETURN.contains(&symbol.name.as_str()))
             }
-            _ => false,
+            // A function of the object's own may be replaced by another one of its name only where it is called through an import.
+            callee => self.image.never_returns(callee),
         }
     }
 

@@ -1,11 +1,14 @@
 //! A function's instructions with the ways between them.
 
+use std::sync::Arc;
+
 use iced_x86::{ConstantOffsets, Decoder, DecoderOptions, Instruction, Mnemonic};
 
+use super::blocks::Blocks;
 use super::edges::Edges;
 use super::stack::StackStates;
 use crate::program::address::LinkAddress;
-use crate::program::code::{Callee, CodeImage, FunctionId, Operands};
+use crate::program::code::{Arguments, Callee, CodeImage, FunctionId, Operands, RegisterSet, Results};
 use crate::program::unwind::UnwindIndex;
 
 /// More instructions in one function are not looked at.
@@ -43,6 +46,10 @@ pub struct Node {
     pub before: Vec<u32>,
     /// What it calls, for a call or a tail call.
     pub call: Option<Callee>,
+    /// Registers that the call may overwrite.
+    pub clobbers: RegisterSet,
+    /// What the call passes.
+    pub arguments: Option<Arguments>,
     /// How control may leave the function here.
     pub exit: Option<Exit>,
     /// What its operands stand for.
@@ -71,10 +78,13 @@ impl Node {
 pub struct Graph {
     /// The function.
     pub function: FunctionId,
-    nodes: Vec<Node>,
+    nodes: Arc<Vec<Node>>,
     /// Nodes by address.
     by_address: Vec<(u64, u32)>,
     stack: StackStates,
+    blocks: Blocks,
+    results: Results,
+    parameters: Arguments,
 }
 
 impl Graph {
@@ -92,7 +102,10 @@ impl Graph {
         }
         let mut by_address: Vec<(u64, u32)> = (0u32..).zip(&nodes).map(|(index, node)| (node.instruction.ip(), index)).collect();
         by_address.sort_unstable();
-        let mut graph = Self { function, nodes, by_address, stack: StackStates::default() };
+        let (nodes, results) = (Arc::new(nodes), image.results(function));
+        let parameters = image.parameters(function);
+        let (stack, blocks) = (StackStates::default(), Blocks::default());
+        let mut graph = Self { function, nodes, by_address, stack, blocks, results, parameters };
         let all = Edges::new(image, unwind, &graph).all()?;
         graph.connect(all);
         let (stack, none) = StackStates::new(&graph.nodes, unwind)?;
@@ -101,6 +114,7 @@ impl Graph {
             graph.disconnect(from, to);
         }
         graph.leave_out_unreached();
+        graph.blocks = Blocks::new(&graph.nodes);
         Ok(graph)
     }
 
@@ -113,7 +127,7 @@ impl Graph {
             }
         }
         let is_reached = |node: u32| reached.get(node as usize).copied().unwrap_or(false);
-        for (index, node) in (0u32..).zip(&mut self.nodes) {
+        for (index, node) in (0u32..).zip(Arc::make_mut(&mut self.nodes)) {
             node.before.retain(|before| is_reached(*before));
             if !is_reached(index) {
                 node.next.clear();
@@ -175,12 +189,33 @@ impl Graph {
         done
     }
 
+    /// What the function leaves to its caller.
+    pub fn results(&self) -> Results {
+        self.results
+    }
+
+    /// What the function may be given.
+    pub fn parameters(&self) -> Arguments {
+        self.parameters
+    }
+
+    /// The straight runs of its code.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// Its instructions, for whoever keeps them.
+    pub(super) fn shared_nodes(&self) -> Arc<Vec<Node>> {
+        Arc::clone(&self.nodes)
+    }
+
     /// Takes a way away that is none.
     fn disconnect(&mut self, from: u32, to: u32) {
-        if let Some(node) = self.nodes.get_mut(to as usize) {
+        let nodes = Arc::make_mut(&mut self.nodes);
+        if let Some(node) = nodes.get_mut(to as usize) {
             node.before.retain(|before| *before != from);
         }
-        if let Some(node) = self.nodes.get_mut(from as usize) {
+        if let Some(node) = nodes.get_mut(from as usize) {
             node.next.retain(|next| *next != to);
             if node.next.is_empty() && node.exit.is_none() {
                 node.exit = Some(Exit::Never);
@@ -189,14 +224,16 @@ impl Graph {
     }
 
     fn connect(&mut self, all: Vec<super::edges::Ways>) {
+        let nodes = Arc::make_mut(&mut self.nodes);
         for (from, ways) in (0u32..).zip(all) {
             for &to in &ways.next {
-                if let Some(node) = self.nodes.get_mut(to as usize) {
+                if let Some(node) = nodes.get_mut(to as usize) {
                     node.before.push(from);
                 }
             }
-            if let Some(node) = self.nodes.get_mut(from as usize) {
-                (node.next, node.call, node.exit) = (ways.next, ways.call, ways.exit);
+            if let Some(node) = nodes.get_mut(from as usize) {
+                (node.next, node.exit) = (ways.next, ways.exit);
+                (node.call, node.clobbers, node.arguments) = (ways.call, ways.clobbers, ways.arguments);
             }
         }
     }
@@ -224,7 +261,16 @@ fn decode(
             Mnemonic::Nop => Operands::default(),
             _ => image.operands(function, at, instruction.len(), immediate),
         };
-        nodes.push(Node { instruction, next: Vec::new(), before: Vec::new(), call: None, exit: None, operands });
+        nodes.push(Node {
+            instruction,
+            next: Vec::new(),
+            before: Vec::new(),
+            call: None,
+            clobbers: RegisterSet::default(),
+            arguments: None,
+            exit: None,
+            operands,
+        });
     }
     Ok(())
 }

@@ -6,14 +6,10 @@ use std::collections::BTreeMap;
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 use super::graph::{Node, Unclear};
-use crate::program::code::Callee;
 use crate::program::unwind::{FrameRow, UnwindIndex};
 
 /// Number of the stack pointer, as instructions encode registers.
 pub(super) const RSP: usize = 4;
-/// Registers that a called function keeps (System V ABI §3.2.1), by number: rbx, rsp, rbp, r12 to r15.
-pub(super) const KEPT_BY_CALLS: u16 = 1 << 3 | 1 << 4 | 1 << 5 | 0xf000;
-
 /// What a register holds, as far as the frame is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FrameValue {
@@ -225,12 +221,11 @@ fn step(node: &Node, state: &mut Registers, info: &mut InstructionInfoFactory) {
     general(instruction, state, info);
 }
 
-/// What a called function leaves: one of the same object may keep more registers than the ABI wants.
+/// What a called function leaves.
 fn after_call(node: &Node, state: &mut Registers) {
-    let may_keep = matches!(node.call, Some(Callee::Function(_) | Callee::Unknown(_)));
     for (number, value) in state.iter_mut().enumerate() {
-        if KEPT_BY_CALLS & 1 << number == 0 {
-            *value = if may_keep && value.is_frame() { FrameValue::Near } else { FrameValue::Other };
+        if node.clobbers.general & 1 << number != 0 {
+            *value = FrameValue::Other;
         }
     }
 }

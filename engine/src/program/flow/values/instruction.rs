@@ -7,9 +7,6 @@ use super::term::{Binary, Place, Term, ValueId};
 
 /// All status flags.
 const STATUS: u32 = RflagsBits::OF | RflagsBits::SF | RflagsBits::ZF | RflagsBits::AF | RflagsBits::CF | RflagsBits::PF;
-/// General registers that a call need not keep (System V ABI, figure 3.4), as bits by the numbers of instructions.
-const CLOBBERED: u16 = 0b0000_1111_1100_0111;
-
 impl Values<'_> {
     /// What `place` holds after the instruction at node `at`, if that instruction has to do with it.
     pub(super) fn made_by(&mut self, at: u32, place: Place) -> Option<ValueId> {
@@ -27,9 +24,11 @@ impl Values<'_> {
     }
 
     fn left_by_call(&mut self, at: u32, place: Place) -> Option<ValueId> {
+        let clobbers = self.function.graph.nodes()[at as usize].clobbers;
         match place {
+            Place::Register(register) if clobbers.general >> register & 1 == 0 => None,
+            Place::Vector(vector) if clobbers.vector >> vector & 1 == 0 => None,
             Place::Register(0 | 2) | Place::Vector(0 | 1) => Some(self.number(Term::Result { call: at, place })),
-            Place::Register(register) if CLOBBERED >> register & 1 == 0 => None,
             Place::Slot { .. } => None,
             _ => Some(self.number(Term::Unknown { at, place })),
         }

@@ -62,6 +62,11 @@ impl<'g> Function<'g> {
         }
     }
 
+    /// Whether only the function's own instructions touch these bytes of the frame, and by no address that they compute.
+    pub fn is_private(&self, offset: i64, bytes: i64) -> bool {
+        !self.escapes.is_escaped(offset, bytes) && !self.escapes.is_computed(offset, bytes)
+    }
+
     /// The bytes of the frame that the memory operand of an instruction is, as (offset, length).
     pub fn frame_operand(&self, at: u32, instruction: &Instruction) -> Option<(i64, i64)> {
         memory::frame_operand(self, at, instruction)

@@ -26,7 +26,7 @@ fn with_function(build: &Build, name: &str, check: impl Fn(&mut Values<'_>, &[u3
     let image = CodeImage::new(&build.elf, &build.debug);
     let (id, _) = image.inventory().iter().find(|(_, function)| function.name == name).expect("the function");
     let graph = Graph::new(&image, &UnwindIndex::new(&build.elf), id).expect("code that is understood");
-    let escapes = Escapes::default();
+    let escapes = Escapes::new(&graph, build).expect("debug information");
     let points: Vec<u32> =
         graph.nodes().iter().filter(|node| node.is_call()).filter_map(|node| graph.at(node.behind())).collect();
     let mut values = Values::new(Function { graph: &graph, escapes: &escapes });
