@@ -15,7 +15,8 @@ static NOINLINE long fibonacci(long n, long depth, long *previous) {
         return n;
     }
     long before = 0;
-    long value = fibonacci(n - 1, depth + 1, &before);
+    long value = 0;
+    value = fibonacci(n - 1, depth + 1, &before);
     *previous = value;
 #if NEW
     say("depth", depth);

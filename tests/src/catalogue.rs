@@ -407,6 +407,7 @@ macro_rules! for_each_data_program {
 /// `tests/data_refusals.rs` and `tests/calls.rs`.
 pub const REFUSED_PROGRAMS: &[Program] = &[
     Program::new("refused_field", &["refused_field.c"]),
+    Program::new("refused_startup", &["refused_startup.c"]),
     Program::new("refused_void_pointer", &["refused_void_pointer.c"]),
     Program::new("refused_union", &["refused_union.c"]),
     Program::new("refused_hidden_block", &["refused_hidden_block.c"]),

@@ -76,6 +76,26 @@ fn a_new_field_without_an_answer() {
 }
 
 #[test]
+fn what_only_the_start_of_the_new_program_would_have_made() {
+    let words =
+        ["`server.pending` (struct list *) is new and starts as zero, although `prepare` stores to it", ":table` (int *) is new"];
+    blocked("refused_startup", "", &words);
+    blocked("refused_startup", "globals.table = \"new\"", &words[..1]);
+    blocked("refused_startup", "fields.\"server.pending\" = 0", &words[1..]);
+    let case = Case::new("refused_startup", Style::USUAL);
+    let spec =
+        case.spec("[fields]\n\"server.pending\" = 0\n[globals]\ntable = \"new\"\n[after-restore]\ncall = [\"prepare()\"]\n");
+    let mut target = case.start();
+    let update = Run::update(target.pid(), &case.new).option("--spec", &spec).options(&["--json"]).run();
+    update.assert_code(code::DONE, "an answer and a call");
+    let warning = "`server.limit` is new and starts as zero, although `prepare` stores to it";
+    assert!(update.text().contains(warning) && !update.text().contains("lazy` is new and"), "{}", update.text());
+    target.go(2);
+    assert_eq!(target.event(), Event::Right, "{}", target.log());
+    target.finish();
+}
+
+#[test]
 fn a_void_pointer_to_what_changes() {
     blocked(
         "refused_void_pointer",

@@ -80,7 +80,7 @@ fn recipe(field: &str, problem: &RecipeProblem) -> Vec<String> {
 }
 
 /// The lines that answer a question; what the user has to fill in stands in capitals.
-fn lines(question: &Question) -> Vec<String> {
+pub(super) fn lines(question: &Question) -> Vec<String> {
     let (owner, field) = (&question.owner, &question.field);
     let at = if field.is_empty() { owner.clone() } else { format!("{owner}.{field}") };
     let likely = question.likely.as_ref().map(|likely| line("fields", &at, &format!("\"old.{likely}\"")));
@@ -94,6 +94,8 @@ fn lines(question: &Question) -> Vec<String> {
         Unknown::TypeName => vec![line("pair.types", &question.old, &format!("\"{}\"", question.new))],
         Unknown::Enumerator => vec![line("enums", owner, "{ OLD_NAME = \"NEW_NAME\" }")],
         Unknown::Undescribed => vec![line("memory", owner, "\"opaque\"")],
+        Unknown::Unset if field.is_empty() => vec![line("globals", owner, "\"new\"")],
+        Unknown::Unset => vec![line("fields", &at, "0")],
         Unknown::Rule => Vec::new(),
     }
 }

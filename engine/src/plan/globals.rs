@@ -113,6 +113,28 @@ pub fn decide(comparison: &Comparison, data: &OldData, copied: &HashSet<LinkAddr
     decisions
 }
 
+/// What is new in variables, starts as zero, and is stored to by the new program: a question for pointers, else a warning.
+pub fn unset(comparison: &Comparison, data: &OldData, new_bias: u64, report: &mut Report) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    for unset in &comparison.data.unset {
+        let (old, new) = (comparison.sides.old.objects.list(), comparison.sides.new.objects.list());
+        let address = match (unset.old.and_then(|index| old.get(index)), new.get(unset.new)) {
+            (Some(object), _) => data.address(object),
+            (None, Some(object)) => RunAddress(new_bias.wrapping_add(object.start.0)),
+            (None, None) => continue,
+        };
+        match unset.is_pointer {
+            true => blockers.push(answers::question(&unset.question, address)),
+            false => report.warnings.push(format!(
+                "{} is new and starts as zero, although `{}` stores to it",
+                unset.question.name(),
+                unset.question.old
+            )),
+        }
+    }
+    blockers
+}
+
 /// Gives the variables that only the new program has the values that rules say.
 pub fn make_fresh(comparison: &Comparison, types: &TypeTable, image: &mut DataImage, context: &FreshContext<'_>) -> Vec<Blocker> {
     let mut blockers = Vec::new();

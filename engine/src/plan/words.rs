@@ -16,9 +16,13 @@ use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
 use super::safe_point::ActiveStacks;
-use super::source::MemorySource;
+use super::source::{MemorySource, read_word};
 use crate::plan::compare::strings::is_text;
 use crate::program::types::TypeId;
+
+/// The general registers as messages name them, by DWARF number.
+pub const NAMES: [&str; 16] =
+    ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// Most blockers that are listed for pointers: a program full of them has one cause.
 const MOST_BLOCKERS: usize = 200;
@@ -140,6 +144,8 @@ pub struct Words<'a> {
     pub typing: Option<&'a Typing<'a>>,
     /// Stacks with a changed function on them: what they hold is decided when it has left.
     pub active: Arc<ActiveStacks>,
+    /// Registers that nobody reads again, wherever they are saved.
+    pub idle: Arc<frames::IdleRegisters>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
     /// Where mangled words are that lead into stacks which are made anew.
@@ -173,6 +179,7 @@ impl<'a> Words<'a> {
             moves,
             typing: None,
             active: Arc::default(),
+            idle: Arc::default(),
             kept: Vec::new(),
             jumps: Vec::new(),
             rewritten: 0,
@@ -186,7 +193,7 @@ impl<'a> Words<'a> {
     pub fn fork(&self) -> Words<'a> {
         let (literals, moves) = (self.literals.clone(), Arc::clone(&self.moves));
         let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, literals, moves);
-        Words { active: Arc::clone(&self.active), typing: self.typing, ..fork }
+        Words { active: Arc::clone(&self.active), idle: Arc::clone(&self.idle), typing: self.typing, ..fork }
     }
 
     /// Takes over what a fork has learnt.
@@ -257,8 +264,7 @@ impl<'a> Words<'a> {
                 return None;
             }
             Target::Gone { function, offset, what } => {
-                // Who points into a frame may be gone with it.
-                self.block(word, PointerReason::Frame { function, offset, what }, true, holder);
+                self.lost((word, function, offset, what), holder);
                 return None;
             }
         }
@@ -284,7 +290,7 @@ impl<'a> Words<'a> {
             frames::Followed::Same => return None,
             frames::Followed::To(moved) => moved,
             frames::Followed::Gone { function, offset, what } => {
-                self.block(plain, PointerReason::Frame { function, offset, what }, true, holder);
+                self.lost((plain, function, offset, what), holder);
                 return None;
             }
         };
@@ -377,6 +383,21 @@ impl<'a> Words<'a> {
             }
         }
         None
+    }
+
+    /// A word into a frame that is made anew, to nothing that it still has. Who points into a frame may be gone with it.
+    fn lost(&mut self, (word, function, offset, what): (u64, String, i64, &'static str), holder: Holder<'_>) {
+        let plain = |address| read_word(self.memory, address).ok().map(|word| self.demangle(word));
+        let is_idle = match holder {
+            Holder::Register { tid, name } => {
+                let register = NAMES.iter().position(|known| *known == name);
+                register.is_some_and(|register| self.idle.is_register(tid, register))
+            }
+            _ => holder.address().is_some_and(|address| self.idle.is_word(address, plain)),
+        };
+        if !is_idle {
+            self.block(word, PointerReason::Frame { function, offset, what }, true, holder);
+        }
     }
 
     /// Whether the thread is refused for what is active on its stack: that says it all.

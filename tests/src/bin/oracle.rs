@@ -1,13 +1,16 @@
 //! Runs the oracle over all programs, or those named, and compares with the counts kept from the last run.
 //!
-//! `oracle [--all] [--style COMPILER-LEVEL]… [PROGRAM]…`; `--all` tells every refusal in full. Exits with 1 if a value, a run or a
+//! `oracle [--all] [--style COMPILER-LEVEL]… [--random COUNT [--seed FIRST]] [PROGRAM]…`; `--all` tells every refusal in full, `--random` runs
+//! so many programs made by chance in place of those in `frames/`. Exits with 1 if a value, a run or a
 //! plan is wrong, or if something that was right is not any more.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use dsu_tests::build::profile_directory;
 use dsu_tests::oracle::kept::{self, Kept};
 use dsu_tests::oracle::program::{self, Program, Style};
+use dsu_tests::oracle::random;
 use dsu_tests::oracle::run::{Report, run};
 use dsu_tests::oracle::tally;
 
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
     let asked = match read_arguments() {
         Ok(asked) => asked,
         Err(problem) => {
-            eprintln!("oracle: {problem}\nusage: oracle [--all] [--style gcc-2]… [PROGRAM]…");
+            eprintln!("oracle: {problem}\nusage: oracle [--all] [--style gcc-2]… [--random COUNT [--seed FIRST]] [PROGRAM]…");
             return ExitCode::from(2);
         }
     };
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
 
 fn read_arguments() -> Result<Asked, String> {
     let (mut refusals, mut styles, mut names) = (false, Vec::new(), Vec::new());
+    let (mut random, mut first) = (None, 1);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -50,6 +54,8 @@ fn read_arguments() -> Result<Asked, String> {
                 let style = Style::all().into_iter().find(|style| format!("{}-{}", style.compiler, style.level) == name);
                 styles.push(style.ok_or_else(|| format!("expected a style such as gcc-2, found {name:?}"))?);
             }
+            "--random" => random = Some(number(arguments.next())?),
+            "--seed" => first = number(arguments.next())?,
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
             _ => names.push(argument),
         }
@@ -58,8 +64,22 @@ fn read_arguments() -> Result<Asked, String> {
     if let Some(unknown) = names.iter().find(|name| !all.iter().any(|program| program.name == **name)) {
         return Err(format!("no program {unknown}"));
     }
-    let programs = all.into_iter().filter(|program| names.is_empty() || names.contains(&program.name)).collect();
+    let programs = match random {
+        Some(count) => made_by_chance(first, count)?,
+        None => all.into_iter().filter(|program| names.is_empty() || names.contains(&program.name)).collect(),
+    };
     Ok(Asked { refusals, styles: if styles.is_empty() { Style::all() } else { styles }, programs })
+}
+
+fn number(text: Option<String>) -> Result<u64, String> {
+    let text = text.unwrap_or_default();
+    text.parse().map_err(|_| format!("expected a number, found {text:?}"))
+}
+
+fn made_by_chance(first: u64, count: u64) -> Result<Vec<Program>, String> {
+    let directory = profile_directory().join("programs").join("random");
+    std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    Ok((first..first + count).map(|seed| random::make(seed, &directory)).collect())
 }
 
 /// Runs every program in every style, on all processors; also tells which runs came to nothing.

@@ -7,7 +7,7 @@ use dsu_engine::tracee::memory::RemoteMemory;
 use dsu_engine::tracee::procfs::MapLine;
 use dsu_formats::address::{RunAddress, RunRange};
 
-use super::meaning::Space;
+use super::meaning::{Space, canary};
 use super::plan::{Fate, FramePlan, Place, PlacedObject, PlacedValue, ThreadPlan};
 use super::scratch::{Frame, Scratch, Thread};
 
@@ -23,6 +23,8 @@ pub struct Counts {
     pub meaning: usize,
     /// Neither.
     pub wrong: usize,
+    /// Bytes of a variable that differ and that nothing reads: the new program runs alike with either.
+    pub unread: usize,
     /// Given to a frame that the new program has elsewhere, or not at all: there is nothing to compare with.
     pub elsewhere: usize,
 }
@@ -32,6 +34,7 @@ impl AddAssign for Counts {
         self.equal += other.equal;
         self.meaning += other.meaning;
         self.wrong += other.wrong;
+        self.unread += other.unread;
         self.elsewhere += other.elsewhere;
     }
 }
@@ -43,6 +46,19 @@ pub struct Comparison {
     pub counts: Counts,
     /// Which.
     pub findings: Vec<String>,
+    /// Words of variables that differ. A variable is carried whole, read or not: whether anything reads the word is still to be seen.
+    pub doubts: Vec<Doubt>,
+}
+
+/// A word of a variable that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Where it is in the new program.
+    pub address: u64,
+    /// What the plan gives it.
+    pub planned: Vec<u8>,
+    /// What is to be said if it is read.
+    pub finding: String,
 }
 
 /// The process that the plan is for.
@@ -118,12 +134,20 @@ impl<'a> Spaces<'a> {
         let real = |thread: &Thread| thread.frames.iter().map(|frame| frame.cfa).collect();
         let scratch_stacks = scratch.threads.iter().map(real).collect();
         Some(Spaces {
-            planned: Space { program, old_program, maps: planned.maps, stacks, memory: planned.memory },
+            planned: Space {
+                program,
+                old_program,
+                maps: planned.maps,
+                stacks,
+                canary: canary(planned.memory),
+                memory: planned.memory,
+            },
             scratch: Space {
                 program: scratch.program,
                 old_program: None,
                 maps: &scratch.maps,
                 stacks: scratch_stacks,
+                canary: canary(scratch.memory()),
                 memory: scratch.memory(),
             },
         })
@@ -194,7 +218,7 @@ impl FrameCheck<'_> {
             self.result.counts.elsewhere += 1;
             return self.result.findings.push(format!("`{}`: nothing is stored in {}", self.plan.function, what()));
         };
-        self.judge(stored & value.bits, found & value.bits, value.bits & ADDRESS_BITS == ADDRESS_BITS, what);
+        self.judge(stored & value.bits, found & value.bits, bits & ADDRESS_BITS == ADDRESS_BITS, what);
     }
 
     /// Word by word, as the words lie in memory.
@@ -216,7 +240,15 @@ impl FrameCheck<'_> {
                 u64::from_le_bytes(word)
             };
             let (planned, real) = (word(bytes), word(&found));
+            let wrong = self.result.counts.wrong;
             self.judge(planned, real, length == 8, || format!("variable `{}` at {}, byte {at}", object.name, object.new));
+            if self.result.counts.wrong > wrong
+                && let Some(finding) = self.result.findings.pop()
+            {
+                self.result.counts.wrong = wrong;
+                let planned = bytes.iter().skip(at).take(length).copied().collect();
+                self.result.doubts.push(Doubt { address: start + at as u64, planned, finding });
+            }
             at += length;
         }
     }

@@ -51,8 +51,8 @@ impl Kept {
             let (name, rest) = line.split_once(": ").ok_or_else(bad)?;
             if let Some(style) = name.strip_prefix(SUM) {
                 let numbers: Option<Vec<usize>> = rest.split(", ").map(|part| part.split(' ').next()?.parse().ok()).collect();
-                let [equal, meaning, wrong, elsewhere] = numbers.ok_or_else(bad)?.try_into().map_err(|_| bad())?;
-                kept.counts.insert(style.to_owned(), Counts { equal, meaning, wrong, elsewhere });
+                let [equal, meaning, wrong, unread, elsewhere] = numbers.ok_or_else(bad)?.try_into().map_err(|_| bad())?;
+                kept.counts.insert(style.to_owned(), Counts { equal, meaning, wrong, unread, elsewhere });
             } else {
                 kept.outcomes.insert(name.trim_end().to_owned(), rest.chars().filter(|letter| *letter != '|').collect());
             }
@@ -71,9 +71,11 @@ impl Kept {
             let _ = writeln!(text, "{name:<28}: {}|{}", gcc.iter().collect::<String>(), clang.iter().collect::<String>());
         }
         text.push_str("# Locations that plans gave a value to, against the new program run from scratch.\n");
-        for (style, Counts { equal, meaning, wrong, elsewhere }) in &self.counts {
-            let _ =
-                writeln!(text, "{SUM}{style}: {equal} equal, {meaning} equal by meaning, {wrong} wrong, {elsewhere} elsewhere");
+        for (style, Counts { equal, meaning, wrong, unread, elsewhere }) in &self.counts {
+            let _ = writeln!(
+                text,
+                "{SUM}{style}: {equal} equal, {meaning} equal by meaning, {wrong} wrong, {unread} unread, {elsewhere} elsewhere"
+            );
         }
         text
     }

@@ -1,7 +1,7 @@
 //! What an address stands for, so that addresses of two processes can be compared.
 
 use dsu_engine::tracee::memory::RemoteMemory;
-use dsu_engine::tracee::procfs::MapLine;
+use dsu_engine::tracee::procfs::{self, MapLine};
 use dsu_formats::address::{RunAddress, RunRange};
 
 /// How deep blocks of the heap are followed.
@@ -20,8 +20,25 @@ pub struct Space<'a> {
     pub maps: &'a [MapLine],
     /// Canonical frame addresses of each thread's frames, innermost first.
     pub stacks: Vec<Vec<u64>>,
+    /// What the stack protector puts into frames: another number in every process.
+    pub canary: Option<u64>,
     /// Its memory; that of the process before the update where it has not been made.
     pub memory: &'a RemoteMemory,
+}
+
+/// Entry of the auxiliary vector with the address of the kernel's random bytes (`include/uapi/linux/auxvec.h`).
+const AT_RANDOM: u64 = 25;
+
+/// What the C library makes its canary of: eight of the kernel's random bytes, the lowest one cleared
+/// (`sysdeps/generic/dl-osinfo.h`).
+pub fn canary(memory: &RemoteMemory) -> Option<u64> {
+    let vector = procfs::read(memory.pid(), "auxv").ok()?;
+    let entries = vector.chunks_exact(16).filter_map(|entry| {
+        let (key, value) = entry.split_at_checked(8)?;
+        Some((u64::from_le_bytes(key.try_into().ok()?), u64::from_le_bytes(value.try_into().ok()?)))
+    });
+    let (_, address) = entries.into_iter().find(|(key, _)| *key == AT_RANDOM)?;
+    Some(memory.read_u64(RunAddress(address)).ok()? & !0xff)
 }
 
 /// What an address stands for.
@@ -44,6 +61,8 @@ pub enum Meaning {
     Heap(u64),
     /// A place in another mapped file or named mapping.
     Mapped(String, u64),
+    /// The stack protector's number.
+    Canary,
     /// A number.
     Number,
 }
@@ -52,6 +71,9 @@ impl Space<'_> {
     /// What `address` stands for.
     pub fn meaning(&self, address: u64) -> Meaning {
         let at = RunAddress(address);
+        if self.canary == Some(address) {
+            return Meaning::Canary;
+        }
         if self.program.contains(at) {
             return Meaning::Program(address - self.program.start.0);
         }

@@ -9,6 +9,7 @@ pub mod meaning;
 pub mod plan;
 pub mod process;
 pub mod program;
+pub mod random;
 pub mod run;
 pub mod scratch;
 pub mod tally;

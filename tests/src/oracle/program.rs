@@ -31,6 +31,8 @@ pub struct Program {
     pub input: String,
     /// Flags of its own for the compiler.
     pub flags: Vec<String>,
+    /// Where its source is.
+    pub directory: PathBuf,
 }
 
 /// How both versions of a program are built.
@@ -114,6 +116,7 @@ impl Program {
             point: point.ok_or_else(|| missing("point"))?,
             input,
             flags,
+            directory: sources(),
         })
     }
 
@@ -125,7 +128,7 @@ impl Program {
         flags.push(format!("-O{}", style.level));
         flags.push(format!("-DVERSION={version}"));
         flags.extend(self.flags.iter().cloned());
-        let inputs = [format!("{}.c", self.name), "point.c".to_owned()];
-        compile_with(style.compiler, &sources(), &format!("{}-v{version}", self.name), &inputs, &flags)
+        let inputs = [format!("{}.c", self.name), sources().join("point.c").display().to_string()];
+        compile_with(style.compiler, &self.directory, &format!("{}-v{version}", self.name), &inputs, &flags)
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use dsu_engine::tracee::memory::RemoteMemory;
 use dsu_engine::tracee::procfs;
+use dsu_formats::address::RunAddress;
 use serde_json::error::Error as JsonError;
 
-use super::compare::{Comparison, Counts, Planned, compare};
+use super::compare::{Comparison, Counts, Doubt, Planned, compare};
 use super::plan::{Answer, Fate, FramePlan};
 use super::process::{End, Process};
 use super::program::{Good, Program, Style};
@@ -132,7 +133,32 @@ fn from_scratch(program: &Program, new: &Path, old: &Process, old_path: &Path, a
     let planned = Planned { stacks: &answer.stacks, maps: &maps, old_program, memory: &memory };
     let comparison = if answer.stacks.is_empty() { Comparison::default() } else { compare(&planned, &scratch) };
     drop(scratch);
-    (comparison, Some(process.finish(&before)))
+    let end = process.finish(&before);
+    (settle(comparison, program, new, &end), Some(end))
+}
+
+/// Runs the new program once more with what the plan gives to words that are in doubt: one that is read is wrong.
+fn settle(mut comparison: Comparison, program: &Program, new: &Path, end: &End) -> Comparison {
+    let doubts = std::mem::take(&mut comparison.doubts);
+    if doubts.is_empty() {
+        return comparison;
+    }
+    if let Some(process) = Process::at_point(program, new) {
+        let before = process.said();
+        let scratch = Scratch::stop(&process, new);
+        for Doubt { address, planned, .. } in &doubts {
+            let written = scratch.memory().write(RunAddress(*address), planned);
+            written.unwrap_or_else(|error| panic!("the new program's frame: {error}"));
+        }
+        drop(scratch);
+        if process.finish(&before) == *end {
+            comparison.counts.unread += doubts.len();
+            return comparison;
+        }
+    }
+    comparison.counts.wrong += doubts.len();
+    comparison.findings.extend(doubts.into_iter().map(|doubt| doubt.finding));
+    comparison
 }
 
 /// Makes the update and lets the process run to its end, which must be the new program's.
@@ -180,10 +206,11 @@ fn refusals(answer: &Answer) -> (BTreeSet<String>, Vec<String>) {
     (classes, full)
 }
 
-/// The words of a message without what is particular to a place: names, numbers, registers.
+/// What a frame's blocker comes to, without what is particular to a place: its last clause, without numbers and what stands in quotes.
 fn class(message: &str) -> String {
-    let head = message.split([':', ';', '(', ',']).next().unwrap_or(message);
-    let is_name = |word: &&str| word.contains(|letter: char| !letter.is_ascii_alphabetic() && letter != '\'' && letter != '-');
-    let words = head.split_whitespace().map(|word| if is_name(&word) { "…" } else { word });
+    let clause = message.rsplit(": ").next().unwrap_or(message);
+    let clause = clause.split("; ").next().unwrap_or(clause);
+    let is_particular = |word: &&str| word.starts_with('`') || word.contains(|letter: char| letter.is_ascii_digit());
+    let words = clause.split_whitespace().map(|word| if is_particular(&word) { "…" } else { word });
     words.collect::<Vec<_>>().join(" ")
 }

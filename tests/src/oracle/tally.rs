@@ -32,9 +32,9 @@ impl Sum {
 
     fn row(&self, name: &str) -> String {
         let outcome = |outcome| self.outcomes.get(&outcome).copied().unwrap_or_default();
-        let Counts { equal, meaning, wrong, elsewhere } = self.counts;
+        let Counts { equal, meaning, wrong, unread, elsewhere } = self.counts;
         format!(
-            "{name:<10} {:>5} {:>9} {:>9} {:>9} {:>6} {:>7}   {equal:>7} {meaning:>7} {wrong:>5} {elsewhere:>9}   {:>7} {:>7}\n",
+            "{name:<10} {:>5} {:>9} {:>9} {:>9} {:>6} {:>7}   {equal:>7} {meaning:>7} {wrong:>5} {unread:>6} {elsewhere:>9}   {:>7} {:>7}\n",
             self.runs,
             outcome(Outcome::Equal),
             outcome(Outcome::Wrong),
@@ -50,7 +50,7 @@ impl Sum {
 /// The table of all runs: outcomes, locations, frames by style; then the reasons of refusals, the most frequent first.
 pub fn table(reports: &[Report]) -> String {
     let mut text = format!(
-        "{:<10} {:>5} {:>9} {:>9} {:>9} {:>6} {:>7}   {:>7} {:>7} {:>5} {:>9}   {:>7} {:>7}\n",
+        "{:<10} {:>5} {:>9} {:>9} {:>9} {:>6} {:>7}   {:>7} {:>7} {:>5} {:>6} {:>9}   {:>7} {:>7}\n",
         "",
         "runs",
         "ran equal",
@@ -61,6 +61,7 @@ pub fn table(reports: &[Report]) -> String {
         "equal",
         "meaning",
         "wrong",
+        "unread",
         "elsewhere",
         "rebuilt",
         "blocked"

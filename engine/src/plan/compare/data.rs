@@ -6,6 +6,7 @@ use super::layout::LayoutChange;
 use super::objects::Object;
 use super::pairs;
 use super::sides::Sides;
+use super::unset::Unset;
 use crate::plan::data::Partner;
 use crate::plan::data::change::TypeChanges;
 use crate::plan::data::compile::{Compiled, Compiler, Recipes, VariablePair};
@@ -35,6 +36,8 @@ pub struct DataChanges {
     pub fresh: Vec<(usize, Compiled)>,
     /// The same for thread-local ones.
     pub fresh_locals: Vec<(usize, Compiled)>,
+    /// What is new in variables and starts as zero, although code of the new program stores to it.
+    pub unset: Vec<Unset>,
 }
 
 impl DataChanges {

@@ -14,6 +14,7 @@ pub mod rows;
 pub mod sides;
 pub mod strings;
 pub mod units;
+pub mod unset;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Comparison {
         let points = Points::new((old, &from), (new, &to), &sides, &code.same);
         let mut comparison = Self::of(old, new, sides, code, Accepted::default());
         comparison.follow((old, &from), (new, &to), points);
-        comparison.data = comparison.data_changes(old, new);
+        comparison.data = comparison.data_changes(old, (new, &to));
         comparison
     }
 
@@ -108,7 +109,7 @@ impl Comparison {
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
         comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
-        comparison.data = comparison.data_changes(old, new);
+        comparison.data = comparison.data_changes(old, (new, &to));
         Ok(comparison)
     }
 
@@ -122,8 +123,10 @@ impl Comparison {
         self.points = points;
     }
 
-    fn data_changes(&self, old: &Build, new: &Build) -> DataChanges {
-        DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound)
+    fn data_changes(&self, old: &Build, (new, code): (&Build, &CodeImage<'_>)) -> DataChanges {
+        let changes = DataChanges::new((old, new), &self.sides, (&self.layouts, &self.local_layouts), &self.bound);
+        let unset = unset::find(new, code, &self.sides, &changes, &self.bound);
+        DataChanges { unset, ..changes }
     }
 
     fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {

@@ -36,6 +36,15 @@ impl Partner {
             Partner::Gone | Partner::Many(_) => None,
         }
     }
+
+    /// Everything that it may be.
+    pub fn candidates(&self) -> &[usize] {
+        match self {
+            Partner::One(index) => std::slice::from_ref(index),
+            Partner::Many(candidates) => candidates,
+            Partner::Gone => &[],
+        }
+    }
 }
 
 /// `name` without the numbers that a compiler appends: `counter.3` is `counter`, `f.constprop.0` is `f.constprop`.

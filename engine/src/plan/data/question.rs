@@ -42,6 +42,9 @@ pub enum Unknown {
     Enumerator,
     /// A rule stands where it cannot be followed: within an array, by an expression over the whole.
     Rule,
+    /// The value of something new in a variable that starts as zero, although code of the new program stores to it: its start-up code does
+    /// not run.
+    Unset,
     /// A type that debug information describes incompletely, or as C cannot be.
     Undescribed,
 }
@@ -58,9 +61,17 @@ impl Unknown {
             Self::Target => "the type that it points to, or an expression for the field",
             Self::TypeName => "what the type is called in the new build",
             Self::Enumerator => "a map of the enumeration's values",
+            Self::Unset => "a value, which may be the initial one",
             Self::Rule => "a rule for the element's type",
             Self::Undescribed => "a plugin for the type, or its declaration as opaque",
         }
+    }
+}
+
+impl Question {
+    /// What it is about, as messages name it.
+    pub fn name(&self) -> String {
+        if self.field.is_empty() { format!("`{}`", self.owner) } else { format!("`{}.{}`", self.owner, self.field) }
     }
 }
 
@@ -79,6 +90,11 @@ impl fmt::Display for Question {
             Unknown::Target => write!(f, "`{at}` points to {} instead of {}: what does it lead to?", self.new, self.old),
             Unknown::TypeName => write!(f, "is {} of the new build what {} was?", self.new, self.old),
             Unknown::Enumerator => write!(f, "`{at}`: {} means two things, of which only one keeps its value", self.old),
+            Unknown::Unset => write!(
+                f,
+                "`{at}` ({}) is new and starts as zero, although `{}` stores to it, and start-up code does not run again: what is its value?",
+                self.new, self.old
+            ),
             Unknown::Rule => write!(f, "the rule for `{at}` cannot be followed: {}", self.old),
             Unknown::Undescribed => write!(f, "`{at}` cannot be rewritten: {}", self.old),
         }?;

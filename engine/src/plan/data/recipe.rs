@@ -22,6 +22,7 @@ pub use spans::Mapped;
 pub(crate) use spans::{Body, Span};
 pub(crate) use steps::{Choice, Count, Expression, Step, Store, Tail};
 
+use super::question::Question;
 use super::rules::PluginId;
 use crate::plan::source::MemorySource;
 use crate::program::types::{TypeId, TypeTable};
@@ -59,6 +60,8 @@ pub struct Recipe {
     pub(crate) fields: Vec<NamedField>,
     /// Where the value of each field comes from that the old build does not have, or that a rule makes.
     pub origins: Vec<(String, Origin)>,
+    /// Parts of a variable that take its initial value.
+    pub initials: Vec<InitialPart>,
     /// The plugin that rewrites objects of this type; then nothing else of the recipe says what to do.
     pub plugin: Option<PluginId>,
 }
@@ -68,6 +71,27 @@ pub struct Recipe {
 pub(crate) struct NamedField {
     pub(crate) name: String,
     pub(crate) kind: String,
+}
+
+/// A part of a variable that takes its initial value, which may be none.
+#[derive(Clone, Debug)]
+pub struct InitialPart {
+    /// What would be asked.
+    pub question: Question,
+    /// Bytes from the variable's start.
+    pub start: usize,
+    /// How many they are.
+    pub length: usize,
+    /// For a field of an array's elements how many there are, and bytes from one to the next.
+    pub rows: Option<(usize, usize)>,
+}
+
+impl InitialPart {
+    /// Where the part is in each element, from the variable's start.
+    pub fn starts(&self) -> impl Iterator<Item = usize> {
+        let (count, stride) = self.rows.unwrap_or((1, 0));
+        (0..count).map(move |row| self.start.saturating_add(row.saturating_mul(stride)))
+    }
 }
 
 /// Where a new value comes from.

@@ -18,7 +18,7 @@ pub fn draft(diff: &Diff) -> String {
     pairs(&mut text, "pair.functions", &diff.functions.ambiguous, &diff.functions.removed);
     pairs(&mut text, "pair.globals", &diff.variables.ambiguous, &diff.variables.removed);
     pairs(&mut text, "pair.types", &[], &diff.types.removed);
-    fields(&mut text, &diff.types.changed);
+    fields(&mut text, diff);
     globals(&mut text, diff);
     enums(&mut text, &diff.types.changed);
     memory(&mut text, &diff.types.unclear);
@@ -83,9 +83,17 @@ fn pairs(text: &mut String, name: &str, ambiguous: &[Ambiguous], removed: &[Remo
     table(text, name, &questions);
 }
 
-fn fields(text: &mut String, changed: &[TypeChange]) {
-    let mut questions = Vec::new();
-    for change in changed {
+/// What is asked of variables, by the table that answers it.
+fn unset<'d>(diff: &'d Diff, table: &'static str) -> impl Iterator<Item = String> + 'd {
+    diff.unset.iter().filter_map(move |unset| {
+        let (of, line) = unset.answers.first()?.strip_prefix('[')?.split_once("] ")?;
+        (of == table).then(|| format!("# {}\n# {}\n", comment(&unset.message), comment(line)))
+    })
+}
+
+fn fields(text: &mut String, diff: &Diff) {
+    let mut questions: Vec<String> = unset(diff, "fields").collect();
+    for change in &diff.types.changed {
         let asked = change.members.iter().filter(|member| {
             member.asked && matches!(member.change, Change::Added | Change::Retyped) && member.name != "(anonymous)"
         });
@@ -114,7 +122,7 @@ fn field(of: &TypeChange, member: &MemberChange) -> String {
 }
 
 fn globals(text: &mut String, diff: &Diff) {
-    let mut questions = Vec::new();
+    let mut questions: Vec<String> = unset(diff, "globals").collect();
     for variable in &diff.variables.changed {
         if variable.changes.contains(&VariableChange::Initialiser) {
             questions.push(format!(

@@ -37,6 +37,8 @@ pub struct Diff {
     pub types: TypeChanges,
     /// What has to be answered if there are objects of the types that it is about.
     pub questions: Vec<String>,
+    /// What is new in variables and starts as zero, although code stores to it.
+    pub unset: Vec<Unset>,
     /// Libraries that the programs ask for.
     pub libraries: LibraryChanges,
     /// Constructors of the new program that are new or do something else: they do not run in an update.
@@ -50,6 +52,15 @@ pub struct BuildName {
     pub path: String,
     /// Its build-id in hexadecimal; empty when it has none.
     pub build_id: String,
+}
+
+/// Something new in a variable whose value the new program's start-up code may make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unset {
+    /// What is asked.
+    pub message: String,
+    /// Lines of a spec of which one answers it.
+    pub answers: Vec<String>,
 }
 
 /// A constructor that an update does not run.
@@ -74,6 +85,7 @@ impl Diff {
             variables: variables::changes(old, new, comparison),
             types: types::changes(old, new, &comparison.data.types, &asked),
             questions: asked.0.iter().map(ToString::to_string).collect(),
+            unset: asked.unset(),
             libraries: libraries::changes(old, new),
             constructors: constructors
                 .map(|blocker| Constructor { message: blocker.to_string(), answers: blocker.answers().to_vec() })

@@ -1,5 +1,7 @@
 //! What the plan would ask about objects of types that change, if there are any.
 
+use super::Unset;
+use crate::plan::answers;
 use crate::plan::compare::data::DataChanges;
 use crate::plan::data::question::{Question, Unknown};
 
@@ -13,6 +15,7 @@ impl Asked {
         let mut questions = data.recipes.questions();
         let variables = data.variables.values().chain(data.locals.values());
         questions.extend(variables.filter_map(|compiled| compiled.as_ref().err()).flat_map(|asked| asked.iter().cloned()));
+        questions.extend(data.unset.iter().filter(|unset| unset.is_pointer).map(|unset| unset.question.clone()));
         questions.sort_unstable();
         questions.dedup();
         Self(questions)
@@ -24,6 +27,12 @@ impl Asked {
             let rest = question.field.strip_prefix(member).filter(|_| question.owner == owner);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
+    }
+
+    /// What is new in variables, and the lines of which one answers it.
+    pub(super) fn unset(&self) -> Vec<Unset> {
+        let asked = self.0.iter().filter(|question| question.what == Unknown::Unset);
+        asked.map(|question| Unset { message: question.to_string(), answers: answers::lines(question) }).collect()
     }
 
     /// The arrays of which nobody says how many elements they have.

@@ -29,6 +29,7 @@ mod rebuild_tests;
 mod rebuild_value;
 mod report;
 mod stack;
+mod stack_idle;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use prepared::{Coded, Prepared};
 pub use rebuild::{Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
 pub use report::{FrameFate, FrameReport, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
 pub use stack::{Followed, FrameMoves};
+pub use stack_idle::{IdleRegisters, JUMP_POINTER};
 
 use crate::program::address::LinkAddress;
 

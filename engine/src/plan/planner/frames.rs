@@ -15,14 +15,14 @@ use super::Planner;
 use crate::plan::address::page_floor;
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::{
-    CodePlace, FrameBlocker, FrameMoves, Layout, LayoutProblem, Made, Rebuilt, StackRoom, Subject, Surroundings,
+    CodePlace, FrameBlocker, FrameMoves, IdleRegisters, Layout, LayoutProblem, Made, Rebuilt, StackRoom, Subject, Surroundings,
     arguments_pushed, lay_out, overridden, shape,
 };
 use crate::plan::safe_point::{Standing, alternate_stack};
 use crate::program::address::LinkAddress;
 use crate::program::elf::Elf;
 use crate::program::types::{Shape, TypeId};
-use crate::program::unwind::{Frame, UnwindIndex, dwarf};
+use crate::program::unwind::{Frame, SavedRegister, UnwindIndex, dwarf};
 
 /// What the kernel keeps free below a stack that grows (mm/mmap.c, `stack_guard_gap`), in bytes.
 const GUARD_GAP: u64 = 256 << 12;
@@ -245,6 +245,23 @@ impl Planner<'_> {
         Some(StackRoom { range, lowest, what: "what RLIMIT_STACK and other mappings leave".to_owned() })
     }
 
+    /// Registers that nobody reads again, where any stack is made anew.
+    pub(super) fn idle_registers(&self) -> IdleRegisters {
+        let mut idle = IdleRegisters::default();
+        if self.frames.threads.is_empty() {
+            return idle;
+        }
+        for (tid, frames) in &self.stacks.frames {
+            let rules =
+                frames.last().and_then(|base| self.code_of(base)).and_then(|(_, unwind, place)| unwind.frame_rules(place));
+            // The base says that it returns nowhere.
+            if rules.is_some_and(|rules| rules.returns == SavedRegister::Lost) {
+                idle.add(*tid, frames);
+            }
+        }
+        idle
+    }
+
     /// Words of carried frames that are not what they were, whatever they hold: the scan leaves them alone.
     pub(super) fn overridden_words(&self) -> Vec<RunAddress> {
         let of = |one: &OneThread| {
@@ -279,6 +296,15 @@ fn has_array(types: &crate::program::types::TypeTable, kind: TypeId, depth: u32)
 
 /// The name of the function symbol that is nearest before an address.
 fn symbol_before(elf: &Elf, link: LinkAddress) -> Option<String> {
+    let holds = |symbol: &&crate::program::elf::DynamicSymbol| {
+        symbol.defined
+            && symbol.kind == crate::plan::abi::STT_FUNC
+            && symbol.address <= link
+            && link.0 - symbol.address.0 < symbol.size
+    };
+    if let Some(symbol) = elf.dynamic_symbols.iter().find(holds) {
+        return Some(symbol.name.clone());
+    }
     let before = elf.symbols.iter().filter(|symbol| symbol.section != 0 && symbol.address <= link && !symbol.name.is_empty());
     let nearest = before.filter(|symbol| symbol.kind == crate::plan::abi::STT_FUNC).max_by_key(|symbol| symbol.address)?;
     Some(nearest.name.clone())

@@ -125,6 +125,8 @@ impl<'a> Planner<'a> {
         self.learn_selected();
         let (old, data) = (&self.request.old.elf, &self.ground.data);
         self.blockers.extend(globals::unknown_changes(comparison, old, data, &self.ground.placement));
+        let new_bias = self.ground.placement.new_bias();
+        self.blockers.extend(globals::unset(comparison, data, new_bias, &mut self.report));
         match initial_image(self.request.new) {
             Ok(image) => self.image = image,
             Err(blocker) => self.blockers.push(*blocker),
@@ -258,6 +260,7 @@ impl<'a> Planner<'a> {
         let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
         words.typing = typing.as_ref();
         words.active = Arc::clone(&self.stacks.active);
+        words.idle = Arc::new(self.idle_registers());
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
         let fixups = globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);

@@ -78,7 +78,7 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
     // Most of it was looked at once, and lists of what was found take its place.
     walker.pieces.forget();
     let (found, sites) = walker.settle(&roots);
-    mapped::check(&mut walker, scene, &found);
+    mapped::check(&mut walker, scene, &found, &roots);
     let cleared = complete::check(&mut walker, scene);
     Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
 }

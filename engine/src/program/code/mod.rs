@@ -3,6 +3,7 @@
 //!
 //! Everything here is conservative: code that is not understood is different code.
 
+mod accesses;
 mod bases;
 mod calls;
 mod compare;
@@ -30,6 +31,7 @@ mod thread;
 #[cfg(test)]
 mod tests;
 
+pub use accesses::Access;
 pub use calls::{CallGraph, Closure, TailPath};
 pub use compare::{Comparer, Comparison, Difference, LiteralChange, Pairing, Reason};
 pub use diff::{Fate, FunctionDiff, ObjectPairing};

@@ -126,6 +126,8 @@ impl Job<'_, '_> {
     fn element(&mut self, rows: &Rows) -> Output {
         let (old, new) = &rows.elements;
         self.frames.enter_array();
+        let around = self.array;
+        self.array.get_or_insert((rows.to, rows.counts.1, rows.strides.1));
         let body = self.apart(|job| {
             if old.counts.is_empty() {
                 return job.value(Spot::new(old.element, 0), Spot::new(new.element, 0));
@@ -141,6 +143,7 @@ impl Job<'_, '_> {
             job.depth -= 1;
         });
         self.frames.leave_array();
+        self.array = around;
         body
     }
 
@@ -184,6 +187,7 @@ impl Job<'_, '_> {
         if self.is_variable {
             let field = self.field_number(new.kind);
             self.origins.push((self.name(), Origin::Initial));
+            self.initial_part(Spot::new(new.kind, to), length);
             return self.step(Step::Initial { to, length, field });
         }
         if self.is_zero(Spot::new(new.kind, to), length) {

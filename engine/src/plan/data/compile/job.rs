@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::{Compiled, Compiler, VariablePair};
 use crate::plan::data::question::{Question, Unknown};
-use crate::plan::data::recipe::{Body, Mark, NamedField, Origin, Recipe, Span, Step, Tail};
+use crate::plan::data::recipe::{Body, InitialPart, Mark, NamedField, Origin, Recipe, Span, Step, Tail};
 use crate::plan::data::rules::Root;
 use crate::program::types::{Shape, TypeId};
 
@@ -55,6 +55,9 @@ pub(super) struct Job<'c, 't> {
     pub(super) likely: Option<String>,
     /// Whether fields that are new take the variable's initial value.
     pub(super) is_variable: bool,
+    /// The outermost new array that the current field is in: its start, how many elements it has, and the bytes of one.
+    pub(super) array: Option<(usize, usize, usize)>,
+    initials: Vec<InitialPart>,
     /// How deep the types nest here.
     pub(super) depth: usize,
     budget: usize,
@@ -80,6 +83,8 @@ impl<'c, 't> Job<'c, 't> {
             is_told: false,
             likely: None,
             is_variable: false,
+            array: None,
+            initials: Vec::new(),
             depth: 0,
             budget: RECIPE_LIMIT,
         }
@@ -161,6 +166,7 @@ impl<'c, 't> Job<'c, 't> {
             tail: self.tail,
             fields: self.fields,
             origins: self.origins,
+            initials: self.initials,
             plugin: None,
         })
     }
@@ -280,12 +286,32 @@ impl<'c, 't> Job<'c, 't> {
     }
 
     pub(super) fn ask_likely(&mut self, what: Unknown, old: &str, new: &str, likely: Option<String>) {
+        let question = self.question(what, old, new);
+        self.questions.push(Question { likely, ..question });
+    }
+
+    fn question(&self, what: Unknown, old: &str, new: &str) -> Question {
         let (owner, field) = match self.names.split_first() {
             Some((owner, field)) => (owner.clone(), field.join(".")),
             None => (String::new(), String::new()),
         };
         let declared = self.declared();
-        self.questions.push(Question { what, owner, field, old: old.to_owned(), new: new.to_owned(), declared, likely });
+        Question { what, owner, field, old: old.to_owned(), new: new.to_owned(), declared, likely: None }
+    }
+
+    /// Notes that a part of the variable takes its initial value.
+    pub(super) fn initial_part(&mut self, new: Spot, length: usize) {
+        let shown = self.compiler.new.describe(new.kind);
+        let question = self.question(Unknown::Unset, "", &shown);
+        let part = match self.array {
+            None => InitialPart { question, start: new.offset, length, rows: None },
+            Some((start, count, stride)) if self.frames.level() == 1 => {
+                InitialPart { question, start: start.saturating_add(new.offset), length, rows: Some((count, stride)) }
+            }
+            // Of arrays within arrays the element of the outermost one stands for all that is in it.
+            Some((start, count, stride)) => InitialPart { question, start, length: stride, rows: Some((count, stride)) },
+        };
+        self.initials.push(part);
     }
 
     /// Where the structure around the current field is declared in the new build.

@@ -123,6 +123,7 @@ impl<'t> Job<'_, 't> {
         if self.is_variable {
             let field = self.field_number(new.kind);
             self.origins.push((self.name(), Origin::Initial));
+            self.initial_part(new, length);
             return match number(self.compiler.new, new).filter(|_| new.bits.is_some()) {
                 Some(to) => self.step(Step::InitialBits { to, field }),
                 None => self.step(Step::Initial { to: new.offset, length, field }),

@@ -6,22 +6,17 @@ use dsu_formats::model::latest::{Registers, Thread};
 use super::{Frames, OneThread};
 use crate::plan::address::{NewLink, Placement};
 use crate::plan::blocker::Blocker;
-use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, KEPT, Made, rebuild};
+use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, KEPT, Made, rebuild};
 use crate::plan::planner::Planner;
 use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocations, Patch, Stored};
 use crate::plan::source::{MemorySource, read_bytes, read_word};
-use crate::plan::words::{Holder, Words};
+use crate::plan::words::{Holder, NAMES, Words};
 use crate::program::unwind::{Frame, Place, dwarf};
 
-/// Where glibc's `__jmp_buf` (sysdeps/x86_64/jmpbuf-offsets.h) has what, in bytes; before these the registers of [`KEPT`] in order.
+/// Where glibc's `__jmp_buf` (sysdeps/x86_64/jmpbuf-offsets.h) has the frame pointer and the place to go on at, in bytes.
 const JUMP_BASE: u64 = 8;
-const JUMP_POINTER: u64 = 48;
 const JUMP_PLACE: u64 = 56;
-
-/// The general registers as messages name them, by DWARF number.
-pub(super) const NAMES: [&str; 16] =
-    ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// The old process, with the rules for its words.
 struct Following<'f, 'w> {
