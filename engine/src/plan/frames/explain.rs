@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Continuations;
 
 use super::blocker::{CodePlace, FrameBlocker};
-use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed};
+use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Rival};
 use super::correspond::{Correspondence, Side};
 use super::definitions;
 use super::effects;
@@ -48,19 +48,14 @@ impl Explainer<'_> {
         };
         let partners = self.comparison.points.partner(function, returns).map_err(|problem| told(problem.to_string()))?;
         match partners {
-            Partners::One(to) => self.at(function, partner, returns, *to),
+            Partners::One(to) => self.at(function, partner, returns, *to).found,
             Partners::Shared { to, copies } => match self.are_copies(function, copies) {
-                true => self.at(function, partner, returns, *to),
+                true => self.at(function, partner, returns, *to).found,
                 false => Err(told(format!("{} calls of the old code became one, and nothing tells which", copies.len()))),
             },
             Partners::Several(several) => {
-                let mut tried: Vec<_> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
-                let fits = tried.iter().filter(|result| result.is_ok()).count();
-                match (fits, tried.iter().position(Result::is_ok)) {
-                    (1, Some(position)) => tried.swap_remove(position),
-                    (0, _) => tried.into_iter().next().unwrap_or_else(|| Err(told("no call fits".to_owned()))),
-                    _ => Err(told(format!("the call became {} in the new code, and more than one of them fits", several.len()))),
-                }
+                let tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
+                rivals(tried).unwrap_or_else(|| Err(told("no call fits".to_owned())))
             }
         }
     }
@@ -84,7 +79,20 @@ impl Explainer<'_> {
         }
     }
 
-    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Result<Continuation, Vec<FrameBlocker>> {
+    /// The frame at one point that its call may have become.
+    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Tried {
+        let mut conditions = Vec::new();
+        let found = self.attempt((function, partner), returns, to, &mut conditions);
+        Tried { to, conditions, found }
+    }
+
+    fn attempt(
+        &self,
+        (function, partner): (usize, usize),
+        returns: OldLink,
+        to: NewLink,
+        known: &mut Vec<Condition>,
+    ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.blocker(function, returns, Some(to), reason)];
         let old = self.comparison.prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
         let new = self.comparison.prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
@@ -116,13 +124,39 @@ impl Explainer<'_> {
         };
         let placed = attempt.all(into, &live);
         let conditions = attempt.position();
+        known.clone_from(&conditions);
         let warnings = attempt.effects();
         let blockers = attempt.blockers;
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings })
+        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings, rivals: Vec::new() })
     }
+}
+
+/// What comes of one of the points that a call became.
+struct Tried {
+    to: NewLink,
+    /// What must hold there, as far as it is known.
+    conditions: Vec<Condition>,
+    found: Result<Continuation, Vec<FrameBlocker>>,
+}
+
+/// The first point that is proved, with the others; without one, what stands against the first.
+fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker>>> {
+    let Some(position) = tried.iter().position(|tried| tried.found.is_ok()) else {
+        return tried.into_iter().next().map(|first| first.found);
+    };
+    let mut first = tried.swap_remove(position).found;
+    if let Ok(continuation) = &mut first {
+        let rival = |tried: Tried| Rival {
+            returns_to: tried.to,
+            conditions: tried.conditions,
+            continuation: tried.found.ok().map(Arc::new),
+        };
+        continuation.rivals = tried.into_iter().map(rival).collect();
+    }
+    Some(first)
 }
 
 impl Continuations for Explainer<'_> {

@@ -86,6 +86,7 @@ fn a_setup_that_never_ran() {
     let old = "long work(long n, char **argv) { put(n); for (;;) { point(); if (get(n)) return n; } }";
     let new = "long work(long n, char **argv) { put(n); setup(n); for (;;) { point(); if (get(n)) return n + 1; } }";
     refused(old, new, "called `setup`");
+    // Where the new code has two points, it is the one or the other.
     goes_on(new, &old.replace("return n;", "return n + 1;"), &[]);
 }
 
