@@ -236,7 +236,8 @@ impl Attempt<'_, '_> {
             return Vec::new();
         };
         let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates };
-        let mut position = facts::position(&mut terms, (old, new), (from, into));
+        let here = |build, call, side: &Facts| facts::Here { build, call, slots: side.slots().collect() };
+        let mut position = facts::position(&mut terms, &here(old, from, self.sides.0), &here(new, into, self.sides.1));
         let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
         match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
             (Ok(olds), Ok(news)) => {

@@ -45,9 +45,9 @@ impl Unit<'_> {
     }
 }
 
-/// A variable that is a number as long as it lives.
+/// A variable in scope at a place that is nowhere there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Constant {
+pub struct Absent {
     /// Name.
     pub name: String,
     /// The inlined function that it belongs to; `None` for the function itself.
@@ -56,8 +56,8 @@ pub struct Constant {
     pub kind: Option<TypeId>,
     /// Line of its declaration; 0 when unknown.
     pub line: u64,
-    /// Its value, sign-extended where the attribute is signed.
-    pub value: u64,
+    /// What it is as long as it lives (DW_AT_const_value), sign-extended where the attribute is signed; `None` where it is optimised away.
+    pub value: Option<u64>,
 }
 
 /// A variable at a place in the code.
@@ -99,18 +99,18 @@ impl<'b> Variables<'b> {
         }
     }
 
-    /// The variables in scope at `place` that have one value as long as they live (DW_AT_const_value).
+    /// The variables in scope at `place` that are nowhere there: numbers, or optimised away.
     ///
     /// # Errors
     /// Debug information that cannot be decoded.
-    pub fn constants(&mut self, place: LinkAddress) -> Result<Vec<Constant>, ProgramError> {
+    pub fn absent(&mut self, place: LinkAddress) -> Result<Vec<Absent>, ProgramError> {
         let Some(base) = self.build.unit_at(place) else { return Ok(Vec::new()) };
         let error = |source| ProgramError::Dwarf { place: format!("the variables at {place}"), source };
         let function = self.unit(base).map_err(error)?.function_at(place);
         match (function, self.units.get(&base)) {
             (Some(function), Some(unit)) => {
                 let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 };
-                scopes.constants(function).map_err(error)
+                scopes.absent(function).map_err(error)
             }
             _ => Ok(Vec::new()),
         }

@@ -3,7 +3,7 @@
 use gimli::{AttributeValue, DebuggingInformationEntry, EntriesTreeNode, Expression, UnitOffset, UnitRef, constants as dw};
 
 use super::nesting::Declaration;
-use super::{Constant, Local, Unit};
+use super::{Absent, Local, Unit};
 use crate::program::build::Build;
 use crate::program::dwarf::Reader;
 use crate::program::elf::bytes::text;
@@ -58,39 +58,39 @@ impl<'b> Scopes<'b, '_> {
         Ok(found)
     }
 
-    /// The variables of the function at `entry` that are numbers.
-    pub(super) fn constants(&self, entry: UnitOffset) -> gimli::Result<Vec<Constant>> {
+    /// The variables of the function at `entry` that are nowhere at the place.
+    pub(super) fn absent(&self, entry: UnitOffset) -> gimli::Result<Vec<Absent>> {
         let unit = UnitRef::new(self.dwarf, &self.unit.unit);
         let mut tree = unit.entries_tree(Some(entry))?;
         let mut found = Vec::new();
         let root = tree.root()?;
         let own = self.declared(root.entry())?;
-        self.constants_in(root, (&own, None), DEPTH_LIMIT, &mut found)?;
+        self.absent_in(root, (&own, None), DEPTH_LIMIT, &mut found)?;
         Ok(found)
     }
 
-    fn constants_in(
+    fn absent_in(
         &self,
         node: EntriesTreeNode<'_, '_, Reader<'b>>,
         (own, inlined): (&Declaration, Option<&str>),
         depth: usize,
-        found: &mut Vec<Constant>,
+        found: &mut Vec<Absent>,
     ) -> gimli::Result<()> {
         let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
         let mut children = node.children();
         while let Some(child) = children.next()? {
             match child.entry().tag() {
-                dw::DW_TAG_formal_parameter | dw::DW_TAG_variable => found.extend(self.constant(child.entry(), inlined)?),
+                dw::DW_TAG_formal_parameter | dw::DW_TAG_variable => found.extend(self.nowhere(child.entry(), inlined)?),
                 dw::DW_TAG_lexical_block if self.is_here(child.entry())? => {
-                    self.constants_in(child, (own, inlined), depth, found)?;
+                    self.absent_in(child, (own, inlined), depth, found)?;
                 }
                 dw::DW_TAG_inlined_subroutine if self.is_here(child.entry())? => {
                     if self.is_part(child.entry(), own)? {
-                        self.constants_in(child, (own, inlined), depth, found)?;
+                        self.absent_in(child, (own, inlined), depth, found)?;
                         continue;
                     }
                     let (name, own) = (self.name(child.entry())?, self.declared(child.entry())?);
-                    self.constants_in(child, (&own, Some(&name)), depth, found)?;
+                    self.absent_in(child, (&own, Some(&name)), depth, found)?;
                 }
                 _ => {}
             }
@@ -98,12 +98,15 @@ impl<'b> Scopes<'b, '_> {
         Ok(())
     }
 
-    /// A variable with DW_AT_const_value of at most 8 bytes.
-    fn constant(&self, entry: &Entry<'b>, inlined: Option<&str>) -> gimli::Result<Option<Constant>> {
+    /// A variable without a location at the place.
+    fn nowhere(&self, entry: &Entry<'b>, inlined: Option<&str>) -> gimli::Result<Option<Absent>> {
         let value = self.chain(entry, |entry| Ok(entry.attr(dw::DW_AT_const_value).map(gimli::Attribute::raw_value)))?;
-        let Some(value) = value.and_then(|value| plain_number(&value)) else { return Ok(None) };
+        if value.is_none() && self.location(entry, dw::DW_AT_location)?.is_some() {
+            return Ok(None);
+        }
+        let value = value.and_then(|value| plain_number(&value));
         let line = self.chain(entry, |entry| Ok(entry.attr_value(dw::DW_AT_decl_line).and_then(|line| line.udata_value())))?;
-        Ok(Some(Constant {
+        Ok(Some(Absent {
             name: self.name(entry)?,
             inlined: inlined.map(str::to_owned),
             kind: self.kind(entry)?,

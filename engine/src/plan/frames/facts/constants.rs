@@ -61,10 +61,10 @@ impl Constants {
             let place = located(&variables, &local, function, next, length);
             found.push(Variable { name: name(&local.name, local.inlined.as_deref()), line: local.line, length, place });
         }
-        for constant in variables.constants(place)? {
+        for constant in variables.absent(place)? {
             let length = build.debug.types.size_of(constant.kind).unwrap_or(0);
             let Ok(length @ 1..=8) = u8::try_from(length) else { continue };
-            let place = Where::Constant(constant.value);
+            let place = constant.value.map_or(Where::Unknown, Where::Constant);
             let name = name(&constant.name, constant.inlined.as_deref());
             found.push(Variable { name, line: constant.line, length, place });
         }

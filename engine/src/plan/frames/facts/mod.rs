@@ -2,6 +2,7 @@
 //! variables that the new code takes for constants. What the old code asked, too, on its ways to the old point needs no answer.
 
 mod constants;
+mod joins;
 mod question;
 mod ranges;
 #[cfg(test)]
@@ -47,10 +48,24 @@ pub(super) struct Problem {
     pub(super) reason: String,
 }
 
-/// What the new code's way to its point says of values. `builds` are the old and the new one, `calls` the nodes of the paired calls.
-pub(super) fn position(terms: &mut Terms<'_, '_, '_>, builds: (&Build, &Build), calls: (u32, u32)) -> Position {
-    let olds = questions(&mut terms.correspondence.old, builds.0, calls.0);
-    let news = questions(&mut terms.correspondence.new, builds.1, calls.1);
+/// One side of a pair of points.
+pub(super) struct Here<'h> {
+    pub(super) build: &'h Build,
+    /// The node of the call.
+    pub(super) call: u32,
+    /// Bytes of the frame that the function stores to, as (offset, length).
+    pub(super) slots: Vec<(i64, u8)>,
+}
+
+/// What the new code's way to its point says of values.
+pub(super) fn position(terms: &mut Terms<'_, '_, '_>, old: &Here<'_>, new: &Here<'_>) -> Position {
+    let all = |side: &mut Side<'_, '_>, here: &Here<'_>| {
+        let mut found = questions(side, here.build, here.call);
+        found.extend(joins::questions(side, here.build, here.call, &here.slots));
+        found
+    };
+    let olds = all(&mut terms.correspondence.old, old);
+    let news = all(&mut terms.correspondence.new, new);
     let mut found = Position::default();
     for question in news {
         if !is_asked(terms.correspondence, &olds, &question.asked) {
@@ -74,6 +89,20 @@ fn questions(side: &mut Side<'_, '_>, build: &Build, call: u32) -> Vec<Question>
         if let Some(asked) = question::asked(side, &table, before, node) {
             found.push(Question { branch, asked });
         }
+    }
+    found
+}
+
+/// What holds when control goes from one node on to another.
+fn on_way(side: &mut Side<'_, '_>, build: &Build, from: u32, to: u32) -> Vec<Question> {
+    let graph = side.values.function().graph;
+    let table = |base: LinkAddress, width: u8| entries(build, graph, base, width);
+    let mut found = questions(side, build, from);
+    let branch = graph.node(from).map(|branch| (branch.address(), branch.next.len()));
+    if let Some((branch, 2..)) = branch
+        && let Some(asked) = question::asked(side, &table, from, to)
+    {
+        found.push(Question { branch, asked });
     }
     found
 }

@@ -162,7 +162,7 @@ fn number(values: &Values<'_>, value: ValueId, bits: u8) -> Option<u64> {
 }
 
 /// Brings a comparison with a constant to ranges, and a sum with a constant to what is added to.
-fn related(values: &mut Values<'_>, left: ValueId, relation: Relation, right: ValueId, bits: u8) -> Asked {
+pub(super) fn related(values: &mut Values<'_>, left: ValueId, relation: Relation, right: ValueId, bits: u8) -> Asked {
     let (left, right) = (values.extend(bits, false, left), values.extend(bits, false, right));
     let (value, relation, to) = match (number(values, left, bits), number(values, right, bits)) {
         (None, Some(to)) => (left, relation, to),
