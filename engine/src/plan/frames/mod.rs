@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod arguments;
 mod blocker;
 mod continuation;
 mod correspond;
@@ -14,6 +15,7 @@ mod effects;
 mod events;
 mod explain;
 mod facts;
+mod kinds;
 mod layout;
 mod layout_arguments;
 mod layout_depth;

@@ -4,6 +4,7 @@
 mod constants;
 mod question;
 mod ranges;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
@@ -74,6 +75,7 @@ fn questions(side: &mut Side<'_, '_>, build: &Build, call: u32) -> Vec<Question>
             found.push(Question { branch, asked });
         }
     }
+    found.extend(rounds::questions(side, &table, call));
     found
 }
 
