@@ -130,8 +130,12 @@ fn signature(debug: &DebugInfo, function: &Function, is_global: bool) -> Signatu
         let general = if known.results.rax != 0 { RAX } else { 0 };
         known.left = RegisterSet { general, vector: known.results.vector, mask: 0 };
     }
-    if is_global && function.clone.is_original() && !variadic {
-        known.arguments = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
+    if !variadic && function.clone.is_original() {
+        if is_global {
+            known.arguments = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
+        }
+        // The number of vector registers is told to functions that take any number of arguments.
+        known.arguments.registers.general &= !RAX;
     }
     known
 }
