@@ -86,7 +86,8 @@ impl CodeImage<'_> {
     pub fn arguments(&self, callee: Callee) -> Arguments {
         let Callee::Function(function) = callee else { return Arguments::ALL };
         let told = self.parameters(function);
-        Arguments { registers: told.registers.and(self.reads(callee)), ..told }
+        let on_stack = told.on_stack || self.uses_stack_arguments(callee);
+        Arguments { registers: told.registers.and(self.reads(callee)), on_stack, ..told }
     }
 
     /// What a function may be given.
@@ -131,9 +132,10 @@ fn signature(debug: &DebugInfo, function: &Function, is_global: bool) -> Signatu
         known.left = RegisterSet { general, vector: known.results.vector, mask: 0 };
     }
     if !variadic && function.clone.is_original() {
-        if is_global {
-            known.arguments = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
-        }
+        // Of a function that no other object can call a compiler may change what it is given (clang's argument promotion): what the
+        // code uses counts.
+        let told = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
+        known.arguments = if is_global { told } else { Arguments { on_stack: told.on_stack, ..Arguments::ALL } };
         // The number of vector registers is told to functions that take any number of arguments.
         known.arguments.registers.general &= !RAX;
     }

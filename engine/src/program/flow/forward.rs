@@ -94,6 +94,28 @@ impl Before {
     }
 }
 
+/// Bytes that may be a call's arguments on the stack, which begin where the stack pointer is: the words that have been written since the
+/// last call, up to one that has not, unless that is what the alignment of the next argument skips (the frame's address is a multiple of 16).
+fn passed(frame: &Frame, fresh: &Bits, top: i64) -> Bits {
+    const WORD: i64 = 8;
+    const ALIGNMENT: i64 = 16;
+    let mut found = Bits::new(frame.pieces.len());
+    let written = |word: i64| frame.pieces.touching(word, word.saturating_add(WORD)).filter(|piece| fresh.has(*piece));
+    let mut word = top;
+    // At most up to the function's own return address.
+    while word < super::frame::RETURN_ADDRESS {
+        let next = word.saturating_add(WORD);
+        let is_written = written(word).next().is_some();
+        let may_be_skipped = word != top && next % ALIGNMENT == 0 && written(next).next().is_some();
+        if !is_written && !may_be_skipped {
+            break;
+        }
+        written(word).for_each(|piece| found.set(piece));
+        word = next;
+    }
+    found
+}
+
 /// The register that an instruction does nothing but store.
 fn stored(node: &Node) -> Option<RegisterSet> {
     let instruction = &node.instruction;
@@ -168,8 +190,8 @@ impl Forward {
             for index in frame.blocks.nodes(block) {
                 let Some(node) = frame.nodes.get(index as usize) else { break };
                 let passes = node.is_call() && node.arguments.is_none_or(|arguments| arguments.on_stack);
-                if passes {
-                    self.arguments.insert(index, state.fresh.clone());
+                if passes && let Some(Some(top)) = frame.stack_pointers.get(index as usize) {
+                    self.arguments.insert(index, passed(frame, &state.fresh, *top));
                 }
                 state.step(frame, index, node);
                 let number = match self.exposed.iter().rposition(|known| *known == state.exposed) {

@@ -23,7 +23,7 @@ use crate::program::unwind::SavedAt;
 /// What ends the piece of a frame that has no known end: the arguments that a caller may have pushed.
 pub(super) const NO_END: i64 = i64::MAX;
 /// Where the return address is.
-const RETURN_ADDRESS: i64 = -8;
+pub(super) const RETURN_ADDRESS: i64 = -8;
 
 /// The frame of a function.
 #[derive(Clone, Debug)]

@@ -170,9 +170,7 @@ impl Liveness {
         if node.exit == Some(Exit::TailCall) {
             live.pieces.set_all(frame.pieces.touching(0, NO_END));
         }
-        let top = frame.stack_pointers.get(index as usize).copied().flatten().unwrap_or(i64::MIN);
-        let below = frame.pieces.below(top).end;
-        forward.arguments(index).iter().filter(|piece| *piece >= below).for_each(|piece| live.pieces.set(piece));
+        live.pieces.add(forward.arguments(index));
     }
 
     /// What the code behind a call reads of what was there before the call, and what the call itself did not put there: the results are
