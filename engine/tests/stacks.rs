@@ -124,6 +124,7 @@ fn by_hand(old: &Path, new: &Path, conditions: &[(Relation, u64)]) -> Arc<dyn Co
         objects: vec![object("session"), object("line")],
         conditions: conditions.iter().map(condition).collect(),
         warnings: Vec::new(),
+        rivals: Vec::new(),
     };
     Arc::new(ByHand { returns: from.returns, continuation: Arc::new(continuation) })
 }

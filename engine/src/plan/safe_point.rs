@@ -9,7 +9,7 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 use super::address::Placement;
 use super::blocker::Blocker;
 use super::compare::functions::position;
-use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker};
+use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker, choose};
 use super::link::scope::LoadedLibrary;
 use super::source::MemorySource;
 use super::view::View;
@@ -149,6 +149,8 @@ pub struct Examiner<'a> {
     pub libraries: &'a [LoadedLibrary<'a>],
     /// Who knows how frames of changed functions go on.
     pub continuations: Option<&'a dyn Continuations>,
+    /// The old process's memory.
+    pub memory: &'a dyn MemorySource,
 }
 
 /// What a look at one frame gives.
@@ -262,7 +264,8 @@ impl Examiner<'_> {
                 "the thread was stopped there, or struck by a signal, between two calls",
             )]);
         }
-        continuations.of(function, LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0))))
+        let found = continuations.of(function, LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0))))?;
+        choose(found, frame, (self.placement, self.memory)).map_err(|reason| vec![self.blocker(function, frame, &reason)])
     }
 
     fn tail_blocker(&self, tail: usize, frame: &Frame) -> Vec<FrameBlocker> {

@@ -1,5 +1,7 @@
 //! What is known of a frame of a changed function before any value is.
 
+use std::sync::Arc;
+
 use crate::plan::address::NewLink;
 use crate::program::types::TypeId;
 
@@ -18,6 +20,19 @@ pub struct Continuation {
     pub conditions: Vec<Condition>,
     /// Effects of the new code before the point that never ran and that nothing later reads (PROOF 3.7).
     pub warnings: Vec<String>,
+    /// Where else the frame may go on, because the call became several: whichever has conditions that hold, if that is exactly one.
+    pub rivals: Vec<Rival>,
+}
+
+/// Another point that a call became.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rival {
+    /// Where control would come back to.
+    pub returns_to: NewLink,
+    /// What must hold of old values there, as far as it is known.
+    pub conditions: Vec<Condition>,
+    /// How a frame goes on there; `None` if something is not proved.
+    pub continuation: Option<Arc<Continuation>>,
 }
 
 /// A place of a frame.

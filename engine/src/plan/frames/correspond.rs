@@ -74,6 +74,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         same
     }
 
+    /// Whether an address of the old build and one of the new build name the same thing.
+    pub(super) fn same_address(&self, old: LinkAddress, new: LinkAddress) -> bool {
+        self.pairs.same_symbol(&Symbolic::Address(old), &Symbolic::Address(new), None)
+    }
+
     /// Whether two effects are paired calls, or stores of the same value to the same place. `carried`: a loop may have been gone round
     /// since.
     pub(super) fn same_effect(&mut self, old: u32, new: u32, carried: bool) -> bool {

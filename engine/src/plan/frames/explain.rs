@@ -7,7 +7,7 @@ use super::Continuations;
 
 use super::arguments;
 use super::blocker::{CodePlace, FrameBlocker};
-use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Value};
+use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Rival, Value};
 use super::correspond::{Correspondence, Side};
 use super::definitions;
 use super::effects;
@@ -15,7 +15,7 @@ use super::facts::{self, Constants};
 use super::kinds;
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
-use super::points::Partners;
+use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
 use super::terms::{Candidate, Terms};
 use crate::plan::address::{NewLink, OldLink};
@@ -50,17 +50,23 @@ impl Explainer<'_> {
         };
         let partners = self.comparison.points.partner(function, returns).map_err(|problem| told(problem.to_string()))?;
         match partners {
-            Partners::One(to) => self.at(function, partner, returns, *to),
+            Partners::One(to) => self.at(function, partner, returns, *to).found,
+            Partners::Shared { to, copies } => match self.are_copies(function, copies) {
+                true => self.at(function, partner, returns, *to).found,
+                false => Err(told(format!("{} calls of the old code became one, and nothing tells which", copies.len()))),
+            },
             Partners::Several(several) => {
-                let mut tried: Vec<_> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
-                let fits = tried.iter().filter(|result| result.is_ok()).count();
-                match (fits, tried.iter().position(Result::is_ok)) {
-                    (1, Some(position)) => tried.swap_remove(position),
-                    (0, _) => tried.into_iter().next().unwrap_or_else(|| Err(told("no call fits".to_owned()))),
-                    _ => Err(told(format!("the call became {} in the new code, and more than one of them fits", several.len()))),
-                }
+                let tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
+                rivals(tried).unwrap_or_else(|| Err(told("no call fits".to_owned())))
             }
         }
+    }
+
+    /// Whether calls of the old function are one call of its source, copied for different ways.
+    fn are_copies(&self, function: usize, returns: &[OldLink]) -> bool {
+        let Ok(facts) = self.comparison.prepared.old(function) else { return false };
+        let calls: Option<Vec<u32>> = returns.iter().map(|returns| facts.graph.call_before(returns.0)).collect();
+        calls.is_some_and(|calls| exclude_each_other(&facts.graph, &facts.dominators, &calls))
     }
 
     fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
@@ -75,7 +81,20 @@ impl Explainer<'_> {
         }
     }
 
-    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Result<Continuation, Vec<FrameBlocker>> {
+    /// The frame at one point that its call may have become.
+    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Tried {
+        let mut conditions = Vec::new();
+        let found = self.attempt((function, partner), returns, to, &mut conditions);
+        Tried { to, conditions, found }
+    }
+
+    fn attempt(
+        &self,
+        (function, partner): (usize, usize),
+        returns: OldLink,
+        to: NewLink,
+        known: &mut Vec<Condition>,
+    ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.blocker(function, returns, Some(to), reason)];
         let old = self.comparison.prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
         let new = self.comparison.prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
@@ -107,6 +126,7 @@ impl Explainer<'_> {
         };
         let placed = attempt.all(into, &live);
         let conditions = attempt.position();
+        known.clone_from(&conditions);
         let warnings = attempt.effects();
         attempt.arguments();
         attempt.statics();
@@ -114,8 +134,33 @@ impl Explainer<'_> {
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings })
+        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings, rivals: Vec::new() })
     }
+}
+
+/// What comes of one of the points that a call became.
+struct Tried {
+    to: NewLink,
+    /// What must hold there, as far as it is known.
+    conditions: Vec<Condition>,
+    found: Result<Continuation, Vec<FrameBlocker>>,
+}
+
+/// The first point that is proved, with the others; without one, what stands against the first.
+fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker>>> {
+    let Some(position) = tried.iter().position(|tried| tried.found.is_ok()) else {
+        return tried.into_iter().next().map(|first| first.found);
+    };
+    let mut first = tried.swap_remove(position).found;
+    if let Ok(continuation) = &mut first {
+        let rival = |tried: Tried| Rival {
+            returns_to: tried.to,
+            conditions: tried.conditions,
+            continuation: tried.found.ok().map(Arc::new),
+        };
+        continuation.rivals = tried.into_iter().map(rival).collect();
+    }
+    Some(first)
 }
 
 impl Continuations for Explainer<'_> {
@@ -204,7 +249,11 @@ impl Attempt<'_, '_> {
         let mut position = facts::position(&mut terms, (old, new), (from, into));
         let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
         match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
-            (Ok(olds), Ok(news)) => position.extend(news.check(&olds, (returns, to))),
+            (Ok(olds), Ok(news)) => {
+                let same =
+                    |from, into| self.correspondence.same_address(from, into) || facts::are_literals((old, from), (new, into));
+                position.extend(news.check(&olds, (returns, to), &same));
+            }
             (Err(error), _) | (_, Err(error)) => self.refuse(None, error.to_string()),
         }
         for problem in position.problems {

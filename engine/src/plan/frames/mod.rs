@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 mod arguments;
 mod blocker;
+mod choice;
 mod continuation;
 mod correspond;
 mod definitions;
@@ -37,7 +38,8 @@ mod terms;
 mod tests;
 
 pub use blocker::{CodePlace, FrameBlocker};
-pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Value};
+pub use choice::choose;
+pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
 pub use layout_arguments::arguments_pushed;

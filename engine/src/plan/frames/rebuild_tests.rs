@@ -104,7 +104,15 @@ fn object(name: &str, old: i64, new: i64, length: u64) -> FrameObject {
 
 fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>) -> Arc<Continuation> {
     let (conditions, warnings) = (Vec::new(), Vec::new());
-    Arc::new(Continuation { function: 0, returns_to: NewLink::new(returns_to), values, objects, conditions, warnings })
+    Arc::new(Continuation {
+        function: 0,
+        returns_to: NewLink::new(returns_to),
+        values,
+        objects,
+        conditions,
+        warnings,
+        rivals: Vec::new(),
+    })
 }
 
 fn anew(size: u64, saved: &[(usize, i64)], continuation: Arc<Continuation>) -> Option<Rebuilt> {

@@ -198,7 +198,9 @@ impl<'a> Planner<'a> {
         let modules: Vec<LoadedModule> = std::iter::once(program).chain(libraries).collect();
         let threads = &self.request.snapshot.threads;
         let continuations = self.request.continuations;
-        let examiner = Examiner { view: &ground.view, placement: &ground.placement, libraries: &ground.loaded, continuations };
+        let memory = self.request.memory;
+        let libraries = &ground.loaded;
+        let examiner = Examiner { view: &ground.view, placement: &ground.placement, libraries, continuations, memory };
         self.stacks = safe_point::examine(&examiner, threads, ground.space, &modules, self.request.memory);
         self.blockers.append(&mut self.stacks.blockers);
         self.lay_out();

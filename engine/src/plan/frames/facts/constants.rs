@@ -18,6 +18,8 @@ use crate::program::variables::{Frame, Local, Piece, Source, Variables};
 const FRAME: u64 = 1 << 40;
 /// Where else.
 const ELSEWHERE: u64 = 1 << 41;
+/// How far a build is moved to tell addresses in it from numbers.
+const MOVED: u64 = 1 << 42;
 /// Farther from the frame's address is not in the frame.
 const FARTHEST: u64 = 1 << 31;
 /// Registers that a call keeps (System V ABI, figure 3.4), by DWARF number.
@@ -38,6 +40,8 @@ struct Variable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Where {
     Constant(u64),
+    /// It is this address of its build.
+    Address(LinkAddress),
     Frame(FramePlace),
     Unknown,
 }
@@ -67,13 +71,25 @@ impl Constants {
         Ok(Self(found))
     }
 
-    /// What the constants among `self`, the new code's variables, say of the old ones.
-    pub(in super::super) fn check(&self, old: &Self, (returns, to): (OldLink, NewLink)) -> Position {
+    /// What the constants among `self`, the new code's variables, say of the old ones. `same` tells whether an address of the old build
+    /// and one of the new build mean the same.
+    pub(in super::super) fn check(
+        &self,
+        old: &Self,
+        (returns, to): (OldLink, NewLink),
+        same: &dyn Fn(LinkAddress, LinkAddress) -> bool,
+    ) -> Position {
         let mut found = Position::default();
         let problem = |reason: String| Problem { branch: None, reason };
         for new in &self.0 {
-            let Where::Constant(number) = new.place else { continue };
-            let number = number & super::ranges::greatest(new.length * 8);
+            let number = match new.place {
+                Where::Constant(number) => number & super::ranges::greatest(new.length * 8),
+                Where::Address(address) => {
+                    found.extend(address_of(new, address, old.partner(self, new), to, same));
+                    continue;
+                }
+                Where::Frame(_) | Where::Unknown => continue,
+            };
             let Some(old) = old.partner(self, new) else { continue };
             match old {
                 Err(()) => {
@@ -128,6 +144,31 @@ impl Constants {
     }
 }
 
+/// What it says of an old variable that the new one is an address.
+fn address_of(
+    new: &Variable,
+    address: LinkAddress,
+    old: Option<Result<&Variable, ()>>,
+    to: NewLink,
+    same: &dyn Fn(LinkAddress, LinkAddress) -> bool,
+) -> Position {
+    let mut found = Position::default();
+    match old {
+        None => {}
+        Some(Ok(Variable { place: Where::Address(other), .. })) if same(*other, address) => {}
+        Some(Ok(Variable { place: Where::Frame(place), length: 8, .. })) => {
+            let (left, right) = (Value::Old(*place), Value::Address(NewLink(address)));
+            found.conditions.push(Condition { left, relation: Relation::Equal, right, bits: 64, branch: to });
+        }
+        Some(_) => {
+            let reason =
+                format!("`{}` is a certain address there, and the old frame does not tell that it was the same", new.name);
+            found.problems.push(Problem { branch: None, reason });
+        }
+    }
+    found
+}
+
 fn name(name: &str, inlined: Option<&str>) -> String {
     match inlined {
         Some(function) => format!("{name} of {function}"),
@@ -136,9 +177,9 @@ fn name(name: &str, inlined: Option<&str>) -> String {
 }
 
 fn located(variables: &Variables<'_>, local: &Local<'_>, function: Function<'_>, next: LinkAddress, length: u8) -> Where {
-    let at = |registers: &[Option<RegisterValue>; 16], cfa: u64| -> Option<Source> {
+    let at = |registers: &[Option<RegisterValue>; 16], cfa: u64, bias: u64| -> Option<Source> {
         let mut word = |_: RunAddress| None;
-        let mut frame = Frame { registers, cfa: RunAddress(cfa), bias: 0, word: &mut word };
+        let mut frame = Frame { registers, cfa: RunAddress(cfa), bias, word: &mut word };
         match variables.locate(local, &mut frame)[..] {
             [Piece { bits: None, source }] => Some(source),
             _ => None,
@@ -146,10 +187,16 @@ fn located(variables: &Variables<'_>, local: &Local<'_>, function: Function<'_>,
     };
     // What needs no register and is the same in any frame is a constant.
     let none = [None; 16];
-    if let (Some(Source::Value(one)), Some(Source::Value(other))) = (at(&none, FRAME), at(&none, ELSEWHERE)) {
-        return if one == other { Where::Constant(one) } else { Where::Unknown };
+    if let (Some(Source::Value(one)), Some(Source::Value(other)), Some(Source::Value(moved))) =
+        (at(&none, FRAME, 0), at(&none, ELSEWHERE, 0), at(&none, FRAME, MOVED))
+    {
+        return match (one == other, moved.wrapping_sub(one)) {
+            (true, 0) => Where::Constant(one),
+            (true, MOVED) => Where::Address(LinkAddress(one)),
+            _ => Where::Unknown,
+        };
     }
-    match at(&registers(function, next), FRAME) {
+    match at(&registers(function, next), FRAME, 0) {
         Some(Source::Register(RegisterValue { place: Place::Register(register), .. })) if KEPT.contains(&register) => {
             Where::Frame(FramePlace::Register(register))
         }

@@ -12,6 +12,7 @@ use super::continuation::{Condition, Relation, Value};
 use super::correspond::{Correspondence, Side};
 use super::terms::Terms;
 use crate::plan::address::NewLink;
+use crate::plan::compare::strings;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::flow::Graph;
@@ -100,6 +101,16 @@ fn entries(build: &Build, graph: &Graph, base: LinkAddress, width: u8) -> Vec<Li
         graph.at(LinkAddress(to)).map(|_| LinkAddress(to))
     };
     (0..LONGEST_TABLE).map_while(entry).collect()
+}
+
+/// Whether two addresses are of string literals: their text may differ, as in functions that count as the same.
+pub(super) fn are_literals((old, from): (&Build, LinkAddress), (new, to): (&Build, LinkAddress)) -> bool {
+    let is_literal = |build: &Build, at: LinkAddress| {
+        build.data_symbol_at(at).is_none()
+            && build.elf.section_at(at).is_some_and(strings::may_hold_literals)
+            && strings::string_at(&build.elf, at).is_some_and(strings::is_text)
+    };
+    is_literal(old, from) && is_literal(new, to)
 }
 
 /// Whether what the old code asked on its way to the old point says as much.

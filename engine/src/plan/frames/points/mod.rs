@@ -2,6 +2,7 @@
 //! waits in (PROOF 3.1). Made from both builds before the stop; what is not certain is refused, never guessed.
 
 mod align;
+mod copies;
 mod names;
 mod pair;
 mod problem;
@@ -12,6 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub(super) use copies::exclude_each_other;
 pub use pair::Counterpart;
 pub use problem::{Candidate, PointProblem, PointReason};
 
@@ -34,13 +36,20 @@ pub enum Partners {
     /// The compiler made several calls of the one in the source (split by a condition, unrolled): the one of these whose facts of
     /// position hold for the old values, if exactly one does.
     Several(Vec<NewLink>),
+    /// Several calls of the old code are one here: the same call of the source, if these exclude each other.
+    Shared {
+        /// Where the new call comes back to.
+        to: NewLink,
+        /// Where the old ones come back to.
+        copies: Vec<OldLink>,
+    },
 }
 
 impl Partners {
     /// Every return address that it may be.
     pub fn all(&self) -> &[NewLink] {
         match self {
-            Self::One(only) => std::slice::from_ref(only),
+            Self::One(only) | Self::Shared { to: only, .. } => std::slice::from_ref(only),
             Self::Several(several) => several,
         }
     }

@@ -87,7 +87,8 @@ impl<'s> Pairing<'s> {
         let both_inlined = old.scopes.len() == 1 && new.scopes.len() == 1;
         self.found.counterparts.push(Counterpart { old: old.place(both_inlined), new: new.place(both_inlined) });
         let returning: Vec<&Call> = old.calls.iter().filter(|call| !call.is_tail).collect();
-        match outcome(returning.len(), new) {
+        let returns: Vec<OldLink> = returning.iter().map(|call| OldLink(call.next)).collect();
+        match outcome(returns, new) {
             Ok(partners) => {
                 self.found.calls.extend(returning.iter().map(|call| (OldLink(call.next), Ok(partners.clone()))));
             }
@@ -138,18 +139,18 @@ impl<'s> Pairing<'s> {
     }
 }
 
-/// What `count` machine calls of one call in the old source become.
-fn outcome(count: usize, new: &Item) -> Result<Partners, PointReason> {
+/// What the machine calls of one call in the old source become.
+fn outcome(olds: Vec<OldLink>, new: &Item) -> Result<Partners, PointReason> {
     let returning: Vec<NewLink> = new.calls.iter().filter(|call| !call.is_tail).map(|call| NewLink(call.next)).collect();
     let is_whole = returning.len() == new.calls.len() && new.scopes.is_empty();
-    match (count, &returning[..]) {
+    match (olds.len(), &returning[..]) {
         (_, []) if new.calls.iter().any(|call| call.is_tail) => Err(PointReason::TailCall),
         (_, []) if !new.scopes.is_empty() => Err(PointReason::Inlined),
         (_, []) => Err(PointReason::NoCall),
         (0 | 1, [only]) if is_whole => Ok(Partners::One(*only)),
         (0 | 1, _) => Ok(Partners::Several(returning)),
-        // Copies of one call, or the calls of a macro, whose lines are all the same: not told apart here.
-        (old, [_]) => Err(PointReason::Joined { old }),
+        // Copies of one call, or the calls of a macro, whose lines are all the same: only the ways between them tell.
+        (_, [only]) if is_whole => Ok(Partners::Shared { to: *only, copies: olds }),
         (_, _) => Ok(Partners::Several(returning)),
     }
 }

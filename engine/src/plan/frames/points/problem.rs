@@ -59,12 +59,6 @@ pub enum PointReason {
         /// How many the new one has.
         new: usize,
     },
-    /// One call of the new code stands for several of the old one, or for one of those.
-    #[error("the one call of the new code stands in the place of {old} of the old one")]
-    Joined {
-        /// How many machine calls the old code has there.
-        old: usize,
-    },
     /// The callee became part of the function.
     #[error("the new build has inlined it")]
     Inlined,
