@@ -6,6 +6,8 @@ mod told;
 
 pub(super) use fill::{clear_registers, jump_words, make};
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -96,19 +98,28 @@ impl Planner<'_> {
     fn laid_out(&self, thread: usize, standings: &[Standing]) -> Result<OneThread, LayoutProblem> {
         let frames = self.stacks.frames.get(thread).map_or(&[][..], |(_, frames)| frames);
         let (elf, unwind) = (&self.request.new.elf, &self.request.comparison.new_unwind);
+        let mut shapes = HashMap::new();
         let made_anew = |(frame, standing): (usize, &Standing)| match standing {
-            Standing::Rebuilt(continuation) => match shape(elf, unwind, continuation.returns_to.0) {
-                Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape })),
-                Err(reason) => Err(LayoutProblem { frame, reason }),
-            },
+            Standing::Rebuilt(continuation) => {
+                let place = continuation.returns_to.0;
+                // A recursion has the same frame many times.
+                match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place)).clone() {
+                    Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape })),
+                    Err(reason) => Err(LayoutProblem { frame, reason }),
+                }
+            }
             Standing::Carried | Standing::Blocked(_) => Ok(None),
         };
         let rebuilt = standings.iter().enumerate().map(made_anew).collect::<Result<Vec<_>, _>>()?;
+        let alignments = RefCell::new(HashMap::new());
         let layout = lay_out(
             frames,
             &rebuilt,
             &Surroundings {
-                alignment: &|frame| frames.get(frame).map_or(1, |frame| self.realigned(frame)),
+                alignment: &|frame| {
+                    let Some(frame) = frames.get(frame) else { return 1 };
+                    *alignments.borrow_mut().entry(frame.module).or_insert_with(|| self.realigned(frame))
+                },
                 arguments: &|frame| self.arguments(frames, &rebuilt, frame),
                 has_array: &|kind| has_array(&self.request.old.debug.types, kind, 0),
                 room: &|address| self.room(RunAddress(address)),
