@@ -80,7 +80,7 @@ impl Planner<'_> {
     }
 
     /// What the function of a frame may read of it, from its frame address.
-    pub(super) fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
+    fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
         let (module, place) = frame.module?;
         let (elf, unwind) = match module.checked_sub(1) {
             None => (&self.request.old.elf, &self.request.comparison.unwind),

@@ -18,7 +18,7 @@ use crate::plan::address::page_floor;
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::{
     CodePlace, FrameBlocker, FrameMoves, IdleRegisters, Layout, LayoutProblem, Made, Rebuilt, StackRoom, Subject, Surroundings,
-    arguments_pushed, lay_out, overridden, shape,
+    arguments_pushed, arguments_read, lay_out, overridden, shape,
 };
 use crate::plan::safe_point::{Standing, alternate_stack};
 use crate::program::address::LinkAddress;
@@ -225,9 +225,9 @@ impl Planner<'_> {
         if callee.is_signal_frame || below.and_then(|below| rebuilt.get(below)).is_some_and(Option::is_some) {
             return Ok(0);
         }
-        if let Some(reads) = self.reads(callee) {
-            let highest = reads.iter().map(|read| read.slots.1).max().unwrap_or(0);
-            return Ok(u64::try_from(highest).unwrap_or(0));
+        let read = self.code_of(callee).and_then(|(elf, unwind, place)| arguments_read(elf, unwind, place));
+        if let Some(read) = read {
+            return Ok(read.next_multiple_of(8));
         }
         let call = frame.module.map(|(_, link)| link);
         match call.and_then(|call| arguments_pushed(&self.request.old.elf, &self.request.comparison.unwind, call)) {
