@@ -42,7 +42,7 @@ pub use choice::choose;
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
-pub use layout_arguments::arguments_pushed;
+pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};
