@@ -116,7 +116,7 @@ fn parts(new: &Build, sides: &Sides, data: &DataChanges, bound: &Bound) -> Vec<P
             parts.push(Part { question: whole(new, objects, position, object), old: None, new: position, range });
         }
     }
-    parts.sort_by(|a, b| (a.range.start, a.range.end).cmp(&(b.range.start, b.range.end)));
+    parts.sort_by_key(|part| (part.range.start, part.range.end));
     parts
 }
 
