@@ -285,3 +285,21 @@ fn the_leaders_stack_grows_where_the_new_frame_needs_it() {
     moved(program.pid(), &one, None);
     assert_eq!(program.ask("c"), "version 1 c count 120 wrong 0 jumps 1");
 }
+
+#[test]
+fn a_recursion_goes_on_in_the_new_code_however_deep() {
+    let directory = tempfile::tempdir().unwrap();
+    let [one, two] = [1, 2].map(|number| {
+        let directory = directory.path().join(number.to_string());
+        std::fs::create_dir_all(&directory).unwrap();
+        Program::compile("deep", &directory, &["-O1", &format!("-DVERSION={number}")])
+    });
+    for depth in [40u64, 3000] {
+        let mut program = Program::spawn(std::process::Command::new(&one).arg(depth.to_string()));
+        assert_eq!(program.line(), "at the bottom");
+        moved(program.pid(), &two, None);
+        let sum = 3 * depth * (depth + 1) / 2;
+        // `main` has the version of its build, and is carried or rebuilt with the rest.
+        assert_eq!(program.ask("go"), format!("version 2 sum {sum} left {depth}"));
+    }
+}

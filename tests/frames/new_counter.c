@@ -12,7 +12,7 @@ static NOINLINE long work(long rounds) {
 #endif
     for (long i = 0; i < rounds; i++) {
 #if NEW
-        seen += 2;
+        seen = seen * 3 + i;
 #endif
         point();
         total += i;

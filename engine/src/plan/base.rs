@@ -75,8 +75,8 @@ fn taken(space: &AddressSpace, generation: &Generation) -> Vec<RunRange> {
             RunRange::new(mapping.range.start.0.saturating_sub(below), mapping.range.end.0.saturating_add(GAP))
         })
         .collect();
-    let layout = &space.layout;
-    taken.push(RunRange::new(layout.start_brk.0, layout.brk.0.max(layout.start_brk.0).saturating_add(HEAP_ROOM)));
+    let heap = space.layout.program_break();
+    taken.push(RunRange::new(heap.start.0, heap.end.0.saturating_add(HEAP_ROOM)));
     taken.extend(generation.retained.iter().map(|retained| retained.range));
     taken
 }

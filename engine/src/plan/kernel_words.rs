@@ -5,6 +5,7 @@ use dsu_formats::model::latest::{Kind, Pending, Registers, Snapshot, SocketState
 
 use super::blocker::PointerReason;
 use super::data::rules::{Pointee, Rules};
+use super::frames::Followed;
 use super::pointers::{Decision, Pointers, Site};
 use super::walk::KernelWords;
 use super::words::{Holder, Words};
@@ -159,7 +160,8 @@ fn vector_registers(thread: &mut Thread, words: &mut Words<'_>) {
         let word = lane.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         // Among small numbers a leftover says nothing at all.
         let is_small = leftover && words.typing.is_some() && words.pointers.placement.old_link(word).is_some();
-        if is_small || leftover && is_undecided(&words.pointers, word) {
+        let is_gone = leftover && matches!(words.moves.frames().follow(word), Followed::Gone { .. });
+        if is_small || is_gone || leftover && is_undecided(&words.pointers, word) {
             continue;
         }
         if let Some(word) = words.rewrite(word, Site::Register, Holder::Register { tid: thread.tid, name: "xmm/ymm" }) {

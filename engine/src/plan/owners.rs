@@ -1,6 +1,6 @@
 //! Who owns an address, in words. Nothing is looked up before it is asked for.
 
-use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::Snapshot;
 
 use super::link::scope::LoadedLibrary;
@@ -21,7 +21,7 @@ impl<'a> Owners<'a> {
     /// The owner of `address`; `None` for memory that a program mapped for itself.
     pub fn describe(&self, address: RunAddress) -> Option<String> {
         let space = self.snapshot.address_spaces.first()?;
-        if (RunRange { start: space.layout.start_brk, end: space.layout.brk }).contains(address) {
+        if space.layout.program_break().contains(address) {
             return Some("the heap".to_owned());
         }
         let mapping = space.mappings.iter().find(|mapping| mapping.range.contains(address))?;

@@ -8,9 +8,10 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use lookup::CodeAt;
 pub use search::DebugSearch;
@@ -34,7 +35,12 @@ pub struct Build {
     sections: DebugSections,
     lines: Lines,
     index: lookup::Index,
+    /// The functions of units that were asked about.
+    functions: Mutex<HashMap<usize, FunctionEntries>>,
 }
+
+/// Functions as (start, end, entry of the unit), ascending.
+type FunctionEntries = Arc<Vec<(u64, u64, gimli::UnitOffset)>>;
 
 impl Build {
     /// Opens a program and finds its debug information: inside, by build-id, or by `.gnu_debuglink`.
@@ -77,12 +83,29 @@ impl Build {
             elf.relocations.extend(addresses);
         }
         let index = lookup::Index::new(&elf, &debug);
-        Ok(Self { elf, debug, path: path.to_owned(), debug_path, sections, lines, index })
+        Ok(Self { elf, debug, path: path.to_owned(), debug_path, sections, lines, index, functions: Mutex::default() })
     }
 
     /// The debug sections, for whoever reads more of DWARF than [`DebugInfo`] holds.
     pub fn sections(&self) -> &DebugSections {
         &self.sections
+    }
+
+    /// The entries of the functions of the unit at `base` in `.debug_info`; read once.
+    pub(in crate::program) fn functions_of_unit(
+        &self,
+        base: usize,
+        dwarf: &gimli::Dwarf<dwarf::Reader<'_>>,
+        unit: &gimli::Unit<dwarf::Reader<'_>>,
+    ) -> gimli::Result<FunctionEntries> {
+        // What a thread that panicked left there is whole: entries are added in one piece.
+        let known = |map: &HashMap<usize, FunctionEntries>| map.get(&base).map(Arc::clone);
+        if let Some(found) = known(&self.functions.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(found);
+        }
+        let found: FunctionEntries = Arc::new(super::variables::function_entries(dwarf, unit)?);
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner).insert(base, Arc::clone(&found));
+        Ok(found)
     }
 
     /// Offset in `.debug_info` of the unit whose code holds `address`.

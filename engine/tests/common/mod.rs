@@ -45,9 +45,14 @@ impl Program {
 
     /// Sends a line and returns the line that answers it. A program that does not answer is a failure, not a hang.
     pub fn ask(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").expect("the program reads its input");
+        self.line()
+    }
+
+    /// The next line that the program says by itself.
+    pub fn line(&mut self) -> String {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         use std::os::fd::AsFd;
-        writeln!(self.input, "{line}").expect("the program reads its input");
         let mut ready = [PollFd::new(self.output.get_ref().as_fd(), PollFlags::POLLIN)];
         let answered = poll(&mut ready, PollTimeout::from(20_000u16)).expect("its output can be waited for");
         assert_eq!(answered, 1, "the program does not answer");

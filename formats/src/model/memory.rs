@@ -175,3 +175,10 @@ pub struct LayoutV1 {
     /// Target of `/proc/PID/exe`.
     pub exe: Vec<u8>,
 }
+
+impl LayoutV1 {
+    /// The extent of the program break.
+    pub fn program_break(&self) -> RunRange {
+        RunRange { start: self.start_brk, end: self.brk.max(self.start_brk) }
+    }
+}

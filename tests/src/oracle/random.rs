@@ -173,7 +173,7 @@ impl Maker {
 
     fn statement(&mut self, depth: usize, may_wait: bool) -> Statement {
         match self.dice.roll(if depth == 0 { 7 } else { 11 }) {
-            0 | 1 | 2 => Statement::Assign(self.local(), self.expression(2)),
+            0..=2 => Statement::Assign(self.local(), self.expression(2)),
             3 => Statement::Store(self.expression(1), self.expression(2)),
             4 => Statement::Call(self.local(), self.expression(1)),
             5 => Statement::Say(self.expression(1)),

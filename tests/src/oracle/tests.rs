@@ -4,6 +4,7 @@ use super::compare::Counts;
 use super::kept::Kept;
 use super::plan::{Answer, Fate, Place};
 use super::program::{self, Good, Program, Style};
+use super::random;
 use super::run::{Frames, Outcome, Report};
 use super::tally;
 
@@ -109,4 +110,24 @@ fn wrong_values_and_runs_are_not_right() {
     wrong.counts.wrong = 1;
     assert!(!wrong.is_right());
     assert!(tally::table(&[wrong]).contains("clang -O2"));
+}
+
+#[test]
+fn a_seed_gives_the_same_program_every_time_and_another_seed_another() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = |seed: u64| {
+        let program = random::make(seed, directory.path());
+        let text = std::fs::read_to_string(directory.path().join(format!("{}.c", program.name))).expect("its source");
+        assert_eq!(Program::parse(&program.name, &text).expect("it says what it is").point, program.point);
+        text
+    };
+    assert_eq!(source(5), source(5));
+    assert_ne!(source(5), source(6));
+    // Both versions have points, and they differ.
+    for seed in 1..40 {
+        let text = source(seed);
+        let (_, both) = text.split_once("long work(").expect("a function");
+        let (new, old) = both.split_once("#else\n").expect("two versions");
+        assert!(new.contains("point();") && old.contains("point();"), "{text}");
+    }
 }

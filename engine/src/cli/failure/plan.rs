@@ -82,6 +82,10 @@ fn hint(facts: &Value) -> &'static str {
         ("pointer", "gone") => "keep the function or variable in the new build as long as the process may point to it",
         ("pointer", "ambiguous") => "give the function or variable a name of its own in its source file, in both builds",
         ("pointer", "changed-layout") => "keep the layout of the object in the new build, or start it in place of the old one",
+        ("pointer", "untyped") => {
+            "say in a spec what leads to it ([memory]: the type behind a pointer, behind epoll data, or behind the values of signals and \
+             timers); a program that is built position-independent (-fPIE -pie) needs no such answer"
+        }
         ("pointer", "object") => "say in a spec what the pointer leads to ([memory]), or try again when it is gone",
         ("pointer", "frame") => "try again when what holds it is gone (`dsu plan --stacks` shows the frame)",
         ("pointer", "new-block") => "try again when the timer or signal is gone, or keep the size of the object",

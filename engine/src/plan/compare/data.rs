@@ -10,6 +10,7 @@ use super::unset::Unset;
 use crate::plan::data::Partner;
 use crate::plan::data::change::TypeChanges;
 use crate::plan::data::compile::{Compiled, Compiler, Recipes, VariablePair};
+use crate::plan::data::recipe::InitialPart;
 use crate::plan::data::rules::Root;
 use crate::plan::spec::{Bound, Initial};
 use crate::program::build::Build;
@@ -36,6 +37,8 @@ pub struct DataChanges {
     pub fresh: Vec<(usize, Compiled)>,
     /// The same for thread-local ones.
     pub fresh_locals: Vec<(usize, Compiled)>,
+    /// Parts of variables that take the initial value: position in the old build, where that has it, and in the new one.
+    pub initials: Vec<(Option<usize>, usize, InitialPart)>,
     /// What is new in variables and starts as zero, although code of the new program stores to it.
     pub unset: Vec<Unset>,
 }
@@ -73,13 +76,19 @@ impl DataChanges {
                 let is_ruled = ruled.contains(&pair.new);
                 if layout || types.changed(from.kind) || is_ruled {
                     compiled.insert(index, compiler.variable((old, new), pair));
+                    let parts = compiler.take_initials().into_iter().filter(|_| !local);
+                    let partner = pairs.partners.get(index).and_then(pairs::Partner::one);
+                    changes.initials.extend(parts.filter_map(|part| Some((Some(index), partner?, part))));
                 }
                 let initial = bound.values.get(&pair.new).copied().or(is_ruled.then_some(Initial::Keep));
                 told.extend(initial.map(|initial| (index, initial)));
             }
             let fresh = pairs.only_new().filter_map(|(index, object)| {
                 let position = positions.1.of(object, local).filter(|position| ruled.contains(position))?;
-                Some((index, compiler.new_variable(new, position)))
+                let made = compiler.new_variable(new, position);
+                let parts = compiler.take_initials().into_iter().filter(|_| !local);
+                changes.initials.extend(parts.map(|part| (None, index, part)));
+                Some((index, made))
             });
             let fresh: Vec<_> = fresh.collect();
             match local {

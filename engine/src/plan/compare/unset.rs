@@ -86,21 +86,14 @@ fn storing<'a>(place: &Range<u64>, accesses: &'a [Access]) -> Option<&'a Access>
 fn parts(new: &Build, sides: &Sides, data: &DataChanges, bound: &Bound) -> Vec<Part> {
     let objects = sides.new.objects.list();
     let mut parts = Vec::new();
-    let kept = |index: &usize| data.told.get(index) != Some(&Initial::New);
-    let changed = data.variables.iter().filter(|(index, _)| kept(index));
-    let changed = changed.filter_map(|(index, compiled)| Some((Some(*index), sides.objects.get(*index)?.one()?, compiled)));
-    let fresh = data.fresh.iter().map(|(index, compiled)| (None, *index, compiled));
-    for (old, position, compiled) in changed.chain(fresh) {
-        let (Ok(recipe), Some(object)) = (compiled, objects.get(position).filter(|object| object.place == Place::Writable))
-        else {
-            continue;
-        };
-        for initial in &recipe.initials {
-            for offset in initial.starts().take(WORDS as usize) {
-                let start = object.start.0.saturating_add(offset as u64);
-                let range = start..start.saturating_add(initial.length as u64).min(object.end().0);
-                parts.push(Part { question: initial.question.clone(), old, new: position, range });
-            }
+    for (old, position, initial) in &data.initials {
+        let is_new = old.is_some_and(|old| data.told.get(&old) == Some(&Initial::New));
+        let object = objects.get(*position).filter(|object| object.place == Place::Writable && !is_new);
+        let Some(object) = object else { continue };
+        for offset in initial.starts().take(WORDS as usize) {
+            let start = object.start.0.saturating_add(offset as u64);
+            let range = start..start.saturating_add(initial.length as u64).min(object.end().0);
+            parts.push(Part { question: initial.question.clone(), old: *old, new: *position, range });
         }
     }
     let partners = sides.objects.iter().flat_map(|partner| partner.candidates().iter().copied());
@@ -116,7 +109,7 @@ fn parts(new: &Build, sides: &Sides, data: &DataChanges, bound: &Bound) -> Vec<P
             parts.push(Part { question: whole(new, objects, position, object), old: None, new: position, range });
         }
     }
-    parts.sort_by(|a, b| (a.range.start, a.range.end).cmp(&(b.range.start, b.range.end)));
+    parts.sort_by_key(|part| (part.range.start, part.range.end));
     parts
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::change::{TypeChanges, comparison};
 use super::partners::Partner;
 use super::question::{Question, Unknown};
-use super::recipe::Recipe;
+use super::recipe::{InitialPart, Recipe};
 use super::rules::{Place, Root, Rules};
 use crate::program::build::Build;
 use crate::program::compare_types::Comparison;
@@ -56,6 +56,7 @@ pub struct Compiler<'t> {
     pub(super) changes: &'t TypeChanges,
     pub(super) fresh: &'t dyn FreshValues,
     pub(super) comparison: Comparison<'t>,
+    initials: Vec<InitialPart>,
 }
 
 /// A variable that both builds have: its positions in [`crate::program::dwarf::DebugInfo::variables`].
@@ -75,7 +76,7 @@ impl<'t> Compiler<'t> {
         changes: &'t TypeChanges,
         fresh: &'t dyn FreshValues,
     ) -> Self {
-        Self { old, new, rules, changes, fresh, comparison: comparison(old, new, rules) }
+        Self { old, new, rules, changes, fresh, comparison: comparison(old, new, rules), initials: Vec::new() }
     }
 
     /// How objects of the old type become objects of its partner. A type without one keeps its bytes.
@@ -110,6 +111,11 @@ impl<'t> Compiler<'t> {
         let (old_kind, _) = variable(old, pair.old).unwrap_or_default();
         let (new_kind, name) = variable(new, pair.new).unwrap_or_default();
         Job::new(self, old_kind, new_kind).variable(pair, &name)
+    }
+
+    /// The parts of the last variable that take its initial value, whatever else is asked of it.
+    pub fn take_initials(&mut self) -> Vec<InitialPart> {
+        std::mem::take(&mut self.initials)
     }
 
     /// How a variable is made that only the new build has, from no bytes at all: as the rules say, the rest as its initial value is.

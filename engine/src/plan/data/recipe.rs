@@ -60,8 +60,6 @@ pub struct Recipe {
     pub(crate) fields: Vec<NamedField>,
     /// Where the value of each field comes from that the old build does not have, or that a rule makes.
     pub origins: Vec<(String, Origin)>,
-    /// Parts of a variable that take its initial value.
-    pub initials: Vec<InitialPart>,
     /// The plugin that rewrites objects of this type; then nothing else of the recipe says what to do.
     pub plugin: Option<PluginId>,
 }

@@ -8,7 +8,7 @@ mod frames;
 mod records;
 mod watched;
 
-use dsu_formats::address::{RunAddress, RunRange};
+use dsu_formats::address::RunAddress;
 use dsu_formats::model::latest::AddressSpace;
 
 use super::heap::{Heap, HeapView, State};
@@ -98,8 +98,7 @@ impl Typing<'_> {
 
     /// The allocator's room behind the last block of a heap.
     fn is_spare(&self, heap: &Heap, address: RunAddress) -> bool {
-        let layout = &self.space.layout;
-        heap.ends_before(address, RunRange { start: layout.start_brk, end: layout.brk.max(layout.start_brk) })
+        heap.ends_before(address, self.space.layout.program_break())
     }
 }
 

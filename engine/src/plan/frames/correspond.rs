@@ -242,25 +242,41 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             matched.push((value, open.swap_remove(index)));
         }
         match loops.0 {
-            true => self.same_exits(at, other),
+            true => self.same_loop(at, other),
             false => self.same_gates((at, &from), (other, &to), &matched, carried),
         }
     }
 
-    /// Whether loops that control has left were left for the same reasons: how often they were gone round decides what they made.
-    fn same_exits(&mut self, at: u32, other: u32) -> bool {
-        let olds = events::exits(self.old.graph(), at, self.old.point);
-        let news = events::exits(self.new.graph(), other, self.new.point);
-        let (Some(olds), Some(mut open)) = (olds, news) else { return false };
-        olds.len() == open.len()
-            && olds.into_iter().all(|(node, condition, taken)| {
-                let found = (0..open.len()).find(|index| {
-                    let (candidate, asks, leaves) = open[*index];
-                    let same = (condition == asks && taken == leaves) || (negated(condition) == asks && taken != leaves);
-                    same && self.same_question(node, candidate, true)
-                });
-                found.map(|index| open.swap_remove(index)).is_some()
-            })
+    /// Whether two loops are one. Those around the points are paired from outside, and have to be asked to go on by at least one question
+    /// in common, if by any. Loops that control has left were left for the same reasons: how often they were gone round decides what they
+    /// made.
+    fn same_loop(&mut self, at: u32, other: u32) -> bool {
+        let rank = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point);
+        let ranks = (rank(&self.old, at), rank(&self.new, other));
+        if ranks.0 != ranks.1 {
+            return false;
+        }
+        let is_around = ranks.0.is_some();
+        let olds = events::exits(self.old.graph(), self.old.dominators, at);
+        let news = events::exits(self.new.graph(), self.new.dominators, other);
+        let (Some(olds), Some(mut open)) = (olds, news) else { return is_around };
+        let (before, after) = (olds.len(), open.len());
+        let mut paired = 0;
+        for (node, condition, taken) in olds {
+            let found = (0..open.len()).find(|index| {
+                let (candidate, asks, leaves) = open[*index];
+                let same = (condition == asks && taken == leaves) || (negated(condition) == asks && taken != leaves);
+                same && self.same_question(node, candidate, true)
+            });
+            if let Some(index) = found {
+                open.swap_remove(index);
+                paired += 1;
+            }
+        }
+        match is_around {
+            true => paired > 0 || before == 0 || after == 0,
+            false => paired == before && paired == after,
+        }
     }
 
     /// Whether the branches that decide between the ways to a choice ask the same and lead to the same values.

@@ -104,7 +104,7 @@ pub(super) fn writes_memory(function: Function<'_>, at: u32) -> bool {
         return false;
     }
     match function.frame_operand(at, instruction) {
-        Some((offset, bytes)) => !function.is_private(offset, bytes),
+        Some((offset, bytes)) => !function.is_private(at, offset, bytes),
         None => true,
     }
 }
@@ -169,18 +169,36 @@ pub(super) fn gates(graph: &Graph, dominators: &Dominators, at: u32) -> Option<V
     Some(found)
 }
 
-/// The conditional branches that leave the loop at `at`, each with whether it leaves when taken. None for a loop that `point` is in: it has
-/// not been left. `None` where something else than a conditional branch leaves.
-pub(super) fn exits(graph: &Graph, at: u32, point: u32) -> Option<Vec<(u32, ConditionCode, bool)>> {
-    let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
+/// The nodes of the loop at `at`, ascending: those that lead back to it without leaving what it dominates.
+pub(super) fn body(graph: &Graph, dominators: &Dominators, at: u32) -> Vec<u32> {
     let before = |node: u32| graph.node(node).map_or(&[][..], |node| &node.before);
-    let ahead = reached(next(at), next, |_| false);
-    let back = reached(before(at), before, |_| false);
-    let mut body: Vec<u32> = ahead.intersection(&back).copied().collect();
+    let ends: Vec<u32> = before(at).iter().copied().filter(|end| dominators.passes(*end, at)).collect();
+    let mut body: Vec<u32> = reached(&ends, before, |node| node == at).into_iter().collect();
+    body.push(at);
     body.sort_unstable();
-    if body.binary_search(&point).is_ok() {
-        return Some(Vec::new());
+    body.dedup();
+    body
+}
+
+/// How many loops around `point` there are, and which of them, counted from outside, the one at `at` is; `None` if `point` is not in it.
+pub(super) fn rank(graph: &Graph, dominators: &Dominators, at: u32, point: u32) -> Option<(usize, usize)> {
+    let mut around = Vec::new();
+    let mut here = Some(point);
+    while let Some(node) = here {
+        let is_top = graph.node(node).is_some_and(|top| top.before.iter().any(|end| dominators.passes(*end, node)));
+        if is_top && body(graph, dominators, node).binary_search(&point).is_ok() {
+            around.push(node);
+        }
+        here = dominators.immediate(node);
     }
+    around.reverse();
+    Some((around.len(), around.iter().position(|top| *top == at)?))
+}
+
+/// The conditional branches that leave the loop at `at`, each with whether it leaves when taken. `None` where something else than a
+/// conditional branch leaves.
+pub(super) fn exits(graph: &Graph, dominators: &Dominators, at: u32) -> Option<Vec<(u32, ConditionCode, bool)>> {
+    let body = body(graph, dominators, at);
     let mut found = Vec::new();
     for node in &body {
         let branch = graph.node(*node)?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::Continuations;
 
+use super::arguments;
 use super::blocker::{CodePlace, FrameBlocker};
-use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Rival};
+use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Rival, Value};
 use super::correspond::{Correspondence, Side};
 use super::definitions;
 use super::effects;
 use super::facts::{self, Constants};
+use super::kinds;
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
 use super::points::{Partners, exclude_each_other};
@@ -20,7 +22,7 @@ use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
-use crate::program::flow::{Live, LiveKind, LivePlace, Place, Values};
+use crate::program::flow::{Live, LiveKind, LivePlace, Place, ValueId, Values};
 
 /// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
 const RETURN_ADDRESS: i64 = -8;
@@ -126,6 +128,8 @@ impl Explainer<'_> {
         let conditions = attempt.position();
         known.clone_from(&conditions);
         let warnings = attempt.effects();
+        attempt.arguments();
+        attempt.statics();
         let blockers = attempt.blockers;
         if !blockers.is_empty() {
             return Err(blockers);
@@ -175,7 +179,7 @@ fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate
     }
     let lowest = old.function().frame_offset(point, 4).unwrap_or(0);
     for (offset, length) in old.slots() {
-        if offset >= lowest && length <= 8 {
+        if offset >= lowest && length <= 8 && old.function().is_private(point, offset, i64::from(length)) {
             let value = values.before(point, Place::Slot { offset, length });
             found.push(Candidate { place: FramePlace::Slot { offset, length }, value });
         }
@@ -211,6 +215,12 @@ impl Attempt<'_, '_> {
                     placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
                 }
                 (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
+                    // As long as nobody else knows its address, it is what the function itself made it.
+                    _ if length <= 8 && self.sides.1.function().is_private(point, offset, length.cast_signed()) => {
+                        let length = length as u8;
+                        let place = FramePlace::Slot { offset, length };
+                        placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                    }
                     Some(object) => drop(needed.entry(object).or_insert(*live)),
                     None => self.unpaired(offset, live),
                 },
@@ -266,6 +276,26 @@ impl Attempt<'_, '_> {
         effects.warnings
     }
 
+    /// What the call under way is given.
+    fn arguments(&mut self) {
+        let (_, returns, to) = self.at;
+        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
+        let (Some(from), Some(into)) = calls else { return };
+        for name in arguments::differing(&mut self.correspondence, self.explainer.view, (from, into)) {
+            let reason = format!("the new code gives the call that is under way another argument (`{name}`)");
+            self.refuse(None, reason);
+        }
+    }
+
+    /// Variables that are no longer the frame's.
+    fn statics(&mut self) {
+        let view = self.explainer.view;
+        let function = view.sides.old.functions.list()[self.at.0].identity.name.clone();
+        for name in kinds::become_static(view, &function, self.locals) {
+            self.refuse(None, format!("variable `{name}` becomes a static one, and would begin with its initial value"));
+        }
+    }
+
     /// Refuses the point for something that is no location.
     fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
         let (function, returns, to) = self.at;
@@ -281,7 +311,20 @@ impl Attempt<'_, '_> {
         let bits = if bits > 32 { 64 } else { bits.next_power_of_two() };
         let explained = Terms { correspondence: &mut self.correspondence, candidates: self.candidates }.explain(value, bits);
         let named = self.variable(to);
+        let retyped = named.as_deref().filter(|name| kinds::is_retyped(self.explainer.view, self.locals, name));
+        let explained = match (retyped, explained) {
+            (Some(_), _) => Err("its type changes, and so does what its value means".to_owned()),
+            // A constant is the new code's word; where the old code has the variable, too, its own counts (PROOF 3.5).
+            (None, Ok(Value::Constant(_))) if self.had_another(named.as_deref(), value) => {
+                Err("the new code takes it for a constant, and the old code gave it another value".to_owned())
+            }
+            (None, explained) => explained,
+        };
         match explained {
+            Ok(Value::Canary) => {
+                let why = "what the stack protector compares with".to_owned();
+                Some(Placed { place: to, bits: live.bits, value: Value::Canary, why, reader: NewLink(live.reader) })
+            }
             Ok(value) => {
                 let why = named.map_or_else(|| "made in the same way".to_owned(), |name| format!("variable `{name}`"));
                 Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
@@ -295,6 +338,20 @@ impl Attempt<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Whether the old frame has the variable, too, and it was not made in the same way as the new value.
+    fn had_another(&mut self, name: Option<&str>, value: ValueId) -> bool {
+        let Some(place) = name.and_then(|name| self.locals.0.place_of(name)) else { return false };
+        let value = self.correspondence.new.values.resolve(value);
+        let old = self.correspondence.old.point;
+        let had = self.correspondence.old.values.before(old, place);
+        let bits = if let Place::Slot { length, .. } = place { length.saturating_mul(8) } else { 64 };
+        let (had, value) = (
+            self.correspondence.old.values.extend(bits.min(32), false, had),
+            self.correspondence.new.values.extend(bits.min(32), false, value),
+        );
+        !self.correspondence.same(had, value)
     }
 
     /// The variable of the new code that is at a place.
@@ -315,14 +372,11 @@ impl Attempt<'_, '_> {
 
     /// Bytes that addresses lead to and that no pair of variables holds.
     fn unpaired(&mut self, offset: i64, live: &Live) {
-        let is_variable = |(start, end): (i64, i64)| (start..end).contains(&offset);
         match self.locals.1.holding(offset) {
             Some(variable) => {
                 let location = format!("variable `{}` (cfa{offset:+})", variable.name);
                 self.tell(Some(location), live, "the old frame has no such variable in memory".to_owned());
             }
-            // A variable of a block that control is not in has no value here.
-            None if self.sides.1.escapes.variables().any(is_variable) => {}
             None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
         }
     }

@@ -7,7 +7,7 @@ use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::compare_types::Comparison;
 use crate::program::error::ProgramError;
-use crate::program::flow::Function;
+use crate::program::flow::{self, Function};
 use crate::program::types::TypeId;
 use crate::program::unwind::{Place, RegisterValue};
 use crate::program::variables::{Frame, Local, Piece, Source, Variables};
@@ -37,6 +37,8 @@ pub(super) struct Locals {
     pub(super) in_memory: Vec<InMemory>,
     /// Variables in registers, by DWARF number, for messages.
     pub(super) in_registers: Vec<(u8, String)>,
+    /// All that are somewhere, with their types.
+    kinds: Vec<(String, Option<TypeId>)>,
 }
 
 impl Locals {
@@ -61,6 +63,7 @@ impl Locals {
             Some(function) => format!("{} of {function}", local.name),
             None => local.name.clone(),
         };
+        self.kinds.push((name.clone(), local.kind));
         match pieces {
             [Piece { bits: None, source: Source::Memory(address) }] => {
                 let offset = address.0.wrapping_sub(FRAME).cast_signed();
@@ -74,6 +77,28 @@ impl Locals {
             }
             _ => {}
         }
+    }
+
+    /// Names of the variables that are somewhere.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The type of the only variable with this name.
+    pub(super) fn kind_of(&self, name: &str) -> Option<Option<TypeId>> {
+        let mut named = self.kinds.iter().filter(|(own, _)| own == name).map(|(_, kind)| *kind);
+        named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Where a variable of one word at most is, if it is at one place.
+    pub(super) fn place_of(&self, name: &str) -> Option<flow::Place> {
+        self.kind_of(name)?;
+        let register = self.in_registers.iter().find(|(_, own)| own == name);
+        if let Some((register, _)) = register {
+            return ENCODED.get(usize::from(*register)).map(|register| flow::Place::Register(*register));
+        }
+        let variable = self.in_memory.iter().find(|variable| variable.name == name && variable.length <= 8)?;
+        Some(flow::Place::Slot { offset: variable.offset, length: variable.length as u8 })
     }
 
     /// The variable that holds the byte at `offset`.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod arguments;
 mod blocker;
 mod choice;
 mod continuation;
@@ -15,6 +16,7 @@ mod effects;
 mod events;
 mod explain;
 mod facts;
+mod kinds;
 mod layout;
 mod layout_arguments;
 mod layout_depth;
@@ -40,7 +42,7 @@ pub use choice::choose;
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
-pub use layout_arguments::arguments_pushed;
+pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};

@@ -59,6 +59,16 @@ impl Parameters {
         Some(Self { places })
     }
 
+    /// All parameters with the places of their arguments.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &str)> {
+        self.places.iter().map(|(place, name)| (place, name.as_str()))
+    }
+
+    /// Where the argument of a parameter is.
+    pub(super) fn place(&self, name: &str) -> Option<Place> {
+        self.places.iter().find(|(_, own)| own == name).map(|(place, _)| *place)
+    }
+
     /// The parameter whose argument is at a place when the function is entered.
     pub(super) fn name(&self, place: Place) -> Option<&str> {
         let holds = |own: &Place| match (*own, place) {

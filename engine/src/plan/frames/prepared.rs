@@ -129,7 +129,7 @@ fn slots(graph: &Graph, escapes: &Escapes) -> Vec<(i64, u8)> {
             && may_store(instruction)
             && let Some((offset, bytes)) = function.frame_operand(at, instruction)
             && let Ok(bytes) = u8::try_from(bytes)
-            && function.is_private(offset, i64::from(bytes))
+            && !escapes.is_computed(offset, i64::from(bytes))
         {
             found.push((offset, bytes));
         }

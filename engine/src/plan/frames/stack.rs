@@ -82,7 +82,9 @@ impl FrameMoves {
         let within = word - piece.old.start.0;
         let begins = match piece.fate {
             Fate::Carried if within < piece.length => Some(piece.to.wrapping_add(within)),
-            Fate::Address | Fate::Rewritten if within == 0 => Some(piece.to),
+            // The saved frame pointer and the return address are where they are in every frame.
+            Fate::Address if within.is_multiple_of(8) => Some(piece.to.wrapping_add(within)),
+            Fate::Rewritten if within == 0 => Some(piece.to),
             _ => None,
         };
         let ends = if within == 0 { self.end_before(index) } else { None };

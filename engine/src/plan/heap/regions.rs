@@ -123,8 +123,7 @@ fn first_chunk(start: u64) -> u64 {
 
 /// Where the writable anonymous memory around `address` ends; of the program break, where that is.
 fn limit_of(address: u64, scene: &Scene<'_>) -> Option<u64> {
-    let layout = &scene.space.layout;
-    let range = RunRange { start: layout.start_brk, end: layout.brk.max(layout.start_brk) };
+    let range = scene.space.layout.program_break();
     let range = if range.contains(RunAddress(address)) {
         range
     } else {

@@ -5,6 +5,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 use super::Planner;
 use crate::plan::moves::{Moves, Target};
 use crate::plan::pointers::{Decision, Pointers, Site};
+use crate::plan::safe_point::Standing;
 use crate::plan::scan::dead::RED_ZONE;
 use crate::plan::source::word_in;
 use crate::program::code::{FrameCode, FrameRead, Slots};
@@ -23,8 +24,13 @@ impl Planner<'_> {
         if moves.objects().is_empty() && moves.frames().is_empty() {
             return dead;
         }
-        for (_, frames) in &self.stacks.frames {
-            for (position, frame) in frames.iter().enumerate() {
+        for ((_, frames), standings) in self.stacks.frames.iter().zip(&self.stacks.standings) {
+            // What the old code of a function does not read, its new code may.
+            let is_carried = |position: usize| matches!(standings.get(position), Some(Standing::Carried));
+            for (position, frame) in frames.iter().enumerate().filter(|(position, _)| is_carried(*position)) {
+                if !position.checked_sub(1).is_none_or(is_carried) {
+                    continue;
+                }
                 let below = position.checked_sub(1).and_then(|below| frames.get(below));
                 let Some(pointer) = frame.registers[dwarf::RSP].map(|pointer| pointer.value) else { continue };
                 let undecided = self.undecided(frame, below, moves);
@@ -74,7 +80,7 @@ impl Planner<'_> {
     }
 
     /// What the function of a frame may read of it, from its frame address.
-    pub(super) fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
+    fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
         let (module, place) = frame.module?;
         let (elf, unwind) = match module.checked_sub(1) {
             None => (&self.request.old.elf, &self.request.comparison.unwind),

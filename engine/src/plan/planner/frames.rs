@@ -6,6 +6,8 @@ mod told;
 
 pub(super) use fill::{clear_registers, jump_words, make};
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -16,7 +18,7 @@ use crate::plan::address::page_floor;
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::{
     CodePlace, FrameBlocker, FrameMoves, IdleRegisters, Layout, LayoutProblem, Made, Rebuilt, StackRoom, Subject, Surroundings,
-    arguments_pushed, lay_out, overridden, shape,
+    arguments_pushed, arguments_read, lay_out, overridden, shape,
 };
 use crate::plan::safe_point::{Standing, alternate_stack};
 use crate::program::address::LinkAddress;
@@ -96,19 +98,28 @@ impl Planner<'_> {
     fn laid_out(&self, thread: usize, standings: &[Standing]) -> Result<OneThread, LayoutProblem> {
         let frames = self.stacks.frames.get(thread).map_or(&[][..], |(_, frames)| frames);
         let (elf, unwind) = (&self.request.new.elf, &self.request.comparison.new_unwind);
+        let mut shapes = HashMap::new();
         let made_anew = |(frame, standing): (usize, &Standing)| match standing {
-            Standing::Rebuilt(continuation) => match shape(elf, unwind, continuation.returns_to.0) {
-                Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape })),
-                Err(reason) => Err(LayoutProblem { frame, reason }),
-            },
+            Standing::Rebuilt(continuation) => {
+                let place = continuation.returns_to.0;
+                // A recursion has the same frame many times.
+                match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place)).clone() {
+                    Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape })),
+                    Err(reason) => Err(LayoutProblem { frame, reason }),
+                }
+            }
             Standing::Carried | Standing::Blocked(_) => Ok(None),
         };
         let rebuilt = standings.iter().enumerate().map(made_anew).collect::<Result<Vec<_>, _>>()?;
+        let alignments = RefCell::new(HashMap::new());
         let layout = lay_out(
             frames,
             &rebuilt,
             &Surroundings {
-                alignment: &|frame| frames.get(frame).map_or(1, |frame| self.realigned(frame)),
+                alignment: &|frame| {
+                    let Some(frame) = frames.get(frame) else { return 1 };
+                    *alignments.borrow_mut().entry(frame.module).or_insert_with(|| self.realigned(frame))
+                },
                 arguments: &|frame| self.arguments(frames, &rebuilt, frame),
                 has_array: &|kind| has_array(&self.request.old.debug.types, kind, 0),
                 room: &|address| self.room(RunAddress(address)),
@@ -214,9 +225,9 @@ impl Planner<'_> {
         if callee.is_signal_frame || below.and_then(|below| rebuilt.get(below)).is_some_and(Option::is_some) {
             return Ok(0);
         }
-        if let Some(reads) = self.reads(callee) {
-            let highest = reads.iter().map(|read| read.slots.1).max().unwrap_or(0);
-            return Ok(u64::try_from(highest).unwrap_or(0));
+        let read = self.code_of(callee).and_then(|(elf, unwind, place)| arguments_read(elf, unwind, place));
+        if let Some(read) = read {
+            return Ok(read.next_multiple_of(8));
         }
         let call = frame.module.map(|(_, link)| link);
         match call.and_then(|call| arguments_pushed(&self.request.old.elf, &self.request.comparison.unwind, call)) {

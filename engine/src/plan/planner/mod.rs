@@ -234,8 +234,7 @@ impl<'a> Planner<'a> {
         if !request.comparison.bound.calls.is_empty() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
-        let layout = &self.ground.space.layout;
-        let program_break = RunRange { start: layout.start_brk, end: layout.brk.max(layout.start_brk) };
+        let program_break = self.ground.space.layout.program_break();
         let moves =
             self.moves().with_objects(Arc::clone(&objects), std::mem::take(&mut data.sites), (data.heap.take(), program_break));
         let moves = Arc::new(moves.with_frames(self.frames.moves.clone()));

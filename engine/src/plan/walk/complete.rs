@@ -13,7 +13,7 @@ use super::queue::Walker;
 use super::referrers::{self, Referrer, Referrers};
 use super::regions::Region;
 use super::shape::{Looks, Outline};
-use super::{Scene, prepare};
+use super::{Scene, locals, roots, start};
 use crate::plan::abi;
 use crate::plan::heap::{Block, BlockIndex, Heap, HeapView, State};
 use crate::plan::source::read_word;
@@ -48,7 +48,9 @@ struct Guess {
 }
 
 /// Judges every block that the walk did not reach.
-pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Cleared> {
+///
+/// `all` is a walk of everything that has a type; it is asked for where there is something to judge.
+pub(super) fn check<'a>(walker: &mut Walker<'_>, scene: &Scene<'_>, all: impl FnOnce() -> Walker<'a>) -> Vec<Cleared> {
     let types = &scene.build.debug.types;
     let outlines = outlines(types, scene.interest);
     let Some(first) = outlines.first() else { return Vec::new() };
@@ -76,7 +78,7 @@ pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>) -> Vec<Cleared> 
     };
     let suspects = suspects(walker, &outlines, heap, &is_code, &mut cleared);
     if !suspects.is_empty() {
-        judge(walker, scene, heap, suspects, &mut cleared);
+        judge(walker, (scene, heap), suspects, &mut all(), &mut cleared);
     }
     cleared
 }
@@ -145,20 +147,27 @@ fn suspects(
 }
 
 /// Clears what is of another type, what nobody points to and what only the C library points to; tells the rest.
-fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<Suspect>, cleared: &mut Vec<Cleared>) {
-    let everything = Everything { interest: scene.interest, follows_kernel: true, pointers: false };
-    let (mut all, _) = prepare(scene, &everything, &HashMap::new());
+fn judge(
+    walker: &mut Walker<'_>,
+    (scene, heap): (&Scene<'_>, &Heap),
+    suspects: Vec<Suspect>,
+    all: &mut Walker<'_>,
+    cleared: &mut Vec<Cleared>,
+) {
     let vectors = vectors(scene);
     let mut within: HashMap<BlockIndex, Item> = HashMap::new();
     for item in all.items.elsewhere().filter(|item| item.strength > Strength::Doubtful) {
         if let Some((index, _)) = heap.block_of(RunAddress(item.address)) {
-            within.entry(index).or_insert(*item);
+            let known = within.entry(index).or_insert(*item);
+            if known.strength < item.strength {
+                *known = *item;
+            }
         }
     }
     let mut left = Vec::new();
     for mut suspect in suspects {
         let vector = vectors.get(&suspect.block.address).map(|tid| format!("it is the loader's vector of thread {tid}"));
-        match vector.or_else(|| typed_otherwise(&mut all, &mut suspect, &within)) {
+        match vector.or_else(|| typed_otherwise(all, &mut suspect, &within)) {
             Some(reason) => cleared.push(clear(&suspect, reason)),
             None => left.push(suspect),
         }
@@ -182,7 +191,7 @@ fn judge(walker: &mut Walker<'_>, scene: &Scene<'_>, heap: &Heap, suspects: Vec<
             cleared.push(clear(suspect, "only the C library's own data, or what nothing points to, points to it".to_owned()));
         } else if told < TOLD {
             let foreign: Vec<Referrer> = pointers.iter().copied().filter(|referrer| !own.holds(referrer)).collect();
-            let told = suspect.could.first().map(|guess| tell(&all, scene, suspect, guess, &foreign));
+            let told = suspect.could.first().map(|guess| tell(all, scene, suspect, guess, &foreign));
             told.into_iter().for_each(|problem| walker.problem(problem));
         }
     }
@@ -211,7 +220,8 @@ fn typed_otherwise(all: &mut Walker<'_>, suspect: &mut Suspect, within: &HashMap
         return Some(format!("it is bytes, as the spec says: {}", all.path(*site)));
     }
     let whole = all.items.of_block(suspect.index).filter(|item| item.strength > Strength::Doubtful);
-    let item = *whole.or_else(|| within.get(&suspect.index))?;
+    let surer = within.get(&suspect.index).filter(|item| whole.is_none_or(|whole| whole.strength < item.strength));
+    let item = *surer.or(whole)?;
     let types = all.kinds.types;
     let id = all.kinds.get(item.kind)?.id;
     let is_number = matches!(types.get(types.peel(Some(id))?).shape, Shape::Base { .. } | Shape::Enum { .. });
@@ -333,10 +343,29 @@ pub(super) struct Everything<'a> {
     pub(super) pointers: bool,
 }
 
-/// Blocks that variables lead to by typed pointers, each with the type of the object that begins there.
-pub(super) fn typed_blocks(scene: &Scene<'_>) -> HashMap<BlockIndex, TypeId> {
-    let everything = Everything { interest: scene.interest, follows_kernel: false, pointers: false };
-    let (all, _) = prepare(scene, &everything, &HashMap::new());
+/// A walk of everything that variables lead to, local ones included.
+pub(super) fn variables<'a>(scene: &Scene<'a>, everything: &'a Everything<'a>) -> Walker<'a> {
+    let mut walker = start(scene, everything);
+    let mut roots = roots::add(&mut walker, scene);
+    walker.run();
+    locals::add(&mut walker, scene, &mut roots);
+    walker.run();
+    walker.run_doubtful();
+    walker
+}
+
+/// The same with what the words lead to that the kernel keeps.
+pub(super) fn with_kernel_words<'a>(mut walker: Walker<'a>, scene: &Scene<'_>) -> Walker<'a> {
+    roots::add_kernel_words(&mut walker, scene, &HashMap::new());
+    walker.run();
+    walker.run_doubtful();
+    walker
+}
+
+/// Blocks that variables lead to by typed pointers, each with the type of the object that begins there. Memory that was read is given
+/// back.
+pub(super) fn typed_blocks(all: &mut Walker<'_>) -> HashMap<BlockIndex, TypeId> {
+    all.pieces.forget();
     let surely = all.items.list.iter().filter(|item| item.strength > Strength::Doubtful);
     let typed = surely.filter_map(|item| match all.regions.find(item.address) {
         Region::Block(index, block) if block.address.0 == item.address => Some((index, all.kinds.get(item.kind)?.id)),

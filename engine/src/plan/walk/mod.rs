@@ -73,13 +73,20 @@ pub struct Scene<'a> {
 pub fn walk(scene: &Scene<'_>) -> Walked {
     let has_kernel_words =
         [KernelWords::Epoll, KernelWords::Signals].into_iter().any(|words| scene.interest.kernel_words(words).is_some());
-    let typed = if has_kernel_words { complete::typed_blocks(scene) } else { HashMap::new() };
+    let everything = complete::Everything { interest: scene.interest, follows_kernel: true, pointers: false };
+    // What has a type at all is walked once, at most.
+    let mut all = has_kernel_words.then(|| complete::variables(scene, &everything));
+    let typed = all.as_mut().map(complete::typed_blocks).unwrap_or_default();
     let (mut walker, roots) = prepare(scene, scene.interest, &typed);
     // Most of it was looked at once, and lists of what was found take its place.
     walker.pieces.forget();
     let (found, sites) = walker.settle(&roots);
     mapped::check(&mut walker, scene, &found, &roots);
-    let cleared = complete::check(&mut walker, scene);
+    let all = || match all {
+        Some(variables) => complete::with_kernel_words(variables, scene),
+        None => prepare(scene, &everything, &HashMap::new()).0,
+    };
+    let cleared = complete::check(&mut walker, scene, all);
     Walked { found, sites, dangling: walker.dangling, problems: walker.problems, cleared, objects: walker.objects }
 }
 
@@ -103,12 +110,7 @@ pub fn types(scene: &Scene<'_>) -> Vec<TypedSpan> {
 /// Follows everything from every root. Gives the variables that are walked besides. `typed` are blocks that have their types from
 /// variables, whatever the user says of the words that the kernel keeps.
 fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest, typed: &HashMap<BlockIndex, TypeId>) -> (Walker<'a>, Vec<Item>) {
-    let kinds = Kinds::new(&scene.build.debug.types, interest);
-    let empty = AddressSpace::default();
-    let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
-    let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
-    let globals = Globals::new(scene.build, scene.bias);
-    let mut walker = Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory));
+    let mut walker = start(scene, interest);
     let mut roots = roots::add(&mut walker, scene);
     walker.run();
     roots::add_kernel_words(&mut walker, scene, typed);
@@ -117,4 +119,14 @@ fn prepare<'a>(scene: &Scene<'a>, interest: &'a dyn Interest, typed: &HashMap<Bl
     walker.run();
     walker.run_doubtful();
     (walker, roots)
+}
+
+/// A walker that has seen nothing yet.
+fn start<'a>(scene: &Scene<'a>, interest: &'a dyn Interest) -> Walker<'a> {
+    let kinds = Kinds::new(&scene.build.debug.types, interest);
+    let empty = AddressSpace::default();
+    let space = scene.snapshot.address_spaces.first().unwrap_or(&empty);
+    let regions = Regions::new(space, &scene.snapshot.threads, scene.program, scene.heap.heap());
+    let globals = Globals::new(scene.build, scene.bias);
+    Walker::new(kinds, interest, regions, globals, Pieces::new(scene.memory))
 }

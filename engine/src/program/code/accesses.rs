@@ -134,7 +134,8 @@ mod tests {
                 ("counted", true, true),
             ] {
                 let start = build.elf.symbols_named(name).next().expect("a symbol").address.0;
-                let found = image.accesses(&[start..start + 8]);
+                let range = start..start + 8;
+                let found = image.accesses(std::slice::from_ref(&range));
                 let told = (found.iter().any(|access| access.stores), found.iter().any(|access| access.loads));
                 assert_eq!((told, found.is_empty()), ((stores, loads), false), "{name} {flags:?}: {found:?}");
             }

@@ -3,11 +3,13 @@
 //! Compilers look at a callee's code, too (`-fipa-ra`, on by default at -O2): a value may stay in a register that calls destroy as a
 //! rule, if the callee leaves that one alone.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, Register};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register};
 
 use super::functions::FunctionId;
 use super::image::CodeImage;
 use super::reference::{Callee, FunctionCode};
+use crate::program::address::LinkAddress;
+use crate::program::unwind::{FrameRow, dwarf};
 
 /// A set of registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,11 +60,14 @@ pub(super) struct Facts {
     writes: RegisterSet,
     /// Registers that its code, or what it calls, reads somewhere: others are no arguments that matter.
     reads: RegisterSet,
+    /// Whether it may use arguments on the stack: its code reaches above the return address.
+    uses_stack_arguments: bool,
     returns: bool,
 }
 
 impl Facts {
-    const UNKNOWN: Self = Self { writes: RegisterSet::CLOBBERED, reads: RegisterSet::CLOBBERED, returns: true };
+    const UNKNOWN: Self =
+        Self { writes: RegisterSet::CLOBBERED, reads: RegisterSet::CLOBBERED, uses_stack_arguments: true, returns: true };
 }
 
 impl CodeImage<'_> {
@@ -75,6 +80,11 @@ impl CodeImage<'_> {
     /// The registers that a callee's code reads anywhere.
     pub(super) fn reads(&self, callee: Callee) -> RegisterSet {
         self.known(callee).reads
+    }
+
+    /// Whether a callee's code reaches for arguments on the stack.
+    pub(super) fn uses_stack_arguments(&self, callee: Callee) -> bool {
+        self.known(callee).uses_stack_arguments
     }
 
     /// Whether a callee's code has no way back to its caller.
@@ -92,7 +102,7 @@ impl CodeImage<'_> {
 /// The facts of all functions: each one's own code first, then what it calls, until nothing is added.
 fn all(image: &CodeImage<'_>) -> Vec<Facts> {
     let mut factory = InstructionInfoFactory::new();
-    let mut all: Vec<Facts> = image.codes.iter().map(|code| own(code, &mut factory)).collect();
+    let mut all: Vec<Facts> = image.codes.iter().map(|code| own(image, code, &mut factory)).collect();
     loop {
         let mut changed = false;
         for (position, code) in image.codes.iter().enumerate() {
@@ -104,7 +114,7 @@ fn all(image: &CodeImage<'_>) -> Vec<Facts> {
             let more = called.fold(known, |more, called| Facts {
                 writes: more.writes.with(called.writes),
                 reads: more.reads.with(called.reads),
-                returns: known.returns,
+                ..known
             });
             if more != known
                 && let Some(facts) = all.get_mut(position)
@@ -120,15 +130,18 @@ fn all(image: &CodeImage<'_>) -> Vec<Facts> {
 }
 
 /// What a function's own instructions do.
-fn own(code: &FunctionCode<'_>, factory: &mut InstructionInfoFactory) -> Facts {
+fn own(image: &CodeImage<'_>, code: &FunctionCode<'_>, factory: &mut InstructionInfoFactory) -> Facts {
     let returns = code.calls.iter().any(|call| call.is_tail);
-    let mut facts = Facts { writes: RegisterSet::default(), reads: RegisterSet::default(), returns };
+    let nothing = RegisterSet::default();
+    let mut facts = Facts { writes: nothing, reads: nothing, uses_stack_arguments: false, returns };
     if code.defect.is_some() {
         return Facts::UNKNOWN;
     }
     for part in &code.parts {
         let bytes = part.bytes.get(..part.length as usize).unwrap_or(part.bytes);
+        let rows = image.unwind.frame_rows(LinkAddress(part.start)).unwrap_or_default();
         for instruction in Decoder::with_ip(64, bytes, part.start, DecoderOptions::NONE) {
+            facts.uses_stack_arguments |= reaches_arguments(&instruction, &rows);
             facts.returns |= matches!(instruction.flow_control(), FlowControl::Return | FlowControl::IndirectBranch);
             if matches!(instruction.mnemonic(), Mnemonic::Syscall | Mnemonic::Int) {
                 facts.writes = facts.writes.with(RegisterSet::of(Register::RAX));
@@ -147,4 +160,22 @@ fn own(code: &FunctionCode<'_>, factory: &mut InstructionInfoFactory) -> Facts {
     }
     facts.writes = facts.writes.and(RegisterSet::CLOBBERED);
     facts
+}
+
+/// Whether an operand lies above the return address, or may.
+fn reaches_arguments(instruction: &Instruction, rows: &[FrameRow]) -> bool {
+    let base = match instruction.memory_base() {
+        Register::RSP => dwarf::RSP,
+        Register::RBP => dwarf::RBP,
+        _ => return false,
+    };
+    let after = rows.partition_point(|row| row.start.0 <= instruction.ip());
+    let row = after.checked_sub(1).and_then(|index| rows.get(index));
+    match row.and_then(|row| row.frame_address) {
+        Some((register, offset)) if usize::from(register) == base => instruction.memory_displacement64().cast_signed() >= offset,
+        // A frame register that is none at this place is one like any other.
+        Some(_) if base == dwarf::RBP => false,
+        // The stack pointer lies below the frame register by a distance that is not looked for.
+        _ => instruction.memory_displacement64().cast_signed() > 0,
+    }
 }

@@ -86,7 +86,8 @@ impl CodeImage<'_> {
     pub fn arguments(&self, callee: Callee) -> Arguments {
         let Callee::Function(function) = callee else { return Arguments::ALL };
         let told = self.parameters(function);
-        Arguments { registers: told.registers.and(self.reads(callee)), ..told }
+        let on_stack = told.on_stack || self.uses_stack_arguments(callee);
+        Arguments { registers: told.registers.and(self.reads(callee)), on_stack, ..told }
     }
 
     /// What a function may be given.
@@ -130,8 +131,13 @@ fn signature(debug: &DebugInfo, function: &Function, is_global: bool) -> Signatu
         let general = if known.results.rax != 0 { RAX } else { 0 };
         known.left = RegisterSet { general, vector: known.results.vector, mask: 0 };
     }
-    if is_global && function.clone.is_original() && !variadic {
-        known.arguments = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
+    if !variadic && function.clone.is_original() {
+        // Of a function that no other object can call a compiler may change what it is given (clang's argument promotion): what the
+        // code uses counts.
+        let told = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
+        known.arguments = if is_global { told } else { Arguments { on_stack: told.on_stack, ..Arguments::ALL } };
+        // The number of vector registers is told to functions that take any number of arguments.
+        known.arguments.registers.general &= !RAX;
     }
     known
 }

@@ -35,7 +35,7 @@ impl Escapes {
     pub fn new(graph: &Graph, build: &Build) -> Result<Self, Unclear> {
         let frame = Frame::new(graph, build)?;
         let forward = Forward::new(&frame);
-        let ranges = ranges(&frame, &forward.ever_exposed());
+        let ranges = ranges(&frame, forward.ever_exposed());
         let computed = ranges_of_computed(&frame);
         Ok(Self { ranges, computed, shared: Arc::new(Shared { frame, forward }) })
     }

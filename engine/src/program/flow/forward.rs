@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use iced_x86::{Mnemonic, OpKind};
+
 use super::bits::Bits;
 use super::effects::{Location, Reach, Writes};
 use super::frame::Frame;
-use super::graph::{Exit, Node};
+use super::graph::Node;
 use super::stack::RSP;
 use crate::program::code::RegisterSet;
 
@@ -56,7 +58,9 @@ impl Before {
             self.exposed.add(gains);
         }
         let Some(effects) = frame.effects.get(index as usize) else { return };
-        for access in effects.memory.iter().filter(|access| access.writes != Writes::No) {
+        // `push %rax` in place of `sub $8,%rsp` puts nothing there.
+        let is_garbage = stored(node).is_some_and(|register| register.and(self.garbage) == register);
+        for access in effects.memory.iter().filter(|access| access.writes != Writes::No && !is_garbage) {
             let mut written = Bits::new(frame.pieces.len());
             frame.touched(access.reach, access.length, &self.exposed, |pieces| written.add(pieces));
             self.written.add(&written);
@@ -90,6 +94,41 @@ impl Before {
     }
 }
 
+/// Bytes that may be a call's arguments on the stack, which begin where the stack pointer is: the words that have been written since the
+/// last call, up to one that has not, unless that is what the alignment of the next argument skips (the frame's address is a multiple of 16).
+fn passed(frame: &Frame, fresh: &Bits, top: i64) -> Bits {
+    const WORD: i64 = 8;
+    const ALIGNMENT: i64 = 16;
+    let mut found = Bits::new(frame.pieces.len());
+    let written = |word: i64| frame.pieces.touching(word, word.saturating_add(WORD)).filter(|piece| fresh.has(*piece));
+    let mut word = top;
+    // At most up to the function's own return address.
+    while word < super::frame::RETURN_ADDRESS {
+        let next = word.saturating_add(WORD);
+        let is_written = written(word).next().is_some();
+        let may_be_skipped = word != top && next % ALIGNMENT == 0 && written(next).next().is_some();
+        if !is_written && !may_be_skipped {
+            break;
+        }
+        written(word).for_each(|piece| found.set(piece));
+        word = next;
+    }
+    found
+}
+
+/// The register that an instruction does nothing but store.
+fn stored(node: &Node) -> Option<RegisterSet> {
+    let instruction = &node.instruction;
+    let register = match instruction.mnemonic() {
+        Mnemonic::Push if instruction.op0_kind() == OpKind::Register => instruction.op0_register(),
+        Mnemonic::Mov if instruction.op0_kind() == OpKind::Memory && instruction.op1_kind() == OpKind::Register => {
+            instruction.op1_register()
+        }
+        _ => return None,
+    };
+    Some(RegisterSet::of(register)).filter(|set| *set != RegisterSet::default())
+}
+
 /// What is known before each block, and what backward analyses ask for at each node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Forward {
@@ -100,6 +139,7 @@ pub(super) struct Forward {
     /// Pieces that may be arguments of a call.
     arguments: HashMap<u32, Bits>,
     nothing: Bits,
+    ever_exposed: Bits,
 }
 
 impl Forward {
@@ -135,6 +175,9 @@ impl Forward {
             }
         }
         forward.note(frame);
+        let mut ever = forward.nothing.clone();
+        forward.exposed.iter().for_each(|exposed| ever.add(exposed));
+        forward.ever_exposed = ever;
         forward
     }
 
@@ -146,12 +189,12 @@ impl Forward {
             let Some(Some(mut state)) = self.blocks.get(block as usize).cloned() else { continue };
             for index in frame.blocks.nodes(block) {
                 let Some(node) = frame.nodes.get(index as usize) else { break };
-                let fresh = (node.call.is_some()).then(|| state.fresh.clone());
-                state.step(frame, index, node);
-                if let Some(fresh) = fresh.filter(|_| node.exit != Some(Exit::TailCall)) {
-                    self.arguments.insert(index, fresh);
+                let passes = node.is_call() && node.arguments.is_none_or(|arguments| arguments.on_stack);
+                if passes && let Some(Some(top)) = frame.stack_pointers.get(index as usize) {
+                    self.arguments.insert(index, passed(frame, &state.fresh, *top));
                 }
-                let number = match self.exposed.iter().position(|known| *known == state.exposed) {
+                state.step(frame, index, node);
+                let number = match self.exposed.iter().rposition(|known| *known == state.exposed) {
                     Some(number) => number,
                     None => {
                         self.exposed.push(state.exposed.clone());
@@ -187,9 +230,7 @@ impl Forward {
     }
 
     /// Every piece whose address gets out of sight somewhere.
-    pub(super) fn ever_exposed(&self) -> Bits {
-        let mut all = self.nothing.clone();
-        self.exposed.iter().for_each(|exposed| all.add(exposed));
-        all
+    pub(super) fn ever_exposed(&self) -> &Bits {
+        &self.ever_exposed
     }
 }

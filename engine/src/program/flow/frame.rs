@@ -23,7 +23,7 @@ use crate::program::unwind::SavedAt;
 /// What ends the piece of a frame that has no known end: the arguments that a caller may have pushed.
 pub(super) const NO_END: i64 = i64::MAX;
 /// Where the return address is.
-const RETURN_ADDRESS: i64 = -8;
+pub(super) const RETURN_ADDRESS: i64 = -8;
 
 /// The frame of a function.
 #[derive(Clone, Debug)]
@@ -70,7 +70,9 @@ impl Frame {
         };
         let taken = taken(graph);
         frame.cut(&taken);
-        frame.find_computed(&taken);
+        if frame.computes(graph) {
+            frame.find_computed(&taken);
+        }
         frame.find_gains(graph);
         Ok(frame)
     }
@@ -95,6 +97,21 @@ impl Frame {
             edges.push(NO_END);
         }
         self.pieces = Pieces::new(edges);
+    }
+
+    /// Whether the code uses addresses in the frame that are not known exactly.
+    fn computes(&mut self, graph: &Graph) -> bool {
+        self.computed = Bits::new(self.pieces.len());
+        let reaches = self.effects.iter().flat_map(|effects| &effects.memory).any(|access| access.reach == Reach::Frame);
+        let escapes = || {
+            (0u32..).zip(graph.nodes()).any(|(index, node)| {
+                let before = graph.stack().before(index);
+                escaping(node, self.effects.get(index as usize))
+                    .iter()
+                    .any(|number| before.get(*number) == Some(&FrameValue::Near))
+            })
+        };
+        reaches || escapes()
     }
 
     fn find_computed(&mut self, taken: &Taken) {

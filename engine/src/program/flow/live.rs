@@ -17,7 +17,7 @@ use super::escape::{Escapes, Shared};
 use super::forward::Before;
 use super::frame::NO_END;
 use super::graph::{Exit, Graph, Unclear};
-use super::stack;
+use super::stack::{self, FrameValue};
 use crate::program::address::LinkAddress;
 use crate::program::code::RegisterSet;
 use crate::program::unwind::{FrameRow, SavedAt};
@@ -62,6 +62,8 @@ pub enum LivePlace {
 pub enum LiveKind {
     /// The function's own.
     Plain,
+    /// An address in the function's own frame: the canonical frame address plus this. It follows from the code alone.
+    Frame(i64),
     /// The caller's, in a register with this DWARF number, which the function gives back.
     Saved(u8),
 }
@@ -135,6 +137,8 @@ impl Liveness {
         let Shared { frame, forward } = &*self.shared;
         let (Some(node), Some(effects)) = (frame.nodes.get(index as usize), frame.effects.get(index as usize)) else { return };
         let reads = demand::reads(&node.instruction, effects, live);
+        // What is loaded into a register that nobody reads makes no difference (`pop %rcx` in place of `add $8,%rsp`).
+        let is_idle = demand::is_idle_load(&node.instruction, effects, live);
         effects.writes.iter().for_each(|touch| live.remove(touch));
         reads.iter().for_each(|touch| live.touch(touch));
         if node.is_call()
@@ -145,6 +149,9 @@ impl Liveness {
         frame.overwritten(index).for_each(|piece| live.pieces.clear(piece));
         let exposed = forward.exposed(index);
         for access in effects.memory.iter().filter(|access| access.reads) {
+            if is_idle && matches!(access.reach, Reach::Slot(_)) {
+                continue;
+            }
             frame.touched(access.reach, access.length, exposed, |pieces| live.pieces.add(pieces));
             let may_be_dynamic = matches!(access.reach, Reach::Frame | Reach::Pointer) && frame.has_dynamic;
             live.dynamic |= may_be_dynamic || access.reach == Reach::Dynamic;
@@ -160,15 +167,10 @@ impl Liveness {
         let Some(node) = frame.nodes.get(index as usize) else { return };
         live.pieces.add(forward.exposed(index));
         live.dynamic |= frame.has_dynamic;
-        if node.arguments.is_none_or(|arguments| arguments.on_stack) {
-            if node.exit == Some(Exit::TailCall) {
-                live.pieces.set_all(frame.pieces.touching(0, NO_END));
-            } else {
-                let top = frame.stack_pointers.get(index as usize).copied().flatten().unwrap_or(i64::MIN);
-                let below = frame.pieces.below(top).end;
-                forward.arguments(index).iter().filter(|piece| *piece >= below).for_each(|piece| live.pieces.set(piece));
-            }
+        if node.exit == Some(Exit::TailCall) {
+            live.pieces.set_all(frame.pieces.touching(0, NO_END));
         }
+        live.pieces.add(forward.arguments(index));
     }
 
     /// What the code behind a call reads of what was there before the call, and what the call itself did not put there: the results are
@@ -242,7 +244,11 @@ impl Liveness {
         if is_kept && is_own && (gives_back || self.saves(index, number)) {
             return None;
         }
-        let kind = if is_kept && gives_back { LiveKind::Saved(dwarf) } else { LiveKind::Plain };
+        let kind = match self.stack.before(node).get(usize::from(number)) {
+            Some(FrameValue::At(offset)) => LiveKind::Frame(*offset),
+            _ if is_kept && gives_back => LiveKind::Saved(dwarf),
+            _ => LiveKind::Plain,
+        };
         Some(Live { place: LivePlace::Register(number), bits, reader, kind })
     }
 

@@ -62,7 +62,7 @@ impl Locals {
             let end = start.0 + header.length_including_self();
             units.push(Unit { start: start.0, end, unit: dwarf.unit(header).map_err(error)? });
         }
-        let mut reading = Reading { build, dwarf: &dwarf, units: &units, only: None, found: Self::default() };
+        let mut reading = Reading { build, dwarf: &dwarf, units: &units, found: Self::default() };
         for unit in &units {
             reading.unit(unit).map_err(error)?;
         }
@@ -77,9 +77,13 @@ impl Locals {
         let header = dwarf.unit_header(gimli::DebugInfoOffset(start)).map_err(error)?;
         let end = start + header.length_including_self();
         let units = [Unit { start, end, unit: dwarf.unit(header).map_err(error)? }];
-        let mut reading = Reading { build, dwarf: &dwarf, units: &units, only: Some(entry.0), found: Self::default() };
+        let mut reading = Reading { build, dwarf: &dwarf, units: &units, found: Self::default() };
         for unit in &units {
-            reading.unit(unit).map_err(error)?;
+            let functions = build.functions_of_unit(start, &dwarf, &unit.unit).map_err(error)?;
+            let first = functions.partition_point(|function| function.0 < entry.0);
+            for function in functions.iter().skip(first).take_while(|function| function.0 == entry.0) {
+                reading.function(unit, function.2).map_err(error)?;
+            }
         }
         Ok(reading.found)
     }
@@ -98,6 +102,7 @@ struct Unit<'b> {
 }
 
 type Entry<'b> = DebuggingInformationEntry<Reader<'b>>;
+type Entries<'b, 'a> = gimli::EntriesCursor<'a, Reader<'b>>;
 type Ranges = Vec<(u64, u64)>;
 
 /// A function or a block that is being read.
@@ -120,24 +125,35 @@ struct Reading<'b, 'r> {
     build: &'b Build,
     dwarf: &'r gimli::Dwarf<Reader<'b>>,
     units: &'r [Unit<'b>],
-    /// The entry of the one function that is asked about.
-    only: Option<u64>,
     found: Locals,
 }
 
 impl<'b> Reading<'b, '_> {
     fn unit(&mut self, unit: &Unit<'b>) -> gimli::Result<()> {
+        self.entries(unit, unit.unit.entries(), false)
+    }
+
+    /// The variables of the function whose entry is at `offset`.
+    fn function(&mut self, unit: &Unit<'b>, offset: gimli::UnitOffset) -> gimli::Result<()> {
+        self.entries(unit, unit.unit.entries_at_offset(offset)?, true)
+    }
+
+    /// Reads all entries, or the first one with those below it.
+    fn entries(&mut self, unit: &Unit<'b>, mut entries: Entries<'b, '_>, only_first: bool) -> gimli::Result<()> {
         let mut scopes: Vec<Scope> = Vec::new();
-        let mut entries = unit.unit.entries();
+        let mut first = None;
         while let Some(entry) = entries.next_dfs()? {
+            if only_first && first.is_some_and(|first| entry.depth() <= first) {
+                break;
+            }
+            first = first.or(Some(entry.depth()));
             while scopes.last().is_some_and(|scope| scope.depth >= entry.depth()) {
                 scopes.pop();
             }
             match entry.tag() {
                 dw::DW_TAG_subprogram => {
                     let ranges = self.ranges(unit, entry)?;
-                    let is_wanted = self.only.is_none_or(|only| ranges.iter().any(|range| range.0 == only));
-                    if !ranges.is_empty() && is_wanted {
+                    if !ranges.is_empty() {
                         let function = self.found.lists.len();
                         self.found.lists.push(Vec::new());
                         self.found.by_start.extend(ranges.iter().map(|range| (range.0, function)));

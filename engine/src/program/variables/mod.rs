@@ -19,6 +19,7 @@ use super::dwarf::Reader;
 use super::error::ProgramError;
 use super::types::TypeId;
 use scope::Scopes;
+pub(in crate::program) use scope::functions as function_entries;
 
 /// Reads the variables of a build's functions.
 pub struct Variables<'b> {

@@ -17,7 +17,7 @@ pub(super) const DEPTH_LIMIT: usize = 256;
 pub(super) type Entry<'b> = DebuggingInformationEntry<Reader<'b>>;
 
 /// The functions of a unit, as (start, end, entry), ascending.
-pub(super) fn functions<'b>(
+pub(in crate::program) fn functions<'b>(
     dwarf: &gimli::Dwarf<Reader<'b>>,
     unit: &gimli::Unit<Reader<'b>>,
 ) -> gimli::Result<Vec<(u64, u64, UnitOffset)>> {

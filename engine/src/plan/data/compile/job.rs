@@ -57,7 +57,6 @@ pub(super) struct Job<'c, 't> {
     pub(super) is_variable: bool,
     /// The outermost new array that the current field is in: its start, how many elements it has, and the bytes of one.
     pub(super) array: Option<(usize, usize, usize)>,
-    initials: Vec<InitialPart>,
     /// How deep the types nest here.
     pub(super) depth: usize,
     budget: usize,
@@ -84,7 +83,6 @@ impl<'c, 't> Job<'c, 't> {
             likely: None,
             is_variable: false,
             array: None,
-            initials: Vec::new(),
             depth: 0,
             budget: RECIPE_LIMIT,
         }
@@ -166,7 +164,6 @@ impl<'c, 't> Job<'c, 't> {
             tail: self.tail,
             fields: self.fields,
             origins: self.origins,
-            initials: self.initials,
             plugin: None,
         })
     }
@@ -311,7 +308,7 @@ impl<'c, 't> Job<'c, 't> {
             // Of arrays within arrays the element of the outermost one stands for all that is in it.
             Some((start, count, stride)) => InitialPart { question, start, length: stride, rows: Some((count, stride)) },
         };
-        self.initials.push(part);
+        self.compiler.initials.push(part);
     }
 
     /// Where the structure around the current field is declared in the new build.

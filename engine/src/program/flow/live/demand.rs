@@ -48,6 +48,23 @@ fn need(instruction: &Instruction, effects: &Effects, behind: &LiveSet) -> Optio
     })
 }
 
+/// Whether an instruction does nothing but load a register that is not read behind it.
+pub(super) fn is_idle_load(instruction: &Instruction, effects: &Effects, behind: &LiveSet) -> bool {
+    let loads =
+        matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd | Mnemonic::Pop);
+    loads
+        && instruction.op0_kind() == OpKind::Register
+        && effects.may_write.is_empty()
+        && effects.writes.iter().all(|touch| match touch.location {
+            // `pop` moves the stack pointer.
+            Location::Register(number) => {
+                behind.register(number) & touch.bits == 0
+                    || usize::from(number) == stack::RSP && instruction.op0_register().full_register() != Register::RSP
+            }
+            _ => false,
+        })
+}
+
 /// The count of a shift by a number.
 fn count(instruction: &Instruction) -> Option<u32> {
     let count = u32::try_from(instruction.try_immediate(1).ok()?).ok()?;

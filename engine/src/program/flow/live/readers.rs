@@ -1,10 +1,10 @@
 //! The first instruction that reads something live.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::Liveness;
 use crate::program::address::LinkAddress;
-use crate::program::flow::effects::{Location, Reach, Touch};
+use crate::program::flow::effects::{Access, Location, Reach, Touch};
 use crate::program::flow::escape::Shared;
 use crate::program::flow::frame::NO_END;
 use crate::program::flow::graph::Exit;
@@ -42,7 +42,7 @@ impl Liveness {
     /// The nearest instruction from `node` on that reads what is wanted, as address and node; the node itself where none is found, which is
     /// only so for what a dead computation would read.
     pub(super) fn reader(&self, node: u32, wanted: &Wanted) -> (LinkAddress, u32) {
-        let mut seen = HashSet::from([node]);
+        let mut seen = vec![false; self.shared.frame.nodes.len()];
         let mut open = VecDeque::from([node]);
         while let Some(index) = open.pop_front() {
             let Some(here) = self.shared.frame.nodes.get(index as usize) else { continue };
@@ -52,7 +52,8 @@ impl Liveness {
             if self.shared.overwrites(index, wanted) {
                 continue;
             }
-            open.extend(here.next.iter().copied().filter(|next| seen.insert(*next)));
+            let is_new = |next: &u32| seen.get_mut(*next as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+            open.extend(here.next.iter().copied().filter(is_new));
         }
         let here = self.shared.frame.nodes.get(node as usize);
         (here.map(|node| node.address()).unwrap_or_default(), node)
@@ -80,10 +81,15 @@ impl Shared {
             return false;
         };
         let exposed = self.forward.exposed(index);
-        let mut found = false;
-        for access in effects.memory.iter().filter(|access| access.reads) {
-            self.frame.touched(access.reach, access.length, exposed, |pieces| found |= pieces.has(piece));
-        }
+        let reads = |access: &Access| match (access.reach, access.length) {
+            (Reach::Slot(start), Some(length)) => {
+                self.frame.pieces.touching(start, start.saturating_add(i64::from(length))).contains(&piece)
+            }
+            (Reach::Slot(_) | Reach::Frame, _) => self.frame.computed.has(piece) || exposed.has(piece),
+            (Reach::Pointer, _) => exposed.has(piece),
+            (Reach::Dynamic | Reach::Fixed, _) => false,
+        };
+        let mut found = effects.memory.iter().any(|access| access.reads && reads(access));
         if node.call.is_some() {
             found |= exposed.has(piece) || self.forward.arguments(index).has(piece);
             found |= node.exit == Some(Exit::TailCall) && self.frame.pieces.touching(0, NO_END).contains(&piece);

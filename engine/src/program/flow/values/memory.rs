@@ -78,7 +78,7 @@ impl Values<'_> {
 
     /// What bytes of the frame hold before an instruction.
     pub(super) fn slot_or_load(&mut self, at: u32, offset: i64, bytes: u8) -> ValueId {
-        if !self.function.is_private(offset, i64::from(bytes)) {
+        if !self.function.is_private(at, offset, i64::from(bytes)) {
             let address = self.number(Term::Frame(offset));
             return self.number(Term::Load { at, address, bytes });
         }

@@ -62,9 +62,11 @@ impl<'g> Function<'g> {
         }
     }
 
-    /// Whether only the function's own instructions touch these bytes of the frame, and by no address that they compute.
-    pub fn is_private(&self, offset: i64, bytes: i64) -> bool {
-        !self.escapes.is_escaped(offset, bytes) && !self.escapes.is_computed(offset, bytes)
+    /// Whether by the time that control comes to a node only the function's own instructions have touched these bytes of the frame, and by
+    /// no address that they compute. What holds at a node holds on all ways to it.
+    pub fn is_private(&self, at: u32, offset: i64, bytes: i64) -> bool {
+        let before = self.graph.node(at).map_or(&[][..], |node| &node.before);
+        !self.escapes.is_computed(offset, bytes) && !before.iter().any(|node| self.escapes.is_escaped_at(*node, offset, bytes))
     }
 
     /// The bytes of the frame that the memory operand of an instruction is, as (offset, length).
@@ -105,6 +107,15 @@ impl<'g> Values<'g> {
     /// The term of a value; choices that are none are seen through.
     pub fn node(&self, value: ValueId) -> &Term {
         &self.nodes[self.resolve(value).0 as usize]
+    }
+
+    /// The choices at a node of the graph that are known so far.
+    pub fn choices_at(&self, at: u32) -> Vec<ValueId> {
+        let is_there = |choice: &ValueId| matches!(self.node(*choice), Term::Choice { at: own, .. } if *own == at);
+        let mut found: Vec<ValueId> = self.choices.keys().map(|choice| self.resolve(*choice)).filter(is_there).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// What a choice chooses from.
