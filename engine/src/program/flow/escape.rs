@@ -15,7 +15,7 @@ use crate::program::build::Build;
 pub struct Escapes {
     /// Bytes whose address gets out of sight somewhere in the function, first and behind-last, from the canonical frame address.
     pub ranges: Vec<(i64, i64)>,
-    /// Bytes that code of the function itself reaches by computed addresses.
+    /// Bytes of what has parts or an address that is taken: code of the function itself may reach them by computed addresses.
     pub computed: Vec<(i64, i64)>,
     pub(super) shared: Arc<Shared>,
 }
@@ -68,7 +68,7 @@ impl Escapes {
 }
 
 fn ranges_of_computed(frame: &Frame) -> Vec<(i64, i64)> {
-    ranges(frame, &frame.computed)
+    ranges(frame, &frame.addressed)
 }
 
 fn ranges(frame: &Frame, pieces: &Bits) -> Vec<(i64, i64)> {

@@ -34,6 +34,8 @@ pub(super) struct Frame {
     pub(super) pieces: Pieces,
     /// Pieces that a computed address may reach.
     pub(super) computed: Bits,
+    /// Pieces that addresses are made of, or could be: what has parts, and what an address is taken of.
+    pub(super) addressed: Bits,
     /// Nodes at which the addresses of pieces get out of sight.
     pub(super) gains: HashMap<u32, Bits>,
     /// Nodes at which the address of something below the fixed part of the frame gets out of sight, or may have.
@@ -61,6 +63,7 @@ impl Frame {
             effects,
             pieces: Pieces::default(),
             computed: Bits::default(),
+            addressed: Bits::default(),
             gains: HashMap::new(),
             has_dynamic: numbered().any(|(index, _)| graph.stack().before(index)[RSP] == FrameValue::Near),
             stack_pointers,
@@ -70,9 +73,8 @@ impl Frame {
         };
         let taken = taken(graph);
         frame.cut(&taken);
-        if frame.computes(graph) {
-            frame.find_computed(&taken);
-        }
+        frame.addressed = frame.find_addressed(&taken);
+        frame.computed = if frame.computes(graph) { frame.addressed.clone() } else { Bits::new(frame.pieces.len()) };
         frame.find_gains(graph);
         Ok(frame)
     }
@@ -100,8 +102,7 @@ impl Frame {
     }
 
     /// Whether the code uses addresses in the frame that are not known exactly.
-    fn computes(&mut self, graph: &Graph) -> bool {
-        self.computed = Bits::new(self.pieces.len());
+    fn computes(&self, graph: &Graph) -> bool {
         let reaches = self.effects.iter().flat_map(|effects| &effects.memory).any(|access| access.reach == Reach::Frame);
         let escapes = || {
             (0u32..).zip(graph.nodes()).any(|(index, node)| {
@@ -114,7 +115,7 @@ impl Frame {
         reaches || escapes()
     }
 
-    fn find_computed(&mut self, taken: &Taken) {
+    fn find_addressed(&self, taken: &Taken) -> Bits {
         let mut computed = Bits::new(self.pieces.len());
         for object in &self.objects {
             if object.has_parts || taken.all.iter().any(|offset| object.is_meant_by(*offset)) {
@@ -125,7 +126,7 @@ impl Frame {
         if !taken.computed.iter().all(starts_at_parts) {
             computed.add(&self.without_name());
         }
-        self.computed = computed;
+        computed
     }
 
     /// All that no variable and no saved register has.
