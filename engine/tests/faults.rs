@@ -47,6 +47,7 @@ fn engine_with_a_fault() {
         accept_seccomp_risk: false,
         strict: false,
         debug_directories: Vec::new(),
+        continuations: None,
     };
     match operation::update(&request, &mut Silent) {
         Ok(_) => std::process::exit(UPDATED),

@@ -174,7 +174,13 @@ fn common_flags(style: Style) -> Vec<String> {
 
 /// Compiles `inputs` (names in `programs/`, or absolute paths) to a file `name`, unless that was done before.
 fn compile(name: &str, inputs: &[String], flags: &[String]) -> PathBuf {
-    let directory = profile_directory().join("programs").join(format!("{:016x}", digest(name, inputs, flags)));
+    compile_with(&compiler(), &sources(), name, inputs, flags)
+}
+
+/// As [`compile`], with a compiler and a directory of sources of the caller's.
+pub(crate) fn compile_with(compiler: &str, sources: &Path, name: &str, inputs: &[String], flags: &[String]) -> PathBuf {
+    let digest = digest(compiler, sources, name, inputs, flags);
+    let directory = profile_directory().join("programs").join(format!("{digest:016x}"));
     let path = directory.join(name);
     if path.exists() {
         return path;
@@ -182,9 +188,9 @@ fn compile(name: &str, inputs: &[String], flags: &[String]) -> PathBuf {
     fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("creating {}: {error}", directory.display()));
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let temporary = directory.join(format!("{name}.{}.{}", id(), SERIAL.fetch_add(1, Ordering::Relaxed)));
-    let mut command = Command::new(compiler());
+    let mut command = Command::new(compiler);
     // Flags stand on both sides of the inputs, so that `-l` and `-Wl,--no-as-needed -l` both work where they are.
-    command.current_dir(sources()).args(flags).args(inputs).args(flags.iter().filter(|flag| flag.starts_with("-l")));
+    command.current_dir(sources).args(flags).args(inputs).args(flags.iter().filter(|flag| flag.starts_with("-l")));
     let output = command.arg("-o").arg(&temporary).output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     fs::rename(&temporary, &path).unwrap_or_else(|error| panic!("renaming {}: {error}", temporary.display()));
@@ -196,20 +202,20 @@ fn compiler() -> String {
 }
 
 /// A number that changes with every flag and with every byte of the sources.
-fn digest(name: &str, inputs: &[String], flags: &[String]) -> u64 {
+fn digest(compiler: &str, sources: &Path, name: &str, inputs: &[String], flags: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (name, inputs, flags, compiler()).hash(&mut hasher);
-    let headers = headers();
+    (name, inputs, flags, compiler).hash(&mut hasher);
+    let headers = headers(sources);
     for file in inputs.iter().chain(&headers) {
-        let path = sources().join(file);
+        let path = sources.join(file);
         fs::read(&path).unwrap_or_else(|error| panic!("reading {}: {error}", path.display())).hash(&mut hasher);
     }
     hasher.finish()
 }
 
 /// Every header, in the order of their names: what a program includes is not looked into.
-fn headers() -> Vec<String> {
-    let entries = fs::read_dir(sources()).expect("the programs are there");
+fn headers(sources: &Path) -> Vec<String> {
+    let entries = fs::read_dir(sources).expect("the programs are there");
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut found: Vec<String> = names.filter(|name| name.ends_with(".h")).collect();
     found.sort_unstable();

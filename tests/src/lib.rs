@@ -11,5 +11,6 @@ pub mod dsu;
 pub mod flavours;
 pub mod leaks;
 pub mod observe;
+pub mod oracle;
 pub mod reach;
 pub mod target;

@@ -198,6 +198,9 @@ pub struct PlanArguments {
     /// The build that the image was made of, where it is not found by itself
     #[arg(long, value_name = "FILE", conflicts_with = "pid")]
     pub old: Option<PathBuf>,
+    /// Show the stacks of all threads, before and after, frame by frame
+    #[arg(long)]
+    pub stacks: bool,
     /// What it would be moved to, and how.
     #[command(flatten)]
     pub pair: PairArguments,

@@ -2,6 +2,7 @@
 
 use dsu_formats::address::{RunAddress, RunRange};
 
+use super::frames::FrameBlocker;
 use super::walk::Problem;
 use crate::program::address::LinkAddress;
 
@@ -11,8 +12,9 @@ use crate::program::address::LinkAddress;
 pub enum Blocker {
     /// A changed function is active on a thread's stack; waiting may help.
     #[error(
-        "thread {tid} is inside `{function}`, which changes ({place}){}",
-        outermost.as_ref().map_or(String::new(), |outer| format!("; so does `{outer}`, from which it was called"))
+        "thread {tid} is inside `{function}`, which changes ({place}){}{}",
+        outermost.as_ref().map_or(String::new(), |outer| format!("; so does `{outer}`, from which it was called")),
+        frames.iter().map(|frame| format!("; {frame}")).collect::<String>()
     )]
     ActiveFunction {
         /// Thread.
@@ -25,6 +27,18 @@ pub enum Blocker {
         outermost: Option<String>,
         /// Whether no other function of the program called the outermost one: `main`, or what the thread began with.
         stays: bool,
+        /// Why its frames cannot go on in the new code, where that was looked into.
+        frames: Vec<FrameBlocker>,
+        /// Lines of a spec that would answer some of that.
+        answers: Vec<String>,
+    },
+    /// A frame that would go on in the new code, but for what it holds, or where its stack lies; waiting may help.
+    #[error("thread {tid} cannot go on in the new code: {frame}")]
+    Frame {
+        /// Thread.
+        tid: i32,
+        /// What is in the way.
+        frame: FrameBlocker,
     },
     /// A thread is at a place that is never safe (loader, PLT, unwinder, exit); waiting may help.
     #[error("thread {tid} is inside {what} at {address:?}")]
@@ -325,6 +339,16 @@ pub enum PointerReason {
     /// It points to an object that needs a larger block, and whoever holds it cannot be told the address of one that is yet to be made.
     #[error("which is an object that outgrows its block; what holds it cannot follow")]
     NewBlock,
+    /// It points into the frame of a function that changes, to bytes of no variable that both builds have in memory.
+    #[error("which is {offset} bytes from the frame address of `{function}`, which changes: {what}")]
+    Frame {
+        /// Function.
+        function: String,
+        /// Bytes from its canonical frame address.
+        offset: i64,
+        /// What is not known.
+        what: &'static str,
+    },
     /// It points to no function or variable.
     #[error("which is in `{section}` of the old program but in no known function or variable")]
     Unknown {
@@ -365,7 +389,9 @@ impl Blocker {
     /// Whether the same plan may succeed a moment later, once threads have gone on.
     pub fn is_transient(&self) -> bool {
         match self {
-            Blocker::ActiveFunction { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => true,
+            Blocker::ActiveFunction { .. } | Blocker::Frame { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => {
+                true
+            }
             Blocker::Pointer { passing, .. } | Blocker::Object { passing, .. } => *passing,
             Blocker::Walk { problem, .. } => problem.is_passing(),
             _ => false,
@@ -375,7 +401,8 @@ impl Blocker {
     /// Lines of a spec of which one would answer it, with their tables: `[pair.globals] "a" = "b"`.
     pub fn answers(&self) -> &[String] {
         match self {
-            Blocker::AmbiguousVariable { answers, .. }
+            Blocker::ActiveFunction { answers, .. }
+            | Blocker::AmbiguousVariable { answers, .. }
             | Blocker::AddressAsNumber { answers, .. }
             | Blocker::Constructor { answers, .. }
             | Blocker::Question { answers, .. }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::data::rewrite::{self, Followed};
+use super::frames::{self, FrameMoves};
 use super::heap::Heap;
 use super::walk::PointerSite;
 use crate::program::types::TypeId;
@@ -22,10 +23,12 @@ pub struct Moves {
     heap: Option<Heap>,
     /// The program break's extent.
     program_break: RunRange,
+    /// Stacks that are made anew.
+    frames: FrameMoves,
 }
 
 /// What becomes of a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// It points to nothing that moves.
     Same,
@@ -33,6 +36,15 @@ pub enum Target {
     To(u64),
     /// It points into the rewritten object at this address, and nothing says where that is now.
     Undecided(RunAddress, Option<TypeId>, &'static str),
+    /// It points into a frame that is made anew, and to nothing that has a place in the new one.
+    Gone {
+        /// The function whose frame it is.
+        function: String,
+        /// Bytes from its canonical frame address.
+        offset: i64,
+        /// What is not known.
+        what: &'static str,
+    },
 }
 
 impl Moves {
@@ -53,6 +65,16 @@ impl Moves {
         Self { objects, sites, heap, program_break, ..self }
     }
 
+    /// The same with stacks that are made anew.
+    pub fn with_frames(self, frames: FrameMoves) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// Stacks that are made anew.
+    pub fn frames(&self) -> &FrameMoves {
+        &self.frames
+    }
+
     /// Whether the word at `address` is the allocator's own: its list of chunks stays what it is, whatever becomes of their blocks, and
     /// nobody reads what was left in its spare room.
     pub fn is_allocators(&self, address: RunAddress) -> bool {
@@ -63,7 +85,7 @@ impl Moves {
 
     /// Ranges outside which nothing moves.
     pub fn ranges(&self) -> impl Iterator<Item = RunRange> + '_ {
-        self.list.iter().map(|entry| entry.0).chain(self.objects.stretches())
+        self.list.iter().map(|entry| entry.0).chain(self.objects.stretches()).chain(self.frames.ranges())
     }
 
     /// The objects that are rewritten.
@@ -82,7 +104,11 @@ impl Moves {
         match self.objects.follow(RunAddress(word), pointee) {
             Followed::To(place) => Target::To(self.objects.address(place).0),
             Followed::Undecided { object, kind, reason } => Target::Undecided(object, kind, reason),
-            Followed::Same => self.target(word).map_or(Target::Same, Target::To),
+            Followed::Same => match self.frames.follow(word) {
+                frames::Followed::To(moved) => Target::To(moved),
+                frames::Followed::Gone { function, offset, what } => Target::Gone { function, offset, what },
+                frames::Followed::Same => self.target(word).map_or(Target::Same, Target::To),
+            },
         }
     }
 

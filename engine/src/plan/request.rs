@@ -4,6 +4,7 @@ use dsu_formats::model::latest::{Module, ProgramId, Snapshot};
 
 use super::compare::Comparison;
 use super::data::made::Maker;
+use super::frames::{Continuations, StackReports};
 use super::link::scope::LoadedLibrary;
 use super::link::symbols::IndexedLibrary;
 use super::source::MemorySource;
@@ -29,6 +30,10 @@ pub struct Request<'a> {
     pub file: &'a ProgramId,
     /// Who makes objects of types that a spec gives to plugins.
     pub maker: Option<&'a dyn Maker>,
+    /// Who knows how frames of changed functions go on; without it none does.
+    pub continuations: Option<&'a dyn Continuations>,
+    /// Who wants to know what becomes of every frame, whether or not there is a plan.
+    pub stacks: Option<&'a StackReports>,
     /// How much is to be found out, and what evidence is enough.
     pub policy: Policy,
 }

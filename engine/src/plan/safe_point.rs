@@ -9,6 +9,7 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 use super::address::Placement;
 use super::blocker::Blocker;
 use super::compare::functions::position;
+use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker};
 use super::link::scope::LoadedLibrary;
 use super::source::MemorySource;
 use super::view::View;
@@ -33,14 +34,28 @@ pub struct Stacks {
     pub registers: Vec<FrameRegister>,
     /// The frames of each thread, innermost first.
     pub frames: Vec<(i32, Vec<Frame>)>,
-    /// Threads inside a changed function.
+    /// What becomes of each of these frames.
+    pub standings: Vec<Vec<Standing>>,
+    /// Threads inside a changed function that cannot go on in the new code.
     pub active: Arc<ActiveStacks>,
     /// Why it is no safe point.
     pub blockers: Vec<Blocker>,
 }
 
-/// Threads inside a changed function, and the mappings and alternate stacks that hold their stacks.
-#[derive(Debug, Default)]
+/// What becomes of a frame.
+#[derive(Clone, Debug, Default)]
+pub enum Standing {
+    /// It is carried.
+    #[default]
+    Carried,
+    /// Its function changes, and it goes on in the new code.
+    Rebuilt(Arc<Continuation>),
+    /// Its function changes, and it cannot go on.
+    Blocked(Vec<FrameBlocker>),
+}
+
+/// Threads inside a changed function that cannot go on, and the mappings and alternate stacks that hold their stacks.
+#[derive(Clone, Debug, Default)]
 pub struct ActiveStacks {
     /// Thread IDs.
     pub threads: HashSet<i32>,
@@ -63,23 +78,20 @@ pub struct FrameRegister {
 
 /// Unwinds every thread. The program is module 0 of `modules`, `libraries` follow in order.
 pub fn examine(
-    view: &View<'_>,
-    placement: &Placement,
+    examiner: &Examiner<'_>,
     threads: &[Thread],
     space: &AddressSpace,
     modules: &[LoadedModule],
-    libraries: &[LoadedLibrary<'_>],
     memory: &dyn MemorySource,
 ) -> Stacks {
     let mut stacks = Stacks::default();
     let mut unwinder = Unwinder::new(modules);
-    let examiner = Examiner { view, placement, libraries };
     let mut active = ActiveStacks::default();
     for thread in threads {
         let registers = Registers::from(&thread.registers);
         let stack = unwinder.walk(&registers, |address, buffer| memory.read(address, buffer).map_err(Box::new));
         let known = stacks.blockers.len();
-        examiner.thread(thread, &stack, &mut stacks.blockers);
+        stacks.standings.push(examiner.thread(thread, &stack, &mut stacks.blockers));
         let found = stacks.blockers.get(known..).unwrap_or_default();
         let is_active = found.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. }));
         if is_active {
@@ -100,13 +112,6 @@ pub fn examine(
     }
     stacks.active = Arc::new(active);
     stacks
-}
-
-fn active_function((index, blocker): (usize, Blocker)) -> Option<(usize, String)> {
-    match blocker {
-        Blocker::ActiveFunction { function, .. } => Some((index, function)),
-        _ => None,
-    }
 }
 
 /// Lowers the lowest stack pointer of the mapping or alternate stack that holds `pointer`; gives that.
@@ -133,35 +138,65 @@ pub fn alternate_stack(thread: &Thread) -> Option<RunRange> {
     enabled.then(|| RunRange::new(stack.base.0, stack.base.0.saturating_add(stack.size)))
 }
 
-struct Examiner<'a> {
-    view: &'a View<'a>,
-    placement: &'a Placement,
-    libraries: &'a [LoadedLibrary<'a>],
+/// What is known of the code that threads run.
+#[derive(Clone, Copy)]
+pub struct Examiner<'a> {
+    /// Both builds.
+    pub view: &'a View<'a>,
+    /// Where they are.
+    pub placement: &'a Placement,
+    /// Everything else that is loaded.
+    pub libraries: &'a [LoadedLibrary<'a>],
+    /// Who knows how frames of changed functions go on.
+    pub continuations: Option<&'a dyn Continuations>,
+}
+
+/// What a look at one frame gives.
+enum Found {
+    /// It can be carried.
+    Nothing,
+    /// Whatever its function, the thread cannot be moved from there.
+    Unsafe(Blocker),
+    /// A changed function, by its position, at this place of the old build.
+    Changed(usize, LinkAddress, Result<Arc<Continuation>, Vec<FrameBlocker>>),
 }
 
 impl Examiner<'_> {
-    fn thread(&self, thread: &Thread, stack: &Stack, blockers: &mut Vec<Blocker>) {
+    fn thread(&self, thread: &Thread, stack: &Stack, blockers: &mut Vec<Blocker>) -> Vec<Standing> {
         let tid = thread.tid;
         let pc = RunAddress(thread.registers.rip);
         if let Some((_, what)) = FORKS.iter().find(|fork| thread.in_syscall.is_some_and(|call| call.number == fork.0 as u64)) {
             blockers.push(Blocker::UnsafePlace { tid, what: (*what).to_owned(), address: pc });
         }
-        let mut found = stack.frames.iter().enumerate().filter_map(|(index, frame)| {
-            let callee = index.checked_sub(1).and_then(|below| stack.frames.get(below));
-            Some((index, self.frame(tid, frame, callee)?))
-        });
-        if let Some((at, mut first)) = found.next() {
-            if let Blocker::ActiveFunction { function, outermost, stays, .. } = &mut first {
-                let (at, outer) = found.filter_map(active_function).next_back().unwrap_or((at, function.clone()));
-                *stays = !stack.frames.iter().skip(at + 1).any(|frame| self.is_called_from(frame));
-                *outermost = Some(outer).filter(|outer| outer != function);
+        let mut standings = vec![Standing::Carried; stack.frames.len()];
+        let mut first_unsafe = None;
+        let mut active: Vec<(usize, usize, LinkAddress)> = Vec::new();
+        for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate() {
+            let callee = number.checked_sub(1).and_then(|below| stack.frames.get(below));
+            match self.frame(tid, frame, callee) {
+                Found::Nothing => {}
+                Found::Unsafe(blocker) => {
+                    first_unsafe.get_or_insert((number, blocker));
+                }
+                Found::Changed(_, _, Ok(continuation)) => *standing = Standing::Rebuilt(continuation),
+                Found::Changed(function, link, Err(reasons)) => {
+                    *standing = Standing::Blocked(reasons);
+                    active.push((number, function, link));
+                }
             }
-            blockers.push(first);
+        }
+        match (active.first(), first_unsafe) {
+            (Some(first), unsafe_place) if unsafe_place.as_ref().is_none_or(|found| first.0 < found.0) => {
+                blockers.push(self.active(tid, &active, &standings, stack));
+            }
+            (_, Some((_, blocker))) => blockers.push(blocker),
+            _ => {}
         }
         if let End::Incomplete(reason) = &stack.end {
             let address = stack.frames.last().map_or(pc, |frame| frame.pc);
             blockers.push(Blocker::Unwinding { tid, address, reason: reason.to_string() });
         }
+        standings
     }
 
     /// A stack inside a variable of the program moves with it: saved vector state must stay aligned as the processor wants it.
@@ -185,29 +220,94 @@ impl Examiner<'_> {
         function.is_some_and(|function| function.identity.name != "_start")
     }
 
-    fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Option<Blocker> {
-        let (module, link) = frame.module?;
+    fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Found {
+        let Some((module, link)) = frame.module else { return Found::Nothing };
+        let is_unsafe = |what: String| Found::Unsafe(Blocker::UnsafePlace { tid, what, address: frame.pc });
         if module != 0 {
-            let what = self.libraries.get(module - 1)?.library.unsafe_place(link)?;
-            return Some(Blocker::UnsafePlace { tid, what: what.to_owned(), address: frame.pc });
+            let what = self.libraries.get(module - 1).and_then(|loaded| loaded.library.unsafe_place(link));
+            return what.map_or(Found::Nothing, |what| is_unsafe(what.to_owned()));
         }
         let functions = &self.view.sides.old.functions;
         let Some((function, _)) = functions.containing(link) else {
             let section = self.view.old.elf.section_at(link).map_or("unknown code", |section| section.name.as_str());
             let what = if section.starts_with(".plt") { "a PLT stub".to_owned() } else { format!("{section} of the program") };
-            return Some(Blocker::UnsafePlace { tid, what, address: frame.pc });
+            return is_unsafe(what);
         };
+        let hidden = self.tail_called(frame, callee);
         if !self.view.same_code(function) {
-            return Some(self.active(tid, function, link));
+            return Found::Changed(function, link, self.continuation(function, frame, link, hidden));
         }
-        let (tail, place) = self.tail_called(frame, callee)?;
-        Some(self.active(tid, tail, place))
+        match hidden {
+            Some((tail, place)) => Found::Changed(tail, place, Err(self.tail_blocker(tail, frame))),
+            None => Found::Nothing,
+        }
     }
 
-    fn active(&self, tid: i32, function: usize, link: LinkAddress) -> Blocker {
-        let place = self.view.old.line_at(link).map_or_else(|| link.to_string(), |(file, line)| format!("{file}:{line}"));
-        let function = self.view.sides.old.functions.list()[function].identity.name.clone();
-        Blocker::ActiveFunction { tid, function, place, outermost: None, stays: false }
+    /// How a frame of a changed function goes on.
+    fn continuation(
+        &self,
+        function: usize,
+        frame: &Frame,
+        link: LinkAddress,
+        hidden: Option<(usize, LinkAddress)>,
+    ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let Some(continuations) = self.continuations else { return Err(Vec::new()) };
+        if let Some((tail, _)) = hidden {
+            return Err(self.tail_blocker(tail, frame));
+        }
+        if frame.pc == frame.lookup {
+            return Err(vec![self.blocker(
+                function,
+                frame,
+                "the thread was stopped there, or struck by a signal, between two calls",
+            )]);
+        }
+        continuations.of(function, LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0))))
+    }
+
+    fn tail_blocker(&self, tail: usize, frame: &Frame) -> Vec<FrameBlocker> {
+        if self.continuations.is_none() {
+            return Vec::new();
+        }
+        vec![self.blocker(tail, frame, "it changes, and went on by a jump: its caller is still to see its result")]
+    }
+
+    fn blocker(&self, function: usize, frame: &Frame, reason: &str) -> FrameBlocker {
+        let bias = self.placement.old_bias();
+        let link = |address: RunAddress| LinkAddress(address.0.wrapping_sub(bias));
+        FrameBlocker {
+            function: self.name(function),
+            old: CodePlace { address: link(frame.pc), line: CodePlace::new(self.view.old, link(frame.lookup)).line },
+            new: None,
+            location: None,
+            reader: None,
+            reason: reason.to_owned(),
+            answer: None,
+        }
+    }
+
+    fn name(&self, function: usize) -> String {
+        self.view.sides.old.functions.list().get(function).map(|code| code.identity.name.clone()).unwrap_or_default()
+    }
+
+    /// The blocker for a thread with changed functions that cannot go on, innermost first.
+    fn active(&self, tid: i32, active: &[(usize, usize, LinkAddress)], standings: &[Standing], stack: &Stack) -> Blocker {
+        let (first, last) = (active.first().copied().unwrap_or_default(), active.last().copied().unwrap_or_default());
+        let (function, outer) = (self.name(first.1), self.name(last.1));
+        let place = self.view.old.line_at(first.2).map_or_else(|| first.2.to_string(), |(file, line)| format!("{file}:{line}"));
+        let stays = !stack.frames.iter().skip(last.0 + 1).any(|frame| self.is_called_from(frame));
+        let frames: Vec<FrameBlocker> = standings
+            .iter()
+            .filter_map(|standing| match standing {
+                Standing::Blocked(reasons) => Some(reasons),
+                Standing::Carried | Standing::Rebuilt(_) => None,
+            })
+            .flatten()
+            .cloned()
+            .collect();
+        let answers = frames.iter().filter_map(|frame| frame.answer.clone()).collect();
+        let outermost = Some(outer).filter(|outer| *outer != function);
+        Blocker::ActiveFunction { tid, function, place, outermost, stays, frames, answers }
     }
 
     /// A changed function that this frame called and that left no frame: it went on by a jump, and its caller is still to see its

@@ -10,14 +10,19 @@ use super::address::{OldLink, OldRun};
 use super::blocker::{Blocker, PointerReason};
 use super::data::rewrite::{Known, Outside};
 use super::fixed::{EITHER, Evidence, Typing};
+use super::frames;
 use super::moves::{Moves, Target};
 use super::pointers::boundary::pointee;
 use super::pointers::{Decision, Pointers, Site};
 use super::rewrite::Allocations;
 use super::safe_point::ActiveStacks;
-use super::source::MemorySource;
+use super::source::{MemorySource, read_word};
 use crate::plan::compare::strings::is_text;
 use crate::program::types::TypeId;
+
+/// The general registers as messages name them, by DWARF number.
+pub const NAMES: [&str; 16] =
+    ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// Most blockers that are listed for pointers: a program full of them has one cause.
 const MOST_BLOCKERS: usize = 200;
@@ -139,8 +144,12 @@ pub struct Words<'a> {
     pub typing: Option<&'a Typing<'a>>,
     /// Stacks with a changed function on them: what they hold is decided when it has left.
     pub active: Arc<ActiveStacks>,
+    /// Registers that nobody reads again, wherever they are saved.
+    pub idle: Arc<frames::IdleRegisters>,
     /// Parts of the old program that stay readable.
     pub kept: Vec<(OldLink, OldLink)>,
+    /// Where mangled words are that lead into stacks which are made anew.
+    pub jumps: Vec<RunAddress>,
     /// Words rewritten.
     pub rewritten: u64,
     /// Of these, mangled ones.
@@ -170,7 +179,9 @@ impl<'a> Words<'a> {
             moves,
             typing: None,
             active: Arc::default(),
+            idle: Arc::default(),
             kept: Vec::new(),
+            jumps: Vec::new(),
             rewritten: 0,
             mangled: 0,
             blockers: Vec::new(),
@@ -182,7 +193,7 @@ impl<'a> Words<'a> {
     pub fn fork(&self) -> Words<'a> {
         let (literals, moves) = (self.literals.clone(), Arc::clone(&self.moves));
         let fork = Words::new(self.pointers, self.memory, self.guard, self.describe, literals, moves);
-        Words { active: Arc::clone(&self.active), typing: self.typing, ..fork }
+        Words { active: Arc::clone(&self.active), idle: Arc::clone(&self.idle), typing: self.typing, ..fork }
     }
 
     /// Takes over what a fork has learnt.
@@ -191,6 +202,7 @@ impl<'a> Words<'a> {
             mine.used |= theirs.used;
         }
         self.kept.extend(other.kept);
+        self.jumps.extend(other.jumps);
         self.rewritten += other.rewritten;
         self.mangled += other.mangled;
         let known = &self.alike;
@@ -251,16 +263,43 @@ impl<'a> Words<'a> {
                 self.block(word, reason, is_passing(site), holder);
                 return None;
             }
+            Target::Gone { function, offset, what } => {
+                self.lost((word, function, offset, what), holder);
+                return None;
+            }
         }
         let plain = self.demangle(word);
         // The address behind the last byte of the program is never an entry: as a mangled word it would be chance.
         if plain == self.pointers.placement.old_range().end.0 {
             return None;
         }
-        let decision = self.pointers.decide(plain, Site::Memory)?;
+        let Some(decision) = self.pointers.decide(plain, Site::Memory) else { return self.jump(plain, holder) };
         let moved = self.apply(plain, &decision, site, holder)?;
         self.mangled += 1;
-        Some((moved ^ self.guard).rotate_left(17))
+        Some(self.mangle(moved))
+    }
+
+    /// A mangled word as glibc saves it.
+    pub fn mangle(&self, word: u64) -> u64 {
+        (word ^ self.guard).rotate_left(17)
+    }
+
+    /// A mangled stack or frame pointer, as a jump buffer has it.
+    fn jump(&mut self, plain: u64, holder: Holder<'_>) -> Option<u64> {
+        let moved = match self.moves.frames().follow(plain) {
+            frames::Followed::Same => return None,
+            frames::Followed::To(moved) => moved,
+            frames::Followed::Gone { function, offset, what } => {
+                self.lost((plain, function, offset, what), holder);
+                return None;
+            }
+        };
+        self.jumps.extend(holder.address());
+        (moved != plain).then(|| {
+            self.rewritten += 1;
+            self.mangled += 1;
+            self.mangle(moved)
+        })
     }
 
     /// As [`Words::rewrite`] for a word that is an address by its nature.
@@ -344,6 +383,21 @@ impl<'a> Words<'a> {
             }
         }
         None
+    }
+
+    /// A word into a frame that is made anew, to nothing that it still has. Who points into a frame may be gone with it.
+    fn lost(&mut self, (word, function, offset, what): (u64, String, i64, &'static str), holder: Holder<'_>) {
+        let plain = |address| read_word(self.memory, address).ok().map(|word| self.demangle(word));
+        let is_idle = match holder {
+            Holder::Register { tid, name } => {
+                let register = NAMES.iter().position(|known| *known == name);
+                register.is_some_and(|register| self.idle.is_register(tid, register))
+            }
+            _ => holder.address().is_some_and(|address| self.idle.is_word(address, plain)),
+        };
+        if !is_idle {
+            self.block(word, PointerReason::Frame { function, offset, what }, true, holder);
+        }
     }
 
     /// Whether the thread is refused for what is active on its stack: that says it all.

@@ -11,7 +11,7 @@ mod sections;
 mod tests;
 mod unit;
 
-pub use lines::Lines;
+pub use lines::{Lines, Position};
 pub use read::{Reading, read};
 pub use sections::{DebugSections, Reader, has_debug_info};
 

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::lock::ProcessLock;
 use super::operation::{ImageSummary, Observer, PlanRequest, Planned, UpdateOutcome, UpdateRequest, Updated};
 use super::phase::Phase;
-use super::planner::Planner;
+use super::planner::{Planner, Told};
 use super::prepare::{self, Builds, Running};
 use super::seccomp;
 use super::timeline::Timeline;
@@ -42,12 +42,13 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
     let target = Target::open(request.pid)?;
     let lock = ProcessLock::acquire(request.pid)?;
     let purpose = if request.keep_image.is_some() { Purpose::Durable } else { Purpose::Update };
-    let pair = Pair {
-        program: &request.program,
-        spec: request.spec.as_ref(),
-        debug_directories: &request.debug_directories,
+    let told = Told {
+        continuations: request.continuations.clone(),
+        stacks: None,
         policy: Policy { strict: request.strict, complete: false },
     };
+    let pair =
+        Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories, told };
     let mut subject = Subject::open(&target, &pair, purpose, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let same = subject.builds.are_same();
@@ -125,12 +126,13 @@ fn keep_image(
 pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planned, UpdateError> {
     let target = Target::open(request.pid)?;
     let _lock = ProcessLock::acquire(request.pid)?;
-    let pair = Pair {
-        program: &request.program,
-        spec: request.spec.as_ref(),
-        debug_directories: &request.debug_directories,
+    let told = Told {
+        continuations: request.continuations.clone(),
+        stacks: request.stacks.clone(),
         policy: Policy { strict: request.strict, complete: true },
     };
+    let pair =
+        Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories, told };
     let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let raised = Raised::new();
@@ -158,7 +160,7 @@ struct Pair<'a> {
     program: &'a Path,
     spec: Option<&'a Spec>,
     debug_directories: &'a [PathBuf],
-    policy: Policy,
+    told: Told,
 }
 
 /// A process with both builds, read and compared while it runs.
@@ -195,7 +197,7 @@ impl Subject {
         let builds = Builds::open(&running, pair.program, &search)?;
         timeline.mark("read programs");
         let (facts, mappings) = prepare::facts(target, &running, builds.old.elf.build_id.clone())?;
-        let planner = Planner::new(pid, &running, &builds, (pair.spec, pair.policy))?;
+        let planner = Planner::new(pid, &running, &builds, (pair.spec, pair.told.clone()))?;
         let mut files = MappedFiles::default();
         if let Err(error) = files.open_missing(pid, &mappings) {
             tracing::debug!(%error, "a mapped file is left to be opened while the process stands still");

@@ -1,6 +1,7 @@
 //! What the commands ask for, and what they get.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dsu_formats::spec::Spec;
@@ -13,6 +14,7 @@ pub use super::restore::restore;
 use super::timeline::Step;
 pub use super::transform::{plan_image, transform};
 use crate::plan::blocker::Blocker;
+use crate::plan::frames::{Continuations, StackReports};
 use crate::plan::rewrite::Report;
 
 /// Told how an operation goes on, for progress on a terminal.
@@ -45,6 +47,9 @@ pub struct UpdateRequest {
     pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
+    /// How frames of changed functions go on, in place of what is found out about them: for tests.
+    #[doc(hidden)]
+    pub continuations: Option<Arc<dyn Continuations>>,
 }
 
 /// How an update ended.
@@ -118,6 +123,11 @@ pub struct PlanRequest {
     pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
+    /// As for an update.
+    #[doc(hidden)]
+    pub continuations: Option<Arc<dyn Continuations>>,
+    /// Who wants to know what becomes of every frame, whether or not there is a plan.
+    pub stacks: Option<Arc<StackReports>>,
 }
 
 /// A plan that nothing blocks.
@@ -158,6 +168,8 @@ pub struct ImagePair {
     pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
+    /// Who wants to know what becomes of every frame, whether or not there is a plan.
+    pub stacks: Option<Arc<StackReports>>,
 }
 
 /// What a plan for an image comes to.

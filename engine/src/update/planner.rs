@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use dsu_formats::model::latest::{ProgramId, Snapshot};
 use dsu_formats::spec::{Problem, Spec, SpecError};
@@ -17,6 +18,7 @@ use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
 use crate::plan::data::made::Maker;
+use crate::plan::frames::{Continuations, Explainer, StackReports};
 use crate::plan::planner::early::is_active;
 use crate::plan::request::{Policy, Request};
 use crate::plan::rewrite::Rewrite;
@@ -44,23 +46,34 @@ pub(super) struct Prepared {
     libraries: Libraries,
     file: ProgramId,
     plugins: Option<Plugins>,
-    policy: Policy,
+    told: Told,
+}
+
+/// What a plan is told from outside, and whom it tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// How frames of changed functions go on, in place of what is found out about them.
+    pub(super) continuations: Option<Arc<dyn Continuations>>,
+    /// Who wants to know what becomes of every frame.
+    pub(super) stacks: Option<Arc<StackReports>>,
+    /// How much is to be found out, and what evidence is enough.
+    pub(super) policy: Policy,
 }
 
 impl Planner {
     /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
-    pub fn new(
+    pub(super) fn new(
         pid: i32,
         running: &Running,
         builds: &Builds,
-        (spec, policy): (Option<&Spec>, Policy),
+        (spec, told): (Option<&Spec>, Told),
     ) -> Result<Self, UpdateError> {
         let room = measure_room(pid)?;
         check_guards(spec, builds, &running.path)?;
         if builds.are_same() {
             return Ok(Self { prepared: None, room });
         }
-        let prepared = Prepared::new(builds, (spec, policy), || Ok(Libraries::read(pid, running.id.inode)?))?;
+        let prepared = Prepared::new(builds, (spec, told), || Ok(Libraries::read(pid, running.id.inode)?))?;
         Ok(Self { prepared: Some(prepared), room })
     }
 
@@ -106,7 +119,7 @@ impl Prepared {
     /// Compares the builds, with the user's answers; `libraries` reads those that are loaded.
     pub(super) fn new(
         builds: &Builds,
-        (spec, policy): (Option<&Spec>, Policy),
+        (spec, told): (Option<&Spec>, Told),
         libraries: impl FnOnce() -> Result<Libraries, UpdateError>,
     ) -> Result<Self, UpdateError> {
         let comparison = match spec {
@@ -114,7 +127,7 @@ impl Prepared {
             Some(spec) => Comparison::answered(&builds.old, &builds.new, spec).map_err(|error| spec_error(spec, error))?,
         };
         let plugins = spec.and_then(|spec| plugins(spec, &comparison));
-        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins, policy };
+        let prepared = Self { comparison, libraries: libraries()?, file: new_file(builds)?, plugins, told };
         prepared.start_plugins(builds)?;
         Ok(prepared)
     }
@@ -134,6 +147,7 @@ impl Prepared {
     ) -> R {
         let libraries = self.libraries.of_modules(&snapshot.modules);
         let maker = self.maker(builds);
+        let explainer = Explainer { view: self.comparison.view(&builds.old, &builds.new), comparison: &self.comparison };
         function(&Request {
             snapshot,
             memory,
@@ -143,7 +157,9 @@ impl Prepared {
             libraries: &libraries,
             file: &self.file,
             maker: maker.as_ref().map(|maker| maker as &dyn Maker),
-            policy: self.policy,
+            continuations: Some(self.told.continuations.as_deref().unwrap_or(&explainer)),
+            stacks: self.told.stacks.as_deref(),
+            policy: self.told.policy,
         })
     }
 

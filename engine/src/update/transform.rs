@@ -11,7 +11,7 @@ use super::cold;
 use super::error::UpdateError;
 use super::libraries::{self, Libraries};
 use super::operation::{ImagePair, ImagePlanned, ImageSummary, Observer, TransformOutcome, Transformed};
-use super::planner::{self, Prepared};
+use super::planner::{self, Prepared, Told};
 use super::prepare::Builds;
 use super::restore::{check_image, open_image, this_host};
 use super::stored::files::StoredFiles;
@@ -162,7 +162,8 @@ impl<'a> Subject<'a> {
         observer.step("plan");
         let libraries = || Ok(Libraries::of_files(self.files.code(), self.vdso.as_deref()));
         let policy = Policy { strict: request.strict, complete: true };
-        let prepared = Prepared::new(builds, (request.spec.as_ref(), policy), libraries)?;
+        let told = Told { continuations: None, stacks: request.stacks.clone(), policy };
+        let prepared = Prepared::new(builds, (request.spec.as_ref(), told), libraries)?;
         let memory = StoredMemory::new(self.image, &self.files, self.vdso.as_deref());
         Ok(prepared.plan(snapshot, &memory, builds)?)
     }

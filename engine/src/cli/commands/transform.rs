@@ -20,6 +20,7 @@ pub fn run(arguments: &TransformArguments, mut progress: Progress) -> Ending {
         program: arguments.program.clone(),
         old: arguments.old.clone(),
         spec: read_spec(arguments.spec.as_deref(), &arguments.plugins)?,
+        stacks: None,
         strict: arguments.strict,
         debug_directories: arguments.debug_directories.clone(),
     };

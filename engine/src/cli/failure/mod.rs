@@ -16,6 +16,7 @@ mod vessel;
 
 use std::error::Error;
 
+use dsu_engine::plan::frames::ThreadReport;
 use serde_json::{Value, json};
 
 pub use image::image_failure;
@@ -207,6 +208,8 @@ pub struct Failure {
     pub blockers: Vec<Reason>,
     /// Reasons of the capture.
     pub obstacles: Vec<Reason>,
+    /// The stacks of all threads, where they were asked for.
+    pub stacks: Option<Vec<ThreadReport>>,
 }
 
 impl Failure {
@@ -221,6 +224,7 @@ impl Failure {
             state: State::Nothing,
             blockers: Vec::new(),
             obstacles: Vec::new(),
+            stacks: None,
         }
     }
 
@@ -274,6 +278,9 @@ impl Failure {
         if let (true, Value::Object(fields)) = (blocked, &mut value) {
             fields.insert("blockers".to_owned(), self.blockers.iter().map(Reason::json).collect());
             fields.insert("obstacles".to_owned(), self.obstacles.iter().map(Reason::json).collect());
+        }
+        if let (Some(stacks), Value::Object(fields)) = (&self.stacks, &mut value) {
+            fields.insert("stacks".to_owned(), json!(stacks));
         }
         value
     }

@@ -31,11 +31,14 @@ fn hint(facts: &Value) -> &'static str {
     let nested = facts.pointer("/problem/problem").and_then(Value::as_str);
     match (name("kind"), nested.unwrap_or(name("problem"))) {
         ("active-function", _) if facts.get("stays") == Some(&Value::Bool(true)) => {
-            "a thread is in its first function for as long as it lives: waiting helps only if the thread ends; this version cannot carry \
-             a thread on within a function that changes"
+            "a thread is in its first function for as long as it lives: waiting helps only if the thread ends, or stops at a place from \
+             which it can go on in the new code (`dsu plan --stacks` shows what is not proved)"
         }
         ("active-function", _) => {
             "wait until the thread has left it: try again with a longer --wait, such as `--wait 1m`, or when there is less load"
+        }
+        ("frame", _) => {
+            "the thread will be elsewhere in a moment: try again, with a longer --wait (`dsu plan --stacks` shows its frames)"
         }
         ("unsafe-place", _) => "the thread will have left it in a moment: try again, with a longer --wait",
         ("unwinding", _) => {
@@ -84,6 +87,7 @@ fn hint(facts: &Value) -> &'static str {
              timers); a program that is built position-independent (-fPIE -pie) needs no such answer"
         }
         ("pointer", "object") => "say in a spec what the pointer leads to ([memory]), or try again when it is gone",
+        ("pointer", "frame") => "try again when what holds it is gone (`dsu plan --stacks` shows the frame)",
         ("pointer", "new-block") => "try again when the timer or signal is gone, or keep the size of the object",
         ("pointer", "in-transit") => "try again when the pipe or socket is empty",
         _ => "the new program has to be started in place of the old one",
@@ -104,6 +108,8 @@ mod tests {
             place: "kvd.c:310".to_owned(),
             outermost: None,
             stays: false,
+            frames: Vec::new(),
+            answers: Vec::new(),
         };
         let place = Blocker::UnsafePlace { tid: 8, what: "the loader".to_owned(), address: RunAddress(0x7f00) };
         for (blocker, fact) in [(active, "kvd.c:310"), (place, "the loader")] {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::json;
+use super::{json, stacks};
 use crate::cli::failure::{Exit, Failure, Reason};
 
 const RED: &str = "\x1b[1;31m";
@@ -31,6 +31,7 @@ pub fn failure(failure: &Failure) -> String {
         let _ = writeln!(text, "{what}: {}", printable(chain.first().map_or("", String::as_str)));
         causes(&mut text, chain.get(1..).unwrap_or_default());
     }
+    text.push_str(&failure.stacks.as_deref().map(stacks::text).unwrap_or_default());
     let _ = writeln!(text, "{}", failure.state.text());
     for hint in &failure.hints {
         let _ = writeln!(text, "{BOLD}hint{PLAIN}: {}", printable(hint));

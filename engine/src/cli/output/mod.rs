@@ -5,6 +5,7 @@ pub mod human;
 pub mod json;
 pub mod report;
 pub mod saved;
+pub mod stacks;
 
 use std::io::{self, Write};
 

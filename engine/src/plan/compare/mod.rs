@@ -22,6 +22,7 @@ use std::sync::Arc;
 use dsu_formats::spec::{Spec, SpecError};
 
 use super::blocker::Blocker;
+use super::frames::{Coded, Points, Prepared};
 use super::link::symbols::DynamicIndex;
 use super::rewrite::Report;
 use super::spec::accepted::Accepted;
@@ -55,12 +56,18 @@ pub struct Comparison {
     pub new_index: DynamicIndex,
     /// How to unwind the old program.
     pub unwind: Arc<UnwindIndex>,
+    /// How to unwind the new program.
+    pub new_unwind: Arc<UnwindIndex>,
     /// What the user takes upon himself.
     pub accepted: Accepted,
     /// The rest of the user's answers.
     pub bound: Bound,
     /// How data changes.
     pub data: DataChanges,
+    /// What the calls of changed functions are in the new build.
+    pub points: Points,
+    /// What the code of changed functions does.
+    pub prepared: Prepared,
     /// Reasons against every update from the old to the new build.
     pub blockers: Vec<Blocker>,
 }
@@ -71,7 +78,9 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
+        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
         let mut comparison = Self::of(old, new, sides, code, Accepted::default());
+        comparison.follow((old, &from), (new, &to), points);
         comparison.data = comparison.data_changes(old, (new, &to));
         comparison
     }
@@ -94,12 +103,24 @@ impl Comparison {
             }
         };
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
+        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
         let mut comparison = Self::of(old, new, sides, code, accepted);
+        comparison.follow((old, &from), (new, &to), points);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
         comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
         comparison.data = comparison.data_changes(old, (new, &to));
         Ok(comparison)
+    }
+
+    /// Looks at what the code of changed functions does.
+    fn follow<'b>(&mut self, (old, from): (&'b Build, &CodeImage<'b>), (new, to): (&'b Build, &CodeImage<'b>), points: Points) {
+        let olds: Vec<usize> = points.functions().collect();
+        let news: Vec<usize> = olds.iter().filter_map(|function| points.function(*function)).collect();
+        let from = Coded { build: old, image: from, unwind: &self.unwind };
+        let to = Coded { build: new, image: to, unwind: &self.new_unwind };
+        self.prepared = Prepared::new(&from, &olds, &to, &news);
+        self.points = points;
     }
 
     fn data_changes(&self, old: &Build, (new, code): (&Build, &CodeImage<'_>)) -> DataChanges {
@@ -121,12 +142,15 @@ impl Comparison {
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
             unwind: Arc::new(UnwindIndex::new(&old.elf)),
+            new_unwind: Arc::new(UnwindIndex::new(&new.elf)),
             sides,
             code,
             layouts,
             local_layouts,
             same_initialiser,
             data: DataChanges::default(),
+            points: Points::default(),
+            prepared: Prepared::default(),
             blockers,
         }
     }

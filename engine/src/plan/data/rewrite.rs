@@ -79,11 +79,15 @@ pub enum Home {
     },
     /// A part of a block or of other memory: the new objects must take as many bytes.
     Part,
+    /// The same in memory that moves: where they go.
+    Moved(RunAddress),
     /// Memory that a function of the program's own gave out for just these objects, as the user says ([`Rules::allocators`]): the same
     /// function makes new ones.
     Own,
     /// The variable at this position in [`Rewriter::variables`].
     Variable(u32),
+    /// A stack's slot, for which the plan has made room at this address.
+    Given(RunAddress),
 }
 
 /// A place in the new process.
@@ -335,6 +339,9 @@ impl<'a> Rewriter<'a> {
                 let variable = self.variables.get(position as usize).ok_or_else(no_room)?;
                 To::Given(variable.to)
             }
+            Home::Given(address) => To::Given(address),
+            Home::Moved(address) if new_length == object.length => To::Given(address),
+            Home::Moved(_) => return Err(no_room()),
             Home::Part | Home::Own if new_length == object.length => To::Same,
             Home::Own if sort.allocator.is_some() => To::New,
             Home::Part | Home::Own => return Err(no_room()),

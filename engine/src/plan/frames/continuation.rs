@@ -60,8 +60,8 @@ pub enum Value {
     Address(NewLink),
     /// An address in the new frame, from its canonical frame address.
     Frame(i64),
-    /// The base of the thread's own storage.
-    Thread,
+    /// The word that stack protectors compare with, which stays the same while a thread lives (`tcbhead_t::stack_guard`).
+    Canary,
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
 }

@@ -3,6 +3,59 @@
 //! A [`Continuation`] is made from both builds alone: where a frame goes on, and for every location that the new code reads before it writes
 //! it, which rule gives its value. At the stop values are filled in and the frames get their places.
 
-mod continuation;
+use std::fmt;
+use std::sync::Arc;
 
+mod arguments;
+mod blocker;
+mod continuation;
+mod correspond;
+mod definitions;
+mod effects;
+mod events;
+mod explain;
+mod facts;
+mod kinds;
+mod layout;
+mod layout_arguments;
+mod layout_depth;
+mod layout_shape;
+mod locals;
+mod pairing;
+mod parameters;
+mod points;
+mod prepared;
+mod rebuild;
+#[cfg(test)]
+mod rebuild_tests;
+mod rebuild_value;
+mod report;
+mod stack;
+mod stack_idle;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+pub use blocker::{CodePlace, FrameBlocker};
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Value};
+pub use explain::Explainer;
+pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
+pub use layout_arguments::arguments_pushed;
+pub use layout_shape::{Shape, shape};
+pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
+pub use prepared::{Coded, Prepared};
+pub use rebuild::{Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
+pub use report::{FrameFate, FrameReport, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
+pub use stack::{Followed, FrameMoves};
+pub use stack_idle::{IdleRegisters, JUMP_POINTER};
+
+use crate::program::address::LinkAddress;
+
+/// Who knows how frames of changed functions go on in the new code.
+pub trait Continuations: fmt::Debug + Send + Sync {
+    /// How the frame of the function at position `old_function` of the old build goes on that a call returns to at `old_return`.
+    ///
+    /// # Errors
+    /// Everything about it that is not proved.
+    fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>>;
+}

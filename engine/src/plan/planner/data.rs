@@ -208,8 +208,12 @@ impl Planner<'_> {
         for found in walked.found {
             let is_variable =
                 placement.old_range().contains(found.address) || variables.iter().any(|range| range.contains(found.address));
-            if !is_variable {
-                data.objects.push(self.object(&found, heap));
+            if is_variable {
+                continue;
+            }
+            let mut object = self.object(&found, heap);
+            if self.takes_place_of_frame(&mut object) {
+                data.objects.push(object);
             }
         }
     }
@@ -248,10 +252,12 @@ impl Planner<'_> {
     /// Decides where the objects go.
     pub(super) fn place_data(&mut self, data: &mut Data) -> rewrite::Moves {
         if data.objects.is_empty() {
+            self.check_objects_of_frames(&rewrite::Moves::default());
             return rewrite::Moves::default();
         }
         match self.rewriter(data).place(&data.objects) {
             Ok(moves) => {
+                self.check_objects_of_frames(&moves);
                 if moves.new_blocks() > 0 {
                     self.check_allocator();
                     self.check_own_allocators(&moves);

@@ -16,11 +16,11 @@ use crate::program::variables::{Frame, Source, Variables};
 const LARGEST_FRAME: u64 = 1 << 16;
 
 impl Planner<'_> {
-    /// The words in frames that point into objects that are rewritten, that nothing decides, and that the code of the frame and of what
+    /// The words in frames that point into objects that are rewritten, or into frames made anew, that nothing decides, and that the code of the frame and of what
     /// it called cannot read.
     pub(super) fn dead_slots(&self, moves: &Moves) -> Vec<RunRange> {
         let mut dead = Vec::new();
-        if moves.objects().is_empty() {
+        if moves.objects().is_empty() && moves.frames().is_empty() {
             return dead;
         }
         for (_, frames) in &self.stacks.frames {
@@ -67,14 +67,14 @@ impl Planner<'_> {
             let into_program = || pointers.decide(word, Site::Stack { stale_returns: true });
             moves.pointee(*address).is_none()
                 && !self.stacks.returns.contains(address)
-                && (matches!(moves.follow(word, None), Target::Undecided(..))
+                && (matches!(moves.follow(word, None), Target::Undecided(..) | Target::Gone { .. })
                     || matches!(into_program(), Some(Decision::Blocked(_))))
         };
         addresses.filter(is_undecided).collect()
     }
 
     /// What the function of a frame may read of it, from its frame address.
-    fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
+    pub(super) fn reads(&self, frame: &unwind::Frame) -> Option<Vec<FrameRead>> {
         let (module, place) = frame.module?;
         let (elf, unwind) = match module.checked_sub(1) {
             None => (&self.request.old.elf, &self.request.comparison.unwind),

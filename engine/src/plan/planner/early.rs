@@ -1,15 +1,16 @@
-//! A first look at a stopped process that was refused before: whether a changed function is active, told by its stacks alone.
+//! A first look at a stopped process that was refused before: whether a changed function is active that cannot go on in the new code, told
+//! by its stacks alone.
 
 use std::sync::Arc;
 
 use crate::plan::address::Placement;
 use crate::plan::blocker::Blocker;
 use crate::plan::request::Request;
-use crate::plan::safe_point;
+use crate::plan::safe_point::{self, Examiner};
 use crate::program::address::LinkAddress;
 use crate::program::unwind::LoadedModule;
 
-/// Whether some thread is inside a changed function. Of the snapshot only modules, mappings and threads are looked at; the first
+/// Whether some thread is inside a changed function that cannot go on. Of the snapshot only modules, mappings and threads are looked at; the first
 /// two may be those of an earlier stop: the answer decides how soon to try again, never whether to update.
 pub fn is_active(request: &Request<'_>) -> bool {
     let Some((program, space)) = request.program().zip(request.snapshot.address_spaces.first()) else { return false };
@@ -24,6 +25,8 @@ pub fn is_active(request: &Request<'_>) -> bool {
     let program = LoadedModule { range: program.range, bias: program.bias.0, unwind: Arc::clone(&request.comparison.unwind) };
     let modules: Vec<LoadedModule> = std::iter::once(program).chain(libraries).collect();
     let view = request.comparison.view(request.old, request.new);
-    let stacks = safe_point::examine(&view, &placement, &request.snapshot.threads, space, &modules, &loaded, request.memory);
+    let continuations = request.continuations;
+    let examiner = Examiner { view: &view, placement: &placement, libraries: &loaded, continuations };
+    let stacks = safe_point::examine(&examiner, &request.snapshot.threads, space, &modules, request.memory);
     stacks.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. }))
 }

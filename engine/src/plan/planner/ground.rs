@@ -136,6 +136,13 @@ impl<'a> Ground<'a> {
 }
 
 impl Ground<'_> {
+    /// Whether code of the program or of a library is at a run-time address.
+    pub(super) fn is_code(&self, address: u64) -> bool {
+        let link = self.placement.old_link(address);
+        let own = link.and_then(|link| self.view.old.elf.load_at(link.0));
+        own.is_some_and(|segment| segment.flags & abi::PF_X != 0) || self.loaded.iter().any(|library| library.is_code(address))
+    }
+
     /// Pages behind the annex for the texts that calls get.
     pub(super) fn texts(&self, calls: &[BoundCall]) -> RunRange {
         let start = self.placement.annex().end.0;

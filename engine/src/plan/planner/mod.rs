@@ -5,6 +5,7 @@ mod dead_slots;
 pub mod early;
 mod finish;
 mod fixed;
+mod frames;
 mod ground;
 
 use std::collections::HashSet;
@@ -26,7 +27,7 @@ use super::owners::Owners;
 use super::pointers::{Fates, Pointers};
 use super::request::Request;
 use super::rewrite::{Allocations, Patch, Report, Rewrite, SharedWord};
-use super::safe_point::{self, Stacks};
+use super::safe_point::{self, Examiner, Stacks};
 use super::scan::{
     self,
     dead::{self, dead_ranges},
@@ -41,6 +42,7 @@ use super::words::{Holder, OldLiteral, Words};
 use super::{kernel_words, mappings};
 use crate::program::address::LinkAddress;
 use crate::program::unwind::LoadedModule;
+use frames::Frames;
 use ground::{Ground, Stop, initial_image, libc_name};
 /// Plans one update.
 ///
@@ -75,6 +77,7 @@ struct Planner<'a> {
     report: Report,
     fates: Fates,
     stacks: Stacks,
+    frames: Frames,
     image: DataImage,
     patches: Vec<Patch>,
     shared: Vec<SharedWord>,
@@ -97,6 +100,7 @@ impl<'a> Planner<'a> {
             report: Report::default(),
             fates: Fates::default(),
             stacks: Stacks::default(),
+            frames: Frames::default(),
             image: DataImage::default(),
             patches: Vec::new(),
             shared: Vec::new(),
@@ -178,7 +182,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Unwinds all threads.
+    /// Unwinds all threads, and lays out their new stacks.
     fn stacks(&mut self) {
         let ground = &self.ground;
         let program = LoadedModule {
@@ -193,16 +197,11 @@ impl<'a> Planner<'a> {
         });
         let modules: Vec<LoadedModule> = std::iter::once(program).chain(libraries).collect();
         let threads = &self.request.snapshot.threads;
-        self.stacks = safe_point::examine(
-            &ground.view,
-            &ground.placement,
-            threads,
-            ground.space,
-            &modules,
-            &ground.loaded,
-            self.request.memory,
-        );
+        let continuations = self.request.continuations;
+        let examiner = Examiner { view: &ground.view, placement: &ground.placement, libraries: &ground.loaded, continuations };
+        self.stacks = safe_point::examine(&examiner, threads, ground.space, &modules, self.request.memory);
         self.blockers.append(&mut self.stacks.blockers);
+        self.lay_out();
     }
 
     /// Everything that moves outside the program's segments.
@@ -234,11 +233,9 @@ impl<'a> Planner<'a> {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
         let program_break = self.ground.space.layout.program_break();
-        let moves = Arc::new(self.moves().with_objects(
-            Arc::clone(&objects),
-            std::mem::take(&mut data.sites),
-            (data.heap.take(), program_break),
-        ));
+        let moves =
+            self.moves().with_objects(Arc::clone(&objects), std::mem::take(&mut data.sites), (data.heap.take(), program_break));
+        let moves = Arc::new(moves.with_frames(self.frames.moves.clone()));
         self.fill_new_copies()?;
         let mut sites = self.sites(&moves)?;
         if moves.objects().is_empty() {
@@ -249,6 +246,7 @@ impl<'a> Planner<'a> {
         self.thread_local_slots()?;
         let loader = self.loader_patches()?;
         sites.handled.extend(loader.iter().chain(&self.patches).map(|patch| patch.address));
+        sites.handled.extend(self.overridden_words());
         self.patches.extend(loader);
         let heap = self.heap_of_fixed();
         let typing = heap.as_ref().map(|heap| self.typing(heap, guard)).transpose()?;
@@ -261,6 +259,7 @@ impl<'a> Planner<'a> {
         let mut words = Words::new(pointers, request.memory, guard, &describe, literals, Arc::clone(&moves));
         words.typing = typing.as_ref();
         words.active = Arc::clone(&self.stacks.active);
+        words.idle = Arc::new(self.idle_registers());
         let types = &request.old.debug.types;
         let places = (&ground.placement, &sites);
         let fixups = globals::carry(request.comparison, types, &ground.data, &self.fates, places, &mut words, &mut self.image);
@@ -282,6 +281,10 @@ impl<'a> Planner<'a> {
             }
             self.shared.push(SharedWord { address, old, new: word });
         }
+        let bases: Vec<u64> = request.snapshot.threads.iter().map(|thread| thread.registers.fs_base).collect();
+        let made = frames::make(&self.frames, &self.stacks.frames, &bases, request.memory, &mut words);
+        let jumps = frames::jump_words(&self.frames, &made, request.memory, &words, &|place| ground.is_code(place));
+        frames::clear_registers(&mut self.snapshot.threads, &self.frames, &made);
         kernel_words::rewrite(&mut self.snapshot, &request.comparison.bound.rules, &mut words);
         self.patches.extend(scanned.patches);
         self.report.words_scanned = scanned.words + unnamed.words + shared;
@@ -291,11 +294,14 @@ impl<'a> Planner<'a> {
         let run = |link: OldLink| ground.placement.old_run(link).0.0;
         self.kept = words.kept.iter().map(|(start, end)| RunRange::new(run(*start), run(*end))).collect();
         self.literals = std::mem::take(&mut words.literals);
-        let waiting = self.patches.iter().filter(|patch| Allocations::may_hold(patch.word));
-        self.allocations.fixups.extend(waiting.map(|patch| patch.address));
         // Objects are many: what knows them goes before they are taken apart.
         drop((words, sites, moves));
+        self.take_frames(made, jumps);
+        let waiting = self.patches.iter().filter(|patch| Allocations::may_hold(patch.word));
+        self.allocations.fixups.extend(waiting.map(|patch| patch.address));
         self.store_data(&data, filled, Arc::unwrap_or_clone(objects));
+        self.store_frames();
+        self.tell_stacks();
         Ok(())
     }
 
@@ -303,10 +309,11 @@ impl<'a> Planner<'a> {
     fn filter(&self, moves: &Moves, guard: u64) -> Filter {
         let literals: Vec<RunRange> = self.literals.iter().map(|literal| literal.range).collect();
         let program = self.ground.placement.old_range();
-        match self.ground.placement.is_fixed() {
+        let filter = match self.ground.placement.is_fixed() {
             true => Filter::new(program, &[], moves.ranges().chain(literals).collect(), guard).and_halfway(),
             false => Filter::new(program, &literals, moves.ranges().collect(), guard),
-        }
+        };
+        filter.and_mangled(moves.frames().ranges())
     }
 
     /// Slots and records that name offsets of thread-local storage that moves.
@@ -400,6 +407,7 @@ impl<'a> Planner<'a> {
             dead.extend(blocks.ranges(threads));
         }
         dead.extend(self.dead_slots(moves));
+        dead.extend(self.frames.dead());
         let returns = self.stacks.returns.clone();
         Ok(Sites {
             stacks,

@@ -23,6 +23,8 @@ pub struct Filter {
     others: Vec<RunRange>,
     /// The program alone, for mangled words.
     program: Envelope,
+    /// Stacks that are made anew, for mangled words, ascending.
+    stacks: Vec<RunRange>,
     guard: u64,
     nets: Nets,
     /// Whether words in the middle between two aligned ones are looked at.
@@ -38,6 +40,8 @@ struct Nets {
     near: Net,
     far: Net,
     program: Net,
+    /// Over stacks, for mangled words.
+    stacks: Net,
     /// Over the upper halves of addresses that are near.
     upper: Net,
 }
@@ -112,8 +116,16 @@ impl Filter {
         let program = Envelope { start: program.start.0, span: program.len() };
         let far = Net::over(Envelope::around(others.iter()));
         let upper = Net::over_upper_halves(near);
-        let nets = Nets { near: Net::over(near), far, program: Net::over_mangled(program), upper };
-        Self { near, others, program, guard, nets, halfway: program.start >= FOUR_GIB }
+        let stacks = Net::over(Envelope::around(std::iter::empty()));
+        let nets = Nets { near: Net::over(near), far, program: Net::over_mangled(program), stacks, upper };
+        Self { near, others, program, stacks: Vec::new(), guard, nets, halfway: program.start >= FOUR_GIB }
+    }
+
+    /// The same, also for mangled words that lead into `stacks`, which are among the others that are looked for.
+    pub fn and_mangled(mut self, mut stacks: Vec<RunRange>) -> Self {
+        stacks.sort_unstable();
+        self.nets.stacks = Net::over_mangled(Envelope::around(stacks.iter()));
+        Self { stacks, ..self }
     }
 
     /// The same, also halfway: whoever is given a word knows of types.
@@ -138,13 +150,14 @@ impl Filter {
     }
 
     fn sift<const FAR: bool>(&self, bytes: &[u8], hits: &mut Vec<(u64, u64)>) {
-        let (Nets { near, far, program, upper }, halfway) = (self.nets, self.halfway);
+        let (Nets { near, far, program, stacks, upper }, halfway) = (self.nets, self.halfway);
         let guard = (self.guard >> UNIT) as u32 & (u32::MAX >> 1);
         let may_pass = |word: u64| {
             let unit = (word >> UNIT) as u32;
             let demangled = (word >> (UNIT + ROTATION)) as u32 ^ guard;
             // The upper half of a word halfway is the lower half of the aligned one that it ends in.
-            near.holds(unit) | (FAR & far.holds(unit)) | program.holds(demangled) | (halfway & upper.holds(word as u32))
+            let other = FAR & (far.holds(unit) | stacks.holds(demangled));
+            near.holds(unit) | other | program.holds(demangled) | (halfway & upper.holds(word as u32))
         };
         // Without a branch in the block: that is what makes vectors of it.
         let (blocks, rest) = bytes.as_chunks::<BLOCK>();
@@ -184,8 +197,11 @@ impl Filter {
         if self.near.holds(word) || self.program.holds(word.rotate_right(ROTATION) ^ self.guard) {
             return true;
         }
-        let index = self.others.partition_point(|range| range.start.0 <= word);
-        index.checked_sub(1).and_then(|index| self.others.get(index)).is_some_and(|range| word <= range.end.0)
+        let within = |ranges: &[RunRange], word: u64| {
+            let index = ranges.partition_point(|range| range.start.0 <= word);
+            index.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|range| word <= range.end.0)
+        };
+        within(&self.others, word) || within(&self.stacks, word.rotate_right(ROTATION) ^ self.guard)
     }
 }
 

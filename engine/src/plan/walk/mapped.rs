@@ -5,6 +5,7 @@ use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 
 use super::Scene;
 use super::found::Found;
+use super::items::Item;
 use super::problem::Problem;
 use super::queue::Walker;
 
@@ -15,11 +16,19 @@ const BORDER: u64 = 64;
 /// Mappings that are told one by one.
 const TOLD: usize = 20;
 
-/// Tells all memory that holds some of `found`, and bytes besides that nothing typed reaches.
-pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>, found: &[Found]) {
+/// Tells all memory that holds some of `found` outside `variables`, and bytes besides that nothing typed reaches.
+pub(super) fn check(walker: &mut Walker<'_>, scene: &Scene<'_>, found: &[Found], variables: &[Item]) {
     let Some(space) = scene.snapshot.address_spaces.first() else { return };
-    // Variables and locals are whole, and blocks have bounds.
-    let open: Vec<&Found> = found.iter().filter(|found| found.block.is_none() && !found.whole).collect();
+    // Variables and locals are whole, and blocks have bounds. A pointer from elsewhere may be surer of a local than its own frame.
+    let is_variable = |found: &Found| {
+        variables.iter().any(|variable| {
+            let size = walker.kinds.get(variable.kind).map_or(0, |layout| layout.size);
+            let end = variable.address.saturating_add(size.saturating_mul(variable.most.into()));
+            variable.address <= found.address.0 && found.range().end.0 <= end
+        })
+    };
+    let is_open = |found: &&Found| found.block.is_none() && !found.whole && !is_variable(found);
+    let open: Vec<&Found> = found.iter().filter(is_open).collect();
     let mut told = 0;
     for mapping in &space.mappings {
         let range = mapping.range;

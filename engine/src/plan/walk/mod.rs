@@ -81,7 +81,7 @@ pub fn walk(scene: &Scene<'_>) -> Walked {
     // Most of it was looked at once, and lists of what was found take its place.
     walker.pieces.forget();
     let (found, sites) = walker.settle(&roots);
-    mapped::check(&mut walker, scene, &found);
+    mapped::check(&mut walker, scene, &found, &roots);
     let all = || match all {
         Some(variables) => complete::with_kernel_words(variables, scene),
         None => prepare(scene, &everything, &HashMap::new()).0,

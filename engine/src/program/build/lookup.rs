@@ -4,7 +4,7 @@ use object::elf;
 
 use super::Build;
 use crate::program::address::LinkAddress;
-use crate::program::dwarf::{DebugInfo, Function, Storage, Variable};
+use crate::program::dwarf::{DebugInfo, Function, Position, Storage, Variable};
 use crate::program::elf::{Elf, Symbol};
 
 /// The code around an address, as DWARF and as ELF have it. Either may be missing: assembly has no DWARF, a stripped program no symbol.
@@ -138,6 +138,16 @@ impl Build {
     /// Source file and line of the instruction at `address`, from the line table.
     pub fn line_at(&self, address: LinkAddress) -> Option<(String, u64)> {
         self.lines.find(&self.sections, address)
+    }
+
+    /// Where in the source the instruction at `address` comes from, to the column.
+    pub fn position_at(&self, address: LinkAddress) -> Option<Position> {
+        self.lines.position(&self.sections, address)
+    }
+
+    /// Source file by its number in the unit at `unit` of `.debug_info`.
+    pub fn source_file(&self, unit: usize, number: u64) -> Option<String> {
+        self.lines.file(&self.sections, unit, number)
     }
 
     /// A place as messages name it: `function+0x12 (file.c:123)`, `variable+0x8 (file.c:4)`, `symbol+0x0`, `.section+0x10`, or the

@@ -5,6 +5,7 @@
 use gimli::{EndianSlice, LittleEndian, Reader};
 
 use super::compare::Comparer;
+use super::functions::FunctionId;
 use super::image::CodeImage;
 use super::referents::{Use, Verdict};
 use super::slots::Loaded;
@@ -73,6 +74,23 @@ impl Comparer<'_> {
     }
 }
 
+impl CodeImage<'_> {
+    /// The calls under which exceptions that pass lead somewhere: first and behind-last address of code, and where its handler starts.
+    /// `None` if the table cannot be read.
+    pub fn landing_pads(&self, function: FunctionId) -> Option<Vec<(LinkAddress, LinkAddress, LinkAddress)>> {
+        let mut found = Vec::new();
+        for start in self.code(function).into_iter().flat_map(|code| &code.parts).map(|part| part.start) {
+            let Some(table) = self.unwind.handlers(LinkAddress(start)) else { continue };
+            for site in call_sites(&read(self, table.0)?)?.iter().filter(|site| site.pad != 0) {
+                let begin = start.wrapping_add(site.start);
+                let pad = LinkAddress(start.wrapping_add(site.pad));
+                found.push((LinkAddress(begin), LinkAddress(begin.wrapping_add(site.length)), pad));
+            }
+        }
+        Some(found)
+    }
+}
+
 fn slice(bytes: &[u8]) -> EndianSlice<'_, LittleEndian> {
     EndianSlice::new(bytes, LittleEndian)
 }
@@ -99,27 +117,38 @@ fn read<'a>(image: &CodeImage<'a>, address: u64) -> Option<Handlers<'a>> {
     Some(Handlers { encodings: (types, call_sites), call_sites: rest.get(..length)?, actions: rest.get(length..)?, types_end })
 }
 
-/// Offsets of the action records that call sites start with.
-fn first_actions(handlers: &Handlers<'_>) -> Option<Vec<usize>> {
+/// Code, relative to its function, and the handler that it has; 0 for none.
+struct CallSiteEntry {
+    start: u64,
+    length: u64,
+    pad: u64,
+    /// Offset of its first action record.
+    action: Option<usize>,
+}
+
+/// The call sites of a table.
+fn call_sites(handlers: &Handlers<'_>) -> Option<Vec<CallSiteEntry>> {
     const DW_EH_PE_UDATA4: u8 = 3;
     const DW_EH_PE_ULEB128: u8 = 1;
     let mut reader = slice(handlers.call_sites);
     let mut found = Vec::new();
     while !reader.is_empty() {
-        // Start, length and landing pad.
-        for _ in 0..3 {
-            match handlers.encodings.1 {
-                DW_EH_PE_ULEB128 => reader.read_uleb128().ok()?,
-                DW_EH_PE_UDATA4 => u64::from(reader.read_u32().ok()?),
-                _ => return None,
-            };
-        }
+        let mut number = || match handlers.encodings.1 {
+            DW_EH_PE_ULEB128 => reader.read_uleb128().ok(),
+            DW_EH_PE_UDATA4 => reader.read_u32().ok().map(u64::from),
+            _ => None,
+        };
+        let (start, length, pad) = (number()?, number()?, number()?);
         // 0 is no action; others count from 1.
-        if let Some(action) = usize::try_from(reader.read_uleb128().ok()?).ok()?.checked_sub(1) {
-            found.push(action);
-        }
+        let action = usize::try_from(reader.read_uleb128().ok()?).ok()?.checked_sub(1);
+        found.push(CallSiteEntry { start, length, pad, action });
     }
     Some(found)
+}
+
+/// Offsets of the action records that call sites start with.
+fn first_actions(handlers: &Handlers<'_>) -> Option<Vec<usize>> {
+    Some(call_sites(handlers)?.iter().filter_map(|site| site.action).collect())
 }
 
 /// The filter of an action record, and the offset of the next record.

@@ -1,12 +1,15 @@
 //! One build with all its code decoded.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
+use super::facts::Facts;
 use super::functions::{FunctionId, Inventory};
 use super::jumps::Table;
 use super::layout::Layout;
 use super::reference::{CallSite, FunctionCode, PartCode, Role, Target};
 use super::scan::scan;
+use super::signatures::{self, Signature};
 use super::slots::{ImportId, Loaded};
 use crate::program::address::LinkAddress;
 use crate::program::dwarf::DebugInfo;
@@ -20,6 +23,10 @@ pub struct CodeImage<'a> {
     pub(super) codes: Vec<FunctionCode<'a>>,
     /// Where the exception handlers of code are described.
     pub(super) unwind: UnwindIndex,
+    /// What callers know of each function; found when first asked for.
+    pub(super) facts: OnceLock<Vec<Facts>>,
+    /// How each function is called.
+    pub(super) signatures: Vec<Signature>,
 }
 
 impl<'a> CodeImage<'a> {
@@ -31,7 +38,8 @@ impl<'a> CodeImage<'a> {
         let referenced: Vec<u64> =
             parts.flat_map(|part| &part.references).filter_map(|reference| reference.target.data()).collect();
         layout.set_edges(referenced.into_iter());
-        Self { layout, codes, unwind: UnwindIndex::new(elf) }
+        let signatures = signatures::all(elf, debug, layout.inventory.iter().map(|(_, function)| function));
+        Self { layout, codes, unwind: UnwindIndex::new(elf), facts: OnceLock::new(), signatures }
     }
 
     /// Its functions.

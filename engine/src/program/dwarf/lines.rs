@@ -88,7 +88,19 @@ struct Row {
     file: u32,
     /// 0 where the compiler names none.
     line: u32,
+    column: u32,
     end: bool,
+}
+
+/// Where in the source an instruction comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Source file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u64,
+    /// Column, from 1; 0 where the compiler names none.
+    pub column: u64,
 }
 
 impl Lines {
@@ -99,11 +111,21 @@ impl Lines {
 
     /// Source file and line of the instruction at `address`; `None` where the line table has none or is broken.
     pub fn find(&self, sections: &DebugSections, address: LinkAddress) -> Option<(String, u64)> {
+        self.position(sections, address).map(|position| (position.file, position.line))
+    }
+
+    /// As [`Lines::find`], with all that the table says.
+    pub fn position(&self, sections: &DebugSections, address: LinkAddress) -> Option<Position> {
         let unit = self.unit_at(address)?;
         let table = self.table(sections, unit);
         let next = table.rows.partition_point(|row| row.address <= address.0);
         let row = table.rows.get(next.checked_sub(1)?).filter(|row| !row.end && row.line != 0)?;
-        Some((table.files.get(row.file as usize)?.clone(), row.line.into()))
+        Some(Position { file: table.files.get(row.file as usize)?.clone(), line: row.line.into(), column: row.column.into() })
+    }
+
+    /// The path of a file by its number in the unit at `unit` of `.debug_info`.
+    pub fn file(&self, sections: &DebugSections, unit: usize, number: u64) -> Option<String> {
+        self.table(sections, unit).files.get(usize::try_from(number).ok()?).cloned()
     }
 
     /// Offset in `.debug_info` of the unit whose code holds `address`.
@@ -132,6 +154,10 @@ fn decode(sections: &DebugSections, unit: usize) -> gimli::Result<Table> {
             address: row.address(),
             file: u32::try_from(row.file_index()).unwrap_or(u32::MAX),
             line: row.line().and_then(|line| u32::try_from(line.get()).ok()).unwrap_or(0),
+            column: match row.column() {
+                gimli::ColumnType::LeftEdge => 0,
+                gimli::ColumnType::Column(column) => u32::try_from(column.get()).unwrap_or(0),
+            },
             end: row.end_sequence(),
         });
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use gimli::{AttributeValue, DebuggingInformationEntry, Expression, Operation, constants as dw};
 
+use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::dwarf::Reader;
 use crate::program::error::ProgramError;
@@ -13,11 +14,11 @@ use crate::program::types::{Shape, TypeId};
 const ORIGIN_LIMIT: usize = 16;
 
 /// Number of a general register as instructions encode it.
-pub(super) type Number = usize;
+pub(in crate::program) type Number = usize;
 
 /// Where a variable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::program) enum Place {
     /// In a register.
     Register(Number),
     /// In memory, so far from the stack pointer at the function's entry.
@@ -30,28 +31,28 @@ pub(super) enum Place {
 
 /// A variable while it is at one place.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Local {
+pub(in crate::program) struct Local {
     /// Its type.
-    pub(super) kind: TypeId,
+    pub(in crate::program) kind: TypeId,
     /// First address and behind-last address of the code that finds it there.
-    pub(super) range: (u64, u64),
+    pub(in crate::program) range: (u64, u64),
     /// Where.
-    pub(super) place: Place,
+    pub(in crate::program) place: Place,
 }
 
 /// The variables of a build's functions.
 #[derive(Debug, Default)]
-pub(super) struct Locals {
+pub(in crate::program) struct Locals {
     /// By the start of each range of code of their function.
     by_start: HashMap<u64, usize>,
     lists: Vec<Vec<Local>>,
     /// Types, not pointers, of which functions have variables of their own.
-    pub(super) automatic: HashSet<TypeId>,
+    pub(in crate::program) automatic: HashSet<TypeId>,
 }
 
 impl Locals {
     /// Reads the variables of all functions.
-    pub(super) fn read(build: &Build) -> Result<Self, ProgramError> {
+    pub(in crate::program) fn read(build: &Build) -> Result<Self, ProgramError> {
         let dwarf = build.sections().dwarf();
         let error = |source| ProgramError::Dwarf { place: "the variables of functions".to_owned(), source };
         let mut units = Vec::new();
@@ -61,7 +62,22 @@ impl Locals {
             let end = start.0 + header.length_including_self();
             units.push(Unit { start: start.0, end, unit: dwarf.unit(header).map_err(error)? });
         }
-        let mut reading = Reading { build, dwarf: &dwarf, units: &units, found: Self::default() };
+        let mut reading = Reading { build, dwarf: &dwarf, units: &units, only: None, found: Self::default() };
+        for unit in &units {
+            reading.unit(unit).map_err(error)?;
+        }
+        Ok(reading.found)
+    }
+
+    /// Reads the variables of the one function that is entered at `entry`. What another unit says of them is left out.
+    pub(in crate::program) fn around(build: &Build, entry: LinkAddress) -> Result<Self, ProgramError> {
+        let Some(start) = build.unit_at(entry) else { return Ok(Self::default()) };
+        let dwarf = build.sections().dwarf();
+        let error = |source| ProgramError::Dwarf { place: format!("the variables of the function at {entry}"), source };
+        let header = dwarf.unit_header(gimli::DebugInfoOffset(start)).map_err(error)?;
+        let end = start + header.length_including_self();
+        let units = [Unit { start, end, unit: dwarf.unit(header).map_err(error)? }];
+        let mut reading = Reading { build, dwarf: &dwarf, units: &units, only: Some(entry.0), found: Self::default() };
         for unit in &units {
             reading.unit(unit).map_err(error)?;
         }
@@ -69,7 +85,7 @@ impl Locals {
     }
 
     /// The variables of the function that is entered at `entry`.
-    pub(super) fn of(&self, entry: u64) -> &[Local] {
+    pub(in crate::program) fn of(&self, entry: u64) -> &[Local] {
         let list = self.by_start.get(&entry).and_then(|index| self.lists.get(*index));
         list.map_or(&[], Vec::as_slice)
     }
@@ -104,6 +120,8 @@ struct Reading<'b, 'r> {
     build: &'b Build,
     dwarf: &'r gimli::Dwarf<Reader<'b>>,
     units: &'r [Unit<'b>],
+    /// The entry of the one function that is asked about.
+    only: Option<u64>,
     found: Locals,
 }
 
@@ -118,7 +136,8 @@ impl<'b> Reading<'b, '_> {
             match entry.tag() {
                 dw::DW_TAG_subprogram => {
                     let ranges = self.ranges(unit, entry)?;
-                    if !ranges.is_empty() {
+                    let is_wanted = self.only.is_none_or(|only| ranges.iter().any(|range| range.0 == only));
+                    if !ranges.is_empty() && is_wanted {
                         let function = self.found.lists.len();
                         self.found.lists.push(Vec::new());
                         self.found.by_start.extend(ranges.iter().map(|range| (range.0, function)));

@@ -26,7 +26,7 @@ mod call;
 mod function;
 mod judge;
 mod library;
-mod locals;
+pub(in crate::program) mod locals;
 mod memory;
 mod outcome;
 mod program;

@@ -41,7 +41,7 @@ pub struct UnwindIndex {
 }
 
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     data: Data,
     bases: BaseAddresses,
 }
@@ -129,18 +129,29 @@ impl UnwindIndex {
 
     /// The row that holds at `address`; `None` where no description covers it.
     pub(super) fn row(&self, address: LinkAddress, context: &mut UnwindContext<usize>) -> Option<Result<Row<'_>, gimli::Error>> {
-        let entry = self.find(address.0)?;
-        let table = if entry.from_debug_frame { self.debug_frame.as_ref() } else { self.eh_frame.as_ref() }?;
+        let (table, offset, from_debug_frame) = self.table_for(address)?;
         let data = table.bytes(&self.bytes);
-        Some(if entry.from_debug_frame {
+        Some(if from_debug_frame {
             let mut section = DebugFrame::new(data, LittleEndian);
             section.set_address_size(8);
-            row::find(&section, &table.bases, entry.offset, address.0, context)
+            row::find(&section, &table.bases, offset, address.0, context)
         } else {
             let mut section = EhFrame::new(data, LittleEndian);
             section.set_address_size(8);
-            row::find(&section, &table.bases, entry.offset, address.0, context)
+            row::find(&section, &table.bases, offset, address.0, context)
         })
+    }
+
+    /// The table whose description covers `address`, where in it that is, and whether it is `.debug_frame`.
+    pub(super) fn table_for(&self, address: LinkAddress) -> Option<(&Table, usize, bool)> {
+        let entry = self.find(address.0)?;
+        let table = if entry.from_debug_frame { self.debug_frame.as_ref() } else { self.eh_frame.as_ref() }?;
+        Some((table, entry.offset, entry.from_debug_frame))
+    }
+
+    /// The module's file.
+    pub(super) fn file(&self) -> &[u8] {
+        &self.bytes
     }
 
     fn find(&self, address: u64) -> Option<&Entry> {
@@ -151,7 +162,11 @@ impl UnwindIndex {
 }
 
 impl Table {
-    fn bytes<'a>(&'a self, file: &'a [u8]) -> &'a [u8] {
+    pub(super) fn bases(&self) -> &BaseAddresses {
+        &self.bases
+    }
+
+    pub(super) fn bytes<'a>(&'a self, file: &'a [u8]) -> &'a [u8] {
         match &self.data {
             Data::File(range) => file.get(range.clone()).unwrap_or_default(),
             Data::Unpacked(bytes) => bytes,

@@ -62,8 +62,20 @@ where
     S::Offset: From<usize>,
 {
     let fde = section.fde_from_offset(bases, offset.into(), S::cie_from_offset)?;
-    let return_column = fde.cie().return_address_register();
     let row = fde.unwind_info_for_address(section, bases, context, address)?;
+    read(section, &fde, row)
+}
+
+/// What a decoded row of `fde` says.
+pub(super) fn read<'a, S>(
+    section: &S,
+    fde: &gimli::FrameDescriptionEntry<Bytes<'a>>,
+    row: &gimli::UnwindTableRow<usize>,
+) -> Result<Row<'a>, gimli::Error>
+where
+    S: UnwindSection<Bytes<'a>>,
+{
+    let return_column = fde.cie().return_address_register();
     let bytes = |expression: &UnwindExpression<usize>| expression.get(section).map(|expression| expression.0.slice());
     let cfa = match row.cfa() {
         CfaRule::RegisterAndOffset { register, offset } => Cfa::RegisterAndOffset { register: register.0, offset: *offset },

@@ -3,6 +3,7 @@
 //! Read when asked for, function by function: most functions are on no stack. A unit's functions are indexed once.
 
 mod evaluate;
+mod nesting;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use std::collections::HashMap;
 
 pub use evaluate::{Frame, Piece, Source};
+pub use nesting::{Body, Declared, Inlined, SourceFunction};
 
 use super::address::LinkAddress;
 use super::build::Build;
@@ -32,6 +34,30 @@ struct Unit<'b> {
     base: usize,
     /// (start, end, entry) of functions, ascending.
     functions: Vec<(u64, u64, gimli::UnitOffset)>,
+}
+
+impl Unit<'_> {
+    /// The function whose code holds `place`.
+    fn function_at(&self, place: LinkAddress) -> Option<gimli::UnitOffset> {
+        let count = self.functions.partition_point(|function| function.0 <= place.0);
+        let mut before = self.functions.get(..count).unwrap_or_default().iter().rev();
+        before.find(|function| place.0 < function.1).map(|function| function.2)
+    }
+}
+
+/// A variable that is a number as long as it lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Name.
+    pub name: String,
+    /// The inlined function that it belongs to; `None` for the function itself.
+    pub inlined: Option<String>,
+    /// Its type; `None` is unknown.
+    pub kind: Option<TypeId>,
+    /// Line of its declaration; 0 when unknown.
+    pub line: u64,
+    /// Its value, sign-extended where the attribute is signed.
+    pub value: u64,
 }
 
 /// A variable at a place in the code.
@@ -63,14 +89,48 @@ impl<'b> Variables<'b> {
     pub fn at(&mut self, place: LinkAddress) -> Result<Vec<Local<'b>>, ProgramError> {
         let Some(base) = self.build.unit_at(place) else { return Ok(Vec::new()) };
         let error = |source| ProgramError::Dwarf { place: format!("the variables at {place}"), source };
-        let unit = self.unit(base).map_err(error)?;
-        let count = unit.functions.partition_point(|function| function.0 <= place.0);
-        let before = unit.functions.get(..count).unwrap_or_default().iter().rev();
-        let Some((_, _, entry)) = before.clone().find(|function| place.0 < function.1).copied() else { return Ok(Vec::new()) };
-        let unit = self.units.get(&base);
-        match unit {
-            Some(unit) => Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 }.locals(entry).map_err(error),
-            None => Ok(Vec::new()),
+        let function = self.unit(base).map_err(error)?.function_at(place);
+        match (function, self.units.get(&base)) {
+            (Some(function), Some(unit)) => {
+                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 };
+                scopes.locals(function).map_err(error)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The variables in scope at `place` that have one value as long as they live (DW_AT_const_value).
+    ///
+    /// # Errors
+    /// Debug information that cannot be decoded.
+    pub fn constants(&mut self, place: LinkAddress) -> Result<Vec<Constant>, ProgramError> {
+        let Some(base) = self.build.unit_at(place) else { return Ok(Vec::new()) };
+        let error = |source| ProgramError::Dwarf { place: format!("the variables at {place}"), source };
+        let function = self.unit(base).map_err(error)?.function_at(place);
+        match (function, self.units.get(&base)) {
+            (Some(function), Some(unit)) => {
+                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 };
+                scopes.constants(function).map_err(error)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The source of the function entered at `entry` as it nests: its variables, and the functions that were inlined into it with theirs.
+    /// Empty without debug information.
+    ///
+    /// # Errors
+    /// Debug information that cannot be decoded.
+    pub fn body(&mut self, entry: LinkAddress) -> Result<Body, ProgramError> {
+        let Some(base) = self.build.unit_at(entry) else { return Ok(Body::default()) };
+        let error = |source| ProgramError::Dwarf { place: format!("the function at {entry}"), source };
+        let function = self.unit(base).map_err(error)?.function_at(entry);
+        match (function, self.units.get(&base)) {
+            (Some(function), Some(unit)) => {
+                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: entry.0 };
+                scopes.body(function).map_err(error)
+            }
+            _ => Ok(Body::default()),
         }
     }
 

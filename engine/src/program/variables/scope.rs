@@ -2,7 +2,8 @@
 
 use gimli::{AttributeValue, DebuggingInformationEntry, EntriesTreeNode, Expression, UnitOffset, UnitRef, constants as dw};
 
-use super::{Local, Unit};
+use super::nesting::Declaration;
+use super::{Constant, Local, Unit};
 use crate::program::build::Build;
 use crate::program::dwarf::Reader;
 use crate::program::elf::bytes::text;
@@ -11,9 +12,9 @@ use crate::program::types::TypeId;
 /// Steps from a copy to what it is a copy of; more is a loop.
 const ORIGIN_LIMIT: usize = 16;
 /// How deep blocks and inlined functions may nest.
-const DEPTH_LIMIT: usize = 256;
+pub(super) const DEPTH_LIMIT: usize = 256;
 
-type Entry<'b> = DebuggingInformationEntry<Reader<'b>>;
+pub(super) type Entry<'b> = DebuggingInformationEntry<Reader<'b>>;
 
 /// The functions of a unit, as (start, end, entry), ascending.
 pub(super) fn functions<'b>(
@@ -51,15 +52,70 @@ impl<'b> Scopes<'b, '_> {
         let mut tree = unit.entries_tree(Some(entry))?;
         let root = tree.root()?;
         let frame_base = self.location(root.entry(), dw::DW_AT_frame_base)?;
+        let own = self.declared(root.entry())?;
         let mut found = Vec::new();
-        self.children(root, None, &frame_base, DEPTH_LIMIT, &mut found)?;
+        self.children(root, (&own, None), &frame_base, DEPTH_LIMIT, &mut found)?;
         Ok(found)
+    }
+
+    /// The variables of the function at `entry` that are numbers.
+    pub(super) fn constants(&self, entry: UnitOffset) -> gimli::Result<Vec<Constant>> {
+        let unit = UnitRef::new(self.dwarf, &self.unit.unit);
+        let mut tree = unit.entries_tree(Some(entry))?;
+        let mut found = Vec::new();
+        let root = tree.root()?;
+        let own = self.declared(root.entry())?;
+        self.constants_in(root, (&own, None), DEPTH_LIMIT, &mut found)?;
+        Ok(found)
+    }
+
+    fn constants_in(
+        &self,
+        node: EntriesTreeNode<'_, '_, Reader<'b>>,
+        (own, inlined): (&Declaration, Option<&str>),
+        depth: usize,
+        found: &mut Vec<Constant>,
+    ) -> gimli::Result<()> {
+        let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
+        let mut children = node.children();
+        while let Some(child) = children.next()? {
+            match child.entry().tag() {
+                dw::DW_TAG_formal_parameter | dw::DW_TAG_variable => found.extend(self.constant(child.entry(), inlined)?),
+                dw::DW_TAG_lexical_block if self.is_here(child.entry())? => {
+                    self.constants_in(child, (own, inlined), depth, found)?;
+                }
+                dw::DW_TAG_inlined_subroutine if self.is_here(child.entry())? => {
+                    if self.is_part(child.entry(), own)? {
+                        self.constants_in(child, (own, inlined), depth, found)?;
+                        continue;
+                    }
+                    let (name, own) = (self.name(child.entry())?, self.declared(child.entry())?);
+                    self.constants_in(child, (&own, Some(&name)), depth, found)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A variable with DW_AT_const_value of at most 8 bytes.
+    fn constant(&self, entry: &Entry<'b>, inlined: Option<&str>) -> gimli::Result<Option<Constant>> {
+        let value = self.chain(entry, |entry| Ok(entry.attr(dw::DW_AT_const_value).map(gimli::Attribute::raw_value)))?;
+        let Some(value) = value.and_then(|value| plain_number(&value)) else { return Ok(None) };
+        let line = self.chain(entry, |entry| Ok(entry.attr_value(dw::DW_AT_decl_line).and_then(|line| line.udata_value())))?;
+        Ok(Some(Constant {
+            name: self.name(entry)?,
+            inlined: inlined.map(str::to_owned),
+            kind: self.kind(entry)?,
+            line: line.unwrap_or(0),
+            value,
+        }))
     }
 
     fn children(
         &self,
         node: EntriesTreeNode<'_, '_, Reader<'b>>,
-        inlined: Option<&str>,
+        (own, inlined): (&Declaration, Option<&str>),
         frame_base: &Option<Expression<Reader<'b>>>,
         depth: usize,
         found: &mut Vec<Local<'b>>,
@@ -72,11 +128,15 @@ impl<'b> Scopes<'b, '_> {
                     found.extend(self.variable(child.entry(), inlined, frame_base)?);
                 }
                 dw::DW_TAG_lexical_block if self.is_here(child.entry())? => {
-                    self.children(child, inlined, frame_base, depth, found)?;
+                    self.children(child, (own, inlined), frame_base, depth, found)?;
                 }
                 dw::DW_TAG_inlined_subroutine if self.is_here(child.entry())? => {
-                    let name = self.name(child.entry())?;
-                    self.children(child, Some(&name), frame_base, depth, found)?;
+                    if self.is_part(child.entry(), own)? {
+                        self.children(child, (own, inlined), frame_base, depth, found)?;
+                        continue;
+                    }
+                    let (name, own) = (self.name(child.entry())?, self.declared(child.entry())?);
+                    self.children(child, (&own, Some(&name)), frame_base, depth, found)?;
                 }
                 _ => {}
             }
@@ -133,7 +193,7 @@ impl<'b> Scopes<'b, '_> {
         }
     }
 
-    fn name(&self, entry: &Entry<'b>) -> gimli::Result<String> {
+    pub(super) fn name(&self, entry: &Entry<'b>) -> gimli::Result<String> {
         let name = self.chain(entry, |entry| match entry.attr_value(dw::DW_AT_name) {
             Some(value) => Ok(Some(text(self.dwarf.attr_string(&self.unit.unit, value)?.slice()))),
             None => Ok(None),
@@ -151,12 +211,16 @@ impl<'b> Scopes<'b, '_> {
         })
     }
 
-    fn chain<T>(&self, entry: &Entry<'b>, ask: impl Fn(&Entry<'b>) -> gimli::Result<Option<T>>) -> gimli::Result<Option<T>> {
+    pub(super) fn chain<T>(
+        &self,
+        entry: &Entry<'b>,
+        ask: impl Fn(&Entry<'b>) -> gimli::Result<Option<T>>,
+    ) -> gimli::Result<Option<T>> {
         self.chain_within(entry, |entry, _| ask(entry))
     }
 
     /// The first answer of an entry or of what it is a copy of. What `ask` gets besides is the offset of the entry's unit.
-    fn chain_within<T>(
+    pub(super) fn chain_within<T>(
         &self,
         entry: &Entry<'b>,
         ask: impl Fn(&Entry<'b>, usize) -> gimli::Result<Option<T>>,
@@ -196,5 +260,17 @@ impl<'b> Scopes<'b, '_> {
         let entry = unit.unit.entry(UnitOffset(offset - start))?;
         let own = ask(&entry, start)?;
         Ok(own)
+    }
+}
+
+/// A number as its form has it; data forms have no sign of their own (DWARF 5, 7.5.5).
+fn plain_number(value: &AttributeValue<Reader<'_>>) -> Option<u64> {
+    match value {
+        AttributeValue::Data1(value) => Some(u64::from(*value)),
+        AttributeValue::Data2(value) => Some(u64::from(*value)),
+        AttributeValue::Data4(value) => Some(u64::from(*value)),
+        AttributeValue::Data8(value) | AttributeValue::Udata(value) => Some(*value),
+        AttributeValue::Sdata(value) => Some(value.cast_unsigned()),
+        _ => None,
     }
 }

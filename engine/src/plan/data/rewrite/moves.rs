@@ -190,6 +190,12 @@ impl Moves {
         }
     }
 
+    /// How many bytes the objects take that go to `address`, if some do.
+    pub fn length_at(&self, address: RunAddress) -> Option<u64> {
+        let found = self.moves.iter().find(|one| self.place(one) == Place::At(address))?;
+        Some(self.extent(found).new)
+    }
+
     fn special(&self, one: &Move) -> Option<&Special> {
         self.specials.get(one.special?.get() as usize - 1)
     }

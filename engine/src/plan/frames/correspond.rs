@@ -1,0 +1,349 @@
+//! Whether a value of the old code at a point and one of the new code at the paired point are made in the same way (PROOF 3.3: reaching
+//! definitions correspond).
+//!
+//! Terms are compared from the result to what they are made of. A choice corresponds to a choice if their ways do, one by one, and if the
+//! branches that decide between the ways ask the same; round loops the pair in hand counts as equal until something speaks against it,
+//! which proves what holds for every number of rounds. What was read from memory is the same only if nothing that has no partner may
+//! have been written between the read and the point: the memory itself is the old program's.
+
+use std::collections::HashSet;
+
+use iced_x86::ConditionCode;
+
+use super::events;
+use crate::program::address::LinkAddress;
+use crate::program::code::Symbolic;
+use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
+
+/// More branches between two ways are not looked at.
+const MOST_GATES: usize = 24;
+
+/// Which things of the old function are which of the new one.
+pub(super) trait Pairs {
+    /// Whether the calls that return to these addresses are paired.
+    fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool;
+    /// Whether two addresses name the same thing. `bytes` of it are read, if that is known.
+    fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool;
+    /// Whether what is in these places at the entries is the same argument, or a register that both keep for their callers.
+    fn same_entry(&self, old: Place, new: Place) -> bool;
+    /// Whether the same place of the same variable is at these offsets of the frames.
+    fn same_slot(&self, old: i64, new: i64) -> bool;
+    /// Whether what lies at an address never changes while the program runs.
+    fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool;
+}
+
+/// One side of the comparison.
+pub(super) struct Side<'s, 'g> {
+    pub(super) values: &'s mut Values<'g>,
+    pub(super) dominators: &'s Dominators,
+    /// The node that control comes back to.
+    pub(super) point: u32,
+}
+
+impl Side<'_, '_> {
+    fn graph(&self) -> &Graph {
+        self.values.function().graph
+    }
+}
+
+/// A pair under way: both values, and whether a loop may have been gone round since they were made.
+type Pair = (ValueId, ValueId, bool);
+
+/// Compares values at one pair of points.
+pub(super) struct Correspondence<'c, 'g> {
+    pub(super) old: Side<'c, 'g>,
+    pub(super) new: Side<'c, 'g>,
+    pairs: &'c dyn Pairs,
+    different: HashSet<Pair>,
+    same: HashSet<Pair>,
+    assumed: Vec<Pair>,
+}
+
+impl<'c, 'g> Correspondence<'c, 'g> {
+    pub(super) fn new(old: Side<'c, 'g>, new: Side<'c, 'g>, pairs: &'c dyn Pairs) -> Self {
+        Self { old, new, pairs, different: HashSet::new(), same: HashSet::new(), assumed: Vec::new() }
+    }
+
+    /// Whether `old` at the old point and `new` at the new one are made alike.
+    pub(super) fn same(&mut self, old: ValueId, new: ValueId) -> bool {
+        let same = self.check(old, new, false);
+        let proved = std::mem::take(&mut self.assumed);
+        if same {
+            self.same.extend(proved);
+        }
+        same
+    }
+
+    /// Whether two effects are paired calls, or stores of the same value to the same place. `carried`: a loop may have been gone round
+    /// since.
+    pub(super) fn same_effect(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        let same = self.same_event(old, new, carried);
+        let proved = std::mem::take(&mut self.assumed);
+        if same {
+            self.same.extend(proved);
+        }
+        same
+    }
+
+    pub(super) fn check(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
+        let pair = (self.old.values.resolve(old), self.new.values.resolve(new), carried);
+        if self.different.contains(&pair) {
+            return false;
+        }
+        if self.same.contains(&pair) || self.assumed.contains(&pair) {
+            return true;
+        }
+        let before = self.assumed.len();
+        self.assumed.push(pair);
+        let same = self.compare(pair);
+        if !same {
+            self.assumed.truncate(before);
+            self.different.insert(pair);
+        }
+        same
+    }
+
+    fn compare(&mut self, (old, new, carried): Pair) -> bool {
+        let (from, to) = (self.old.values.node(old).clone(), self.new.values.node(new).clone());
+        match (&from, &to) {
+            (Term::Constant(a), Term::Constant(b)) => a == b,
+            (Term::Canary, Term::Canary) => true,
+            (Term::Entry(a), Term::Entry(b)) => self.pairs.same_entry(*a, *b),
+            (Term::Address(a), Term::Address(b)) => self.pairs.same_symbol(a, b, None),
+            (Term::Frame(a), Term::Frame(b)) => self.pairs.same_slot(*a, *b),
+            (Term::Result { call: a, place: p }, Term::Result { call: b, place: q }) => p == q && self.same_call(*a, *b),
+            (Term::Extend { from: a, signed: s, of: x }, Term::Extend { from: b, signed: t, of: y }) => {
+                a == b && s == t && self.check(*x, *y, carried)
+            }
+            (Term::Sum { bits: a, terms: x, constant: c }, Term::Sum { bits: b, terms: y, constant: d }) => {
+                a == b && self.same_sum((x, *c), (y, *d), carried)
+            }
+            (
+                Term::Binary { operation: o, bits: a, left: l, right: r },
+                Term::Binary { operation: p, bits: b, left: m, right: s },
+            ) => {
+                let straight = |this: &mut Self| this.check(*l, *m, carried) && this.check(*r, *s, carried);
+                let crossed = |this: &mut Self| this.check(*l, *s, carried) && this.check(*r, *m, carried);
+                o == p && a == b && (straight(self) || (o.commutes() && crossed(self)))
+            }
+            (
+                Term::Pure { code: a, result: i, bits: v, operands: x },
+                Term::Pure { code: b, result: j, bits: w, operands: y },
+            ) => a == b && i == j && v == w && x.len() == y.len() && x.iter().zip(y).all(|(x, y)| self.check(*x, *y, carried)),
+            (Term::Part { of: x, offset: a, length: l }, Term::Part { of: y, offset: b, length: m }) => {
+                a == b && l == m && self.check(*x, *y, carried)
+            }
+            (Term::Load { at: a, address: x, bytes: l }, Term::Load { at: b, address: y, bytes: m }) => {
+                l == m && self.same_read((*a, *x), (*b, *y), *l, carried)
+            }
+            (Term::Choice { at: a, .. }, Term::Choice { at: b, .. }) => self.same_choice((*a, old), (*b, new), carried),
+            _ => false,
+        }
+    }
+
+    pub(super) fn same_call(&self, old: u32, new: u32) -> bool {
+        let behind = |graph: &Graph, node: u32| graph.node(node).map(|node| node.behind());
+        match (behind(self.old.graph(), old), behind(self.new.graph(), new)) {
+            (Some(old), Some(new)) => self.pairs.same_call(old, new),
+            _ => false,
+        }
+    }
+
+    /// Sums of the same terms. Addresses in the frame count from its start: the same distance is another variable.
+    fn same_sum(&mut self, (old, c): (&[(ValueId, i64)], i64), (new, d): (&[(ValueId, i64)], i64), carried: bool) -> bool {
+        let in_frame = |side: &Side<'_, '_>, terms: &[(ValueId, i64)]| {
+            terms.iter().position(|(value, factor)| *factor == 1 && matches!(side.values.node(*value), Term::Frame(0)))
+        };
+        match (in_frame(&self.old, old), in_frame(&self.new, new)) {
+            (None, None) => c == d && self.same_terms(old, new, carried),
+            (Some(a), Some(b)) => {
+                let (mut old, mut new) = (old.to_vec(), new.to_vec());
+                old.swap_remove(a);
+                new.swap_remove(b);
+                self.pairs.same_slot(c, d) && self.same_terms(&old, &new, carried)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same terms, in whatever order.
+    fn same_terms(&mut self, old: &[(ValueId, i64)], new: &[(ValueId, i64)], carried: bool) -> bool {
+        let mut open: Vec<(ValueId, i64)> = new.to_vec();
+        old.len() == new.len()
+            && old.iter().all(|(value, factor)| {
+                let found =
+                    (0..open.len()).find(|index| open[*index].1 == *factor && self.check(*value, open[*index].0, carried));
+                found.map(|index| open.swap_remove(index)).is_some()
+            })
+    }
+
+    /// Reads of the same place, after which nothing that only one side does may have changed it.
+    fn same_read(&mut self, (at, from): (u32, ValueId), (other, to): (u32, ValueId), bytes: u8, carried: bool) -> bool {
+        let address = (self.old.values.node(from).clone(), self.new.values.node(to).clone());
+        if let (Term::Address(a), Term::Address(b)) = &address {
+            return self.pairs.same_symbol(a, b, Some(bytes))
+                && (self.pairs.is_constant(a, bytes) || self.same_events((at, from), (other, to), bytes, carried));
+        }
+        self.check(from, to, carried) && self.same_events((at, from), (other, to), bytes, carried)
+    }
+
+    /// Whether what may write to memory between a read and the point has partners on the other side.
+    fn same_events(&mut self, (old, from): (u32, ValueId), (new, to): (u32, ValueId), bytes: u8, carried: bool) -> bool {
+        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId| {
+            let passed = events::between(side.graph(), read, side.point, carried);
+            events::writes(side.values, &passed, (address, bytes))
+        };
+        let (from, to) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        from.iter().all(|event| to.iter().any(|other| self.same_event(*event, *other, carried)))
+            && to.iter().all(|event| from.iter().any(|other| self.same_event(*other, *event, carried)))
+    }
+
+    /// Paired calls, or stores of the same value to the same place.
+    pub(super) fn same_event(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
+        match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
+            (true, true) => self.same_call(old, new),
+            (false, false) => {
+                let store = (events::store(self.old.values, old), events::store(self.new.values, new));
+                let (Some(old), Some(new)) = store else { return false };
+                old.bytes == new.bytes
+                    && self.check(old.address, new.address, carried)
+                    && self.check(old.value, new.value, carried)
+            }
+            _ => false,
+        }
+    }
+
+    fn same_choice(&mut self, (at, old): (u32, ValueId), (other, new): (u32, ValueId), carried: bool) -> bool {
+        let (from, to) = (self.old.values.inputs(old), self.new.values.inputs(new));
+        let loops = (events::is_loop(self.old.graph(), at), events::is_loop(self.new.graph(), other));
+        if loops.0 != loops.1 {
+            return false;
+        }
+        let carried = carried || loops.0;
+        let distinct = |inputs: &[ValueId]| {
+            let mut distinct = inputs.to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            distinct
+        };
+        let (olds, mut open) = (distinct(&from), distinct(&to));
+        if olds.len() != open.len() {
+            return false;
+        }
+        let mut matched: Vec<(ValueId, ValueId)> = Vec::new();
+        for value in olds {
+            let Some(index) = (0..open.len()).find(|index| self.check(value, open[*index], carried)) else { return false };
+            matched.push((value, open.swap_remove(index)));
+        }
+        match loops.0 {
+            true => self.same_loop(at, other),
+            false => self.same_gates((at, &from), (other, &to), &matched, carried),
+        }
+    }
+
+    /// Whether two loops are one. Those around the points are paired from outside, and have to be asked to go on by at least one question
+    /// in common, if by any. Loops that control has left were left for the same reasons: how often they were gone round decides what they
+    /// made.
+    fn same_loop(&mut self, at: u32, other: u32) -> bool {
+        let rank = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point);
+        let ranks = (rank(&self.old, at), rank(&self.new, other));
+        if ranks.0 != ranks.1 {
+            return false;
+        }
+        let is_around = ranks.0.is_some();
+        let olds = events::exits(self.old.graph(), self.old.dominators, at);
+        let news = events::exits(self.new.graph(), self.new.dominators, other);
+        let (Some(olds), Some(mut open)) = (olds, news) else { return is_around };
+        let (before, after) = (olds.len(), open.len());
+        let mut paired = 0;
+        for (node, condition, taken) in olds {
+            let found = (0..open.len()).find(|index| {
+                let (candidate, asks, leaves) = open[*index];
+                let same = (condition == asks && taken == leaves) || (negated(condition) == asks && taken != leaves);
+                same && self.same_question(node, candidate, true)
+            });
+            if let Some(index) = found {
+                open.swap_remove(index);
+                paired += 1;
+            }
+        }
+        match is_around {
+            true => paired > 0 || before == 0 || after == 0,
+            false => paired == before && paired == after,
+        }
+    }
+
+    /// Whether the branches that decide between the ways to a choice ask the same and lead to the same values.
+    fn same_gates(
+        &mut self,
+        (at, from): (u32, &[ValueId]),
+        (other, to): (u32, &[ValueId]),
+        matched: &[(ValueId, ValueId)],
+        carried: bool,
+    ) -> bool {
+        let olds = events::gates(self.old.graph(), self.old.dominators, at);
+        let news = events::gates(self.new.graph(), self.new.dominators, other);
+        let (Some(olds), Some(mut open)) = (olds, news) else { return false };
+        if olds.len() != open.len() || olds.len() > MOST_GATES {
+            return false;
+        }
+        let partner = |value: &ValueId| matched.iter().find(|pair| pair.0 == *value).map(|pair| pair.1);
+        for gate in olds {
+            let taken = sorted(gate.taken.iter().filter_map(|way| from.get(*way)).filter_map(partner));
+            let passed = sorted(gate.passed.iter().filter_map(|way| from.get(*way)).filter_map(partner));
+            let found = (0..open.len()).find(|index| {
+                let candidate = &open[*index];
+                let leads = |ways: &[usize]| sorted(ways.iter().filter_map(|way| to.get(*way)).copied());
+                let (other_taken, other_passed) = (leads(&candidate.taken), leads(&candidate.passed));
+                let same = gate.condition == candidate.condition && (&taken, &passed) == (&other_taken, &other_passed);
+                let opposite =
+                    negated(gate.condition) == candidate.condition && (&taken, &passed) == (&other_passed, &other_taken);
+                let node = candidate.node;
+                (same || opposite) && self.same_question(gate.node, node, carried)
+            });
+            match found {
+                Some(index) => drop(open.swap_remove(index)),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether two branches look at the same flags.
+    fn same_question(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        let (from, to) = (self.old.values.before(old, Place::Flags), self.new.values.before(new, Place::Flags));
+        self.check(from, to, carried)
+    }
+}
+
+fn sorted(values: impl Iterator<Item = ValueId>) -> Vec<ValueId> {
+    let mut values: Vec<ValueId> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+/// The condition that holds when the other does not.
+pub(super) fn negated(condition: ConditionCode) -> ConditionCode {
+    use ConditionCode as C;
+    match condition {
+        C::None => C::None,
+        C::o => C::no,
+        C::no => C::o,
+        C::b => C::ae,
+        C::ae => C::b,
+        C::e => C::ne,
+        C::ne => C::e,
+        C::be => C::a,
+        C::a => C::be,
+        C::s => C::ns,
+        C::ns => C::s,
+        C::p => C::np,
+        C::np => C::p,
+        C::l => C::ge,
+        C::ge => C::l,
+        C::le => C::g,
+        C::g => C::le,
+    }
+}

@@ -1,0 +1,67 @@
+//! What two functions themselves store into a variable that others may know: the stores that can reach the point have to correspond
+//! (PROOF 3.3a). What others store is their callers' effect, and decided with the effects.
+
+use super::continuation::FrameObject;
+use super::correspond::{Correspondence, Side};
+use super::events::{self, Store};
+use crate::program::flow::Term;
+
+/// A store into the variable: where in it, if that is known.
+struct Definition {
+    offset: Option<i64>,
+    store: Store,
+}
+
+/// Whether the stores into a variable on all ways to the points correspond.
+///
+/// # Errors
+/// What does not.
+pub(super) fn correspond(correspondence: &mut Correspondence<'_, '_>, object: &FrameObject) -> Result<(), String> {
+    let old = definitions(&mut correspondence.old, object.old, object.old_length);
+    let new = definitions(&mut correspondence.new, object.new, object.new_length);
+    if object.is_changed && !(old.is_empty() && new.is_empty()) {
+        return Err("its type changes, and the function stores into it itself".to_owned());
+    }
+    for definition in &new {
+        if !old.iter().any(|other| same(correspondence, other, definition)) {
+            return Err("the new code stores into it what the old code did not".to_owned());
+        }
+    }
+    for definition in &old {
+        if !new.iter().any(|other| same(correspondence, definition, other)) {
+            return Err("the old code stored into it what the new code does not".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition, new: &Definition) -> bool {
+    old.offset == new.offset
+        && old.store.bytes == new.store.bytes
+        && (old.offset.is_some() || correspondence.check(old.store.address, new.store.address, true))
+        && correspondence.check(old.store.value, new.store.value, true)
+}
+
+/// The stores of a function into `length` bytes of its frame from `start` on.
+fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definition> {
+    let graph = side.values.function().graph;
+    let mut found = Vec::new();
+    for node in events::ahead_of(graph, side.point) {
+        let Some(store) = events::store(side.values, node) else { continue };
+        let offset = match side.values.node(store.address) {
+            Term::Frame(offset) => Some(offset.wrapping_sub(start)),
+            // A place in an array, by an index.
+            Term::Sum { terms, constant, .. } if terms.iter().any(|term| matches!(side.values.node(term.0), Term::Frame(0))) => {
+                if (0..length.cast_signed()).contains(&constant.wrapping_sub(start)) {
+                    found.push(Definition { offset: None, store });
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if let Some(offset) = offset.filter(|offset| (0..length.cast_signed()).contains(offset)) {
+            found.push(Definition { offset: Some(offset), store });
+        }
+    }
+    found
+}

@@ -1,0 +1,89 @@
+//! The ways of a function to a point and from it.
+
+use std::collections::BTreeSet;
+
+use iced_x86::{InstructionInfoFactory, OpAccess};
+
+use crate::program::flow::{ENTRY, Graph, Place, ValueId, Values};
+
+/// The nodes around a point.
+#[derive(Debug)]
+pub(super) struct Ways {
+    /// The point: a call.
+    pub(super) point: u32,
+    /// Nodes on ways from the entry to the point that come to it for the first time.
+    pub(super) ahead: BTreeSet<u32>,
+    /// Nodes that control may come to from the point.
+    pub(super) behind: BTreeSet<u32>,
+}
+
+impl Ways {
+    pub(super) fn new(graph: &Graph, point: u32) -> Self {
+        let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
+        let before = |node: u32| graph.node(node).map_or(&[][..], |node| &node.before);
+        let mut from = if point == ENTRY { BTreeSet::new() } else { reached(&[ENTRY], next, |node| node == point) };
+        let to = reached(before(point), before, |node| node == point);
+        from.remove(&point);
+        let ahead = from.intersection(&to).copied().collect();
+        Self { point, ahead, behind: reached(next(point), next, |_| false) }
+    }
+
+    /// Whether control may pass a node on its first way to the point.
+    pub(super) fn is_ahead(&self, node: u32) -> bool {
+        self.ahead.contains(&node)
+    }
+
+    /// Whether control comes to a node ahead of the point again behind it.
+    pub(super) fn is_round(&self, node: u32) -> bool {
+        self.behind.contains(&node)
+    }
+
+    /// Whether every way from the entry to the point passes one of some nodes.
+    pub(super) fn passes_one(&self, graph: &Graph, nodes: &[u32]) -> bool {
+        let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
+        nodes.contains(&ENTRY) || !reached(&[ENTRY], next, |node| nodes.contains(&node)).contains(&self.point)
+    }
+}
+
+/// What can be reached from `starts` without going on behind a node at which the search ends.
+fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends: impl Fn(u32) -> bool) -> BTreeSet<u32> {
+    let mut seen: BTreeSet<u32> = starts.iter().copied().collect();
+    let mut open: Vec<u32> = starts.to_vec();
+    while let Some(node) = open.pop() {
+        if ends(node) {
+            continue;
+        }
+        for next in ways(node) {
+            if seen.insert(*next) {
+                open.push(*next);
+            }
+        }
+    }
+    seen
+}
+
+/// The general registers that an instruction reads, its stack pointer apart. `None` where it reads others, too.
+pub(super) fn read(values: &mut Values<'_>, node: u32) -> Option<Vec<ValueId>> {
+    let instruction = values.function().graph.node(node)?.instruction;
+    let mut info = InstructionInfoFactory::new();
+    let used: Vec<_> = info.info(&instruction).used_registers().to_vec();
+    let mut found = Vec::new();
+    for used in used {
+        let is_read =
+            matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite);
+        if !is_read || used.register().is_segment_register() || used.register() == iced_x86::Register::RIP {
+            continue;
+        }
+        let full = used.register().full_register();
+        if !full.is_gpr64() {
+            return None;
+        }
+        if full != iced_x86::Register::RSP {
+            found.push(values.before(node, Place::Register(u8::try_from(full.number()).ok()?)));
+        }
+    }
+    if instruction.is_ip_rel_memory_operand() {
+        found.push(values.address_at(node)?);
+    }
+    Some(found)
+}

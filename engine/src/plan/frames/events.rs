@@ -1,0 +1,229 @@
+//! What happens on the ways of a function: what writes to memory between two points, and which branches decide between ways.
+
+use std::collections::HashSet;
+
+use iced_x86::{ConditionCode, OpKind};
+
+use crate::program::code::Symbolic;
+use crate::program::flow::{Dominators, Function, Graph, Term, ValueId, Values, may_store};
+
+/// A store to memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Store {
+    pub(super) address: ValueId,
+    pub(super) value: ValueId,
+    pub(super) bytes: u8,
+}
+
+/// A branch that decides between ways to a choice.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    pub(super) node: u32,
+    pub(super) condition: ConditionCode,
+    /// Ways, by their position among those to the choice, that a taken branch may lead to.
+    pub(super) taken: Vec<usize>,
+    /// The same for one that is not taken.
+    pub(super) passed: Vec<usize>,
+}
+
+/// The nodes that control may pass after `from` and before `to`; with `again`, ways that pass `from` once more, too.
+pub(super) fn between(graph: &Graph, from: u32, to: u32, again: bool) -> Vec<u32> {
+    let starts = graph.node(from).map_or(&[][..], |node| &node.next);
+    let after = reached(starts, |node| graph.node(node).map_or(&[][..], |node| &node.next), |node| node == from && !again);
+    let ends = graph.node(to).map_or(&[][..], |node| &node.before);
+    let before = reached(ends, |node| graph.node(node).map_or(&[][..], |node| &node.before), |node| node == from && !again);
+    let mut found: Vec<u32> = after.intersection(&before).copied().filter(|node| again || *node != from).collect();
+    found.sort_unstable();
+    found
+}
+
+/// What can be reached from `starts` without going on behind a node at which the search ends.
+fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends: impl Fn(u32) -> bool) -> HashSet<u32> {
+    let mut seen: HashSet<u32> = starts.iter().copied().collect();
+    let mut open: Vec<u32> = starts.to_vec();
+    while let Some(node) = open.pop() {
+        if ends(node) {
+            continue;
+        }
+        for next in ways(node) {
+            if seen.insert(*next) {
+                open.push(*next);
+            }
+        }
+    }
+    seen
+}
+
+/// Those of `nodes` that may write to `bytes` bytes at `address`, which is not the frame's own memory.
+pub(super) fn writes(values: &mut Values<'_>, nodes: &[u32], (address, bytes): (ValueId, u8)) -> Vec<u32> {
+    let function = values.function();
+    let written = nodes.iter().copied().filter(|node| writes_memory(function, *node));
+    written.filter(|node| store(values, *node).is_none_or(|store| may_touch(values, &store, (address, bytes)))).collect()
+}
+
+/// Whether a store may change what is read at an address: not if both lie at fixed distances from one place, and apart.
+fn may_touch(values: &Values<'_>, store: &Store, (address, bytes): (ValueId, u8)) -> bool {
+    let distance = match (values.node(store.address), values.node(address)) {
+        (Term::Address(Symbolic::Address(a)), Term::Address(Symbolic::Address(b))) => b.0.wrapping_sub(a.0).cast_signed(),
+        (Term::Frame(a), Term::Frame(b)) => b.wrapping_sub(*a),
+        (Term::Frame(_), Term::Address(_)) | (Term::Address(_), Term::Frame(_)) => return false,
+        (from, to) => match (base(from, store.address), base(to, address)) {
+            // Other values may be others in each round of a loop.
+            ((a, c), (b, d)) if a == b && a.iter().all(|term| is_fixed(values.node(term.0))) => d.wrapping_sub(c),
+            _ => return true,
+        },
+    };
+    distance < i64::from(store.bytes) && distance > -i64::from(bytes)
+}
+
+/// Whether a value is one and the same as long as its function runs.
+fn is_fixed(node: &Term) -> bool {
+    matches!(node, Term::Entry(_) | Term::Address(_) | Term::Frame(_) | Term::Constant(_))
+}
+
+/// What an address is counted from, and how far from it.
+fn base(node: &Term, address: ValueId) -> (Vec<(ValueId, i64)>, i64) {
+    match node {
+        Term::Sum { bits: 64, terms, constant } => (terms.clone(), *constant),
+        _ => (vec![(address, 1)], 0),
+    }
+}
+
+/// Whether an instruction may write to memory that is not the function's alone.
+pub(super) fn writes_memory(function: Function<'_>, at: u32) -> bool {
+    let Some(node) = function.graph.node(at) else { return false };
+    if node.call.is_some() {
+        return true;
+    }
+    let instruction = &node.instruction;
+    if instruction.is_string_instruction() || matches!(instruction.mnemonic(), iced_x86::Mnemonic::Syscall) {
+        return true;
+    }
+    // What an instruction pushes is its function's own.
+    if instruction.op0_kind() != OpKind::Memory || !may_store(instruction) {
+        return false;
+    }
+    match function.frame_operand(at, instruction) {
+        Some((offset, bytes)) => !function.is_private(at, offset, bytes),
+        None => true,
+    }
+}
+
+/// The store that an instruction is.
+pub(super) fn store(values: &mut Values<'_>, at: u32) -> Option<Store> {
+    let instruction = values.function().graph.node(at)?.instruction;
+    if instruction.op0_kind() != OpKind::Memory || !may_store(&instruction) {
+        return None;
+    }
+    let address = values.address_at(at)?;
+    let value = values.stored_at(at)?;
+    Some(Store { address, value, bytes: u8::try_from(instruction.memory_size().size()).ok()? })
+}
+
+/// Whether a way leads from a node back to it.
+pub(super) fn is_loop(graph: &Graph, at: u32) -> bool {
+    let starts = graph.node(at).map_or(&[][..], |node| &node.next);
+    reached(starts, |node| graph.node(node).map_or(&[][..], |node| &node.next), |_| false).contains(&at)
+}
+
+/// The branches between the last node that all ways to `at` pass and `at`. `None` where something else than a conditional branch decides.
+pub(super) fn gates(graph: &Graph, dominators: &Dominators, at: u32) -> Option<Vec<Gate>> {
+    let first = dominators.immediate(at)?;
+    let ways = &graph.node(at)?.before;
+    let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
+    let ahead = reached(&[first], next, |node| node == at);
+    let back = reached(ways, |node| graph.node(node).map_or(&[][..], |node| &node.before), |node| node == first);
+    let mut found = Vec::new();
+    let mut nodes: Vec<u32> = ahead.intersection(&back).copied().filter(|node| *node != at).collect();
+    nodes.sort_unstable();
+    for node in nodes {
+        let branch = graph.node(node)?;
+        let (taken, passed) = match branch.next.as_slice() {
+            [] | [_] => continue,
+            [a, b] => {
+                let to = branch.instruction.near_branch_target();
+                let is_target = |node: &u32| graph.node(*node).is_some_and(|node| node.instruction.ip() == to);
+                match (is_target(a), is_target(b)) {
+                    (true, false) => (*a, *b),
+                    (false, true) => (*b, *a),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        let condition = branch.instruction.condition_code();
+        if condition == ConditionCode::None {
+            return None;
+        }
+        let leads = |start: u32| {
+            let seen = reached(&[start], next, |node| node == at);
+            let direct = start == at;
+            let way = |position: &usize| {
+                let way = ways.get(*position).copied();
+                way.is_some_and(|way| if direct { way == node } else { seen.contains(&way) })
+            };
+            (0..ways.len()).filter(way).collect::<Vec<usize>>()
+        };
+        found.push(Gate { node, condition, taken: leads(taken), passed: leads(passed) });
+    }
+    Some(found)
+}
+
+/// The nodes of the loop at `at`, ascending: those that lead back to it without leaving what it dominates.
+pub(super) fn body(graph: &Graph, dominators: &Dominators, at: u32) -> Vec<u32> {
+    let before = |node: u32| graph.node(node).map_or(&[][..], |node| &node.before);
+    let ends: Vec<u32> = before(at).iter().copied().filter(|end| dominators.passes(*end, at)).collect();
+    let mut body: Vec<u32> = reached(&ends, before, |node| node == at).into_iter().collect();
+    body.push(at);
+    body.sort_unstable();
+    body.dedup();
+    body
+}
+
+/// How many loops around `point` there are, and which of them, counted from outside, the one at `at` is; `None` if `point` is not in it.
+pub(super) fn rank(graph: &Graph, dominators: &Dominators, at: u32, point: u32) -> Option<(usize, usize)> {
+    let mut around = Vec::new();
+    let mut here = Some(point);
+    while let Some(node) = here {
+        let is_top = graph.node(node).is_some_and(|top| top.before.iter().any(|end| dominators.passes(*end, node)));
+        if is_top && body(graph, dominators, node).binary_search(&point).is_ok() {
+            around.push(node);
+        }
+        here = dominators.immediate(node);
+    }
+    around.reverse();
+    Some((around.len(), around.iter().position(|top| *top == at)?))
+}
+
+/// The conditional branches that leave the loop at `at`, each with whether it leaves when taken. `None` where something else than a
+/// conditional branch leaves.
+pub(super) fn exits(graph: &Graph, dominators: &Dominators, at: u32) -> Option<Vec<(u32, ConditionCode, bool)>> {
+    let body = body(graph, dominators, at);
+    let mut found = Vec::new();
+    for node in &body {
+        let branch = graph.node(*node)?;
+        let leaves = |node: &u32| body.binary_search(node).is_err();
+        if !branch.next.iter().any(leaves) {
+            continue;
+        }
+        let [a, b] = branch.next.as_slice() else { return None };
+        let condition = branch.instruction.condition_code();
+        let to = branch.instruction.near_branch_target();
+        let is_taken = |node: &u32| graph.node(*node).is_some_and(|node| node.instruction.ip() == to);
+        if condition == ConditionCode::None || (leaves(a) && leaves(b)) {
+            return None;
+        }
+        let out = if leaves(a) { a } else { b };
+        found.push((*node, condition, is_taken(out)));
+    }
+    Some(found)
+}
+
+/// Nodes that control may pass before it comes to `point`.
+pub(super) fn ahead_of(graph: &Graph, point: u32) -> Vec<u32> {
+    let ends = graph.node(point).map_or(&[][..], |node| &node.before);
+    let mut found: Vec<u32> =
+        reached(ends, |node| graph.node(node).map_or(&[][..], |node| &node.before), |_| false).into_iter().collect();
+    found.sort_unstable();
+    found
+}

@@ -1,0 +1,372 @@
+//! From an old frame to a continuation: every location that the new code reads after the point is explained, or all that are not are told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Continuations;
+
+use super::arguments;
+use super::blocker::{CodePlace, FrameBlocker};
+use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Value};
+use super::correspond::{Correspondence, Side};
+use super::definitions;
+use super::effects;
+use super::facts::{self, Constants};
+use super::kinds;
+use super::locals::{self, DWARF, Locals};
+use super::pairing::FunctionPairs;
+use super::points::Partners;
+use super::prepared::Facts;
+use super::terms::{Candidate, Terms};
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::compare::Comparison;
+use crate::plan::view::View;
+use crate::program::address::LinkAddress;
+use crate::program::flow::{Live, LiveKind, LivePlace, Place, ValueId, Values};
+
+/// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
+const RETURN_ADDRESS: i64 = -8;
+/// Registers that a call keeps (System V ABI, figure 3.4), as instructions number them.
+const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
+
+/// Explains frames of changed functions.
+#[derive(Debug)]
+pub struct Explainer<'e> {
+    /// Both builds.
+    pub view: View<'e>,
+    /// The two compared.
+    pub comparison: &'e Comparison,
+}
+
+impl Explainer<'_> {
+    /// How a frame of the old function goes on that would go on at `returns`.
+    ///
+    /// # Errors
+    /// All that is not proved.
+    pub fn continuation(&self, function: usize, returns: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
+        let told = |reason: String| vec![self.blocker(function, returns, None, reason)];
+        let Some(partner) = self.comparison.points.function(function) else {
+            return Err(told("the new program has no such function".to_owned()));
+        };
+        let partners = self.comparison.points.partner(function, returns).map_err(|problem| told(problem.to_string()))?;
+        match partners {
+            Partners::One(to) => self.at(function, partner, returns, *to),
+            Partners::Several(several) => {
+                let mut tried: Vec<_> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
+                let fits = tried.iter().filter(|result| result.is_ok()).count();
+                match (fits, tried.iter().position(Result::is_ok)) {
+                    (1, Some(position)) => tried.swap_remove(position),
+                    (0, _) => tried.into_iter().next().unwrap_or_else(|| Err(told("no call fits".to_owned()))),
+                    _ => Err(told(format!("the call became {} in the new code, and more than one of them fits", several.len()))),
+                }
+            }
+        }
+    }
+
+    fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
+        FrameBlocker {
+            function: self.view.sides.old.functions.list()[function].identity.name.clone(),
+            old: CodePlace::after_call(self.view.old, returns.0),
+            new: to.map(|to| CodePlace::after_call(self.view.new, to.0)),
+            location: None,
+            reader: None,
+            reason,
+            answer: None,
+        }
+    }
+
+    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Result<Continuation, Vec<FrameBlocker>> {
+        let told = |reason: String| vec![self.blocker(function, returns, Some(to), reason)];
+        let old = self.comparison.prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
+        let new = self.comparison.prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
+        let (Some(from), Some(into)) = (old.graph.at(returns.0), new.graph.at(to.0)) else {
+            return Err(told("what lies behind the call is not known".to_owned()));
+        };
+        let live = new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?;
+        let locals = (
+            Locals::behind(self.view.old, old.function(), returns.0).map_err(|error| told(error.to_string()))?,
+            Locals::behind(self.view.new, new.function(), to.0).map_err(|error| told(error.to_string()))?,
+        );
+        let objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
+        let pairs = FunctionPairs::new((self.view, self.comparison), (function, partner), &objects);
+        let mut values = (Values::new(old.function()), Values::new(new.function()));
+        let candidates = candidates(old, from, &mut values.0);
+        let mut attempt = Attempt {
+            explainer: self,
+            at: (function, returns, to),
+            sides: (old, new),
+            locals: (&locals.0, &locals.1),
+            objects: &objects,
+            candidates: &candidates,
+            correspondence: Correspondence::new(
+                Side { values: &mut values.0, dominators: &old.dominators, point: from },
+                Side { values: &mut values.1, dominators: &new.dominators, point: into },
+                &pairs,
+            ),
+            blockers: Vec::new(),
+        };
+        let placed = attempt.all(into, &live);
+        let conditions = attempt.position();
+        let warnings = attempt.effects();
+        attempt.arguments();
+        attempt.statics();
+        let blockers = attempt.blockers;
+        if !blockers.is_empty() {
+            return Err(blockers);
+        }
+        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings })
+    }
+}
+
+impl Continuations for Explainer<'_> {
+    fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
+        self.comparison.prepared.remembered((old_function, old_return), find)
+    }
+}
+
+/// Places of the old frame that are known to hold the function's own values at a point.
+fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for register in KEPT {
+        let value = values.before(point, Place::Register(register));
+        found.push(Candidate { place: FramePlace::Register(DWARF[usize::from(register)]), value });
+    }
+    let lowest = old.function().frame_offset(point, 4).unwrap_or(0);
+    for (offset, length) in old.slots() {
+        if offset >= lowest && length <= 8 && old.function().is_private(point, offset, i64::from(length)) {
+            let value = values.before(point, Place::Slot { offset, length });
+            found.push(Candidate { place: FramePlace::Slot { offset, length }, value });
+        }
+    }
+    found
+}
+
+/// One pair of points.
+struct Attempt<'a, 'g> {
+    explainer: &'a Explainer<'a>,
+    at: (usize, OldLink, NewLink),
+    sides: (&'g Facts, &'g Facts),
+    locals: (&'a Locals, &'a Locals),
+    objects: &'a [FrameObject],
+    candidates: &'a [Candidate],
+    correspondence: Correspondence<'a, 'g>,
+    blockers: Vec<FrameBlocker>,
+}
+
+impl Attempt<'_, '_> {
+    fn all(&mut self, point: u32, live: &[Live]) -> Vec<Placed> {
+        let mut placed = Vec::new();
+        let mut needed: BTreeMap<usize, Live> = BTreeMap::new();
+        for live in live {
+            match (live.kind, live.place) {
+                (LiveKind::Saved(_), _) | (_, LivePlace::Slot { offset: RETURN_ADDRESS, .. }) => {}
+                (_, LivePlace::Register(register)) if KEPT.contains(&register) => {
+                    let place = FramePlace::Register(DWARF[usize::from(register)]);
+                    placed.extend(self.place(point, place, Place::Register(register), live));
+                }
+                (_, LivePlace::Slot { offset, length }) => {
+                    let place = FramePlace::Slot { offset, length };
+                    placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                }
+                (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
+                    // As long as nobody else knows its address, it is what the function itself made it.
+                    _ if length <= 8 && self.sides.1.function().is_private(point, offset, length.cast_signed()) => {
+                        let length = length as u8;
+                        let place = FramePlace::Slot { offset, length };
+                        placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                    }
+                    Some(object) => drop(needed.entry(object).or_insert(*live)),
+                    None => self.unpaired(offset, live),
+                },
+                (_, place) => {
+                    let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
+                    self.tell(Some(name(place)), live, what);
+                }
+            }
+        }
+        for (object, live) in &needed {
+            self.object(*object, live);
+        }
+        placed
+    }
+
+    /// What has to hold because control is at the point (PROOF 3.5).
+    fn position(&mut self) -> Vec<Condition> {
+        let (_, returns, to) = self.at;
+        let View { old, new, .. } = self.explainer.view;
+        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
+        let (Some(from), Some(into)) = calls else {
+            self.refuse(None, "no call is known there".to_owned());
+            return Vec::new();
+        };
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates };
+        let mut position = facts::position(&mut terms, (old, new), (from, into));
+        let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
+        match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
+            (Ok(olds), Ok(news)) => position.extend(news.check(&olds, (returns, to))),
+            (Err(error), _) | (_, Err(error)) => self.refuse(None, error.to_string()),
+        }
+        for problem in position.problems {
+            self.refuse(problem.branch, problem.reason);
+        }
+        position.conditions
+    }
+
+    /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
+    fn effects(&mut self) -> Vec<String> {
+        let (function, returns, to) = self.at;
+        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
+        let (Some(from), Some(into)) = calls else { return Vec::new() };
+        let points = (self.explainer.view, &self.explainer.comparison.points);
+        let effects = effects::effects(&mut self.correspondence, points, function, (from, into));
+        for effect in effects.problems {
+            self.refuse(Some(effect.at), effect.reason);
+        }
+        effects.warnings
+    }
+
+    /// What the call under way is given.
+    fn arguments(&mut self) {
+        let (_, returns, to) = self.at;
+        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
+        let (Some(from), Some(into)) = calls else { return };
+        for name in arguments::differing(&mut self.correspondence, self.explainer.view, (from, into)) {
+            let reason = format!("the new code gives the call that is under way another argument (`{name}`)");
+            self.refuse(None, reason);
+        }
+    }
+
+    /// Variables that are no longer the frame's.
+    fn statics(&mut self) {
+        let view = self.explainer.view;
+        let function = view.sides.old.functions.list()[self.at.0].identity.name.clone();
+        for name in kinds::become_static(view, &function, self.locals) {
+            self.refuse(None, format!("variable `{name}` becomes a static one, and would begin with its initial value"));
+        }
+    }
+
+    /// Refuses the point for something that is no location.
+    fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
+        let (function, returns, to) = self.at;
+        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        blocker.reader = branch.map(|branch| CodePlace::new(self.explainer.view.new, branch.0));
+        self.blockers.push(blocker);
+    }
+
+    /// Explains one location of its own.
+    fn place(&mut self, point: u32, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
+        let value = self.correspondence.new.values.before(point, place);
+        let bits = (64 - live.bits.leading_zeros()).next_multiple_of(8).clamp(8, 64) as u8;
+        let bits = if bits > 32 { 64 } else { bits.next_power_of_two() };
+        let explained = Terms { correspondence: &mut self.correspondence, candidates: self.candidates }.explain(value, bits);
+        let named = self.variable(to);
+        let retyped = named.as_deref().filter(|name| kinds::is_retyped(self.explainer.view, self.locals, name));
+        let explained = match (retyped, explained) {
+            (Some(_), _) => Err("its type changes, and so does what its value means".to_owned()),
+            // A constant is the new code's word; where the old code has the variable, too, its own counts (PROOF 3.5).
+            (None, Ok(Value::Constant(_))) if self.had_another(named.as_deref(), value) => {
+                Err("the new code takes it for a constant, and the old code gave it another value".to_owned())
+            }
+            (None, explained) => explained,
+        };
+        match explained {
+            Ok(Value::Canary) => {
+                let why = "what the stack protector compares with".to_owned();
+                Some(Placed { place: to, bits: live.bits, value: Value::Canary, why, reader: NewLink(live.reader) })
+            }
+            Ok(value) => {
+                let why = named.map_or_else(|| "made in the same way".to_owned(), |name| format!("variable `{name}`"));
+                Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
+            }
+            Err(reason) => {
+                let location = match named {
+                    Some(variable) => format!("variable `{variable}` ({})", text(to)),
+                    None => text(to),
+                };
+                self.tell(Some(location), live, reason);
+                None
+            }
+        }
+    }
+
+    /// Whether the old frame has the variable, too, and it was not made in the same way as the new value.
+    fn had_another(&mut self, name: Option<&str>, value: ValueId) -> bool {
+        let Some(place) = name.and_then(|name| self.locals.0.place_of(name)) else { return false };
+        let value = self.correspondence.new.values.resolve(value);
+        let old = self.correspondence.old.point;
+        let had = self.correspondence.old.values.before(old, place);
+        let bits = if let Place::Slot { length, .. } = place { length.saturating_mul(8) } else { 64 };
+        let (had, value) = (
+            self.correspondence.old.values.extend(bits.min(32), false, had),
+            self.correspondence.new.values.extend(bits.min(32), false, value),
+        );
+        !self.correspondence.same(had, value)
+    }
+
+    /// The variable of the new code that is at a place.
+    fn variable(&self, place: FramePlace) -> Option<String> {
+        match place {
+            FramePlace::Register(register) => {
+                self.locals.1.in_registers.iter().find(|(own, _)| *own == register).map(|(_, name)| name.clone())
+            }
+            FramePlace::Slot { offset, .. } => self.locals.1.holding(offset).map(|variable| variable.name.clone()),
+        }
+    }
+
+    fn object_at(&self, offset: i64, length: u64) -> Option<usize> {
+        let end = offset.saturating_add_unsigned(length);
+        let holds = |object: &FrameObject| object.new <= offset && end <= object.new.saturating_add_unsigned(object.new_length);
+        self.objects.iter().position(holds)
+    }
+
+    /// Bytes that addresses lead to and that no pair of variables holds.
+    fn unpaired(&mut self, offset: i64, live: &Live) {
+        match self.locals.1.holding(offset) {
+            Some(variable) => {
+                let location = format!("variable `{}` (cfa{offset:+})", variable.name);
+                self.tell(Some(location), live, "the old frame has no such variable in memory".to_owned());
+            }
+            None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
+        }
+    }
+
+    /// A variable in memory that others may know: what the two functions themselves store there has to correspond.
+    fn object(&mut self, object: usize, live: &Live) {
+        let object = &self.objects[object];
+        if let Err(reason) = definitions::correspond(&mut self.correspondence, object) {
+            self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
+        }
+    }
+
+    fn tell(&mut self, location: Option<String>, live: &Live, reason: String) {
+        let (function, returns, to) = self.at;
+        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        blocker.location = location;
+        blocker.reader = Some(CodePlace::new(self.explainer.view.new, live.reader));
+        self.blockers.push(blocker);
+    }
+}
+
+fn text(place: FramePlace) -> String {
+    const NAMES: [&str; 16] =
+        ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+    match place {
+        FramePlace::Register(register) => NAMES.get(usize::from(register)).map_or_else(String::new, |name| (*name).to_owned()),
+        FramePlace::Slot { offset, .. } => format!("cfa{offset:+}"),
+    }
+}
+
+fn name(place: LivePlace) -> String {
+    match place {
+        LivePlace::Register(register) => text(FramePlace::Register(DWARF[usize::from(register)])),
+        LivePlace::Vector(vector) => format!("xmm{vector}"),
+        LivePlace::Slot { offset, length } => text(FramePlace::Slot { offset, length }),
+        LivePlace::Object { offset, .. } => format!("cfa{offset:+}"),
+        LivePlace::Mask(mask) => format!("k{mask}"),
+        LivePlace::Flags => "the flags".to_owned(),
+        LivePlace::X87 => "the x87 unit".to_owned(),
+        LivePlace::Incoming => "the arguments on the stack".to_owned(),
+        LivePlace::Dynamic => "the part of the frame whose length is known at run time only".to_owned(),
+    }
+}

@@ -1,0 +1,156 @@
+//! Variables of a function at a point that are in the memory of its frame, and which of them are pairs.
+
+use dsu_formats::address::RunAddress;
+
+use super::continuation::FrameObject;
+use crate::program::address::LinkAddress;
+use crate::program::build::Build;
+use crate::program::compare_types::Comparison;
+use crate::program::error::ProgramError;
+use crate::program::flow::{self, Function};
+use crate::program::types::TypeId;
+use crate::program::unwind::{Place, RegisterValue};
+use crate::program::variables::{Frame, Local, Piece, Source, Variables};
+
+/// Where the frame is thought to be while places in it are found.
+const FRAME: u64 = 1 << 40;
+/// Farther from the frame's address is not in the frame.
+const FARTHEST: u64 = 1 << 31;
+/// DWARF numbers of general registers, by the numbers that instructions have them by (System V ABI, figure 3.36).
+pub(super) const DWARF: [u8; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
+/// The reverse.
+const ENCODED: [u8; 16] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
+
+/// A variable in memory.
+#[derive(Clone, Debug)]
+pub(super) struct InMemory {
+    pub(super) name: String,
+    /// First byte, from the canonical frame address.
+    pub(super) offset: i64,
+    pub(super) length: u64,
+    pub(super) kind: Option<TypeId>,
+}
+
+/// Variables at one point.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Locals {
+    pub(super) in_memory: Vec<InMemory>,
+    /// Variables in registers, by DWARF number, for messages.
+    pub(super) in_registers: Vec<(u8, String)>,
+    /// All that are somewhere, with their types.
+    kinds: Vec<(String, Option<TypeId>)>,
+}
+
+impl Locals {
+    /// The variables of `build` behind the call that returns to `next`.
+    pub(super) fn behind(build: &Build, function: Function<'_>, next: LinkAddress) -> Result<Self, ProgramError> {
+        let mut variables = Variables::new(build);
+        let place = LinkAddress(next.0.wrapping_sub(1));
+        let locals = variables.at(place)?;
+        let registers = registers(function, next);
+        let mut found = Self::default();
+        for local in &locals {
+            let mut word = |_: RunAddress| None;
+            let mut frame = Frame { registers: &registers, cfa: RunAddress(FRAME), bias: 0, word: &mut word };
+            let pieces = variables.locate(local, &mut frame);
+            found.add(build, local, &pieces);
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, build: &Build, local: &Local<'_>, pieces: &[Piece]) {
+        let name = match &local.inlined {
+            Some(function) => format!("{} of {function}", local.name),
+            None => local.name.clone(),
+        };
+        self.kinds.push((name.clone(), local.kind));
+        match pieces {
+            [Piece { bits: None, source: Source::Memory(address) }] => {
+                let offset = address.0.wrapping_sub(FRAME).cast_signed();
+                let length = build.debug.types.size_of(local.kind).unwrap_or(0);
+                if offset.unsigned_abs() < FARTHEST && length > 0 {
+                    self.in_memory.push(InMemory { name, offset, length, kind: local.kind });
+                }
+            }
+            [Piece { source: Source::Register(RegisterValue { place: Place::Register(register), .. }), .. }] => {
+                self.in_registers.push((*register, name));
+            }
+            _ => {}
+        }
+    }
+
+    /// Names of the variables that are somewhere.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The type of the only variable with this name.
+    pub(super) fn kind_of(&self, name: &str) -> Option<Option<TypeId>> {
+        let mut named = self.kinds.iter().filter(|(own, _)| own == name).map(|(_, kind)| *kind);
+        named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Where a variable of one word at most is, if it is at one place.
+    pub(super) fn place_of(&self, name: &str) -> Option<flow::Place> {
+        self.kind_of(name)?;
+        let register = self.in_registers.iter().find(|(_, own)| own == name);
+        if let Some((register, _)) = register {
+            return ENCODED.get(usize::from(*register)).map(|register| flow::Place::Register(*register));
+        }
+        let variable = self.in_memory.iter().find(|variable| variable.name == name && variable.length <= 8)?;
+        Some(flow::Place::Slot { offset: variable.offset, length: variable.length as u8 })
+    }
+
+    /// The variable that holds the byte at `offset`.
+    pub(super) fn holding(&self, offset: i64) -> Option<&InMemory> {
+        let holds = |variable: &&InMemory| {
+            let end = variable.offset.saturating_add_unsigned(variable.length);
+            (variable.offset..end).contains(&offset)
+        };
+        self.in_memory.iter().find(holds)
+    }
+}
+
+/// Registers by DWARF number: those that point into the frame, and any value for the others, so that what they hold can be told.
+fn registers(function: Function<'_>, next: LinkAddress) -> [Option<RegisterValue>; 16] {
+    let node = function.graph.at(next);
+    std::array::from_fn(|number| {
+        let encoded = ENCODED.get(number).copied().unwrap_or(0);
+        let offset = node.and_then(|node| function.frame_offset(node, encoded));
+        let value = offset.map_or(0, |offset| FRAME.wrapping_add_signed(offset));
+        Some(RegisterValue { value, place: Place::Register(number as u8) })
+    })
+}
+
+/// Variables that are in memory on both sides, paired by name in their order, where that leaves no doubt.
+pub(super) fn objects(old: (&Build, &Locals), new: (&Build, &Locals)) -> Vec<FrameObject> {
+    let mut types = Comparison::new(&old.0.debug.types, &new.0.debug.types);
+    let mut found = Vec::new();
+    let named = |locals: &'_ Locals, name: &str| -> Vec<InMemory> {
+        locals.in_memory.iter().filter(|variable| variable.name == name).cloned().collect()
+    };
+    let mut names: Vec<&str> = new.1.in_memory.iter().map(|variable| variable.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let (from, to) = (named(old.1, name), named(new.1, name));
+        // One of them is new, and nobody knows which.
+        if from.len() != to.len() {
+            continue;
+        }
+        for (from, to) in from.into_iter().zip(to) {
+            let same = from.length == to.length && types.compare_own(from.kind, to.kind).is_ok();
+            found.push(FrameObject {
+                name: to.name,
+                old: from.offset,
+                new: to.offset,
+                old_length: from.length,
+                new_length: to.length,
+                kinds: (from.kind, to.kind),
+                is_changed: !same,
+            });
+        }
+    }
+    found.sort_unstable_by_key(|object| object.new);
+    found
+}

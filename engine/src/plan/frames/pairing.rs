@@ -1,0 +1,146 @@
+//! Which things of a changed function are which of its partner.
+
+use super::continuation::FrameObject;
+use super::correspond::Pairs;
+use super::parameters::Parameters;
+use super::points::Partners;
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::compare::Comparison;
+use crate::plan::compare::layout::LayoutChange;
+use crate::plan::compare::objects::Objects;
+use crate::plan::compare::pairs::Partner;
+use crate::plan::view::View;
+use crate::program::address::LinkAddress;
+use crate::program::code::{ImportId, Symbolic};
+use crate::program::elf::{DynamicSymbol, Elf};
+use crate::program::flow::Place;
+
+/// Registers that a function keeps for its caller, as instructions number them (System V ABI, figure 3.4).
+const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
+
+/// A changed function and its partner.
+pub(super) struct FunctionPairs<'p> {
+    view: View<'p>,
+    comparison: &'p Comparison,
+    function: usize,
+    parameters: Option<(Parameters, Parameters)>,
+    objects: &'p [FrameObject],
+}
+
+impl<'p> FunctionPairs<'p> {
+    /// The functions at these positions of the old and of the new build; `objects` are pairs of variables in their frames.
+    pub(super) fn new(
+        (view, comparison): (View<'p>, &'p Comparison),
+        (function, partner): (usize, usize),
+        objects: &'p [FrameObject],
+    ) -> Self {
+        let old = view.sides.old.functions.list().get(function);
+        let new = view.sides.new.functions.list().get(partner);
+        let parameters = old
+            .zip(new)
+            .and_then(|(old, new)| Some((Parameters::of(view.old, old.entry)?, Parameters::of(view.new, new.entry)?)));
+        Self { view, comparison, function, parameters, objects }
+    }
+
+    fn address(&self, old: LinkAddress, new: LinkAddress, bytes: Option<u8>) -> bool {
+        let sides = self.view.sides;
+        if sides.old.objects.covering(old).is_some() {
+            let objects = (&sides.old.objects, &sides.new.objects);
+            return same_place(objects, &sides.objects, &self.comparison.layouts, old, new);
+        }
+        let content = self.view.content();
+        match bytes {
+            // What is read decides, not what it would be as a text.
+            Some(bytes) => self.both_constant(old, new, bytes) && content.same(old, new, u64::from(bytes)),
+            None => content.same_target(old, new),
+        }
+    }
+
+    /// Distances from the thread pointer to thread-local variables.
+    fn thread_local(&self, old: i64, new: i64) -> bool {
+        let sides = self.view.sides;
+        let place = |elf: &Elf, distance: i64| {
+            let block = elf.tls()?;
+            let size = block.memory_size.checked_next_multiple_of(block.align.max(1))?;
+            size.checked_add_signed(distance).map(LinkAddress)
+        };
+        let (Some(old), Some(new)) = (place(&self.view.old.elf, old), place(&self.view.new.elf, new)) else { return false };
+        let objects = (&sides.old.locals, &sides.new.locals);
+        same_place(objects, &sides.locals, &self.comparison.local_layouts, old, new)
+    }
+
+    fn both_constant(&self, old: LinkAddress, new: LinkAddress, bytes: u8) -> bool {
+        is_constant(&self.view.old.elf, old, bytes) && is_constant(&self.view.new.elf, new, bytes)
+    }
+
+    fn same_import(&self, old: ImportId, new: ImportId) -> bool {
+        let symbol = |elf: &'p Elf, id: ImportId| -> Option<&'p DynamicSymbol> { elf.dynamic_symbols.get(id.0 as usize) };
+        let (Some(old), Some(new)) = (symbol(&self.view.old.elf, old), symbol(&self.view.new.elf, new)) else { return false };
+        old.name == new.name && old.version == new.version
+    }
+}
+
+impl Pairs for FunctionPairs<'_> {
+    fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool {
+        matches!(self.comparison.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
+    }
+
+    fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool {
+        match (old, new) {
+            (Symbolic::Address(old), Symbolic::Address(new)) => self.address(*old, *new, bytes),
+            (Symbolic::Import(old, plus), Symbolic::Import(new, more)) => plus == more && self.same_import(*old, *new),
+            (Symbolic::Selected(old), Symbolic::Selected(new)) => self.address(*old, *new, None),
+            (Symbolic::Thread(old), Symbolic::Thread(new)) => self.thread_local(*old, *new),
+            (Symbolic::ImportedThread(old), Symbolic::ImportedThread(new)) => self.same_import(*old, *new),
+            (Symbolic::Null, Symbolic::Null) => true,
+            _ => false,
+        }
+    }
+
+    fn same_entry(&self, old: Place, new: Place) -> bool {
+        if let (Place::Register(a), Place::Register(b)) = (old, new)
+            && KEPT.contains(&a)
+        {
+            return a == b;
+        }
+        let Some((from, to)) = &self.parameters else { return false };
+        from.name(old).is_some_and(|name| to.name(new) == Some(name))
+    }
+
+    fn same_slot(&self, old: i64, new: i64) -> bool {
+        let in_both = |object: &&FrameObject| {
+            let distance = old.wrapping_sub(object.old);
+            !object.is_changed
+                && (0..object.old_length.cast_signed()).contains(&distance)
+                && new.wrapping_sub(object.new) == distance
+        };
+        let starts = |object: &&FrameObject| object.old == old && object.new == new;
+        self.objects.iter().any(|object| in_both(&object) || starts(&object))
+    }
+
+    fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {
+        matches!(old, Symbolic::Address(old) if is_constant(&self.view.old.elf, *old, bytes))
+    }
+}
+
+/// Whether two places are the same one of paired variables. Where a variable's parts move, only its start is.
+fn same_place(
+    (olds, news): (&Objects, &Objects),
+    partners: &[Partner],
+    layouts: &[Option<LayoutChange>],
+    old: LinkAddress,
+    new: LinkAddress,
+) -> bool {
+    let Some(index) = olds.covering(old) else { return false };
+    let partner = partners.get(index).and_then(Partner::one).and_then(|partner| news.list().get(partner));
+    let (Some(from), Some(to)) = (olds.list().get(index), partner) else { return false };
+    let distance = old.0.wrapping_sub(from.start.0);
+    let keeps_layout = layouts.get(index).is_some_and(Option::is_none);
+    new.0.wrapping_sub(to.start.0) == distance && (distance == 0 || keeps_layout)
+}
+
+/// Whether bytes are in memory that is never written: not even by the loader.
+fn is_constant(elf: &Elf, address: LinkAddress, bytes: u8) -> bool {
+    elf.load_at(address).is_some_and(|segment| segment.flags & object::elf::PF_W.0 == 0)
+        && elf.file_bytes(address, u64::from(bytes)).is_some()
+}

@@ -1,0 +1,231 @@
+//! Where a frame of a changed function goes on in the new build: the call of the new code that stands for the one that the old frame
+//! waits in (PROOF 3.1). Made from both builds before the stop; what is not certain is refused, never guessed.
+
+mod align;
+mod names;
+mod pair;
+mod problem;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub use pair::Counterpart;
+pub use problem::{Candidate, PointProblem, PointReason};
+
+use super::effects::{Impact, Impacts};
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::compare::pairs::Partner;
+use crate::plan::compare::sides::Sides;
+use crate::program::address::LinkAddress;
+use crate::program::build::Build;
+use crate::program::code::{Callee, CodeImage, FunctionId};
+use crate::program::variables::Variables;
+use names::{Key, Names};
+use pair::Paired;
+
+/// Where an old return address leads in the new function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partners {
+    /// Here.
+    One(NewLink),
+    /// The compiler made several calls of the one in the source (split by a condition, unrolled): the one of these whose facts of
+    /// position hold for the old values, if exactly one does.
+    Several(Vec<NewLink>),
+}
+
+impl Partners {
+    /// Every return address that it may be.
+    pub fn all(&self) -> &[NewLink] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(several) => several,
+        }
+    }
+}
+
+/// For every call of every changed function, what it is in the new build.
+#[derive(Clone, Debug, Default)]
+pub struct Points {
+    functions: HashMap<usize, Function>,
+    /// What the calls of changed functions leave behind, old and new.
+    impacts: [Impacts; 2],
+}
+
+/// A changed function.
+#[derive(Clone, Debug)]
+struct Function {
+    /// Its position in the new build.
+    partner: usize,
+    /// By old return address.
+    calls: BTreeMap<OldLink, Result<Partners, Box<PointProblem>>>,
+    /// Calls that both sources have.
+    counterparts: Vec<Counterpart>,
+    /// Numbers of what the calls of the old and of the new function go to, by return address; one number on both sides for one callee.
+    callees: [BTreeMap<LinkAddress, usize>; 2],
+    /// Names by number.
+    names: Vec<String>,
+}
+
+impl Points {
+    /// Pairs the calls of all changed functions. `same` tells of each function of the old build whether its partner's code is the same.
+    pub fn new((old, from): (&Build, &CodeImage<'_>), (new, to): (&Build, &CodeImage<'_>), sides: &Sides, same: &[bool]) -> Self {
+        let names = Names::new((old, from), (new, to), sides);
+        let (mut old_variables, mut new_variables) = (Variables::new(old), Variables::new(new));
+        let mut functions = HashMap::new();
+        for (index, partner) in partners(&names, from, sides, same) {
+            let Some((id, partner_id)) = number(index).zip(number(partner)) else { continue };
+            let old_source = source::read(
+                (old, from),
+                id,
+                &mut old_variables,
+                |callee| names.old_callee(from, callee),
+                |name| names.translated(name),
+            );
+            let new_source = source::read(
+                (new, to),
+                partner_id,
+                &mut new_variables,
+                |callee| names.new_callee(to, callee),
+                |name| name.clone(),
+            );
+            let mut callees = Callees::default();
+            let paired = match (old_source, new_source) {
+                (Ok(mut old_source), Ok(new_source)) => {
+                    names::settle(&mut old_source, &new_source);
+                    callees = Callees::of(&old_source, &new_source);
+                    pair::pair(&old_source, &new_source)
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    let reason = PointReason::DebugInfo(Arc::new(error));
+                    let problem = |call: &source::Call| call.problem(&names.old_name(from, id), "", reason.clone(), Vec::new());
+                    let plain = source::calls((old, from), id, |callee| names.old_callee(from, callee));
+                    let calls = plain.iter().map(|call| (OldLink(call.next), Err(Box::new(problem(call))))).collect();
+                    Paired { calls, ..Paired::default() }
+                }
+            };
+            let Paired { calls, counterparts } = paired;
+            let Callees { numbers, names } = callees;
+            functions.insert(index, Function { partner, calls, counterparts, callees: numbers, names });
+        }
+        let impacts =
+            |image: &CodeImage<'_>, functions: Vec<usize>| Impacts::new(image, functions.into_iter().filter_map(number));
+        let olds = functions.keys().copied().collect();
+        let news = functions.values().map(|function: &Function| function.partner).collect();
+        Self { impacts: [impacts(from, olds), impacts(to, news)], functions }
+    }
+
+    /// What the changed function `old` (a position in the old build) is in the new one: its partner, or where that is gone the only
+    /// copy of the same source function that the compiler specialised.
+    pub fn function(&self, old: usize) -> Option<usize> {
+        self.functions.get(&old).map(|function| function.partner)
+    }
+
+    /// Where a frame of the changed function `old` that is come back to at `returns` goes on.
+    ///
+    /// # Errors
+    /// Why that is not certain.
+    pub fn partner(&self, old: usize, returns: OldLink) -> Result<&Partners, Box<PointProblem>> {
+        let Some(function) = self.functions.get(&old) else {
+            return Err(Box::new(PointProblem::unknown(PointReason::NoFunction)));
+        };
+        match function.calls.get(&returns) {
+            Some(found) => found.as_ref().map_err(Clone::clone),
+            None => Err(Box::new(PointProblem::unknown(PointReason::NoCallThere { returns }))),
+        }
+    }
+
+    /// The calls of the changed function `old` by return address.
+    pub fn calls(&self, old: usize) -> impl Iterator<Item = (OldLink, Result<&Partners, &PointProblem>)> {
+        let calls = self.functions.get(&old).into_iter().flat_map(|function| &function.calls);
+        calls.map(|(returns, found)| (*returns, found.as_ref().map_err(|problem| &**problem)))
+    }
+
+    /// Calls that the sources of the changed function `old` and its partner both have.
+    pub fn counterparts(&self, old: usize) -> &[Counterpart] {
+        self.functions.get(&old).map_or(&[], |function| &function.counterparts)
+    }
+
+    /// Number and name of what the call of the changed function `old` goes to that returns to an address; the same number for the same
+    /// callee on both sides.
+    pub fn old_callee(&self, old: usize, returns: LinkAddress) -> Option<(usize, &str)> {
+        self.functions.get(&old)?.callee(0, returns)
+    }
+
+    /// The same for a call of its partner.
+    pub fn new_callee(&self, old: usize, returns: LinkAddress) -> Option<(usize, &str)> {
+        self.functions.get(&old)?.callee(1, returns)
+    }
+
+    /// What a call of a changed function of the old build leaves behind.
+    pub fn old_impact(&self, callee: Callee) -> Impact {
+        self.impacts[0].of(callee)
+    }
+
+    /// The same for the new build.
+    pub fn impact(&self, callee: Callee) -> Impact {
+        self.impacts[1].of(callee)
+    }
+
+    /// Positions of the changed functions in the old build.
+    pub fn functions(&self) -> impl Iterator<Item = usize> {
+        self.functions.keys().copied()
+    }
+}
+
+impl Function {
+    fn callee(&self, side: usize, returns: LinkAddress) -> Option<(usize, &str)> {
+        let number = *self.callees.get(side)?.get(&returns)?;
+        Some((number, self.names.get(number)?))
+    }
+}
+
+/// What the calls of two functions go to.
+#[derive(Default)]
+struct Callees {
+    numbers: [BTreeMap<LinkAddress, usize>; 2],
+    names: Vec<String>,
+}
+
+impl Callees {
+    fn of(old: &source::Source, new: &source::Source) -> Self {
+        let mut found = Self::default();
+        let mut known: HashMap<&Key, usize> = HashMap::new();
+        for (source, numbers) in [old, new].into_iter().zip(&mut found.numbers) {
+            source.scope.visit(&mut |item| {
+                for call in &item.calls {
+                    let fresh = known.len();
+                    let number = *known.entry(&call.key).or_insert(fresh);
+                    if number == fresh && number == found.names.len() {
+                        found.names.push(call.key.name());
+                    }
+                    numbers.insert(call.next, number);
+                }
+            });
+        }
+        found
+    }
+}
+
+fn number(index: usize) -> Option<FunctionId> {
+    u32::try_from(index).ok().map(FunctionId)
+}
+
+/// Changed functions with what they are in the new build.
+fn partners(names: &Names, from: &CodeImage<'_>, sides: &Sides, same: &[bool]) -> Vec<(usize, usize)> {
+    let taken: BTreeSet<usize> = sides.functions.iter().filter_map(Partner::one).collect();
+    let mut found = Vec::new();
+    for (index, partner) in sides.functions.iter().enumerate() {
+        match partner {
+            Partner::One(partner) if !same.get(index).copied().unwrap_or(false) => found.push((index, *partner)),
+            Partner::Gone => {
+                let clone = number(index).and_then(|id| names.only_copy(from, id)).filter(|clone| !taken.contains(clone));
+                found.extend(clone.map(|clone| (index, clone)));
+            }
+            _ => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,122 @@
+//! From a value of the new code to what the old frame has, or to what can be done again from it (PROOF 3.3).
+
+use super::continuation::{FramePlace, Operation, Value};
+use super::correspond::Correspondence;
+use crate::plan::address::NewLink;
+use crate::program::code::Symbolic;
+use crate::program::flow::{Binary, Place, Term, ValueId, Values};
+
+/// How deep instructions are done again.
+const DEPTH: u32 = 12;
+
+/// A place of the old frame and what it holds at the point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) place: FramePlace,
+    pub(super) value: ValueId,
+}
+
+/// What gives a value, or why nothing does.
+pub(super) type Explained = Result<Value, String>;
+
+/// Explains values at one pair of points.
+pub(super) struct Terms<'t, 'c, 'g> {
+    pub(super) correspondence: &'t mut Correspondence<'c, 'g>,
+    /// Places of the old frame that can be read.
+    pub(super) candidates: &'t [Candidate],
+}
+
+impl Terms<'_, '_, '_> {
+    /// What gives the lowest `bits` of a value of the new code.
+    pub(super) fn explain(&mut self, value: ValueId, bits: u8) -> Explained {
+        self.deep(value, bits, DEPTH)
+    }
+
+    fn deep(&mut self, value: ValueId, bits: u8, depth: u32) -> Explained {
+        let wanted = self.correspondence.new.values.extend(bits, false, value);
+        match self.correspondence.new.values.node(wanted).clone() {
+            Term::Constant(number) => return Ok(Value::Constant(number)),
+            Term::Canary => return Ok(Value::Canary),
+            Term::Frame(offset) => return Ok(Value::Frame(offset)),
+            Term::Address(Symbolic::Address(link)) => return Ok(Value::Address(NewLink(link))),
+            _ => {}
+        }
+        if let Some(place) = self.kept(wanted, bits) {
+            return Ok(Value::Old(place));
+        }
+        let Some(depth) = depth.checked_sub(1) else { return Err("it is made in too many steps".to_owned()) };
+        self.again(wanted, depth)
+    }
+
+    /// A place of the old frame that holds the same.
+    fn kept(&mut self, wanted: ValueId, bits: u8) -> Option<FramePlace> {
+        for index in 0..self.candidates.len() {
+            let Candidate { place, value } = *self.candidates.get(index)?;
+            let value = self.correspondence.old.values.extend(bits, false, value);
+            if self.correspondence.same(value, wanted) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// Does the instructions again that make a value.
+    fn again(&mut self, value: ValueId, depth: u32) -> Explained {
+        match self.correspondence.new.values.node(value).clone() {
+            Term::Extend { from, signed, of } => {
+                let inner = self.deep(of, from, depth)?;
+                let operation = if signed { Operation::SignExtend { from } } else { Operation::ZeroExtend { from } };
+                Ok(Value::Computed(operation, vec![inner]))
+            }
+            Term::Sum { bits, terms, constant } => {
+                let mut sum = Value::Constant(constant.cast_unsigned());
+                for (term, factor) in terms {
+                    let mut part = self.deep(term, bits, depth)?;
+                    if factor != 1 {
+                        let factor = Value::Constant(factor.cast_unsigned());
+                        part = Value::Computed(Operation::Multiply { bits }, vec![part, factor]);
+                    }
+                    sum = match sum {
+                        Value::Constant(0) => Value::Computed(Operation::ZeroExtend { from: bits }, vec![part]),
+                        sum => Value::Computed(Operation::Add { bits }, vec![part, sum]),
+                    };
+                }
+                Ok(sum)
+            }
+            Term::Binary { operation, bits, left, right } => {
+                let (left, right) = (self.deep(left, bits, depth)?, self.deep(right, bits, depth)?);
+                Ok(Value::Computed(repeated(operation, bits), vec![left, right]))
+            }
+            node => Err(describe(&node, self.correspondence.new.values)),
+        }
+    }
+}
+
+fn repeated(operation: Binary, bits: u8) -> Operation {
+    match operation {
+        Binary::Multiply => Operation::Multiply { bits },
+        Binary::And => Operation::And { bits },
+        Binary::Or => Operation::Or { bits },
+        Binary::Xor => Operation::Xor { bits },
+        Binary::ShiftLeft => Operation::ShiftLeft { bits },
+        Binary::ShiftRight => Operation::ShiftRight { bits },
+        Binary::ShiftRightSigned => Operation::ShiftRightSigned { bits },
+    }
+}
+
+/// Why a value is not explained, in words.
+fn describe(node: &Term, values: &Values<'_>) -> String {
+    let line = |at: u32| values.function().graph.node(at).map_or_else(String::new, |node| format!(" at {}", node.address()));
+    match node {
+        Term::Entry(Place::Slot { .. }) => "the new code has not given it a value yet".to_owned(),
+        Term::Entry(_) => "it is an argument that the old frame does not keep".to_owned(),
+        Term::Load { at, .. } => format!("the new code read it from memory{}, and the old frame keeps no such value", line(*at)),
+        Term::Result { call, .. } => format!("it is the result of the call{}, which the old frame does not keep", line(*call)),
+        Term::Choice { .. } => {
+            "the new code gives it several values, which are not those that the old code gave any variable".to_owned()
+        }
+        Term::Unknown { at, .. } => format!("what makes it{} is not understood", line(*at)),
+        Term::Address(_) => "it is an address in a library".to_owned(),
+        _ => "the old frame keeps nothing that is made in the same way".to_owned(),
+    }
+}
