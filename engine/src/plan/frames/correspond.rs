@@ -36,7 +36,7 @@ pub(super) trait Pairs {
 pub(super) struct Side<'s, 'g> {
     pub(super) values: &'s mut Values<'g>,
     pub(super) dominators: &'s Dominators,
-    /// The node that control comes back to.
+    /// The node of the call that is under way.
     pub(super) point: u32,
 }
 

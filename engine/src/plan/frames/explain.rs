@@ -98,8 +98,8 @@ impl Explainer<'_> {
         let told = |reason: String| vec![self.blocker(function, returns, Some(to), reason)];
         let old = self.comparison.prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
         let new = self.comparison.prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
-        let (Some(from), Some(into)) = (old.graph.at(returns.0), new.graph.at(to.0)) else {
-            return Err(told("what lies behind the call is not known".to_owned()));
+        let (Some(from), Some(into)) = (old.graph.call_before(returns.0), new.graph.call_before(to.0)) else {
+            return Err(told("no call is known there".to_owned()));
         };
         let live = new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?;
         let locals = (
@@ -174,13 +174,13 @@ impl Continuations for Explainer<'_> {
 fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for register in KEPT {
-        let value = values.before(point, Place::Register(register));
+        let value = values.behind(point, Place::Register(register));
         found.push(Candidate { place: FramePlace::Register(DWARF[usize::from(register)]), value });
     }
     let lowest = old.function().frame_offset(point, 4).unwrap_or(0);
     for (offset, length) in old.slots() {
-        if offset >= lowest && length <= 8 && old.function().is_private(point, offset, i64::from(length)) {
-            let value = values.before(point, Place::Slot { offset, length });
+        if offset >= lowest && length <= 8 && old.function().is_private_behind(point, offset, i64::from(length)) {
+            let value = values.behind(point, Place::Slot { offset, length });
             found.push(Candidate { place: FramePlace::Slot { offset, length }, value });
         }
     }
@@ -216,7 +216,7 @@ impl Attempt<'_, '_> {
                 }
                 (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
                     // As long as nobody else knows its address, it is what the function itself made it.
-                    _ if length <= 8 && self.sides.1.function().is_private(point, offset, length.cast_signed()) => {
+                    _ if length <= 8 && self.sides.1.function().is_private_behind(point, offset, length.cast_signed()) => {
                         let length = length as u8;
                         let place = FramePlace::Slot { offset, length };
                         placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
@@ -306,7 +306,7 @@ impl Attempt<'_, '_> {
 
     /// Explains one location of its own.
     fn place(&mut self, point: u32, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
-        let value = self.correspondence.new.values.before(point, place);
+        let value = self.correspondence.new.values.behind(point, place);
         let bits = (64 - live.bits.leading_zeros()).next_multiple_of(8).clamp(8, 64) as u8;
         let bits = if bits > 32 { 64 } else { bits.next_power_of_two() };
         let explained = Terms { correspondence: &mut self.correspondence, candidates: self.candidates }.explain(value, bits);
@@ -345,7 +345,7 @@ impl Attempt<'_, '_> {
         let Some(place) = name.and_then(|name| self.locals.0.place_of(name)) else { return false };
         let value = self.correspondence.new.values.resolve(value);
         let old = self.correspondence.old.point;
-        let had = self.correspondence.old.values.before(old, place);
+        let had = self.correspondence.old.values.behind(old, place);
         let bits = if let Place::Slot { length, .. } = place { length.saturating_mul(8) } else { 64 };
         let (had, value) = (
             self.correspondence.old.values.extend(bits.min(32), false, had),

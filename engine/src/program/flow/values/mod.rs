@@ -69,6 +69,11 @@ impl<'g> Function<'g> {
         !self.escapes.is_computed(offset, bytes) && !before.iter().any(|node| self.escapes.is_escaped_at(*node, offset, bytes))
     }
 
+    /// The same when control comes back from the call at a node.
+    pub fn is_private_behind(&self, call: u32, offset: i64, bytes: i64) -> bool {
+        !self.escapes.is_computed(offset, bytes) && !self.escapes.is_escaped_at(call, offset, bytes)
+    }
+
     /// The bytes of the frame that the memory operand of an instruction is, as (offset, length).
     pub fn frame_operand(&self, at: u32, instruction: &Instruction) -> Option<(i64, i64)> {
         memory::frame_operand(self, at, instruction)
@@ -101,6 +106,15 @@ impl<'g> Values<'g> {
         if self.depth == 0 {
             self.settle_choices();
         }
+        self.resolve(value)
+    }
+
+    /// What `place` holds when control comes back from the call at node `at`. Where other ways lead behind the call, too, that is not what it
+    /// holds before the instruction there.
+    pub fn behind(&mut self, at: u32, place: Place) -> ValueId {
+        let value = self.made_by(at, place);
+        let value = value.unwrap_or_else(|| self.read(at, place));
+        self.settle_choices();
         self.resolve(value)
     }
 
