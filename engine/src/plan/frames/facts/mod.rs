@@ -5,7 +5,6 @@ mod constants;
 mod joins;
 mod question;
 mod ranges;
-mod rounds;
 #[cfg(test)]
 mod tests;
 
@@ -91,7 +90,6 @@ fn questions(side: &mut Side<'_, '_>, build: &Build, call: u32) -> Vec<Question>
             found.push(Question { branch, asked });
         }
     }
-    found.extend(rounds::questions(side, &table, call));
     found
 }
 
