@@ -27,8 +27,10 @@ const FLOAT: u8 = 4;
 /// What is passed to a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// In registers.
+    /// In registers, as far as the callee's code reads them.
     pub registers: RegisterSet,
+    /// In general registers, whether the callee's code reads them or not.
+    pub given: u16,
     /// Whether some may be passed on the stack.
     pub on_stack: bool,
     /// Whether vector registers may be used as a whole, rather than for one number each.
@@ -38,6 +40,7 @@ pub struct Arguments {
 impl Arguments {
     /// All that may be.
     pub const ALL: Self = Self {
+        given: 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9 | RAX | R10,
         registers: RegisterSet {
             general: 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9 | RAX | R10,
             vector: 0xff,
@@ -195,5 +198,5 @@ fn arguments(debug: &DebugInfo, parameters: &[Option<TypeId>], result: Option<Ty
     on_stack |= general > ARGUMENTS.len() || vector > 8;
     let used = ARGUMENTS.iter().take(general).fold(0, |used, number| used | 1 << number);
     let registers = RegisterSet { general: used, vector: (1 << vector.min(8)) - 1, mask: 0 };
-    Some(Arguments { registers, on_stack, wide_vectors: false })
+    Some(Arguments { registers, given: used, on_stack, wide_vectors: false })
 }

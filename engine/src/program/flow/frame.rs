@@ -298,7 +298,7 @@ fn escaping(node: &Node, effects: Option<&Effects>) -> Vec<usize> {
     let instruction = &node.instruction;
     let Some(effects) = effects else { return Vec::new() };
     if let Some(arguments) = node.arguments {
-        return (0..16).filter(|number| arguments.registers.general & 1 << number != 0).collect();
+        return (0..16).filter(|number| arguments.given & 1 << number != 0).collect();
     }
     let general = |touch: &super::effects::Touch| match touch.location {
         Location::Register(number) => Some(usize::from(number)),
