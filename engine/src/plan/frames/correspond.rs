@@ -54,6 +54,8 @@ pub(super) struct Correspondence<'c, 'g> {
     pub(super) old: Side<'c, 'g>,
     pub(super) new: Side<'c, 'g>,
     pairs: &'c dyn Pairs,
+    /// Loops around the points that give variables of the same name their values.
+    named_loops: HashSet<(u32, u32)>,
     different: HashSet<Pair>,
     same: HashSet<Pair>,
     assumed: Vec<Pair>,
@@ -61,7 +63,31 @@ pub(super) struct Correspondence<'c, 'g> {
 
 impl<'c, 'g> Correspondence<'c, 'g> {
     pub(super) fn new(old: Side<'c, 'g>, new: Side<'c, 'g>, pairs: &'c dyn Pairs) -> Self {
-        Self { old, new, pairs, different: HashSet::new(), same: HashSet::new(), assumed: Vec::new() }
+        Self {
+            old,
+            new,
+            pairs,
+            named_loops: HashSet::new(),
+            different: HashSet::new(),
+            same: HashSet::new(),
+            assumed: Vec::new(),
+        }
+    }
+
+    /// Notes that a variable of one name is in these places.
+    pub(super) fn know(&mut self, old: Place, new: Place) {
+        let (old, new) = (self.old.values.behind(self.old.point, old), self.new.values.behind(self.new.point, new));
+        if let (Term::Choice { at: from, .. }, Term::Choice { at: to, .. }) =
+            (self.old.values.node(old), self.new.values.node(new))
+        {
+            self.named_loops.insert((*from, *to));
+        }
+    }
+
+    /// Whether variables of the same name say that two loops are one, and none says otherwise.
+    fn is_named(&self, at: u32, other: u32) -> bool {
+        let mut about = self.named_loops.iter().filter(|(from, to)| *from == at || *to == other).peekable();
+        about.peek().is_some() && about.all(|pair| *pair == (at, other))
     }
 
     /// Whether `old` at the old point and `new` at the new one are made alike.
@@ -247,8 +273,8 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         }
     }
 
-    /// Whether two loops are one. Those around the points are paired from outside, and have to be asked to go on by at least one question
-    /// in common, if by any. Loops that control has left were left for the same reasons: how often they were gone round decides what they
+    /// Whether two loops are one. Those around the points are paired from outside; besides, a question whether to go on has to be the same,
+    /// or a variable that they change has one name. Loops that control has left were left for the same reasons: how often they were gone round decides what they
     /// made.
     fn same_loop(&mut self, at: u32, other: u32) -> bool {
         let rank = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point);
@@ -259,7 +285,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         let is_around = ranks.0.is_some();
         let olds = events::exits(self.old.graph(), self.old.dominators, at);
         let news = events::exits(self.new.graph(), self.new.dominators, other);
-        let (Some(olds), Some(mut open)) = (olds, news) else { return is_around };
+        let (Some(olds), Some(mut open)) = (olds, news) else { return is_around && self.is_named(at, other) };
         let (before, after) = (olds.len(), open.len());
         let mut paired = 0;
         for (node, condition, taken) in olds {
@@ -274,7 +300,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             }
         }
         match is_around {
-            true => paired > 0 || before == 0 || after == 0,
+            true => paired > 0 || (before == 0 && after == 0) || self.is_named(at, other),
             false => paired == before && paired == after,
         }
     }

@@ -124,6 +124,12 @@ impl Explainer<'_> {
             ),
             blockers: Vec::new(),
         };
+        let names: Vec<String> = locals.1.names().map(str::to_owned).collect();
+        for name in names {
+            if let (Some(old), Some(new)) = (locals.0.place_of(&name), locals.1.place_of(&name)) {
+                attempt.correspondence.know(old, new);
+            }
+        }
         let placed = attempt.all(into, &live);
         let conditions = attempt.position();
         known.clone_from(&conditions);
