@@ -22,7 +22,7 @@ use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
-use crate::program::flow::{Live, LiveKind, LivePlace, Place, ValueId, Values};
+use crate::program::flow::{Live, LiveKind, LivePlace, Place, Term, ValueId, Values};
 
 /// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
 const RETURN_ADDRESS: i64 = -8;
@@ -124,12 +124,7 @@ impl Explainer<'_> {
             ),
             blockers: Vec::new(),
         };
-        let names: Vec<String> = locals.1.names().map(str::to_owned).collect();
-        for name in names {
-            if let (Some(old), Some(new)) = (locals.0.place_of(&name), locals.1.place_of(&name)) {
-                attempt.correspondence.know(old, new);
-            }
-        }
+        attempt.variables();
         let placed = attempt.all(into, &live);
         let conditions = attempt.position();
         known.clone_from(&conditions);
@@ -280,6 +275,24 @@ impl Attempt<'_, '_> {
             self.refuse(Some(effect.at), effect.reason);
         }
         effects.warnings
+    }
+
+    /// What variables of one name say: which loops are one; and where the new code counts on a constant, whether that is what the variable
+    /// had, although nothing reads it from the frame (PROOF 3.5).
+    fn variables(&mut self) {
+        let names: Vec<String> = self.locals.1.names().map(str::to_owned).collect();
+        for name in names {
+            let (Some(old), Some(new)) = (self.locals.0.place_of(&name), self.locals.1.place_of(&name)) else { continue };
+            self.correspondence.know(old, new);
+            let value = self.correspondence.new.values.behind(self.correspondence.new.point, new);
+            let is_constant = matches!(self.correspondence.new.values.node(value), Term::Constant(_));
+            if is_constant && self.had_another(Some(&name), value) {
+                self.refuse(
+                    None,
+                    format!("variable `{name}` is a constant for the new code, and the old code gave it another value"),
+                );
+            }
+        }
     }
 
     /// What the call under way is given.
