@@ -389,6 +389,11 @@ impl Attempt<'_, '_> {
         self.objects.iter().position(holds)
     }
 
+    fn is_out_of_scope(&self, offset: i64) -> bool {
+        let (_, _, to) = self.at;
+        self.sides.1.escapes.is_out_of_scope(&self.sides.1.graph, offset, LinkAddress(to.0.0.wrapping_sub(1)))
+    }
+
     /// Bytes that addresses lead to and that no pair of variables holds.
     fn unpaired(&mut self, offset: i64, live: &Live) {
         match self.locals.1.holding(offset) {
@@ -396,6 +401,8 @@ impl Attempt<'_, '_> {
                 let location = format!("variable `{}` (cfa{offset:+})", variable.name);
                 self.tell(Some(location), live, "the old frame has no such variable in memory".to_owned());
             }
+            // A variable of a block that control is not in has no value here.
+            None if self.is_out_of_scope(offset) => {}
             None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
         }
     }

@@ -84,6 +84,13 @@ impl Frame {
         self.objects.iter().map(|object| (object.start, object.end))
     }
 
+    /// The variables that hold a byte: their bytes, the code that they are there for, and whether that is all the code that they are in
+    /// scope of.
+    pub(super) fn holding(&self, offset: i64) -> impl Iterator<Item = ((i64, i64), (u64, u64), bool)> {
+        let there = self.objects.iter().filter(move |object| (object.start..object.end).contains(&offset));
+        there.map(|object| ((object.start, object.end), object.code, object.always))
+    }
+
     fn cut(&mut self, taken: &Taken) {
         let mut edges = vec![RETURN_ADDRESS, 0];
         for access in self.effects.iter().flat_map(|effects| &effects.memory) {

@@ -19,6 +19,8 @@ pub(super) struct Object {
     pub(super) has_parts: bool,
     /// First address and behind-last address of the code that it is there for.
     pub(super) code: (u64, u64),
+    /// Whether that is all the code that it is in scope of.
+    pub(super) always: bool,
 }
 
 impl Object {
@@ -44,7 +46,7 @@ pub(super) fn find(graph: &Graph, build: &Build) -> Result<Vec<Object>, Unclear>
         let has_parts = matches!(kind, Some(Shape::Struct { .. } | Shape::Union { .. } | Shape::Array { .. }));
         for start in starts(graph, local) {
             let Some(end) = start.checked_add(size) else { continue };
-            found.push(Object { start, end, has_parts, code: local.range });
+            found.push(Object { start, end, has_parts, code: local.range, always: local.always });
         }
     }
     found.sort_unstable();

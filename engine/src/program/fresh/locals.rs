@@ -38,6 +38,8 @@ pub(in crate::program) struct Local {
     pub(in crate::program) range: (u64, u64),
     /// Where.
     pub(in crate::program) place: Place,
+    /// Whether that is all the code that it is in scope of.
+    pub(in crate::program) always: bool,
 }
 
 /// The variables of a build's functions.
@@ -212,14 +214,14 @@ impl<'b> Reading<'b, '_> {
             None => {}
             Some(AttributeValue::Exprloc(expression)) => {
                 if let Some(place) = place(unit, expression, scope.frame) {
-                    found.extend(scope.ranges.iter().map(|range| Local { kind, range: *range, place }));
+                    found.extend(scope.ranges.iter().map(|range| Local { kind, range: *range, place, always: true }));
                 }
             }
             Some(value) => {
                 let Some(mut list) = self.dwarf.attr_locations(&unit.unit, value)? else { return Ok(()) };
                 while let Some(part) = list.next()? {
                     if let Some(place) = place(unit, part.data, scope.frame) {
-                        found.push(Local { kind, range: (part.range.begin, part.range.end), place });
+                        found.push(Local { kind, range: (part.range.begin, part.range.end), place, always: false });
                     }
                 }
             }
