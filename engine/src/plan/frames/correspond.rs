@@ -12,9 +12,11 @@ use iced_x86::ConditionCode;
 
 use super::events;
 use crate::program::address::LinkAddress;
-use crate::program::code::Symbolic;
+use crate::program::code::{Callee, Symbolic};
 use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
 
+/// Registers of the first integer arguments (System V ABI, 3.2.3), as bits by the numbers of instructions.
+const ARGUMENTS: u16 = 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9;
 /// More branches between two ways are not looked at.
 const MOST_GATES: usize = 24;
 
@@ -30,6 +32,10 @@ pub(super) trait Pairs {
     fn same_slot(&self, old: i64, new: i64) -> bool;
     /// Whether what lies at an address never changes while the program runs.
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool;
+    /// Whether both addresses are texts: what a text says is no difference (PROOF §3).
+    fn are_texts(&self, old: &Symbolic, new: &Symbolic) -> bool;
+    /// Whether a call of the old function may change what the program can read later.
+    fn may_change(&self, old: Callee) -> bool;
 }
 
 /// One side of the comparison.
@@ -142,7 +148,9 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             (Term::Entry(a), Term::Entry(b)) => self.pairs.same_entry(*a, *b),
             (Term::Address(a), Term::Address(b)) => self.pairs.same_symbol(a, b, None),
             (Term::Frame(a), Term::Frame(b)) => self.pairs.same_slot(*a, *b),
-            (Term::Result { call: a, place: p }, Term::Result { call: b, place: q }) => p == q && self.same_call(*a, *b),
+            (Term::Result { call: a, place: p }, Term::Result { call: b, place: q }) => {
+                p == q && self.same_call(*a, *b) && self.same_arguments(*a, *b, carried)
+            }
             (Term::Extend { from: a, signed: s, of: x }, Term::Extend { from: b, signed: t, of: y }) => {
                 a == b && s == t && self.check(*x, *y, carried)
             }
@@ -178,6 +186,28 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             (Some(old), Some(new)) => self.pairs.same_call(old, new),
             _ => false,
         }
+    }
+
+    /// Whether calls pass the same in the registers that their callee, a function of the program, is known to read.
+    fn same_arguments(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        // What a library's function reads is not known, and it gives what it gave.
+        let called = self.new.graph().node(new).filter(|node| matches!(node.call, Some(Callee::Function(_))));
+        let passed = called.and_then(|node| node.arguments);
+        let registers = passed.map_or(0, |passed| passed.registers.general & ARGUMENTS);
+        (0u8..16).filter(|number| registers >> number & 1 != 0).all(|number| {
+            let place = Place::Register(number);
+            let (from, to) = (self.old.values.before(old, place), self.new.values.before(new, place));
+            let texts = match (self.old.values.node(from), self.new.values.node(to)) {
+                (Term::Address(old), Term::Address(new)) => self.pairs.are_texts(old, new),
+                _ => false,
+            };
+            texts || self.check(from, to, carried)
+        })
+    }
+
+    /// Whether a call of the old function may change what the program can read later.
+    pub(super) fn may_change(&self, callee: Callee) -> bool {
+        self.pairs.may_change(callee)
     }
 
     /// Sums of the same terms. Addresses in the frame count from its start: the same distance is another variable.
@@ -233,7 +263,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     pub(super) fn same_event(&mut self, old: u32, new: u32, carried: bool) -> bool {
         let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
         match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
-            (true, true) => self.same_call(old, new),
+            (true, true) => self.same_call(old, new) && self.same_arguments(old, new, carried),
             (false, false) => {
                 let store = (events::store(self.old.values, old), events::store(self.new.values, new));
                 let (Some(old), Some(new)) = store else { return false };

@@ -27,6 +27,14 @@ pub(super) fn correspond(correspondence: &mut Correspondence<'_, '_>, object: &F
             return Err("the new code stores into it what the old code did not".to_owned());
         }
     }
+    for call in calls(&correspondence.old, object.old, object.old_length) {
+        let callee = correspondence.old.values.function().graph.node(call).and_then(|node| node.call);
+        let changes = callee.is_some_and(|callee| correspondence.may_change(callee));
+        let news = calls(&correspondence.new, object.new, object.new_length);
+        if changes && !news.iter().any(|other| correspondence.same_call(call, *other)) {
+            return Err("the old code gave its address to a call that the new code does not make".to_owned());
+        }
+    }
     for definition in &old {
         if !new.iter().any(|other| same(correspondence, definition, other)) {
             return Err("the old code stored into it what the new code does not".to_owned());
@@ -64,4 +72,14 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
         }
     }
     found
+}
+
+/// The calls ahead of the point that may know the address of `length` bytes of the frame from `start` on.
+fn calls(side: &Side<'_, '_>, start: i64, length: u64) -> Vec<u32> {
+    let function = side.values.function();
+    let is_told = |node: &u32| {
+        function.graph.node(*node).is_some_and(|node| node.is_call())
+            && function.escapes.is_escaped_at(*node, start, length.cast_signed())
+    };
+    events::ahead_of(function.graph, side.point).into_iter().filter(is_told).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::continuation::FrameObject;
 use super::correspond::Pairs;
+use super::effects::Impact;
 use super::parameters::Parameters;
 use super::points::Partners;
 use crate::plan::address::{NewLink, OldLink};
@@ -9,9 +10,10 @@ use crate::plan::compare::Comparison;
 use crate::plan::compare::layout::LayoutChange;
 use crate::plan::compare::objects::Objects;
 use crate::plan::compare::pairs::Partner;
+use crate::plan::compare::strings::may_hold_literals;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
-use crate::program::code::{ImportId, Symbolic};
+use crate::program::code::{Callee, ImportId, Symbolic};
 use crate::program::elf::{DynamicSymbol, Elf};
 use crate::program::flow::Place;
 
@@ -116,6 +118,18 @@ impl Pairs for FunctionPairs<'_> {
         };
         let starts = |object: &&FrameObject| object.old == old && object.new == new;
         self.objects.iter().any(|object| in_both(&object) || starts(&object))
+    }
+
+    fn are_texts(&self, old: &Symbolic, new: &Symbolic) -> bool {
+        let is_text = |elf: &Elf, symbol: &Symbolic| match symbol {
+            Symbolic::Address(link) => elf.section_at(*link).is_some_and(may_hold_literals),
+            _ => false,
+        };
+        is_text(&self.view.old.elf, old) && is_text(&self.view.new.elf, new)
+    }
+
+    fn may_change(&self, old: Callee) -> bool {
+        self.comparison.points.old_impact(old) == Impact::Memory
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {
