@@ -263,7 +263,8 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     pub(super) fn same_event(&mut self, old: u32, new: u32, carried: bool) -> bool {
         let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
         match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
-            (true, true) => self.same_call(old, new) && self.same_arguments(old, new, carried),
+            // What a paired call wrote is what it wrote: memory is the old program's.
+            (true, true) => self.same_call(old, new),
             (false, false) => {
                 let store = (events::store(self.old.values, old), events::store(self.new.values, new));
                 let (Some(old), Some(new)) = store else { return false };
