@@ -17,6 +17,8 @@ use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
 
 /// Registers of the first integer arguments (System V ABI, 3.2.3), as bits by the numbers of instructions.
 const ARGUMENTS: u16 = 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9;
+/// More pairs for one value are not followed.
+const MOST_PAIRS: usize = 1500;
 /// More branches between two ways are not looked at.
 const MOST_GATES: usize = 24;
 
@@ -131,6 +133,10 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             return true;
         }
         let before = self.assumed.len();
+        // Each pair under way takes some of the engine's stack; nothing is proved of what is larger.
+        if before >= MOST_PAIRS {
+            return false;
+        }
         self.assumed.push(pair);
         let same = self.compare(pair);
         if !same {

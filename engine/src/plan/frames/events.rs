@@ -1,6 +1,6 @@
 //! What happens on the ways of a function: what writes to memory between two points, and which branches decide between ways.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use iced_x86::{ConditionCode, OpKind};
 
@@ -38,8 +38,8 @@ pub(super) fn between(graph: &Graph, from: u32, to: u32, again: bool) -> Vec<u32
 }
 
 /// What can be reached from `starts` without going on behind a node at which the search ends.
-fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends: impl Fn(u32) -> bool) -> HashSet<u32> {
-    let mut seen: HashSet<u32> = starts.iter().copied().collect();
+pub(super) fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends: impl Fn(u32) -> bool) -> BTreeSet<u32> {
+    let mut seen: BTreeSet<u32> = starts.iter().copied().collect();
     let mut open: Vec<u32> = starts.to_vec();
     while let Some(node) = open.pop() {
         if ends(node) {

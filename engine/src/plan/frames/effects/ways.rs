@@ -1,5 +1,6 @@
 //! The ways of a function to a point and from it.
 
+use super::super::events::reached;
 use std::collections::BTreeSet;
 
 use iced_x86::{InstructionInfoFactory, OpAccess};
@@ -43,23 +44,6 @@ impl Ways {
         let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
         nodes.contains(&ENTRY) || !reached(&[ENTRY], next, |node| nodes.contains(&node)).contains(&self.point)
     }
-}
-
-/// What can be reached from `starts` without going on behind a node at which the search ends.
-fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends: impl Fn(u32) -> bool) -> BTreeSet<u32> {
-    let mut seen: BTreeSet<u32> = starts.iter().copied().collect();
-    let mut open: Vec<u32> = starts.to_vec();
-    while let Some(node) = open.pop() {
-        if ends(node) {
-            continue;
-        }
-        for next in ways(node) {
-            if seen.insert(*next) {
-                open.push(*next);
-            }
-        }
-    }
-    seen
 }
 
 /// The general registers that an instruction reads, its stack pointer apart. `None` where it reads others, too.

@@ -24,8 +24,8 @@ use super::escape::Escapes;
 use super::graph::Graph;
 use super::stack::FrameValue;
 
-/// How deep terms are followed before they count as not understood.
-const DEPTH_LIMIT: u32 = 1500;
+/// How deep terms are followed before they count as not understood: each step takes some kilobytes of the engine's stack.
+const DEPTH_LIMIT: u32 = 400;
 
 /// What is known of one function, from which its values follow.
 #[derive(Clone, Copy, Debug)]
