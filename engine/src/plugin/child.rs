@@ -67,7 +67,14 @@ impl PluginProcess {
         self.deadline = Instant::now() + END_LIMIT;
         // Its end closes its output, and what is still in the pipe is of no use any more.
         let mut rest = [0; 4096];
-        while matches!(self.read(&mut rest), Ok(1..)) {}
+        loop {
+            match self.read(&mut rest) {
+                Ok(1..) => {}
+                // While a process is stopped, a tick interrupts every wait of this thread.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
         // A process that has ended keeps the status that it ended with.
         let _ = self.child.kill();
         let status = match self.child.wait() {
@@ -128,5 +135,20 @@ fn await_ready(file: &File, flags: PollFlags, deadline: Instant) -> io::Result<(
         Ok(_) => Ok(()),
         Err(nix::errno::Errno::EINTR) => Err(io::ErrorKind::Interrupted.into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracee::ticker::Ticker;
+
+    #[test]
+    fn ticks_do_not_cut_its_end_short() {
+        let script = "read line; for turn in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; done; exit 7";
+        let launcher = Launcher { program: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] };
+        let _ticker = Ticker::start().unwrap();
+        let mut process = PluginProcess::start(&launcher, Path::new("/"), &[], Limits::default()).unwrap();
+        assert_eq!(process.end().0, "exit code 7");
     }
 }

@@ -43,6 +43,6 @@ pub mod stopped;
 pub mod syscall;
 mod table;
 pub mod target;
-mod ticker;
+pub(crate) mod ticker;
 pub mod transfer;
 mod workers;

@@ -12,7 +12,7 @@ const TICK_NS: i64 = 20_000_000;
 
 /// Ticks from creation to drop, to the thread that created it.
 #[derive(Debug)]
-pub(super) struct Ticker {
+pub(crate) struct Ticker {
     timer: libc::timer_t,
 }
 
@@ -26,7 +26,7 @@ fn tick_signal() -> i32 {
 }
 
 impl Ticker {
-    pub(super) fn start() -> Result<Self, Errno> {
+    pub(crate) fn start() -> Result<Self, Errno> {
         static INSTALL: Once = Once::new();
         INSTALL.call_once(|| {
             // SAFETY: the handler does nothing and so is safe in any context; SA_RESTART is left out on purpose.
