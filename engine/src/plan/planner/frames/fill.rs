@@ -6,7 +6,7 @@ use dsu_formats::model::latest::{Registers, Thread};
 use super::{Frames, OneThread};
 use crate::plan::address::{NewLink, Placement};
 use crate::plan::blocker::Blocker;
-use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, KEPT, Made, rebuild};
+use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, Made, rebuild};
 use crate::plan::planner::Planner;
 use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocations, Patch, Stored};
@@ -121,6 +121,11 @@ pub(in crate::plan::planner) fn jump_words(
 pub(in crate::plan::planner) fn clear_registers(threads: &mut [Thread], frames: &Frames, made: &[Made]) {
     for (one, made) in frames.threads.iter().zip(made) {
         let Some(thread) = threads.get_mut(one.thread) else { continue };
+        if one.rebuilt.iter().flatten().any(|rebuilt| rebuilt.is_entry) {
+            // A function that is entered reads its arguments and nothing else, and gives back what it keeps.
+            (0..=dwarf::RETURN_ADDRESS).for_each(|register| set(&mut thread.registers, register, 0));
+            continue;
+        }
         let kept = made.registers.iter().filter(|(register, _)| *register != dwarf::RSP);
         kept.for_each(|(register, _)| set(&mut thread.registers, *register, 0));
     }
@@ -137,6 +142,11 @@ impl Planner<'_> {
             self.patches.extend(overrides);
             if let Some(thread) = self.snapshot.threads.get_mut(one.thread) {
                 made.registers.iter().for_each(|(register, value)| set(&mut thread.registers, *register, *value));
+                if one.rebuilt.iter().flatten().any(|rebuilt| rebuilt.is_entry) {
+                    // The system call is given up: nobody waits for its result.
+                    thread.in_syscall = None;
+                    thread.registers.orig_rax = u64::MAX;
+                }
             }
         }
         let moves = &self.frames.moves;
@@ -257,8 +267,17 @@ pub(super) fn slot_name(offset: i64) -> String {
 }
 
 fn set(registers: &mut Registers, register: usize, value: u64) {
-    debug_assert!(register == dwarf::RSP || KEPT.contains(&register));
     let place = match register {
+        dwarf::RAX => &mut registers.rax,
+        dwarf::RDX => &mut registers.rdx,
+        dwarf::RCX => &mut registers.rcx,
+        dwarf::RSI => &mut registers.rsi,
+        dwarf::RDI => &mut registers.rdi,
+        dwarf::R8 => &mut registers.r8,
+        dwarf::R9 => &mut registers.r9,
+        dwarf::R10 => &mut registers.r10,
+        dwarf::R11 => &mut registers.r11,
+        dwarf::RETURN_ADDRESS => &mut registers.rip,
         dwarf::RBX => &mut registers.rbx,
         dwarf::RBP => &mut registers.rbp,
         dwarf::RSP => &mut registers.rsp,

@@ -55,11 +55,15 @@ impl Planner<'_> {
         match standing {
             Standing::Carried => report.new = Some(self.carried_place(frame, new_cfa)),
             Standing::Blocked(_) => report.fate = FrameFate::Blocked,
-            Standing::Rebuilt(continuation) => {
+            Standing::Dropped => report.fate = FrameFate::Dropped,
+            Standing::Rebuilt(continuation) | Standing::Entered(continuation) => {
+                let is_entry = matches!(standing, Standing::Entered(_));
+                let fate = if is_entry { FrameFate::Entered } else { FrameFate::Rebuilt };
                 let is_laid = laid.is_some() && report.blockers.is_empty();
-                report.fate = if is_laid { FrameFate::Rebuilt } else { FrameFate::Blocked };
+                report.fate = if is_laid { fate } else { FrameFate::Blocked };
                 let run = self.ground.placement.new_run(continuation.returns_to).0;
-                let line = CodePlace::after_call(self.request.new, continuation.returns_to.0).line;
+                let place = if is_entry { CodePlace::new } else { CodePlace::after_call };
+                let line = place(self.request.new, continuation.returns_to.0).line;
                 report.new = Some(PlaceReport { pc: run.to_string(), cfa: RunAddress(new_cfa).to_string(), line });
                 let filled = laid.and_then(|(_, made)| made?.filled.get(number));
                 let word = |value: usize| filled?.iter().find(|filled| filled.value == value).map(|filled| filled.word);
@@ -96,7 +100,7 @@ impl Planner<'_> {
     fn reasons(&self, thread: usize, number: usize, standing: &Standing) -> Vec<String> {
         let mut reasons: Vec<String> = match standing {
             Standing::Blocked(reasons) => reasons.iter().map(ToString::to_string).collect(),
-            Standing::Carried | Standing::Rebuilt(_) => Vec::new(),
+            Standing::Carried | Standing::Rebuilt(_) | Standing::Entered(_) | Standing::Dropped => Vec::new(),
         };
         let (tid, frames) = self.stacks.frames.get(thread).map_or((0, &[][..]), |(tid, frames)| (*tid, frames));
         let old = frames.get(number).map(|frame| self.old_place(frame));
