@@ -93,7 +93,7 @@ fn main_and_workers(flags: &[&str]) {
     assert_eq!(said[0], "version 2 begins 2 given with an environment, generation 1 asked 2");
     for number in 0..4 {
         let done = i32::from(number == 2);
-        assert_eq!(said[number + 1], format!("version 2 worker {number} begins with {done}"));
+        assert_eq!(said[number + 1], format!("version 2 worker {number} begins with {done}, cancelled by type 0"));
     }
     assert_eq!(program.ask("where"), "version 2 generation 1 asked 12");
     assert_eq!(program.ask("w2"), "version 2 worker 2 done 101");

@@ -7,6 +7,8 @@ mod marks;
 
 pub use marks::Marks;
 
+use super::restart::StartUpCall;
+
 /// What turns the captured process into one that runs the new program.
 #[derive(Debug)]
 pub struct Rewrite {
@@ -222,6 +224,8 @@ pub struct Report {
     pub origins: Vec<(String, String)>,
     /// Blocks that could hold an object of a changed type, and what speaks against it.
     pub cleared: Vec<String>,
+    /// Calls that open something and that functions lead to which threads enter anew.
+    pub start_up_calls: Vec<StartUpCall>,
     /// What a person should know although it did not stop the update.
     pub warnings: Vec<String>,
     /// What no engine can check and the plan therefore assumes (`PROOF` axioms).

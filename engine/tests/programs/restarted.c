@@ -1,5 +1,7 @@
 /* A program whose main and workers are entered anew: the state is in variables and on the heap, the waits are what a thread is found in.
  * Each version has another main, and says what it finds. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,7 +72,11 @@ static void *worker(void *given) {
   struct job *job = given;
   volatile char spare[300];
   spare[5] = 1;
-  dprintf(job->to, "version 2 worker %ld begins with %ld\n", job->number, job->done);
+  /* Not by name: a program that sets the type itself is refused. */
+  int (*set)(int, int *) = (int (*)(int, int *))dlsym(RTLD_DEFAULT, "pthread_setcanceltype");
+  int kind = -1;
+  set(PTHREAD_CANCEL_DEFERRED, &kind);
+  dprintf(job->to, "version 2 worker %ld begins with %ld, cancelled by type %d\n", job->number, job->done, kind);
   for (;;) {
     char text[64];
     if (!line(job->from, text, sizeof text))

@@ -43,6 +43,9 @@ impl Carried<'_> {
         if let Some(objects) = self.objects() {
             table.row("objects", objects);
         }
+        if let Some(calls) = self.start_up() {
+            table.row("start-up calls", calls);
+        }
         let words = format!(
             "{} rewritten of {} scanned ({} of them mangled)",
             report.words_rewritten, report.words_scanned, report.words_mangled
@@ -89,6 +92,24 @@ impl Carried<'_> {
         }
         if !report.cleared.is_empty() {
             let _ = write!(text, "\n{} blocks are taken not to hold such objects (--json lists them)", report.cleared.len());
+        }
+        Some(text)
+    }
+
+    /// Calls that the program must not make twice, where a function begins anew.
+    fn start_up(&self) -> Option<String> {
+        let calls = &self.report.start_up_calls;
+        if calls.is_empty() {
+            return None;
+        }
+        let mut text = "what is open already is the program's to leave alone:".to_owned();
+        for call in calls.iter().take(LISTED) {
+            let (name, function) = (human::printable(&call.calls), human::printable(&call.function));
+            let line = call.line.as_deref().map(|line| format!(" at {}", human::printable(line))).unwrap_or_default();
+            let _ = write!(text, "\n{name} in {function}{line}");
+        }
+        if calls.len() > LISTED {
+            let _ = write!(text, "\nand {} more (--json lists them)", calls.len() - LISTED);
         }
         Some(text)
     }

@@ -109,6 +109,8 @@ impl Comparison {
         comparison.follow((old, &from), (new, &to), points);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         let coded = Coded { build: old, image: &from, unwind: &comparison.unwind };
+        let coming = Coded { build: new, image: &to, unwind: &comparison.new_unwind };
+        restart::find_start_up(&mut comparison.bound.restarts, &coming);
         restart::look_at(&mut comparison.bound.restarts, &coded, &comparison.code.calls);
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
         comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));

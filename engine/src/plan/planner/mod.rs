@@ -209,7 +209,30 @@ impl<'a> Planner<'a> {
         self.blockers.append(&mut self.stacks.blockers);
         self.patches.append(&mut self.stacks.patches);
         self.report.warnings.append(&mut self.stacks.warnings);
+        self.tell_restarts();
         self.lay_out();
+    }
+
+    /// What a person should know of functions that threads enter anew.
+    fn tell_restarts(&mut self) {
+        for restart in &self.request.comparison.bound.restarts {
+            let standings = self.stacks.standings.iter().flatten();
+            let is_entered = standings.into_iter().any(|standing| match standing {
+                safe_point::Standing::Entered(continuation) => continuation.function == restart.function,
+                _ => false,
+            });
+            let is_refused = self
+                .blockers
+                .iter()
+                .any(|blocker| matches!(blocker, Blocker::Restart { function, .. } if *function == restart.name));
+            if is_entered {
+                self.report.start_up_calls.extend(restart.start_up.iter().cloned());
+            } else if !is_refused {
+                self.report
+                    .warnings
+                    .push(format!("no thread enters `{}`: none is where the spec wants it to begin anew", restart.name));
+            }
+        }
     }
 
     /// Everything that moves outside the program's segments.

@@ -4,6 +4,7 @@ mod arguments;
 mod base;
 mod callers;
 mod cancel;
+mod startup;
 mod wait;
 
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ use crate::program::unwind::{Frame, Stack};
 
 pub(in crate::plan) use arguments::parameter;
 pub(in crate::plan) use callers::look_at;
+pub use startup::StartUpCall;
+pub(in crate::plan) use startup::find as find_start_up;
 pub use wait::{WAITS, is_wait};
 
 /// A function that threads enter, bound to both builds.
@@ -48,6 +51,8 @@ pub struct Restart {
     /// The calls of the function that gives way, by their return addresses in the old build, with what stands against it that their callers
     /// go on behind another function.
     pub callers: HashMap<LinkAddress, Option<String>>,
+    /// Calls that it leads to which open something; that they are not made twice is the program's own.
+    pub start_up: Vec<StartUpCall>,
 }
 
 /// A parameter of a function, which is passed in a general register.

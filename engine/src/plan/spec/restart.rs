@@ -66,6 +66,7 @@ fn restart(binder: &Binder<'_>, rule: &model::Restart, known: &[Restart]) -> Res
         arguments: arguments.transpose()?,
         parameters,
         callers: HashMap::new(),
+        start_up: Vec::new(),
     })
 }
 
