@@ -181,3 +181,36 @@ fn what_is_no_toml_says_where() {
         assert!(problems[0].starts_with(place) && !problems[0].contains('\n'), "{text}: {problems:?}");
     }
 }
+
+#[test]
+fn functions_that_begin_anew_are_read() {
+    let text = "[[restart]]\nfunction = \"main\"\n\n[[restart]]\nfunction = \"serve\"\ninstead-of = \"net.c:session\"\n\
+        thread = \"worker\"\nwaits-in = [\"read\", \"poll\"]\narguments = [\"old.fd + 1\", \"&table\", -3]\n";
+    let spec = Spec::parse(Path::new("u.toml"), text).unwrap();
+    let [main, serve] = spec.restarts.as_slice() else { panic!("{:?}", spec.restarts) };
+    assert!(main.instead_of.is_none() && main.thread.is_none() && main.waits_in.is_none() && main.arguments.is_none());
+    assert_eq!(serve.instead_of.as_ref().unwrap().value.to_string(), "net.c:session");
+    assert_eq!(serve.waits_in.as_ref().unwrap().len(), 2);
+    let arguments = serve.arguments.as_ref().unwrap();
+    assert!(matches!(&arguments[0].value, Argument::Value(value) if value.text == "old.fd + 1"), "{arguments:?}");
+    assert!(matches!(&arguments[1].value, Argument::Address(name) if name.name == "table"), "{arguments:?}");
+    assert!(matches!(&arguments[2].value, Argument::Value(value) if value.root.kind == NodeKind::Integer(-3)), "{arguments:?}");
+}
+
+#[test]
+fn functions_that_begin_anew_are_refused_where_they_are_wrong() {
+    let wrong = |text: &str| Spec::parse(Path::new("u.toml"), text).unwrap_err().to_string();
+    for (text, says) in [
+        (
+            "[[restart]]\nfunctoin = \"main\"\n",
+            "u.toml:2:1: key of [[restart]] `functoin` is not known; the nearest known name is `function`",
+        ),
+        ("[[restart]]\nthread = \"main\"\n", "expected `function = \"NAME\"`"),
+        ("[restart]\nfunction = \"main\"\n", "expected tables that begin with [[restart]], found a table"),
+        ("[[restart]]\nfunction = \"f\"\narguments = [1, 2, 3, 4, 5, 6, 7]\n", "expected at most 6 arguments, found 7"),
+        ("[[restart]]\nfunction = \"f\"\narguments = ['\"text\"']\n", "a text has no place in the process"),
+        ("[[restart]]\nfunction = \"f\"\nwaits-in = \"read\"\n", "expected a list of functions of the C library"),
+    ] {
+        assert!(wrong(text).contains(says), "{text}: {}", wrong(text));
+    }
+}
