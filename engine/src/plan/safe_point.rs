@@ -20,6 +20,9 @@ use crate::program::unwind::{End, Frame, LoadedModule, Registers, Stack, Unwinde
 /// System calls that a thread cannot be moved in: a child shares its memory, or is being made.
 const FORKS: [(i64, &str); 2] = [(libc::SYS_vfork, "vfork"), (libc::SYS_fork, "fork")];
 
+/// Bytes of the `syscall` instruction, which the kernel goes back by to make a call again.
+const SYSCALL_LENGTH: u64 = 2;
+
 /// Alignment of the XSAVE area in a signal frame, in bytes.
 const STACK_ALIGNMENT: u64 = 64;
 
@@ -175,7 +178,7 @@ impl Examiner<'_> {
         let mut active: Vec<(usize, usize, LinkAddress)> = Vec::new();
         for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate() {
             let callee = number.checked_sub(1).and_then(|below| stack.frames.get(below));
-            match self.frame(tid, frame, callee) {
+            match self.frame(thread, frame, callee) {
                 Found::Nothing => {}
                 Found::Unsafe(blocker) => {
                     first_unsafe.get_or_insert((number, blocker));
@@ -222,7 +225,8 @@ impl Examiner<'_> {
         function.is_some_and(|function| function.identity.name != "_start")
     }
 
-    fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Found {
+    fn frame(&self, thread: &Thread, frame: &Frame, callee: Option<&Frame>) -> Found {
+        let tid = thread.tid;
         let Some((module, link)) = frame.module else { return Found::Nothing };
         let is_unsafe = |what: String| Found::Unsafe(Blocker::UnsafePlace { tid, what, address: frame.pc });
         if module != 0 {
@@ -237,7 +241,11 @@ impl Examiner<'_> {
         };
         let hidden = self.tail_called(frame, callee);
         if !self.view.same_code(function) {
-            return Found::Changed(function, link, self.continuation(function, frame, link, hidden));
+            let found = match frame.pc == frame.lookup && hidden.is_none() {
+                true => self.between(function, frame, callee.map_or(Some(thread), |_| None)),
+                false => self.continuation(function, frame, link, hidden),
+            };
+            return Found::Changed(function, link, found);
         }
         match hidden {
             Some((tail, place)) => Found::Changed(tail, place, Err(self.tail_blocker(tail, frame))),
@@ -257,15 +265,20 @@ impl Examiner<'_> {
         if let Some((tail, _)) = hidden {
             return Err(self.tail_blocker(tail, frame));
         }
-        if frame.pc == frame.lookup {
-            return Err(vec![self.blocker(
-                function,
-                frame,
-                "the thread was stopped there, or struck by a signal, between two calls",
-            )]);
-        }
         let found = continuations.of(function, LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0))))?;
         choose(found, frame, (self.placement, self.memory)).map_err(|reason| vec![self.blocker(function, frame, &reason)])
+    }
+
+    /// How a frame goes on that no call comes back to. `thread` is the frame's where it is what the thread itself runs.
+    fn between(&self, function: usize, frame: &Frame, thread: Option<&Thread>) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let Some(continuations) = self.continuations else { return Err(Vec::new()) };
+        let again = thread.is_some_and(|thread| thread.in_syscall.is_some_and(|call| call.restart));
+        let skipped = if again { SYSCALL_LENGTH } else { 0 };
+        let place = LinkAddress(frame.pc.0.wrapping_sub(self.placement.old_bias()).wrapping_sub(skipped));
+        continuations.between(function, place).map_err(|reasons| match reasons.is_empty() {
+            false => reasons,
+            true => vec![self.blocker(function, frame, "the thread was stopped there, or struck by a signal, between two calls")],
+        })
     }
 
     fn tail_blocker(&self, tail: usize, frame: &Frame) -> Vec<FrameBlocker> {

@@ -123,7 +123,17 @@ mod tests {
     fn continuation(returns_to: u64, conditions: Vec<Condition>) -> Continuation {
         let returns_to = NewLink::new(returns_to);
         let (values, objects, warnings, rivals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Continuation { function: 0, returns_to, values, objects, conditions, warnings, rivals }
+        Continuation {
+            function: 0,
+            returns_to,
+            between: false,
+            given_back: Vec::new(),
+            values,
+            objects,
+            conditions,
+            warnings,
+            rivals,
+        }
     }
 
     fn chosen(rbx: u64, first: Vec<Condition>, rivals: Vec<(Vec<Condition>, bool)>) -> Result<u64, String> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::plan::address::NewLink;
+use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 
 /// How a frame goes on in the new code.
@@ -12,6 +13,10 @@ pub struct Continuation {
     pub function: usize,
     /// Where control comes back to.
     pub returns_to: NewLink,
+    /// Whether the thread was stopped, or struck by a signal, right there: no call comes back, and every register counts.
+    pub between: bool,
+    /// Registers, by DWARF number, that hold the caller's values again although the frame still has a copy: on the way out.
+    pub given_back: Vec<u8>,
     /// Every location that the new code reads from here on before it writes it, but for those inside `objects`.
     pub values: Vec<Placed>,
     /// Variables that are in memory in both frames; their bytes are carried, and pointers to them follow.
@@ -22,6 +27,13 @@ pub struct Continuation {
     pub warnings: Vec<String>,
     /// Where else the frame may go on, because the call became several: whichever has conditions that hold, if that is exactly one.
     pub rivals: Vec<Rival>,
+}
+
+impl Continuation {
+    /// A place in what control does when it comes there: the call that comes back, or the instruction itself.
+    pub fn lookup(&self) -> LinkAddress {
+        LinkAddress(self.returns_to.0.0.wrapping_sub(u64::from(!self.between)))
+    }
 }
 
 /// Another point that a call became.

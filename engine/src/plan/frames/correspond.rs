@@ -44,13 +44,31 @@ pub(super) trait Pairs {
 pub(super) struct Side<'s, 'g> {
     pub(super) values: &'s mut Values<'g>,
     pub(super) dominators: &'s Dominators,
-    /// The node of the call that is under way.
+    /// The node of the call that is under way; else the next instruction.
     pub(super) point: u32,
+    /// Whether no call is under way.
+    pub(super) between: bool,
 }
 
 impl Side<'_, '_> {
     fn graph(&self) -> &Graph {
         self.values.function().graph
+    }
+
+    /// What a place holds at the point.
+    pub(super) fn here(&mut self, place: Place) -> ValueId {
+        match self.between {
+            true => self.values.before(self.point, place),
+            false => self.values.behind(self.point, place),
+        }
+    }
+
+    /// Whether at the point only the function itself has touched these bytes of its frame.
+    pub(super) fn is_private(&self, offset: i64, bytes: i64) -> bool {
+        match self.between {
+            true => self.values.function().is_private(self.point, offset, bytes),
+            false => self.values.function().is_private_behind(self.point, offset, bytes),
+        }
     }
 }
 
@@ -84,7 +102,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Notes that a variable of one name is in these places.
     pub(super) fn know(&mut self, old: Place, new: Place) {
-        let (old, new) = (self.old.values.behind(self.old.point, old), self.new.values.behind(self.new.point, new));
+        let (old, new) = (self.old.here(old), self.new.here(new));
         if let (Term::Choice { at: from, .. }, Term::Choice { at: to, .. }) =
             (self.old.values.node(old), self.new.values.node(new))
         {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Continuations;
 
 use super::arguments;
+use super::between;
 use super::blocker::{CodePlace, FrameBlocker};
 use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Rival, Value};
 use super::correspond::{Correspondence, Side};
@@ -69,7 +70,7 @@ impl Explainer<'_> {
         calls.is_some_and(|calls| exclude_each_other(&facts.graph, &facts.dominators, &calls))
     }
 
-    fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
+    pub(super) fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
         FrameBlocker {
             function: self.view.sides.old.functions.list()[function].identity.name.clone(),
             old: CodePlace::after_call(self.view.old, returns.0),
@@ -81,35 +82,59 @@ impl Explainer<'_> {
         }
     }
 
+    /// The same about a point, which with `between` is a next instruction.
+    pub(super) fn point_blocker(
+        &self,
+        function: usize,
+        (old, new): (OldLink, Option<NewLink>),
+        between: bool,
+        reason: String,
+    ) -> FrameBlocker {
+        let mut blocker = self.blocker(function, old, new, reason);
+        if between {
+            blocker.old = CodePlace::new(self.view.old, old.0);
+            blocker.new = new.map(|new| CodePlace::new(self.view.new, new.0));
+        }
+        blocker
+    }
+
     /// The frame at one point that its call may have become.
     fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Tried {
         let mut conditions = Vec::new();
-        let found = self.attempt((function, partner), returns, to, &mut conditions);
+        let found = self.attempt((function, partner), (returns, to), None, &mut conditions);
         Tried { to, conditions, found }
     }
 
-    fn attempt(
+    /// With `aligned`, the points are next instructions.
+    pub(super) fn attempt(
         &self,
         (function, partner): (usize, usize),
-        returns: OldLink,
-        to: NewLink,
+        (returns, to): (OldLink, NewLink),
+        aligned: Option<&between::Aligned>,
         known: &mut Vec<Condition>,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
-        let told = |reason: String| vec![self.blocker(function, returns, Some(to), reason)];
+        let between = aligned.is_some();
+        let told = |reason: String| vec![self.point_blocker(function, (returns, Some(to)), between, reason)];
         let old = self.comparison.prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
         let new = self.comparison.prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
-        let (Some(from), Some(into)) = (old.graph.call_before(returns.0), new.graph.call_before(to.0)) else {
-            return Err(told("no call is known there".to_owned()));
+        let (Some(from), Some(into)) = (old.point(returns.0, between), new.point(to.0, between)) else {
+            return Err(told(format!("no {} is known there", if between { "instruction" } else { "call" })));
         };
-        let live = new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?;
+        let live = match between {
+            true => new.live_at(into),
+            false => new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?,
+        };
         let locals = (
-            Locals::behind(self.view.old, old.function(), returns.0).map_err(|error| told(error.to_string()))?,
-            Locals::behind(self.view.new, new.function(), to.0).map_err(|error| told(error.to_string()))?,
+            Locals::at(self.view.old, old.function(), returns.0, between).map_err(|error| told(error.to_string()))?,
+            Locals::at(self.view.new, new.function(), to.0, between).map_err(|error| told(error.to_string()))?,
         );
         let objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
         let pairs = FunctionPairs::new((self.view, self.comparison), (function, partner), &objects);
         let mut values = (Values::new(old.function()), Values::new(new.function()));
-        let candidates = candidates(old, from, &mut values.0);
+        let candidates = match between {
+            true => between::candidates(old, from, &mut values.0),
+            false => candidates(old, from, &mut values.0),
+        };
         let mut attempt = Attempt {
             explainer: self,
             at: (function, returns, to),
@@ -118,24 +143,39 @@ impl Explainer<'_> {
             objects: &objects,
             candidates: &candidates,
             correspondence: Correspondence::new(
-                Side { values: &mut values.0, dominators: &old.dominators, point: from },
-                Side { values: &mut values.1, dominators: &new.dominators, point: into },
+                Side { values: &mut values.0, dominators: &old.dominators, point: from, between },
+                Side { values: &mut values.1, dominators: &new.dominators, point: into, between },
                 &pairs,
             ),
             blockers: Vec::new(),
         };
         attempt.variables();
-        let placed = attempt.all(into, &live);
+        let placed = attempt.all(&live);
         let conditions = attempt.position();
         known.clone_from(&conditions);
         let warnings = attempt.effects();
-        attempt.arguments();
+        match aligned {
+            Some(aligned) => attempt.last_effects(aligned),
+            None => attempt.arguments(),
+        }
         attempt.statics();
         let blockers = attempt.blockers;
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings, rivals: Vec::new() })
+        let given_back = if between { between::given_back(&live) } else { Vec::new() };
+        let rivals = Vec::new();
+        Ok(Continuation {
+            function: partner,
+            returns_to: to,
+            between,
+            given_back,
+            values: placed,
+            objects,
+            conditions,
+            warnings,
+            rivals,
+        })
     }
 }
 
@@ -167,7 +207,12 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
 impl Continuations for Explainer<'_> {
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
-        self.comparison.prepared.remembered((old_function, old_return), find)
+        self.comparison.prepared.remembered((old_function, old_return, false), find)
+    }
+
+    fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let find = || self.between_calls(old_function, OldLink(place)).map(Arc::new);
+        self.comparison.prepared.remembered((old_function, place, true), find)
     }
 }
 
@@ -201,30 +246,47 @@ struct Attempt<'a, 'g> {
 }
 
 impl Attempt<'_, '_> {
-    fn all(&mut self, point: u32, live: &[Live]) -> Vec<Placed> {
+    /// The nodes of the calls under way, or of the next instructions.
+    fn points(&self) -> (u32, u32) {
+        (self.correspondence.old.point, self.correspondence.new.point)
+    }
+
+    fn is_between(&self) -> bool {
+        self.correspondence.new.between
+    }
+
+    /// What no value can be put into stays as it is, if it is the same: flags and vector registers.
+    fn as_it_is(&mut self, place: LivePlace, live: &Live) {
+        if let Err(reason) = between::same_as_it_is(&mut self.correspondence, place) {
+            self.tell(Some(name(place)), live, reason.to_owned());
+        }
+    }
+
+    fn all(&mut self, live: &[Live]) -> Vec<Placed> {
         let mut placed = Vec::new();
         let mut needed: BTreeMap<usize, Live> = BTreeMap::new();
         for live in live {
             match (live.kind, live.place) {
                 (LiveKind::Saved(_), _) | (_, LivePlace::Slot { offset: RETURN_ADDRESS, .. }) => {}
-                (_, LivePlace::Register(register)) if KEPT.contains(&register) => {
+                (_, LivePlace::Register(register)) if self.is_between() || KEPT.contains(&register) => {
                     let place = FramePlace::Register(DWARF[usize::from(register)]);
-                    placed.extend(self.place(point, place, Place::Register(register), live));
+                    placed.extend(self.place(place, Place::Register(register), live));
                 }
                 (_, LivePlace::Slot { offset, length }) => {
                     let place = FramePlace::Slot { offset, length };
-                    placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                    placed.extend(self.place(place, Place::Slot { offset, length }, live));
                 }
                 (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
                     // As long as nobody else knows its address, it is what the function itself made it.
-                    _ if length <= 8 && self.sides.1.function().is_private_behind(point, offset, length.cast_signed()) => {
+                    _ if length <= 8 && self.correspondence.new.is_private(offset, length.cast_signed()) => {
                         let length = length as u8;
                         let place = FramePlace::Slot { offset, length };
-                        placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                        placed.extend(self.place(place, Place::Slot { offset, length }, live));
                     }
                     Some(object) => drop(needed.entry(object).or_insert(*live)),
                     None => self.unpaired(offset, live),
                 },
+                (_, place) if self.is_between() => self.as_it_is(place, live),
                 (_, place) => {
                     let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
                     self.tell(Some(name(place)), live, what);
@@ -241,15 +303,12 @@ impl Attempt<'_, '_> {
     fn position(&mut self) -> Vec<Condition> {
         let (_, returns, to) = self.at;
         let View { old, new, .. } = self.explainer.view;
-        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
-        let (Some(from), Some(into)) = calls else {
-            self.refuse(None, "no call is known there".to_owned());
-            return Vec::new();
-        };
+        let (from, into) = self.points();
+        let between = self.is_between();
         let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates };
         let here = |build, call, side: &Facts| facts::Here { build, call, slots: side.slots().collect() };
         let mut position = facts::position(&mut terms, &here(old, from, self.sides.0), &here(new, into, self.sides.1));
-        let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
+        let constants = |build, side: &Facts, next| Constants::at(build, side.function(), next, between);
         match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
             (Ok(olds), Ok(news)) => {
                 let same =
@@ -266,11 +325,9 @@ impl Attempt<'_, '_> {
 
     /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
     fn effects(&mut self) -> Vec<String> {
-        let (function, returns, to) = self.at;
-        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
-        let (Some(from), Some(into)) = calls else { return Vec::new() };
-        let points = (self.explainer.view, &self.explainer.comparison.points);
-        let effects = effects::effects(&mut self.correspondence, points, function, (from, into));
+        let (points, function) = ((self.explainer.view, &self.explainer.comparison.points), self.at.0);
+        let at = self.points();
+        let effects = effects::effects(&mut self.correspondence, points, function, at);
         for effect in effects.problems {
             self.refuse(Some(effect.at), effect.reason);
         }
@@ -284,7 +341,7 @@ impl Attempt<'_, '_> {
         for name in names {
             let (Some(old), Some(new)) = (self.locals.0.place_of(&name), self.locals.1.place_of(&name)) else { continue };
             self.correspondence.know(old, new);
-            let value = self.correspondence.new.values.behind(self.correspondence.new.point, new);
+            let value = self.correspondence.new.here(new);
             let is_constant = matches!(self.correspondence.new.values.node(value), Term::Constant(_));
             if is_constant && self.had_another(Some(&name), value) {
                 self.refuse(
@@ -295,12 +352,18 @@ impl Attempt<'_, '_> {
         }
     }
 
+    /// What was done last before a next instruction (PROOF 3.14).
+    fn last_effects(&mut self, aligned: &between::Aligned) {
+        let points = &self.explainer.comparison.points;
+        if let Err(reason) = between::same_last_effects(&mut self.correspondence, points, aligned) {
+            self.refuse(None, reason.to_owned());
+        }
+    }
+
     /// What the call under way is given.
     fn arguments(&mut self) {
-        let (_, returns, to) = self.at;
-        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
-        let (Some(from), Some(into)) = calls else { return };
-        for name in arguments::differing(&mut self.correspondence, self.explainer.view, (from, into)) {
+        let calls = self.points();
+        for name in arguments::differing(&mut self.correspondence, self.explainer.view, calls) {
             let reason = format!("the new code gives the call that is under way another argument (`{name}`)");
             self.refuse(None, reason);
         }
@@ -318,14 +381,14 @@ impl Attempt<'_, '_> {
     /// Refuses the point for something that is no location.
     fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
         let (function, returns, to) = self.at;
-        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        let mut blocker = self.explainer.point_blocker(function, (returns, Some(to)), self.is_between(), reason);
         blocker.reader = branch.map(|branch| CodePlace::new(self.explainer.view.new, branch.0));
         self.blockers.push(blocker);
     }
 
     /// Explains one location of its own.
-    fn place(&mut self, point: u32, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
-        let value = self.correspondence.new.values.behind(point, place);
+    fn place(&mut self, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
+        let value = self.correspondence.new.here(place);
         let bits = (64 - live.bits.leading_zeros()).next_multiple_of(8).clamp(8, 64) as u8;
         let bits = if bits > 32 { 64 } else { bits.next_power_of_two() };
         let explained = Terms { correspondence: &mut self.correspondence, candidates: self.candidates }.explain(value, bits);
@@ -363,8 +426,7 @@ impl Attempt<'_, '_> {
     fn had_another(&mut self, name: Option<&str>, value: ValueId) -> bool {
         let Some(place) = name.and_then(|name| self.locals.0.place_of(name)) else { return false };
         let value = self.correspondence.new.values.resolve(value);
-        let old = self.correspondence.old.point;
-        let had = self.correspondence.old.values.behind(old, place);
+        let had = self.correspondence.old.here(place);
         let bits = if let Place::Slot { length, .. } = place { length.saturating_mul(8) } else { 64 };
         let (had, value) = (
             self.correspondence.old.values.extend(bits.min(32), false, had),
@@ -391,7 +453,8 @@ impl Attempt<'_, '_> {
 
     fn is_out_of_scope(&self, offset: i64) -> bool {
         let (_, _, to) = self.at;
-        self.sides.1.escapes.is_out_of_scope(&self.sides.1.graph, offset, LinkAddress(to.0.0.wrapping_sub(1)))
+        let place = LinkAddress(to.0.0.wrapping_sub(u64::from(!self.is_between())));
+        self.sides.1.escapes.is_out_of_scope(&self.sides.1.graph, offset, place)
     }
 
     /// Bytes that addresses lead to and that no pair of variables holds.
@@ -417,7 +480,7 @@ impl Attempt<'_, '_> {
 
     fn tell(&mut self, location: Option<String>, live: &Live, reason: String) {
         let (function, returns, to) = self.at;
-        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        let mut blocker = self.explainer.point_blocker(function, (returns, Some(to)), self.is_between(), reason);
         blocker.location = location;
         blocker.reader = Some(CodePlace::new(self.explainer.view.new, live.reader));
         self.blockers.push(blocker);

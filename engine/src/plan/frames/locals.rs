@@ -42,10 +42,10 @@ pub(super) struct Locals {
 }
 
 impl Locals {
-    /// The variables of `build` behind the call that returns to `next`.
-    pub(super) fn behind(build: &Build, function: Function<'_>, next: LinkAddress) -> Result<Self, ProgramError> {
+    /// The variables of `build` behind the call that returns to `next`; with `between`, before the instruction there.
+    pub(super) fn at(build: &Build, function: Function<'_>, next: LinkAddress, between: bool) -> Result<Self, ProgramError> {
         let mut variables = Variables::new(build);
-        let place = LinkAddress(next.0.wrapping_sub(1));
+        let place = LinkAddress(next.0.wrapping_sub(u64::from(!between)));
         let locals = variables.at(place)?;
         let registers = registers(function, next);
         let mut found = Self::default();

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 mod arguments;
+mod between;
 mod blocker;
 mod choice;
 mod continuation;
@@ -60,4 +61,14 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     /// # Errors
     /// Everything about it that is not proved.
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>>;
+
+    /// How the frame of a thread goes on that was stopped, or struck by a signal, before the instruction at `place` of the function at
+    /// position `old_function`.
+    ///
+    /// # Errors
+    /// Everything about it that is not proved; nothing where that is all there is to say.
+    fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let _ = (old_function, place);
+        Err(Vec::new())
+    }
 }

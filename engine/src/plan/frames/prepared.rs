@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use iced_x86::OpKind;
 
+use super::between::Aligned;
 use super::blocker::FrameBlocker;
 use super::continuation::Continuation;
 use crate::plan::compare::functions::position;
@@ -20,8 +21,13 @@ pub struct Prepared {
     old: HashMap<usize, Result<Facts, Unclear>>,
     new: HashMap<usize, Result<Facts, Unclear>>,
     /// Continuations that were asked for.
-    known: Mutex<HashMap<(usize, LinkAddress), Known>>,
+    known: Mutex<HashMap<Asked, Known>>,
+    /// How functions run along their partners, by their positions in the old build.
+    aligned: Mutex<HashMap<usize, Arc<Aligned>>>,
 }
+
+/// A function of the old build, an address in it, and whether that is a next instruction rather than where a call comes back to.
+type Asked = (usize, LinkAddress, bool);
 
 /// How a frame goes on, or all that is not proved.
 type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
@@ -57,18 +63,24 @@ impl Prepared {
             let from = scope.spawn(|| follow(old, olds));
             let new = follow(new, news);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Self { old, new, known: Mutex::default() }
+            Self { old, new, known: Mutex::default(), aligned: Mutex::default() }
         })
     }
 
     /// What was found out before about a frame, else what `find` says.
-    pub(super) fn remembered(&self, place: (usize, LinkAddress), find: impl FnOnce() -> Known) -> Known {
+    pub(super) fn remembered(&self, place: Asked, find: impl FnOnce() -> Known) -> Known {
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
             return known.clone();
         }
         let found = find();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(place, found.clone());
         found
+    }
+
+    /// How a function runs along its partner; found once.
+    pub(super) fn aligned(&self, function: usize, find: impl FnOnce() -> Arc<Aligned>) -> Arc<Aligned> {
+        let mut aligned = self.aligned.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(aligned.entry(function).or_insert_with(find))
     }
 
     /// A changed function of the old build.
@@ -111,6 +123,19 @@ impl Facts {
     /// What is read behind the call that returns to `next` before it is written.
     pub(super) fn live_behind(&self, next: LinkAddress) -> Result<Vec<Live>, Unclear> {
         self.liveness.after_call(next)
+    }
+
+    /// What is read from a node on before it is written.
+    pub(super) fn live_at(&self, node: u32) -> Vec<Live> {
+        self.liveness.at(node)
+    }
+
+    /// The node of the call that returns to an address; with `between`, of the instruction there, if control comes to it.
+    pub(super) fn point(&self, address: LinkAddress, between: bool) -> Option<u32> {
+        match between {
+            true => self.graph.at(address).filter(|node| self.dominators.is_reached(*node)),
+            false => self.graph.call_before(address),
+        }
     }
 
     /// Bytes of the frame that the function stores to.

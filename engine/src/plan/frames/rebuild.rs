@@ -41,6 +41,11 @@ pub trait Follow {
 /// Offset of the stack protectors' word from the thread pointer (glibc, `tcbhead_t`).
 const CANARY: u64 = 0x28;
 
+/// Registers that the kernel sets itself when it makes a system call again, by DWARF number: rax, rcx and r11.
+const LOST_TO_KERNEL: [usize; 3] = [dwarf::RAX, dwarf::RCX, dwarf::R11];
+/// Bytes of the `syscall` instruction.
+const SYSCALL_LENGTH: u64 = 2;
+
 /// A thread with the layout of its new stack.
 pub struct Subject<'a> {
     /// Its frames, innermost first.
@@ -51,6 +56,8 @@ pub struct Subject<'a> {
     pub layout: &'a Layout,
     /// Base of the thread's own storage.
     pub thread: u64,
+    /// The system call that it makes again.
+    pub call: Option<u64>,
 }
 
 /// A value that was filled in.
@@ -82,7 +89,7 @@ pub struct Made {
     pub writes: Vec<(u64, Vec<u8>)>,
     /// Words of carried frames, by their old addresses.
     pub overrides: Vec<(RunAddress, u64)>,
-    /// Registers of the thread, by DWARF number.
+    /// Registers of the thread, by DWARF number; the place to go on at has the number of the return address.
     pub registers: Vec<(usize, u64)>,
     /// What was filled in, for each frame.
     pub filled: Vec<Vec<Filled>>,
@@ -205,6 +212,7 @@ struct At<'a, 'f> {
 
 impl At<'_, '_> {
     fn rebuilt(&mut self, caller: &View, made: &mut Made) -> View {
+        let caller = &self.own_view(caller);
         let continuation = &self.rebuilt.continuation;
         self.conditions(continuation, made);
         let mut registers: BTreeMap<usize, u64> = BTreeMap::new();
@@ -221,6 +229,9 @@ impl At<'_, '_> {
             }
         }
         let view = self.view(&registers, caller, made);
+        if continuation.between {
+            self.all_registers(&registers, made);
+        }
         self.frame_record(caller, &mut slots, made);
         slots.sort_by_key(|(offset, _)| *offset);
         let overlap = slots.windows(2).any(|pair| match pair {
@@ -259,9 +270,60 @@ impl At<'_, '_> {
         Err(format!("the new code is there only if {left:#x} {} {right:#x}", words_of(condition)))
     }
 
+    /// What callers have left in registers: where the old frame has saved one and keeps something of its own there, the new one does not
+    /// find it in the machine.
+    fn own_view(&mut self, caller: &View) -> View {
+        let own = KEPT.map(|register| self.frame.registers.get(register).copied().flatten().map(|known| known.place));
+        std::array::from_fn(|index| match (caller.get(index).copied(), own.get(index).copied().flatten()) {
+            (Some(Kept::Old(Some(old))), place) if place != Some(old.place) => Kept::New(self.follow.word(old.value, old.place)),
+            (Some(kept), _) => kept,
+            (None, _) => Kept::Old(None),
+        })
+    }
+
+    /// Registers that calls do not keep, where no call comes back: in the machine, or in the record of the signal that struck.
+    fn all_registers(&mut self, registers: &BTreeMap<usize, u64>, made: &mut Made) {
+        let place = self.rebuilt.continuation.returns_to;
+        let machine = self.number == 0;
+        if let Some(number) = self.subject.call.filter(|_| machine) {
+            // The kernel makes the call again, and puts its number into place.
+            let is_other = registers.get(&dwarf::RAX).is_none_or(|placed| *placed & u64::from(u32::MAX) != number);
+            let reads_lost = LOST_TO_KERNEL.iter().any(|lost| *lost != dwarf::RAX && registers.contains_key(lost));
+            if is_other || reads_lost {
+                self.problem(None, format!("it makes system call {number} again, and the new code does not"), made);
+            }
+        }
+        for register in (0..16).filter(|register| *register != dwarf::RSP && !KEPT.contains(register)) {
+            let is_kernels = machine && self.subject.call.is_some() && LOST_TO_KERNEL.contains(&register);
+            if is_kernels {
+                continue;
+            }
+            // What nobody reads is nothing.
+            self.set(register, registers.get(&register).copied().unwrap_or(0), made);
+        }
+        if machine {
+            let behind = if self.subject.call.is_some() { SYSCALL_LENGTH } else { 0 };
+            let address = self.follow.address(place).wrapping_add(behind);
+            made.registers.push((dwarf::RETURN_ADDRESS, address));
+        } else {
+            self.set(dwarf::RSP, self.position.new.0, made);
+        }
+    }
+
+    fn set(&self, register: usize, value: u64, made: &mut Made) {
+        match self.frame.registers.get(register).copied().flatten().map(|known| known.place) {
+            Some(Place::Slot(slot)) => made.overrides.push((slot, value)),
+            _ if self.number == 0 => made.registers.push((register, value)),
+            _ => {
+                self.problem(None, format!("where the signal's record has register {register} (DWARF number) is not known"), made)
+            }
+        }
+    }
+
     /// What the frame's own code finds in the registers that its callees keep.
     fn view(&mut self, registers: &BTreeMap<usize, u64>, caller: &View, made: &mut Made) -> View {
-        for register in registers.keys().filter(|register| !KEPT.contains(register)) {
+        let between = self.rebuilt.continuation.between;
+        for register in registers.keys().filter(|register| !between && !KEPT.contains(register)) {
             let reason = format!("register {register} (DWARF number) is placed, and no called function keeps it");
             self.problem(None, reason, made);
         }
@@ -271,6 +333,9 @@ impl At<'_, '_> {
         let view = std::array::from_fn(|index| {
             let (Some(register), Some(kept)) = (KEPT.get(index), caller.get(index)) else { return Kept::Old(None) };
             let placed = registers.get(register).copied();
+            if self.rebuilt.continuation.given_back.iter().any(|given| usize::from(*given) == *register) {
+                return *kept;
+            }
             if let Some(base) = base.filter(|_| *register == dwarf::RBP) {
                 if placed.is_some_and(|placed| placed != base) {
                     wrong.push("rbp is the frame's own, and is given another value".to_owned());

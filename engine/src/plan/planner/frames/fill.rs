@@ -6,7 +6,7 @@ use dsu_formats::model::latest::{Registers, Thread};
 use super::{Frames, OneThread};
 use crate::plan::address::{NewLink, Placement};
 use crate::plan::blocker::Blocker;
-use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, KEPT, Made, rebuild};
+use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, Made, rebuild};
 use crate::plan::planner::Planner;
 use crate::plan::pointers::Site;
 use crate::plan::rewrite::{Allocations, Patch, Stored};
@@ -257,7 +257,6 @@ pub(super) fn slot_name(offset: i64) -> String {
 }
 
 fn set(registers: &mut Registers, register: usize, value: u64) {
-    debug_assert!(register == dwarf::RSP || KEPT.contains(&register));
     let place = match register {
         dwarf::RBX => &mut registers.rbx,
         dwarf::RBP => &mut registers.rbp,
@@ -266,6 +265,16 @@ fn set(registers: &mut Registers, register: usize, value: u64) {
         dwarf::R13 => &mut registers.r13,
         dwarf::R14 => &mut registers.r14,
         dwarf::R15 => &mut registers.r15,
+        dwarf::RAX => &mut registers.rax,
+        dwarf::RDX => &mut registers.rdx,
+        dwarf::RCX => &mut registers.rcx,
+        dwarf::RSI => &mut registers.rsi,
+        dwarf::RDI => &mut registers.rdi,
+        dwarf::R8 => &mut registers.r8,
+        dwarf::R9 => &mut registers.r9,
+        dwarf::R10 => &mut registers.r10,
+        dwarf::R11 => &mut registers.r11,
+        dwarf::RETURN_ADDRESS => &mut registers.rip,
         _ => return,
     };
     *place = value;
