@@ -40,6 +40,20 @@ pub enum Blocker {
         /// What is in the way.
         frame: FrameBlocker,
     },
+    /// A thread is to enter a function in the place of one that it is inside, and cannot; waiting may help.
+    #[error("thread {tid} is to enter `{function}` anew, and cannot: {frame}")]
+    Restart {
+        /// Thread.
+        tid: i32,
+        /// Function of the new program.
+        function: String,
+        /// What is in the way of giving up its frames.
+        frame: Box<FrameBlocker>,
+        /// Whether it may be otherwise a moment later.
+        passing: bool,
+        /// Lines of a spec that would answer it.
+        answers: Vec<String>,
+    },
     /// A thread is at a place that is never safe (loader, PLT, unwinder, exit); waiting may help.
     #[error("thread {tid} is inside {what} at {address:?}")]
     UnsafePlace {
@@ -392,7 +406,7 @@ impl Blocker {
             Blocker::ActiveFunction { .. } | Blocker::Frame { .. } | Blocker::UnsafePlace { .. } | Blocker::Unwinding { .. } => {
                 true
             }
-            Blocker::Pointer { passing, .. } | Blocker::Object { passing, .. } => *passing,
+            Blocker::Pointer { passing, .. } | Blocker::Object { passing, .. } | Blocker::Restart { passing, .. } => *passing,
             Blocker::Walk { problem, .. } => problem.is_passing(),
             _ => false,
         }
@@ -409,6 +423,7 @@ impl Blocker {
             | Blocker::Walk { answers, .. }
             | Blocker::Cleared { answers, .. }
             | Blocker::Object { answers, .. }
+            | Blocker::Restart { answers, .. }
             | Blocker::Pointer {
                 reason: PointerReason::Gone { answers, .. } | PointerReason::Ambiguous { answers, .. }, ..
             } => answers,

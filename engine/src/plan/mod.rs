@@ -26,6 +26,7 @@ pub mod owners;
 pub mod planner;
 pub mod pointers;
 pub mod request;
+pub mod restart;
 pub mod rewrite;
 pub mod safe_point;
 pub mod scan;

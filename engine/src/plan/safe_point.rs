@@ -11,6 +11,8 @@ use super::blocker::Blocker;
 use super::compare::functions::position;
 use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker, choose};
 use super::link::scope::LoadedLibrary;
+use super::restart::{self, Entry, Refusal};
+use super::rewrite::Patch;
 use super::source::MemorySource;
 use super::view::View;
 use crate::program::address::LinkAddress;
@@ -41,6 +43,10 @@ pub struct Stacks {
     pub standings: Vec<Vec<Standing>>,
     /// Threads inside a changed function that cannot go on in the new code.
     pub active: Arc<ActiveStacks>,
+    /// Words that threads which enter a function have otherwise than the old ones.
+    pub patches: Vec<Patch>,
+    /// What a person should know of them.
+    pub warnings: Vec<String>,
     /// Why it is no safe point.
     pub blockers: Vec<Blocker>,
 }
@@ -53,6 +59,10 @@ pub enum Standing {
     Carried,
     /// Its function changes, and it goes on in the new code.
     Rebuilt(Arc<Continuation>),
+    /// The thread enters a function in its place.
+    Entered(Arc<Continuation>),
+    /// It is gone: the thread enters a function in the place of a caller.
+    Dropped,
     /// Its function changes, and it cannot go on.
     Blocked(Vec<FrameBlocker>),
 }
@@ -94,19 +104,25 @@ pub fn examine(
         let registers = Registers::from(&thread.registers);
         let stack = unwinder.walk(&registers, |address, buffer| memory.read(address, buffer).map_err(Box::new));
         let known = stacks.blockers.len();
-        stacks.standings.push(examiner.thread(thread, &stack, &mut stacks.blockers));
+        let entry = restart::entry(examiner, thread, &stack);
+        stacks.standings.push(examiner.thread(thread, &stack, entry.as_ref(), &mut stacks.blockers));
+        let dropped = entry.as_ref().map_or(0, |(frame, _)| frame + 1);
+        if let Some((_, Ok(entry))) = entry {
+            stacks.patches.extend(entry.patches);
+            stacks.warnings.push(entry.warning);
+        }
         let found = stacks.blockers.get(known..).unwrap_or_default();
         let is_active = found.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. }));
         if is_active {
             active.threads.insert(thread.tid);
         }
         stacks.blockers.extend(examiner.moving_stack(thread, &stack));
-        for frame in &stack.frames {
+        for (number, frame) in stack.frames.iter().enumerate() {
             stacks.returns.extend(frame.return_slot);
             let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
             let region = note_live(space, threads, pointer, &mut stacks.live);
             active.regions.extend(region.filter(|region| is_active && !active.regions.contains(region)));
-            let Some(place) = frame.module else { continue };
+            let Some(place) = frame.module.filter(|_| number >= dropped) else { continue };
             let known = frame.registers.iter().enumerate().filter_map(|(register, value)| Some((register, (*value)?.value)));
             let tid = thread.tid;
             stacks.registers.extend(known.map(|(register, value)| FrameRegister { tid, place, register, value }));
@@ -154,6 +170,10 @@ pub struct Examiner<'a> {
     pub continuations: Option<&'a dyn Continuations>,
     /// The old process's memory.
     pub memory: &'a dyn MemorySource,
+    /// The address space.
+    pub space: &'a AddressSpace,
+    /// Functions that threads are to enter, as the spec wants it.
+    pub restarts: &'a [restart::Restart],
 }
 
 /// What a look at one frame gives.
@@ -167,7 +187,13 @@ enum Found {
 }
 
 impl Examiner<'_> {
-    fn thread(&self, thread: &Thread, stack: &Stack, blockers: &mut Vec<Blocker>) -> Vec<Standing> {
+    fn thread(
+        &self,
+        thread: &Thread,
+        stack: &Stack,
+        entry: Option<&(usize, Result<Entry, Refusal>)>,
+        blockers: &mut Vec<Blocker>,
+    ) -> Vec<Standing> {
         let tid = thread.tid;
         let pc = RunAddress(thread.registers.rip);
         if let Some((_, what)) = FORKS.iter().find(|fork| thread.in_syscall.is_some_and(|call| call.number == fork.0 as u64)) {
@@ -176,7 +202,19 @@ impl Examiner<'_> {
         let mut standings = vec![Standing::Carried; stack.frames.len()];
         let mut first_unsafe = None;
         let mut active: Vec<(usize, usize, LinkAddress)> = Vec::new();
-        for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate() {
+        let mut kept = 0;
+        if let Some((frame, entry)) = entry {
+            kept = frame + 1;
+            standings.iter_mut().take(*frame).for_each(|standing| *standing = Standing::Dropped);
+            if let (Some(standing), Ok(entry)) = (standings.get_mut(*frame), entry) {
+                *standing = Standing::Entered(Arc::clone(&entry.continuation));
+            }
+            if let (Some(standing), Err(refusal)) = (standings.get_mut(*frame), entry) {
+                *standing = Standing::Blocked(vec![refusal.frame.clone()]);
+                blockers.push(refusal.blocker(tid));
+            }
+        }
+        for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate().skip(kept) {
             let callee = number.checked_sub(1).and_then(|below| stack.frames.get(below));
             match self.frame(thread, frame, callee) {
                 Found::Nothing => {}
@@ -288,7 +326,7 @@ impl Examiner<'_> {
         vec![self.blocker(tail, frame, "it changes, and went on by a jump: its caller is still to see its result")]
     }
 
-    fn blocker(&self, function: usize, frame: &Frame, reason: &str) -> FrameBlocker {
+    pub(super) fn blocker(&self, function: usize, frame: &Frame, reason: &str) -> FrameBlocker {
         let bias = self.placement.old_bias();
         let link = |address: RunAddress| LinkAddress(address.0.wrapping_sub(bias));
         FrameBlocker {
@@ -302,7 +340,7 @@ impl Examiner<'_> {
         }
     }
 
-    fn name(&self, function: usize) -> String {
+    pub(super) fn name(&self, function: usize) -> String {
         self.view.sides.old.functions.list().get(function).map(|code| code.identity.name.clone()).unwrap_or_default()
     }
 
@@ -316,7 +354,7 @@ impl Examiner<'_> {
             .iter()
             .filter_map(|standing| match standing {
                 Standing::Blocked(reasons) => Some(reasons),
-                Standing::Carried | Standing::Rebuilt(_) => None,
+                Standing::Carried | Standing::Rebuilt(_) | Standing::Entered(_) | Standing::Dropped => None,
             })
             .flatten()
             .cloned()

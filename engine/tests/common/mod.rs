@@ -53,9 +53,12 @@ impl Program {
     pub fn line(&mut self) -> String {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         use std::os::fd::AsFd;
-        let mut ready = [PollFd::new(self.output.get_ref().as_fd(), PollFlags::POLLIN)];
-        let answered = poll(&mut ready, PollTimeout::from(20_000u16)).expect("its output can be waited for");
-        assert_eq!(answered, 1, "the program does not answer");
+        // Lines that came together are in the buffer.
+        if self.output.buffer().is_empty() {
+            let mut ready = [PollFd::new(self.output.get_ref().as_fd(), PollFlags::POLLIN)];
+            let answered = poll(&mut ready, PollTimeout::from(20_000u16)).expect("its output can be waited for");
+            assert_eq!(answered, 1, "the program does not answer");
+        }
         let mut answer = String::new();
         self.output.read_line(&mut answer).expect("the program answers");
         answer.trim_end().to_owned()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::expression::Node;
 use super::names::{Subject, TypeName, VariableName};
-use super::place::{At, Source};
+use super::place::{At, Source, Span};
 
 /// All answers of one file.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Spec {
     /// `[keyed-by-address]`: functions of the old program that compute with addresses as with numbers, and the call that puts right what
     /// they made.
     pub keyed: Vec<Rule<VariableName, Call>>,
+    /// `[[restart]]`: threads that go on at the entry of a function.
+    pub restarts: Vec<Restart>,
     /// `[after-restore] call`: calls in the new program, in order, before it runs on.
     pub calls: Vec<Call>,
     /// `[after-restore] health`.
@@ -217,6 +219,23 @@ pub enum Argument {
     Text(String),
 }
 
+/// Threads that go on at the entry of a function, with the old state in place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restart {
+    /// The function of the new program.
+    pub function: At<VariableName>,
+    /// The function of the old program whose frame gives way, with all that it called; `None`: the partner of `function`.
+    pub instead_of: Option<At<VariableName>>,
+    /// The function of the old program that the threads began with; `None`: any.
+    pub thread: Option<At<VariableName>>,
+    /// Functions of the C library that a thread must be waiting in; `None`: any whose call can be given up.
+    pub waits_in: Option<Vec<At<String>>>,
+    /// What the function gets; `None`: what its partner got.
+    pub arguments: Option<Vec<At<Argument>>>,
+    /// Where the table stands.
+    pub span: Span,
+}
+
 /// A command that says whether the new program works.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
@@ -256,6 +275,7 @@ impl Spec {
             allocators: Vec::new(),
             plugins: Vec::new(),
             keyed: Vec::new(),
+            restarts: Vec::new(),
             calls: Vec::new(),
             health: None,
             accept: Accept::default(),

@@ -50,6 +50,8 @@ fn frame(number: usize, report: &FrameReport, with_values: bool, text: &mut Stri
     let fate = match report.fate {
         FrameFate::Carried => "carried",
         FrameFate::Rebuilt => "rebuilt",
+        FrameFate::Entered => "entered",
+        FrameFate::Dropped => "dropped",
         FrameFate::Blocked => "blocked",
     };
     let _ = writeln!(text, "  #{number:<3} {fate}  {}  {}", printable(&report.function), place(report));
@@ -75,7 +77,7 @@ fn place(report: &FrameReport) -> String {
     let old = report.old.line.as_deref().unwrap_or(&report.old.pc);
     let new = report.new.as_ref().map(|new| new.line.as_deref().unwrap_or(&new.pc));
     let moved = match (&report.new, report.fate) {
-        (Some(new), FrameFate::Carried | FrameFate::Rebuilt) if new.cfa != report.old.cfa => ", moves",
+        (Some(new), FrameFate::Carried | FrameFate::Rebuilt | FrameFate::Entered) if new.cfa != report.old.cfa => ", moves",
         _ => "",
     };
     match new.filter(|new| *new != old) {

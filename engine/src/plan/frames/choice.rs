@@ -60,7 +60,7 @@ fn is_of_new_frame(value: &Value) -> bool {
     match value {
         Value::Frame(_) | Value::Canary => true,
         Value::Computed(_, operands) => operands.iter().any(is_of_new_frame),
-        Value::Old(_) | Value::Constant(_) | Value::Address(_) => false,
+        Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) => false,
     }
 }
 

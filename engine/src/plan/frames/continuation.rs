@@ -89,6 +89,8 @@ pub enum Value {
     Frame(i64),
     /// The word that stack protectors compare with, which stays the same while a thread lives (`tcbhead_t::stack_guard`).
     Canary,
+    /// An address of the old process, which follows what it points to.
+    Pointer(u64),
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
 }

@@ -13,6 +13,8 @@ use crate::program::unwind::{Frame, dwarf};
 
 /// Alignment of the stack pointer at a call (System V ABI, 3.2.2).
 const CALL_ALIGNMENT: u64 = 16;
+/// What a call puts on the stack, in bytes.
+const RETURN_ADDRESS: u64 = 8;
 /// Alignment of the XSAVE area in a signal frame.
 const SIGNAL_ALIGNMENT: u64 = 64;
 
@@ -23,6 +25,20 @@ pub struct Rebuilt {
     pub continuation: Arc<Continuation>,
     /// What it looks like.
     pub shape: Shape,
+    /// Whether the thread is to enter its function: it is a return address and nothing else, and what it called is gone.
+    pub is_entry: bool,
+}
+
+impl Rebuilt {
+    /// A frame at the entry of a function, which `continuation` names with its arguments.
+    pub fn entry(continuation: Arc<Continuation>) -> Self {
+        Self { continuation, shape: Shape { size: RETURN_ADDRESS, base: None, saved: [None; 16] }, is_entry: true }
+    }
+}
+
+/// The frame that a thread enters anew; those before it in the list are gone.
+pub(super) fn entered(rebuilt: &[Option<Rebuilt>]) -> Option<usize> {
+    rebuilt.iter().position(|rebuilt| rebuilt.as_ref().is_some_and(|rebuilt| rebuilt.is_entry))
 }
 
 /// Where one frame was, and where it will be.
@@ -155,11 +171,15 @@ fn group_of(
     layout: &mut Layout,
 ) -> Result<(), LayoutProblem> {
     let is_rebuilt = |number: &usize| rebuilt.get(*number).is_some_and(Option::is_some);
-    let (Some(outermost), innermost) = (group.clone().rev().find(is_rebuilt), group.start) else { return Ok(()) };
+    let Some(outermost) = group.clone().rev().find(is_rebuilt) else { return Ok(()) };
+    let entered = entered(rebuilt).filter(|entered| group.contains(entered));
+    let innermost = entered.unwrap_or(group.start);
+    layout.pieces.extend(entered.into_iter().flat_map(|entered| dropped(&layout.positions, group.start..entered + 1)));
     for number in (innermost..=outermost).rev() {
         let Some(position) = layout.positions.get(number).copied() else { continue };
         check_alignment(frames, number, &position, rebuilt, around)?;
         let mut pieces = match rebuilt.get(number).and_then(Option::as_ref) {
+            Some(rebuilt) if rebuilt.is_entry => continue,
             Some(rebuilt) => rebuilt_pieces(number, rebuilt, number != outermost, around, layout)?,
             None => carried_pieces(frames, number, position, is_between(rebuilt, number + 1)),
         };
@@ -186,6 +206,18 @@ fn is_between(rebuilt: &[Option<Rebuilt>], number: usize) -> bool {
     rebuilt.get(number).and_then(Option::as_ref).is_some_and(|rebuilt| rebuilt.continuation.between)
 }
 
+/// Frames that nothing takes the place of, with what the innermost one has below its stack pointer.
+fn dropped(positions: &[Position], frames: Range<usize>) -> Vec<Piece> {
+    let innermost = frames.start;
+    let gone = |(frame, position): (usize, &Position)| {
+        let below = if frame == innermost { RED_ZONE } else { 0 };
+        let (low, cfa) = position.old;
+        let old = RunRange { start: RunAddress(low.saturating_sub(below)), end: RunAddress(cfa.max(low)) };
+        Piece { old, to: 0, length: 0, fate: Fate::Gone, frame, may_end: false }
+    };
+    frames.filter_map(|frame| Some((frame, positions.get(frame)?))).map(gone).collect()
+}
+
 fn pointer(frames: &[Frame], frame: usize) -> Result<u64, LayoutProblem> {
     let pointer = frames.get(frame).and_then(|frame| frame.registers.get(dwarf::RSP).copied().flatten());
     pointer
@@ -197,8 +229,13 @@ fn pointer(frames: &[Frame], frame: usize) -> Result<u64, LayoutProblem> {
 fn positions(frames: &[Frame], rebuilt: &[Option<Rebuilt>], switches: &[usize]) -> Result<Vec<Position>, LayoutProblem> {
     let mut positions = Vec::with_capacity(frames.len());
     let mut moved = 0u64;
+    let first_kept = entered(rebuilt).unwrap_or(0);
     for (number, frame) in frames.iter().enumerate().rev() {
         let (low, cfa) = (pointer(frames, number)?, frame.cfa.0);
+        if number < first_kept {
+            positions.push(Position { old: (low, cfa), new: (low, cfa) });
+            continue;
+        }
         let new_cfa = cfa.wrapping_add(moved);
         let new_low = match rebuilt.get(number).and_then(Option::as_ref) {
             Some(rebuilt) => new_cfa.wrapping_sub(rebuilt.shape.size),
@@ -221,13 +258,15 @@ fn check_alignment(
     rebuilt: &[Option<Rebuilt>],
     around: &Surroundings<'_>,
 ) -> Result<(), LayoutProblem> {
-    if is_between(rebuilt, frame) {
+    let anew = rebuilt.get(frame).and_then(Option::as_ref);
+    if is_between(rebuilt, frame) && !anew.is_some_and(|rebuilt| rebuilt.is_entry) {
         // Whatever is below it has its own needs.
         return Ok(());
     }
-    if rebuilt.get(frame).is_some_and(Option::is_some) {
+    if let Some(rebuilt) = anew {
         let reason = "the stack pointer would not be aligned at its call".to_owned();
-        return if position.new.0.is_multiple_of(CALL_ALIGNMENT) { Ok(()) } else { Err(LayoutProblem { frame, reason }) };
+        let at_call = if rebuilt.is_entry { position.new.1 } else { position.new.0 };
+        return if at_call.is_multiple_of(CALL_ALIGNMENT) { Ok(()) } else { Err(LayoutProblem { frame, reason }) };
     }
     let moved = position.new.0.wrapping_sub(position.old.0);
     let needed = match frames.get(frame).is_some_and(|frame| frame.is_signal_frame) {

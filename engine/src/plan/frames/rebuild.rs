@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dsu_formats::address::RunAddress;
 
 use super::continuation::{Condition, Continuation, FramePlace, Placed};
-use super::layout::{Layout, Position, Rebuilt};
+use super::layout::{Layout, Position, Rebuilt, entered};
 use super::rebuild_value::{self, Scene};
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
@@ -115,11 +115,16 @@ pub fn rebuild(subject: &Subject<'_>, follow: &mut dyn Follow) -> Made {
     let mut made = Made { filled: vec![Vec::new(); subject.frames.len()], ..Made::default() };
     let Some(outermost) = subject.rebuilt.iter().rposition(Option::is_some) else { return made };
     let mut caller = old_view(subject.frames.get(outermost + 1));
-    for number in (0..=outermost).rev() {
+    let innermost = entered(subject.rebuilt).unwrap_or(0);
+    for number in (innermost..=outermost).rev() {
         let (Some(frame), Some(position)) = (subject.frames.get(number), subject.layout.positions.get(number)) else { continue };
         let view = match subject.rebuilt.get(number).and_then(Option::as_ref) {
             Some(rebuilt) => {
                 let mut at = At { subject, number, frame, position: *position, rebuilt, follow };
+                if rebuilt.is_entry {
+                    at.entered(&caller, &mut made);
+                    return made;
+                }
                 at.rebuilt(&caller, &mut made)
             }
             None => carried(subject, number, frame, &caller, &mut made, follow),
@@ -244,6 +249,40 @@ impl At<'_, '_> {
         let cfa = self.position.new.1;
         made.writes.extend(slots.into_iter().map(|(offset, bytes)| (cfa.wrapping_add_signed(offset), bytes)));
         view
+    }
+
+    /// A thread that enters its function: a return address on the stack, arguments, and what its caller has in registers.
+    fn entered(&mut self, caller: &View, made: &mut Made) {
+        let continuation = &self.rebuilt.continuation;
+        for (value, placed) in continuation.values.iter().enumerate() {
+            let FramePlace::Register(register) = placed.place else { continue };
+            match rebuild_value::evaluate(&placed.value, placed.bits, self) {
+                Ok(word) => {
+                    let word = word & placed.bits;
+                    made.registers.push((register.into(), word));
+                    if let Some(filled) = made.filled.get_mut(self.number) {
+                        filled.push(Filled { value, word });
+                    }
+                }
+                Err(reason) => self.problem(Some(value), reason, made),
+            }
+        }
+        for (register, kept) in KEPT.into_iter().zip(caller) {
+            match kept {
+                Kept::New(value) => made.registers.push((register, *value)),
+                Kept::Old(Some(old)) => made.registers.push((register, self.follow.word(old.value, old.place))),
+                Kept::Old(None) => {
+                    let reason = format!("its caller's register {register} (DWARF number) is not known");
+                    self.problem(None, reason, made);
+                }
+            }
+        }
+        let mut slots = Vec::new();
+        self.frame_record(caller, &mut slots, made);
+        let cfa = self.position.new.1;
+        made.writes.extend(slots.into_iter().map(|(offset, bytes)| (cfa.wrapping_add_signed(offset), bytes)));
+        made.registers.push((dwarf::RSP, self.position.new.0));
+        made.registers.push((dwarf::RETURN_ADDRESS, self.follow.address(continuation.returns_to)));
     }
 
     fn problem(&self, value: Option<usize>, reason: String, made: &mut Made) {
@@ -432,6 +471,10 @@ impl Scene for At<'_, '_> {
 
     fn frame(&self) -> u64 {
         self.position.new.1
+    }
+
+    fn pointer(&mut self, address: u64) -> Result<u64, String> {
+        Ok(self.follow.word(address, Place::Computed))
     }
 
     fn canary(&mut self) -> Result<u64, String> {

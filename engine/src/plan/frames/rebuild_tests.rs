@@ -120,7 +120,7 @@ fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>)
 fn anew(size: u64, saved: &[(usize, i64)], continuation: Arc<Continuation>) -> Option<Rebuilt> {
     let mut slots = [None; 16];
     saved.iter().for_each(|(register, offset)| slots[*register] = Some(*offset));
-    Some(Rebuilt { continuation, shape: Shape { size, base: None, saved: slots } })
+    Some(Rebuilt { continuation, shape: Shape { size, base: None, saved: slots }, is_entry: false })
 }
 
 fn laid_out(frames: &[Frame], rebuilt: &[Option<Rebuilt>], alignment: u64, lowest: u64) -> Result<Layout, LayoutProblem> {

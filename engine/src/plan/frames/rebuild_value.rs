@@ -20,6 +20,14 @@ pub trait Scene {
     /// Canonical frame address of the new frame.
     fn frame(&self) -> u64;
 
+    /// Where an address of the old process leads now.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    fn pointer(&mut self, address: u64) -> Result<u64, String> {
+        Err(format!("where {address:#x} leads now is not known there"))
+    }
+
     /// The word that stack protectors compare with (`tcbhead_t::stack_guard`).
     ///
     /// # Errors
@@ -45,6 +53,7 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Address(link) => Ok(scene.address(*link)),
         Value::Frame(offset) => Ok(scene.frame().wrapping_add_signed(*offset)),
         Value::Canary => scene.canary(),
+        Value::Pointer(address) => scene.pointer(*address),
         Value::Computed(operation, operands) => {
             let width = mask(operation.reads());
             let of = |number: usize, wanted: u64, scene: &mut dyn Scene| match operands.get(number) {

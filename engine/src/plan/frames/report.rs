@@ -56,6 +56,10 @@ pub enum FrameFate {
     Carried,
     /// It is made for the new code.
     Rebuilt,
+    /// The thread enters its function, as the spec wants it.
+    Entered,
+    /// It is gone: the thread enters a function in the place of what called it.
+    Dropped,
     /// It cannot go on.
     Blocked,
 }

@@ -26,7 +26,8 @@ pub fn is_active(request: &Request<'_>) -> bool {
     let modules: Vec<LoadedModule> = std::iter::once(program).chain(libraries).collect();
     let view = request.comparison.view(request.old, request.new);
     let continuations = request.continuations;
-    let examiner = Examiner { view: &view, placement: &placement, libraries: &loaded, continuations, memory: request.memory };
+    let (memory, restarts) = (request.memory, request.comparison.bound.restarts.as_slice());
+    let examiner = Examiner { view: &view, placement: &placement, libraries: &loaded, continuations, memory, space, restarts };
     let stacks = safe_point::examine(&examiner, &request.snapshot.threads, space, &modules, request.memory);
-    stacks.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. }))
+    stacks.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. } | Blocker::Restart { .. }))
 }

@@ -74,13 +74,14 @@ impl Planner<'_> {
         let mut frames = Frames::default();
         let mut failed = Vec::new();
         for (thread, standings) in self.stacks.standings.iter().enumerate() {
-            let is_rebuilt = standings.iter().any(|standing| matches!(standing, Standing::Rebuilt(_)));
+            let is_rebuilt = standings.iter().any(|standing| matches!(standing, Standing::Rebuilt(_) | Standing::Entered(_)));
             if !is_rebuilt || standings.iter().any(|standing| matches!(standing, Standing::Blocked(_))) {
                 continue;
             }
             match self.laid_out(thread, standings) {
                 Ok(one) => {
-                    let is_rebuilt = |frame: usize| one.rebuilt.get(frame).is_some_and(Option::is_some);
+                    let is_dropped = |frame: usize| matches!(standings.get(frame), Some(Standing::Dropped));
+                    let is_rebuilt = |frame: usize| is_dropped(frame) || one.rebuilt.get(frame).is_some_and(Option::is_some);
                     let name = |frame| if is_rebuilt(frame) { self.frame_name(thread, frame) } else { String::new() };
                     frames.moves.add(&one.layout, name);
                     frames.threads.push(one);
@@ -106,11 +107,12 @@ impl Planner<'_> {
                 let place = (continuation.returns_to.0, continuation.between);
                 // A recursion has the same frame many times.
                 match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place.0, place.1)).clone() {
-                    Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape })),
+                    Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape, is_entry: false })),
                     Err(reason) => Err(LayoutProblem { frame, reason }),
                 }
             }
-            Standing::Carried | Standing::Blocked(_) => Ok(None),
+            Standing::Entered(continuation) => Ok(Some(Rebuilt::entry(Arc::clone(continuation)))),
+            Standing::Carried | Standing::Dropped | Standing::Blocked(_) => Ok(None),
         };
         let rebuilt = standings.iter().enumerate().map(made_anew).collect::<Result<Vec<_>, _>>()?;
         let alignments = RefCell::new(HashMap::new());
@@ -151,7 +153,9 @@ impl Planner<'_> {
         let found = self.stacks.frames.get(thread).and_then(|(_, frames)| frames.get(frame));
         let standing = self.stacks.standings.get(thread).and_then(|standings| standings.get(frame));
         let new = match standing {
-            Some(Standing::Rebuilt(continuation)) => Some(CodePlace::of(self.request.new, continuation)),
+            Some(Standing::Rebuilt(continuation) | Standing::Entered(continuation)) => {
+                Some(CodePlace::of(self.request.new, continuation))
+            }
             _ => None,
         };
         let function = self.frame_name(thread, frame);

@@ -62,7 +62,9 @@ pub fn plan(request: &Request<'_>) -> Result<Rewrite, PlanError> {
     let mut planner = Planner::new(request, ground, blockers);
     planner.values();
     planner.stacks();
-    if !request.policy.complete && planner.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. })) {
+    if !request.policy.complete
+        && planner.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. } | Blocker::Restart { .. }))
+    {
         return Err(PlanError::Blocked(planner.blockers));
     }
     planner.words()?;
@@ -200,9 +202,13 @@ impl<'a> Planner<'a> {
         let continuations = self.request.continuations;
         let memory = self.request.memory;
         let libraries = &ground.loaded;
-        let examiner = Examiner { view: &ground.view, placement: &ground.placement, libraries, continuations, memory };
+        let (space, restarts) = (ground.space, self.request.comparison.bound.restarts.as_slice());
+        let (view, placement) = (&ground.view, &ground.placement);
+        let examiner = Examiner { view, placement, libraries, continuations, memory, space, restarts };
         self.stacks = safe_point::examine(&examiner, threads, ground.space, &modules, self.request.memory);
         self.blockers.append(&mut self.stacks.blockers);
+        self.patches.append(&mut self.stacks.patches);
+        self.report.warnings.append(&mut self.stacks.warnings);
         self.lay_out();
     }
 

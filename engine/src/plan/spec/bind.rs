@@ -11,11 +11,12 @@ use super::calls::{self, BoundCall, KeyedByAddress};
 use super::expression::Environment;
 use super::names;
 use super::types::Types;
-use super::{enums, fields, memory};
+use super::{enums, fields, memory, restart};
 use crate::plan::address::NewLink;
 use crate::plan::compare::Comparison;
 use crate::plan::compare::objects::{Object, Objects};
 use crate::plan::data::rules::{Allocator, Place, PluginId, Root, Rules};
+use crate::plan::restart::Restart;
 use crate::program::build::Build;
 use crate::program::dwarf::Storage;
 use crate::program::types::{Shape, TypeId};
@@ -33,6 +34,8 @@ pub struct Bound {
     pub keyed: Vec<KeyedByAddress>,
     /// Calls in the new program before it runs on, in order; those of `keyed` come first.
     pub calls: Vec<BoundCall>,
+    /// Functions that threads enter.
+    pub restarts: Vec<Restart>,
     /// The health check.
     pub health: Option<Health>,
 }
@@ -59,6 +62,7 @@ pub fn bind(spec: &Spec, old: &Build, new: &Build, comparison: &Comparison) -> R
     memory::bind(&mut binder, &mut bound.rules);
     binder.allocators(&mut bound.rules);
     binder.plugins(&mut bound);
+    restart::bind(&mut binder, &mut bound);
     calls::bind(&mut binder, &mut bound);
     bound.health.clone_from(&spec.health);
     let mut problems = binder.problems;

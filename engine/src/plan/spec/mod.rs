@@ -11,6 +11,7 @@ pub mod guards;
 mod memory;
 pub mod names;
 pub mod pairing;
+mod restart;
 #[cfg(test)]
 mod tests;
 pub mod types;

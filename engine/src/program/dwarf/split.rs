@@ -18,6 +18,9 @@ use super::sections::{Content, DebugSections, Reader, unpack};
 use crate::program::elf::bytes::text;
 use crate::program::error::ProgramError;
 
+/// Reads a whole file.
+pub type ReadFile = dyn Fn(&Path) -> Result<Arc<[u8]>, ProgramError>;
+
 /// Where parts of split debug information are looked for.
 pub struct SplitSearch<'a> {
     /// Packages (`.dwp`) that may hold them.
@@ -25,7 +28,7 @@ pub struct SplitSearch<'a> {
     /// Folders where `.dwo` files are looked for after the one that they were made in.
     pub folders: Vec<PathBuf>,
     /// Reads a whole file.
-    pub read: &'a dyn Fn(&Path) -> Result<Arc<[u8]>, ProgramError>,
+    pub read: &'a ReadFile,
 }
 
 /// A unit whose entries are elsewhere.

@@ -5,6 +5,7 @@ use gimli::{AttributeValue, DebugInfoOffset, EntriesTreeNode, UnitOffset, UnitRe
 use super::scope::{DEPTH_LIMIT, Entry, Scopes};
 use crate::program::dwarf::{Position, Reader};
 use crate::program::elf::bytes::text;
+use crate::program::types::TypeId;
 
 /// What a function's source holds that debug information still knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Declared {
     pub line: u64,
     /// Column of it; 0 when unknown.
     pub column: u64,
+    /// Its type; `None` is unknown.
+    pub kind: Option<TypeId>,
 }
 
 /// A function in the place of its call.
@@ -91,6 +94,7 @@ impl<'b> Scopes<'b, '_> {
                     name: self.name(child.entry())?,
                     line: self.number(child.entry(), dw::DW_AT_decl_line)?,
                     column: self.number(child.entry(), dw::DW_AT_decl_column)?,
+                    kind: self.kind(child.entry())?,
                 }),
                 // Blocks are transparent: compilers drop and keep them as they like.
                 dw::DW_TAG_lexical_block => self.fill(child, own, depth, body)?,

@@ -204,7 +204,7 @@ impl<'b> Scopes<'b, '_> {
         Ok(name.unwrap_or_default())
     }
 
-    fn kind(&self, entry: &Entry<'b>) -> gimli::Result<Option<TypeId>> {
+    pub(super) fn kind(&self, entry: &Entry<'b>) -> gimli::Result<Option<TypeId>> {
         self.chain_within(entry, |entry, base| {
             Ok(match entry.attr_value(dw::DW_AT_type) {
                 Some(AttributeValue::UnitRef(offset)) => self.build.debug.type_at(base + offset.0),

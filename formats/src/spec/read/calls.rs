@@ -7,7 +7,7 @@ use crate::spec::names::VariableName;
 use crate::spec::place::{At, Span};
 
 /// Most arguments of a call: those that the System V ABI passes in registers.
-const MAX_ARGUMENTS: usize = 6;
+pub(super) const MAX_ARGUMENTS: usize = 6;
 
 /// `call` and `health`.
 pub(super) fn after_restore(reader: &Reader<'_>, value: &Value<'_>, spec: &mut Spec) {
@@ -89,7 +89,8 @@ fn pieces(text: &str) -> Vec<(usize, &str)> {
     pieces
 }
 
-fn argument(
+/// One argument: an address, as in `&table`, a text, or an expression.
+pub(super) fn argument(
     reader: &Reader<'_>,
     (whole, text): (Span, &str),
     piece: &str,

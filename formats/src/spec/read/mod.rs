@@ -3,6 +3,7 @@
 mod calls;
 mod memory;
 mod reader;
+mod restart;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use super::place::{At, Source, Span, SpecError};
 use reader::{Reader, Value};
 
 /// Tables that a spec may have.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "old",
     "new",
     "pair",
@@ -28,6 +29,7 @@ const TABLES: [&str; 12] = [
     "allocators",
     "plugins",
     "keyed-by-address",
+    "restart",
     "after-restore",
     "accept",
 ];
@@ -71,6 +73,7 @@ fn fill(reader: &Reader<'_>, table: &DeTable<'_>, spec: &mut Spec) {
             "keyed-by-address" => {
                 spec.keyed = reader.rules(value, "[keyed-by-address]", VariableName::parse, calls::call);
             }
+            "restart" => spec.restarts = restart::restarts(reader, value),
             "after-restore" => calls::after_restore(reader, value, spec),
             _ => spec.accept = accept(reader, value),
         }

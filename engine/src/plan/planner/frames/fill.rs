@@ -121,6 +121,11 @@ pub(in crate::plan::planner) fn jump_words(
 pub(in crate::plan::planner) fn clear_registers(threads: &mut [Thread], frames: &Frames, made: &[Made]) {
     for (one, made) in frames.threads.iter().zip(made) {
         let Some(thread) = threads.get_mut(one.thread) else { continue };
+        if one.rebuilt.iter().flatten().any(|rebuilt| rebuilt.is_entry) {
+            // A function that is entered reads its arguments and nothing else, and gives back what it keeps.
+            (0..=dwarf::RETURN_ADDRESS).for_each(|register| set(&mut thread.registers, register, 0));
+            continue;
+        }
         let kept = made.registers.iter().filter(|(register, _)| *register != dwarf::RSP);
         kept.for_each(|(register, _)| set(&mut thread.registers, *register, 0));
     }
@@ -137,6 +142,11 @@ impl Planner<'_> {
             self.patches.extend(overrides);
             if let Some(thread) = self.snapshot.threads.get_mut(one.thread) {
                 made.registers.iter().for_each(|(register, value)| set(&mut thread.registers, *register, *value));
+                if one.rebuilt.iter().flatten().any(|rebuilt| rebuilt.is_entry) {
+                    // The system call is given up: nobody waits for its result.
+                    thread.in_syscall = None;
+                    thread.registers.orig_rax = u64::MAX;
+                }
             }
         }
         let moves = &self.frames.moves;
@@ -258,13 +268,6 @@ pub(super) fn slot_name(offset: i64) -> String {
 
 fn set(registers: &mut Registers, register: usize, value: u64) {
     let place = match register {
-        dwarf::RBX => &mut registers.rbx,
-        dwarf::RBP => &mut registers.rbp,
-        dwarf::RSP => &mut registers.rsp,
-        dwarf::R12 => &mut registers.r12,
-        dwarf::R13 => &mut registers.r13,
-        dwarf::R14 => &mut registers.r14,
-        dwarf::R15 => &mut registers.r15,
         dwarf::RAX => &mut registers.rax,
         dwarf::RDX => &mut registers.rdx,
         dwarf::RCX => &mut registers.rcx,
@@ -275,6 +278,13 @@ fn set(registers: &mut Registers, register: usize, value: u64) {
         dwarf::R10 => &mut registers.r10,
         dwarf::R11 => &mut registers.r11,
         dwarf::RETURN_ADDRESS => &mut registers.rip,
+        dwarf::RBX => &mut registers.rbx,
+        dwarf::RBP => &mut registers.rbp,
+        dwarf::RSP => &mut registers.rsp,
+        dwarf::R12 => &mut registers.r12,
+        dwarf::R13 => &mut registers.r13,
+        dwarf::R14 => &mut registers.r14,
+        dwarf::R15 => &mut registers.r15,
         _ => return,
     };
     *place = value;

@@ -55,9 +55,12 @@ impl Planner<'_> {
         match standing {
             Standing::Carried => report.new = Some(self.carried_place(frame, new_cfa)),
             Standing::Blocked(_) => report.fate = FrameFate::Blocked,
-            Standing::Rebuilt(continuation) => {
+            Standing::Dropped => report.fate = FrameFate::Dropped,
+            Standing::Rebuilt(continuation) | Standing::Entered(continuation) => {
+                let is_entry = matches!(standing, Standing::Entered(_));
+                let fate = if is_entry { FrameFate::Entered } else { FrameFate::Rebuilt };
                 let is_laid = laid.is_some() && report.blockers.is_empty();
-                report.fate = if is_laid { FrameFate::Rebuilt } else { FrameFate::Blocked };
+                report.fate = if is_laid { fate } else { FrameFate::Blocked };
                 let run = self.ground.placement.new_run(continuation.returns_to).0;
                 let line = CodePlace::of(self.request.new, continuation).line;
                 report.new = Some(PlaceReport { pc: run.to_string(), cfa: RunAddress(new_cfa).to_string(), line });
@@ -96,7 +99,7 @@ impl Planner<'_> {
     fn reasons(&self, thread: usize, number: usize, standing: &Standing) -> Vec<String> {
         let mut reasons: Vec<String> = match standing {
             Standing::Blocked(reasons) => reasons.iter().map(ToString::to_string).collect(),
-            Standing::Carried | Standing::Rebuilt(_) => Vec::new(),
+            Standing::Carried | Standing::Rebuilt(_) | Standing::Entered(_) | Standing::Dropped => Vec::new(),
         };
         let (tid, frames) = self.stacks.frames.get(thread).map_or((0, &[][..]), |(tid, frames)| (*tid, frames));
         let old = frames.get(number).map(|frame| self.old_place(frame));
