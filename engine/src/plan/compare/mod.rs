@@ -24,6 +24,7 @@ use dsu_formats::spec::{Spec, SpecError};
 use super::blocker::Blocker;
 use super::frames::{Coded, Points, Prepared};
 use super::link::symbols::DynamicIndex;
+use super::restart;
 use super::rewrite::Report;
 use super::spec::accepted::Accepted;
 use super::spec::{self, Bound, pairing};
@@ -107,6 +108,8 @@ impl Comparison {
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.follow((old, &from), (new, &to), points);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        let coded = Coded { build: old, image: &from, unwind: &comparison.unwind };
+        restart::look_at(&mut comparison.bound.restarts, &coded, &comparison.code.calls);
         let keyed: HashSet<LinkAddress> = comparison.bound.keyed.iter().map(|keyed| keyed.function).collect();
         comparison.blockers.retain(|blocker| !matches!(blocker, Blocker::AddressAsNumber { entry, .. } if keyed.contains(entry)));
         comparison.data = comparison.data_changes(old, (new, &to));

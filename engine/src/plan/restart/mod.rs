@@ -2,9 +2,11 @@
 
 mod arguments;
 mod base;
+mod callers;
 mod cancel;
 mod wait;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dsu_formats::model::latest::Thread;
@@ -16,10 +18,12 @@ use super::rewrite::Patch;
 use super::safe_point::Examiner;
 use super::spec::expression::Compiled;
 use crate::program::address::LinkAddress;
+use crate::program::code::Callee;
 use crate::program::types::TypeId;
 use crate::program::unwind::{Frame, Stack};
 
 pub(in crate::plan) use arguments::parameter;
+pub(in crate::plan) use callers::look_at;
 pub use wait::{WAITS, is_wait};
 
 /// A function that threads enter, bound to both builds.
@@ -41,6 +45,9 @@ pub struct Restart {
     pub parameters: Vec<Parameter>,
     /// What it gets; `None`: what its partner got.
     pub arguments: Option<Vec<Argument>>,
+    /// The calls of the function that gives way, by their return addresses in the old build, with what stands against it that their callers
+    /// go on behind another function.
+    pub callers: HashMap<LinkAddress, Option<String>>,
 }
 
 /// A parameter of a function, which is passed in a general register.
@@ -172,7 +179,9 @@ fn function<'e>(examiner: &Examiner<'e>, frame: &Frame) -> Option<(usize, &'e st
 fn made(examiner: &Examiner<'_>, restart: &Restart, thread: &Thread, (stack, number): (&Stack, usize)) -> Result<Entry, Reason> {
     let wait = wait::given_up(examiner, restart, thread, stack.frames.get(..=number).unwrap_or_default())?;
     let frame = stack.frames.get(number).ok_or_else(|| Reason::lasting("its frame is not there"))?;
-    let caller = base::caller(examiner, thread, frame, stack.frames.get(number + 1..).unwrap_or_default())?;
+    let outer = stack.frames.get(number + 1..).unwrap_or_default();
+    let caller = base::caller(examiner, thread, frame, outer)?;
+    returns(examiner, restart, outer)?;
     let values = arguments::values(examiner, restart, frame, &caller)?;
     let patches = cancel::given_back(examiner, thread, &wait)?;
     let (objects, conditions, warnings, rivals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -186,4 +195,21 @@ fn made(examiner: &Examiner<'_>, restart: &Restart, thread: &Thread, (stack, num
         thread.tid, restart.name
     );
     Ok(Entry { continuation: Arc::new(continuation), patches, warning })
+}
+
+/// Whether the caller may go on behind another function than the one that it called.
+fn returns(examiner: &Examiner<'_>, restart: &Restart, outer: &[Frame]) -> Result<(), Reason> {
+    let Some(above) = outer.first() else { return Ok(()) };
+    // A caller that changes goes on in code that was made for the new function.
+    let found = function(examiner, above).filter(|(caller, _)| examiner.view.same_code(*caller));
+    let Some((_, name)) = found else { return Ok(()) };
+    let unknown = || Reason::lasting(format!("`{name}` is to see a result of it, and it is not known of which call"));
+    let next = examiner.placement.old_link(above.pc.0).ok_or_else(unknown)?.0;
+    match (restart.callers.get(&next), examiner.view.code.returns.get(&next)) {
+        (Some(None), _) => Ok(()),
+        (Some(Some(why)), _) => Err(Reason::lasting(why.clone())),
+        // Of what a pointer leads to nobody knows more than the ABI says.
+        (None, Some(Callee::Indirect)) => Ok(()),
+        (None, _) => Err(unknown()),
+    }
 }

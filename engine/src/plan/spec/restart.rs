@@ -1,5 +1,7 @@
 //! `[[restart]]`: functions that threads enter, and what they get.
 
+use std::collections::HashMap;
+
 use dsu_formats::spec::expression::{Node, NodeKind, Side};
 use dsu_formats::spec::model::{self, Expression};
 use dsu_formats::spec::names::VariableName;
@@ -51,6 +53,7 @@ fn restart(binder: &Binder<'_>, rule: &model::Restart, known: &[Restart]) -> Res
     }
     let code = code(sides.new.functions.list(), function, binder, rule)?;
     let parameters = parameters(binder.new, code).map_err(|why| source.problem(rule.function.span, why))?;
+    results(binder, rule, (function, instead_of))?;
     let waits_in = rule.waits_in.as_ref().map(|names| names.iter().map(|name| wait(binder, name)).collect()).transpose()?;
     let arguments = rule.arguments.as_ref().map(|given| arguments(binder, rule, given, (&parameters, instead_of)));
     Ok(Restart {
@@ -62,6 +65,7 @@ fn restart(binder: &Binder<'_>, rule: &model::Restart, known: &[Restart]) -> Res
         waits_in,
         arguments: arguments.transpose()?,
         parameters,
+        callers: HashMap::new(),
     })
 }
 
@@ -84,6 +88,39 @@ fn wait(binder: &Binder<'_>, name: &At<String>) -> Result<String, Problem> {
     }
     let what = "function of the C library that can be left while it waits";
     Err(binder.spec.source.unknown(name.span, what, &name.value, WAITS.iter().map(|(name, _)| *name)))
+}
+
+/// Whoever called the old function is to get what it expects.
+fn results(binder: &Binder<'_>, rule: &model::Restart, (function, old): (usize, usize)) -> Result<(), Problem> {
+    let sides = &binder.comparison.sides;
+    if sides.functions.get(old).and_then(|partner| partner.one()) == Some(function) {
+        return Ok(());
+    }
+    let (from, to) =
+        (result(binder.old, sides.old.functions.list(), old), result(binder.new, sides.new.functions.list(), function));
+    if from.is_some() && (from == to || from.as_deref() == Some("void")) {
+        return Ok(());
+    }
+    let known = |result: Option<String>| result.unwrap_or_else(|| "something unknown".to_owned());
+    let message = format!(
+        "`{}` returns `{}`, and who called the function in whose place it is entered expects `{}`",
+        rule.function.value,
+        known(to),
+        known(from)
+    );
+    Err(binder.spec.source.problem(rule.function.span, message))
+}
+
+/// What a function returns.
+fn result(build: &Build, list: &[Code], function: usize) -> Option<String> {
+    let entry = list.get(function)?.entry;
+    let described =
+        build.debug.functions.iter().find(|function| function.ranges.first().is_some_and(|range| range.0 == entry))?;
+    let types = &build.debug.types;
+    match &types.get(types.peel(described.kind)?).shape {
+        Shape::Function { result, .. } => Some(types.describe(*result)),
+        _ => None,
+    }
 }
 
 /// The parameters of a function of the new program, all of them in general registers.
