@@ -12,6 +12,7 @@ use super::correspond::{Correspondence, Side};
 use super::definitions;
 use super::effects;
 use super::facts::{self, Constants};
+use super::given;
 use super::kinds;
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
@@ -169,10 +170,14 @@ impl Continuations for Explainer<'_> {
         let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
         self.comparison.prepared.remembered((old_function, old_return), find)
     }
+
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String> {
+        given::given((self.view, self.comparison), caller, callee, register)
+    }
 }
 
 /// Places of the old frame that are known to hold the function's own values at a point.
-fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
+pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for register in KEPT {
         let value = values.behind(point, Place::Register(register));

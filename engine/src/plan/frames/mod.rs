@@ -16,6 +16,7 @@ mod effects;
 mod events;
 mod explain;
 mod facts;
+mod given;
 mod kinds;
 mod layout;
 mod layout_arguments;
@@ -39,8 +40,9 @@ mod tests;
 
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
-pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Rival, Value};
+pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
+pub use given::Givers;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
 pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
@@ -60,4 +62,11 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     /// # Errors
     /// Everything about it that is not proved.
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>>;
+
+    /// What the call of the function at position `caller` that returns to `returns` gave the function at position `callee` in an argument
+    /// register (by the number that instructions have it by), in terms of the caller's old frame.
+    ///
+    /// # Errors
+    /// Why that is not known any more.
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String>;
 }
