@@ -74,6 +74,10 @@ impl Continuations for ByHand {
         assert_eq!(returns, self.returns);
         Ok(Arc::clone(&self.continuation))
     }
+
+    fn given(&self, _caller: (usize, LinkAddress), _callee: usize, _register: u8) -> Result<Value, String> {
+        Err("no continuation by hand asks for it".to_owned())
+    }
 }
 
 /// `loop` of one build goes on in the other: its parameters are values, the session and the line objects.

@@ -1,6 +1,6 @@
 //! Whether every thread is at a place that the plan can carry it from (PROOF §3, scope: no changed function is active).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -9,7 +9,7 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 use super::address::Placement;
 use super::blocker::Blocker;
 use super::compare::functions::position;
-use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker, choose};
+use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker, Givers, Value, choose};
 use super::link::scope::LoadedLibrary;
 use super::restart::{self, Entry, Refusal};
 use super::rewrite::Patch;
@@ -202,6 +202,7 @@ impl Examiner<'_> {
         let mut standings = vec![Standing::Carried; stack.frames.len()];
         let mut first_unsafe = None;
         let mut active: Vec<(usize, usize, LinkAddress)> = Vec::new();
+        let mut known = HashMap::new();
         let mut kept = 0;
         if let Some((frame, entry)) = entry {
             kept = frame + 1;
@@ -221,7 +222,13 @@ impl Examiner<'_> {
                 Found::Unsafe(blocker) => {
                     first_unsafe.get_or_insert((number, blocker));
                 }
-                Found::Changed(_, _, Ok(continuation)) => *standing = Standing::Rebuilt(continuation),
+                Found::Changed(function, link, Ok(continuation)) => match self.given(stack, &mut known, number, continuation) {
+                    Ok(continuation) => *standing = Standing::Rebuilt(continuation),
+                    Err(reason) => {
+                        *standing = Standing::Blocked(vec![self.blocker(function, frame, &reason)]);
+                        active.push((number, function, link));
+                    }
+                },
                 Found::Changed(function, link, Err(reasons)) => {
                     *standing = Standing::Blocked(reasons);
                     active.push((number, function, link));
@@ -289,6 +296,23 @@ impl Examiner<'_> {
             Some((tail, place)) => Found::Changed(tail, place, Err(self.tail_blocker(tail, frame))),
             None => Found::Nothing,
         }
+    }
+
+    /// A continuation with what the frame's callers gave it.
+    fn given(
+        &self,
+        stack: &Stack,
+        known: &mut HashMap<(usize, u8), Result<Value, String>>,
+        number: usize,
+        continuation: Arc<Continuation>,
+    ) -> Result<Arc<Continuation>, String> {
+        let Some(continuations) = self.continuations else { return Ok(continuation) };
+        let functions = &self.view.sides.old.functions;
+        let function = |link| functions.containing(link).map(|(index, _)| index);
+        let mut givers = Givers { continuations, frames: &stack.frames, function: &function, known: std::mem::take(known) };
+        let filled = givers.filled(number, continuation);
+        *known = givers.known;
+        filled
     }
 
     /// How a frame of a changed function goes on.

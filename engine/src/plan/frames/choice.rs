@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::continuation::{Condition, Continuation, FramePlace, Value};
+use super::continuation::{Condition, Continuation, FramePlace, Held, Value};
 use super::rebuild_value::{self, Scene};
 use crate::plan::address::{NewLink, Placement};
 use crate::plan::source::MemorySource;
@@ -44,7 +44,9 @@ fn all_hold(conditions: &[Condition], old: &mut OldFrame<'_>) -> Result<bool, St
     for condition in conditions {
         let wanted = rebuild_value::mask(condition.bits);
         if is_of_new_frame(&condition.left) || is_of_new_frame(&condition.right) {
-            return Err("which of several points it is depends on an address in the frame".to_owned());
+            return Err(
+                "which of several points it is depends on an address in the frame, or on what its callers gave".to_owned()
+            );
         }
         let left = rebuild_value::evaluate(&condition.left, wanted, old)?;
         let right = rebuild_value::evaluate(&condition.right, wanted, old)?;
@@ -58,7 +60,7 @@ fn all_hold(conditions: &[Condition], old: &mut OldFrame<'_>) -> Result<bool, St
 /// Whether a value is only known when the new frame has its place.
 fn is_of_new_frame(value: &Value) -> bool {
     match value {
-        Value::Frame(_) | Value::Canary => true,
+        Value::Frame(_) | Value::Canary | Value::Outer(..) | Value::Given(_) => true,
         Value::Computed(_, operands) => operands.iter().any(is_of_new_frame),
         Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) => false,
     }
@@ -98,6 +100,10 @@ impl Scene for OldFrame<'_> {
 
     fn frame(&self) -> u64 {
         self.frame.cfa.0
+    }
+
+    fn outer(&mut self, _frame: usize, _held: Held, _wanted: u64) -> Result<u64, String> {
+        Err("what its callers gave is not looked at".to_owned())
     }
 
     fn canary(&mut self) -> Result<u64, String> {

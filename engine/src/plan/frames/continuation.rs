@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::address::NewLink;
+use crate::plan::address::{NewLink, OldLink};
 use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 
@@ -87,12 +87,28 @@ pub enum Value {
     Address(NewLink),
     /// An address in the new frame, from its canonical frame address.
     Frame(i64),
+    /// What the old frame's function was given in an argument register, by the number that instructions have it by; filled in from the
+    /// frames of its callers at the stop.
+    Given(u8),
+    /// What the old frame at this position of the stack, counted from the innermost, has; pointers follow what they point to.
+    Outer(usize, Held),
     /// The word that stack protectors compare with, which stays the same while a thread lives (`tcbhead_t::stack_guard`).
     Canary,
     /// An address of the old process, which follows what it points to.
     Pointer(u64),
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
+}
+
+/// What an old frame has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// In a place.
+    Place(FramePlace),
+    /// Its own address, plus this.
+    Frame(i64),
+    /// An address of its program.
+    Address(OldLink),
 }
 
 /// What an instruction computes; all wrap, and the result is zero-extended from `bits` unless told otherwise.

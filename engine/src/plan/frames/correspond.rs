@@ -30,6 +30,8 @@ pub(super) trait Pairs {
     fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool;
     /// Whether what is in these places at the entries is the same argument, or a register that both keep for their callers.
     fn same_entry(&self, old: Place, new: Place) -> bool;
+    /// The register in which the old function was given the argument that the new one is given in this place.
+    fn argument(&self, new: Place) -> Option<u8>;
     /// Whether the same place of the same variable is at these offsets of the frames.
     fn same_slot(&self, old: i64, new: i64) -> bool;
     /// Whether what lies at an address never changes while the program runs.
@@ -129,6 +131,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     /// Whether an address of the old build and one of the new build name the same thing.
     pub(super) fn same_address(&self, old: LinkAddress, new: LinkAddress) -> bool {
         self.pairs.same_symbol(&Symbolic::Address(old), &Symbolic::Address(new), None)
+    }
+
+    /// The register in which the old function was given the argument that the new one is given in a place.
+    pub(super) fn argument(&self, new: Place) -> Option<u8> {
+        self.pairs.argument(new)
     }
 
     /// Whether two effects are paired calls, or stores of the same value to the same place. `carried`: a loop may have been gone round

@@ -13,6 +13,7 @@ use super::correspond::{Correspondence, Side};
 use super::definitions;
 use super::effects;
 use super::facts::{self, Constants};
+use super::given;
 use super::kinds;
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
@@ -214,10 +215,14 @@ impl Continuations for Explainer<'_> {
         let find = || self.between_calls(old_function, OldLink(place)).map(Arc::new);
         self.comparison.prepared.remembered((old_function, place, true), find)
     }
+
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String> {
+        given::given((self.view, self.comparison), caller, callee, register)
+    }
 }
 
 /// Places of the old frame that are known to hold the function's own values at a point.
-fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
+pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for register in KEPT {
         let value = values.behind(point, Place::Register(register));

@@ -19,7 +19,7 @@ const FARTHEST: u64 = 1 << 31;
 /// DWARF numbers of general registers, by the numbers that instructions have them by (System V ABI, figure 3.36).
 pub(super) const DWARF: [u8; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 /// The reverse.
-const ENCODED: [u8; 16] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
+pub(super) const ENCODED: [u8; 16] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// A variable in memory.
 #[derive(Clone, Debug)]

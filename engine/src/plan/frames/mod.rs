@@ -17,6 +17,7 @@ mod effects;
 mod events;
 mod explain;
 mod facts;
+mod given;
 mod kinds;
 mod layout;
 mod layout_arguments;
@@ -40,8 +41,9 @@ mod tests;
 
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
-pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Rival, Value};
+pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
+pub use given::Givers;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
 pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
@@ -71,4 +73,11 @@ pub trait Continuations: fmt::Debug + Send + Sync {
         let _ = (old_function, place);
         Err(Vec::new())
     }
+
+    /// What the call of the function at position `caller` that returns to `returns` gave the function at position `callee` in an argument
+    /// register (by the number that instructions have it by), in terms of the caller's old frame.
+    ///
+    /// # Errors
+    /// Why that is not known any more.
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String>;
 }

@@ -109,6 +109,14 @@ impl Pairs for FunctionPairs<'_> {
         from.name(old).is_some_and(|name| to.name(new) == Some(name))
     }
 
+    fn argument(&self, new: Place) -> Option<u8> {
+        let (from, to) = self.parameters.as_ref()?;
+        match from.place(to.name(new)?)? {
+            Place::Register(register) => Some(register),
+            _ => None,
+        }
+    }
+
     fn same_slot(&self, old: i64, new: i64) -> bool {
         let in_both = |object: &&FrameObject| {
             let distance = old.wrapping_sub(object.old);

@@ -20,6 +20,8 @@ use crate::program::unwind::UnwindIndex;
 pub struct Prepared {
     old: HashMap<usize, Result<Facts, Unclear>>,
     new: HashMap<usize, Result<Facts, Unclear>>,
+    /// Unchanged functions of the old build that call changed ones.
+    callers: HashMap<usize, Result<Facts, Unclear>>,
     /// Continuations that were asked for.
     known: Mutex<HashMap<Asked, Known>>,
     /// How functions run along their partners, by their positions in the old build.
@@ -54,16 +56,17 @@ pub struct Coded<'c, 'a> {
 }
 
 impl Prepared {
-    /// Follows the functions at these positions of the old and of the new build.
-    pub fn new(old: &Coded<'_, '_>, olds: &[usize], new: &Coded<'_, '_>, news: &[usize]) -> Self {
+    /// Follows the functions at these positions of the old and of the new build, and those of the old one that call them.
+    pub fn new(old: &Coded<'_, '_>, (olds, callers): (&[usize], &[usize]), new: &Coded<'_, '_>, news: &[usize]) -> Self {
         let follow = |coded: &Coded<'_, '_>, functions: &[usize]| -> HashMap<usize, Result<Facts, Unclear>> {
             functions.iter().map(|function| (*function, Facts::new(coded, *function))).collect()
         };
         std::thread::scope(|scope| {
             let from = scope.spawn(|| follow(old, olds));
             let new = follow(new, news);
+            let callers = follow(old, callers);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Self { old, new, known: Mutex::default(), aligned: Mutex::default() }
+            Self { old, new, callers, known: Mutex::default(), aligned: Mutex::default() }
         })
     }
 
@@ -86,6 +89,11 @@ impl Prepared {
     /// A changed function of the old build.
     pub(super) fn old(&self, function: usize) -> Result<&Facts, Unclear> {
         find(&self.old, function)
+    }
+
+    /// A function of the old build that calls a changed one.
+    pub(super) fn caller(&self, function: usize) -> Result<&Facts, Unclear> {
+        self.old(function).or_else(|_| find(&self.callers, function))
     }
 
     /// A changed function of the new build.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dsu_formats::address::RunAddress;
 
-use super::continuation::{Condition, Continuation, FramePlace, Placed};
+use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, entered};
 use super::rebuild_value::{self, Scene};
 use crate::plan::address::NewLink;
@@ -429,16 +429,16 @@ impl At<'_, '_> {
         slots.push((-8, next.unwrap_or(0).to_le_bytes().to_vec()));
     }
 
-    fn raw(&mut self, place: FramePlace) -> Result<(u64, Place), String> {
+    fn raw(&mut self, frame: &Frame, place: FramePlace) -> Result<(u64, Place), String> {
         match place {
             FramePlace::Register(register) => {
-                let known = self.frame.registers.get(usize::from(register)).copied().flatten();
+                let known = frame.registers.get(usize::from(register)).copied().flatten();
                 let known =
                     known.ok_or_else(|| format!("what the old frame has in register {register} (DWARF number) is lost"))?;
                 Ok((known.value, known.place))
             }
             FramePlace::Slot { offset, length } => {
-                let address = RunAddress(self.frame.cfa.0.wrapping_add_signed(offset));
+                let address = RunAddress(frame.cfa.0.wrapping_add_signed(offset));
                 let mut bytes = [0; 8];
                 let wanted = bytes.get_mut(..usize::from(length)).ok_or("a value of more than eight bytes")?;
                 self.follow.read(address, wanted)?;
@@ -456,11 +456,29 @@ impl At<'_, '_> {
         let is_whole = length == 8 && wanted > HALF;
         is_whole || (length >= 4 && wanted & HALF == HALF && self.follow.has_short_addresses())
     }
+
+    /// What a frame has, what holds it, and whether it may be an address.
+    fn held(&mut self, frame: usize, held: Held, wanted: u64) -> Result<(u64, Place, bool), String> {
+        let subject = self.subject;
+        let frame = subject.frames.get(frame).ok_or("a caller's frame is not known")?;
+        match held {
+            Held::Place(place) => {
+                let (word, holder) = self.raw(frame, place)?;
+                Ok((word, holder, self.is_address(place, wanted)))
+            }
+            Held::Frame(offset) => Ok((frame.cfa.0.wrapping_add_signed(offset), Place::Computed, true)),
+            Held::Address(link) => {
+                let (_, lookup) = frame.module.ok_or("a caller's code is not known")?;
+                let bias = frame.lookup.0.wrapping_sub(lookup.0);
+                Ok((link.0.0.wrapping_add(bias), Place::Computed, true))
+            }
+        }
+    }
 }
 
 impl Scene for At<'_, '_> {
     fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
-        let (word, held) = self.raw(place)?;
+        let (word, held) = self.raw(self.frame, place)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         Ok(if self.is_address(place, wanted) { self.follow.word(word, held) } else { word })
     }
@@ -477,6 +495,12 @@ impl Scene for At<'_, '_> {
         Ok(self.follow.word(address, Place::Computed))
     }
 
+    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
+        let (word, holder, is_address) = self.held(frame, held, wanted)?;
+        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
+        Ok(if is_address { self.follow.word(word, holder) } else { word })
+    }
+
     fn canary(&mut self) -> Result<u64, String> {
         let mut bytes = [0; 8];
         self.follow.read(RunAddress(self.subject.thread.wrapping_add(CANARY)), &mut bytes)?;
@@ -489,7 +513,7 @@ struct Quiet<'q, 'a, 'f>(&'q mut At<'a, 'f>);
 
 impl Scene for Quiet<'_, '_, '_> {
     fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
-        let (word, held) = self.0.raw(place)?;
+        let (word, held) = self.0.raw(self.0.frame, place)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         if !self.0.is_address(place, wanted) {
             return Ok(word);
@@ -506,6 +530,13 @@ impl Scene for Quiet<'_, '_, '_> {
 
     fn frame(&self) -> u64 {
         self.0.frame()
+    }
+
+    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
+        let (word, holder, is_address) = self.0.held(frame, held, wanted)?;
+        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
+        let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
+        if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
     }
 
     fn canary(&mut self) -> Result<u64, String> {

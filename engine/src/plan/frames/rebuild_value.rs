@@ -1,6 +1,6 @@
 //! What values come to. Pure: old values and addresses come from whoever asks.
 
-use super::continuation::{Condition, FramePlace, Operation, Relation, Value};
+use super::continuation::{Condition, FramePlace, Held, Operation, Relation, Value};
 use crate::plan::address::NewLink;
 
 /// Deeper than any explanation.
@@ -28,6 +28,12 @@ pub trait Scene {
         Err(format!("where {address:#x} leads now is not known there"))
     }
 
+    /// What the old frame at position `frame` of the stack has, of which `wanted` bits count; pointers followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String>;
+
     /// The word that stack protectors compare with (`tcbhead_t::stack_guard`).
     ///
     /// # Errors
@@ -52,6 +58,8 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Constant(number) => Ok(*number),
         Value::Address(link) => Ok(scene.address(*link)),
         Value::Frame(offset) => Ok(scene.frame().wrapping_add_signed(*offset)),
+        Value::Outer(frame, held) => scene.outer(*frame, *held, wanted),
+        Value::Given(_) => Err("what its caller gave is not known".to_owned()),
         Value::Canary => scene.canary(),
         Value::Pointer(address) => scene.pointer(*address),
         Value::Computed(operation, operands) => {
@@ -166,6 +174,10 @@ mod tests {
                 FramePlace::Slot { .. } => Err("no memory".to_owned()),
             }
         }
+        fn outer(&mut self, frame: usize, _held: Held, wanted: u64) -> Result<u64, String> {
+            Ok(frame as u64 & wanted)
+        }
+
         fn address(&self, link: NewLink) -> u64 {
             link.0.0 + 0x1000
         }

@@ -45,7 +45,14 @@ impl Terms<'_, '_, '_> {
             return Ok(Value::Old(place));
         }
         let Some(depth) = depth.checked_sub(1) else { return Err("it is made in too many steps".to_owned()) };
-        self.again(wanted, depth)
+        // What is wanted is the lowest bits of something: nothing holds those, but what they are of may be made again.
+        match self.correspondence.new.values.node(wanted).clone() {
+            Term::Extend { from, signed: false, of } if from == bits => {
+                let whole = self.again(of, depth)?;
+                Ok(Value::Computed(Operation::ZeroExtend { from }, vec![whole]))
+            }
+            _ => self.again(wanted, depth),
+        }
     }
 
     /// A place of the old frame that holds the same.
@@ -87,12 +94,15 @@ impl Terms<'_, '_, '_> {
                 let (left, right) = (self.deep(left, bits, depth)?, self.deep(right, bits, depth)?);
                 Ok(Value::Computed(repeated(operation, bits), vec![left, right]))
             }
+            Term::Entry(place @ Place::Register(_)) if let Some(register) = self.correspondence.argument(place) => {
+                Ok(Value::Given(register))
+            }
             node => Err(describe(&node, self.correspondence.new.values)),
         }
     }
 }
 
-fn repeated(operation: Binary, bits: u8) -> Operation {
+pub(super) fn repeated(operation: Binary, bits: u8) -> Operation {
     match operation {
         Binary::Multiply => Operation::Multiply { bits },
         Binary::And => Operation::And { bits },

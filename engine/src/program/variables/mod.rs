@@ -127,6 +127,23 @@ impl<'b> Variables<'b> {
         }
     }
 
+    /// The names of the parameters, as the source has them, of the function entered at `entry`.
+    ///
+    /// # Errors
+    /// Debug information that cannot be decoded.
+    pub fn parameters(&mut self, entry: LinkAddress) -> Result<Vec<String>, ProgramError> {
+        let Some(base) = self.build.unit_at(entry) else { return Ok(Vec::new()) };
+        let error = |source| ProgramError::Dwarf { place: format!("the function at {entry}"), source };
+        let function = self.unit(base).map_err(error)?.function_at(entry);
+        match (function, self.units.get(&base)) {
+            (Some(function), Some(unit)) => {
+                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: entry.0 };
+                scopes.parameters(function).map_err(error)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     fn unit(&mut self, base: usize) -> gimli::Result<&Unit<'b>> {
         if !self.units.contains_key(&base) {
             let header = self.dwarf.unit_header(gimli::DebugInfoOffset(base))?;

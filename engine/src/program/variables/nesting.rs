@@ -78,6 +78,31 @@ impl<'b> Scopes<'b, '_> {
         Ok(body)
     }
 
+    /// The names of the parameters of the function at `entry` as its source has them: a copy of a function may lack some.
+    pub(super) fn parameters(&self, entry: UnitOffset) -> gimli::Result<Vec<String>> {
+        let unit = UnitRef::new(self.dwarf, &self.unit.unit);
+        let mut found = Vec::new();
+        let mut at = Some(entry);
+        for _ in 0..DEPTH_LIMIT {
+            let Some(entry) = at else { break };
+            let mut tree = unit.entries_tree(Some(entry))?;
+            let root = tree.root()?;
+            at = match root.entry().attr_value(dw::DW_AT_abstract_origin) {
+                Some(AttributeValue::UnitRef(origin)) => Some(origin),
+                _ => None,
+            };
+            let mut children = root.children();
+            while let Some(child) = children.next()? {
+                if child.entry().tag() == dw::DW_TAG_formal_parameter {
+                    found.push(self.name(child.entry())?);
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
     /// Fills in what an entry of the function `own` holds.
     fn fill(
         &self,
