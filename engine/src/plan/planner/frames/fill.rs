@@ -126,7 +126,9 @@ pub(in crate::plan::planner) fn clear_registers(threads: &mut [Thread], frames: 
             (0..=dwarf::RETURN_ADDRESS).for_each(|register| set(&mut thread.registers, register, 0));
             continue;
         }
-        let kept = made.registers.iter().filter(|(register, _)| *register != dwarf::RSP);
+        // Where all registers are made anew, the stack pointer may be in the middle of what is gone.
+        let all = made.registers.iter().any(|(register, _)| *register == dwarf::RETURN_ADDRESS);
+        let kept = made.registers.iter().filter(|(register, _)| all || *register != dwarf::RSP);
         kept.for_each(|(register, _)| set(&mut thread.registers, *register, 0));
     }
 }
