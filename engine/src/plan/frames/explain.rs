@@ -166,8 +166,8 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
 
 impl Continuations for Explainer<'_> {
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
-        let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
-        self.comparison.prepared.remembered((old_function, old_return), find)
+        let frame = (old_function, old_return);
+        self.comparison.prepared.remembered(frame, || self.find(frame))
     }
 }
 

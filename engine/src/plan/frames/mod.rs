@@ -16,6 +16,7 @@ mod effects;
 mod events;
 mod explain;
 mod facts;
+mod follow;
 mod kinds;
 mod layout;
 mod layout_arguments;
