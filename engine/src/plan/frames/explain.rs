@@ -207,13 +207,13 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
 
 impl Continuations for Explainer<'_> {
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
-        let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
-        self.comparison.prepared.remembered((old_function, old_return, false), find)
+        let frame = (old_function, old_return, false);
+        self.comparison.prepared.remembered(frame, || self.find(frame))
     }
 
     fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
-        let find = || self.between_calls(old_function, OldLink(place)).map(Arc::new);
-        self.comparison.prepared.remembered((old_function, place, true), find)
+        let frame = (old_function, place, true);
+        self.comparison.prepared.remembered(frame, || self.find(frame))
     }
 
     fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String> {

@@ -17,6 +17,7 @@ mod effects;
 mod events;
 mod explain;
 mod facts;
+mod follow;
 mod given;
 mod kinds;
 mod layout;

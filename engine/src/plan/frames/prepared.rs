@@ -1,7 +1,7 @@
 //! What is known of the code of changed functions, made before the stop.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iced_x86::OpKind;
 
@@ -23,16 +23,25 @@ pub struct Prepared {
     /// Unchanged functions of the old build that call changed ones.
     callers: HashMap<usize, Result<Facts, Unclear>>,
     /// Continuations that were asked for.
-    known: Mutex<HashMap<Asked, Known>>,
+    memory: Mutex<Remembered>,
     /// How functions run along their partners, by their positions in the old build.
     aligned: Mutex<HashMap<usize, Arc<Aligned>>>,
 }
 
-/// A function of the old build, an address in it, and whether that is a next instruction rather than where a call comes back to.
-type Asked = (usize, LinkAddress, bool);
+/// A frame of the old program: the position of its function, an address in it, and whether that is the next instruction rather than where
+/// the call under way returns to.
+pub(super) type FrameKey = (usize, LinkAddress, bool);
 
 /// How a frame goes on, or all that is not proved.
-type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
+pub(super) type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
+
+/// What was asked about frames.
+#[derive(Debug, Default)]
+struct Remembered {
+    known: HashMap<FrameKey, Known>,
+    /// Frames that were asked about and are to be followed later; `None` while each is followed at once.
+    deferred: Option<BTreeSet<FrameKey>>,
+}
 
 /// What is known of one function's code.
 #[derive(Debug)]
@@ -66,17 +75,25 @@ impl Prepared {
             let new = follow(new, news);
             let callers = follow(old, callers);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Self { old, new, callers, known: Mutex::default(), aligned: Mutex::default() }
+            Self { old, new, callers, memory: Mutex::default(), aligned: Mutex::default() }
         })
     }
 
-    /// What was found out before about a frame, else what `find` says.
-    pub(super) fn remembered(&self, place: Asked, find: impl FnOnce() -> Known) -> Known {
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
-            return known.clone();
+    /// What was found out before about a frame, else what `find` says. While frames are deferred, those that nothing is known of are noted,
+    /// and nothing is told of them.
+    pub(super) fn remembered(&self, place: FrameKey, find: impl FnOnce() -> Known) -> Known {
+        {
+            let mut memory = self.memory();
+            if let Some(known) = memory.known.get(&place) {
+                return known.clone();
+            }
+            if let Some(deferred) = &mut memory.deferred {
+                deferred.insert(place);
+                return Err(Vec::new());
+            }
         }
         let found = find();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(place, found.clone());
+        self.remember(place, found.clone());
         found
     }
 
@@ -84,6 +101,30 @@ impl Prepared {
     pub(super) fn aligned(&self, function: usize, find: impl FnOnce() -> Arc<Aligned>) -> Arc<Aligned> {
         let mut aligned = self.aligned.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(aligned.entry(function).or_insert_with(find))
+    }
+
+    /// Whether frames that nothing is known of are noted rather than followed. To follow one can take seconds.
+    pub fn defer(&self, deferring: bool) {
+        self.memory().deferred = deferring.then(BTreeSet::new);
+    }
+
+    /// The frames that were noted.
+    pub(super) fn take_deferred(&self) -> BTreeSet<FrameKey> {
+        self.memory().deferred.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether something is known of a frame.
+    pub(super) fn is_known(&self, place: FrameKey) -> bool {
+        self.memory().known.contains_key(&place)
+    }
+
+    pub(super) fn remember(&self, place: FrameKey, known: Known) {
+        self.memory().known.insert(place, known);
+    }
+
+    /// What a thread that panicked left there is whole: entries are added in one piece.
+    fn memory(&self) -> MutexGuard<'_, Remembered> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A changed function of the old build.
