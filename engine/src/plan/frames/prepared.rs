@@ -22,6 +22,8 @@ pub struct Prepared {
     new: HashMap<usize, Result<Facts, Unclear>>,
     /// Continuations that were asked for.
     known: Mutex<HashMap<Asked, Known>>,
+    /// The same for those that rules of the user's are about.
+    about: Mutex<HashMap<(Asked, Vec<usize>), Known>>,
     /// How functions run along their partners, by their positions in the old build.
     aligned: Mutex<HashMap<usize, Arc<Aligned>>>,
 }
@@ -63,8 +65,18 @@ impl Prepared {
             let from = scope.spawn(|| follow(old, olds));
             let new = follow(new, news);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Self { old, new, known: Mutex::default(), aligned: Mutex::default() }
+            Self { old, new, known: Mutex::default(), about: Mutex::default(), aligned: Mutex::default() }
         })
+    }
+
+    /// What was found out before about a frame and rules of the user's, else what `find` says.
+    pub(super) fn remembered_about(&self, asked: (Asked, Vec<usize>), find: impl FnOnce() -> Known) -> Known {
+        if let Some(known) = self.about.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+            return known.clone();
+        }
+        let found = find();
+        self.about.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, found.clone());
+        found
     }
 
     /// What was found out before about a frame, else what `find` says.

@@ -1,6 +1,7 @@
 //! What values come to. Pure: old values and addresses come from whoever asks.
 
 use super::continuation::{Condition, FramePlace, Operation, Relation, Value};
+use super::said::Said;
 use crate::plan::address::NewLink;
 
 /// Deeper than any explanation.
@@ -28,6 +29,12 @@ pub trait Scene {
         Err(format!("where {address:#x} leads now is not known there"))
     }
 
+    /// What the user gives; pointers followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn said(&mut self, given: &Said) -> Result<u64, String>;
+
     /// The word that stack protectors compare with (`tcbhead_t::stack_guard`).
     ///
     /// # Errors
@@ -54,6 +61,7 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Frame(offset) => Ok(scene.frame().wrapping_add_signed(*offset)),
         Value::Canary => scene.canary(),
         Value::Pointer(address) => scene.pointer(*address),
+        Value::Said(given) => scene.said(given),
         Value::Computed(operation, operands) => {
             let width = mask(operation.reads());
             let of = |number: usize, wanted: u64, scene: &mut dyn Scene| match operands.get(number) {
@@ -171,6 +179,9 @@ mod tests {
         }
         fn frame(&self) -> u64 {
             0x7000
+        }
+        fn said(&mut self, _given: &Said) -> Result<u64, String> {
+            Err("nobody gives anything".to_owned())
         }
         fn canary(&mut self) -> Result<u64, String> {
             Ok(0x9000)
