@@ -13,8 +13,8 @@ use common::Program;
 use dsu_engine::plan::address::NewLink;
 use dsu_engine::plan::blocker::Blocker;
 use dsu_engine::plan::frames::{
-    Condition, Continuation, Continuations, FrameBlocker, FrameFate, FrameObject, FramePlace, Placed, Relation, StackReports,
-    Value,
+    Besides, Condition, Continuation, Continuations, FrameBlocker, FrameFate, FrameObject, FramePlace, Placed, Relation,
+    StackReports, Value,
 };
 use dsu_engine::program::address::LinkAddress;
 use dsu_engine::program::build::{Build, DebugSearch};
@@ -127,6 +127,7 @@ fn by_hand(old: &Path, new: &Path, conditions: &[(Relation, u64)]) -> Arc<dyn Co
         conditions: conditions.iter().map(condition).collect(),
         warnings: Vec::new(),
         rivals: Vec::new(),
+        besides: Besides::default(),
     };
     Arc::new(ByHand { returns: from.returns, continuation: Arc::new(continuation) })
 }

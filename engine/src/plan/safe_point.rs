@@ -9,7 +9,7 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 use super::address::Placement;
 use super::blocker::Blocker;
 use super::compare::functions::position;
-use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker, Givers, Value, choose};
+use super::frames::{CodePlace, Continuation, Continuations, FrameAt, FrameBlocker, Givers, OldProcess, Value, choose};
 use super::link::scope::LoadedLibrary;
 use super::restart::{self, Entry, Refusal};
 use super::rewrite::Patch;
@@ -217,7 +217,8 @@ impl Examiner<'_> {
         }
         for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate().skip(kept) {
             let callee = number.checked_sub(1).and_then(|below| stack.frames.get(below));
-            match self.frame(thread, frame, callee) {
+            let callers = stack.frames.get(number + 1..).unwrap_or_default();
+            match self.frame(thread, frame, (callee, callers)) {
                 Found::Nothing => {}
                 Found::Unsafe(blocker) => {
                     first_unsafe.get_or_insert((number, blocker));
@@ -270,7 +271,8 @@ impl Examiner<'_> {
         function.is_some_and(|function| function.identity.name != "_start")
     }
 
-    fn frame(&self, thread: &Thread, frame: &Frame, callee: Option<&Frame>) -> Found {
+    /// `callee` is the frame below, `callers` are those above.
+    fn frame(&self, thread: &Thread, frame: &Frame, (callee, callers): (Option<&Frame>, &[Frame])) -> Found {
         let tid = thread.tid;
         let Some((module, link)) = frame.module else { return Found::Nothing };
         let is_unsafe = |what: String| Found::Unsafe(Blocker::UnsafePlace { tid, what, address: frame.pc });
@@ -287,8 +289,8 @@ impl Examiner<'_> {
         let hidden = self.tail_called(frame, callee);
         if !self.view.same_code(function) {
             let found = match frame.pc == frame.lookup && hidden.is_none() {
-                true => self.between(function, frame, callee.map_or(Some(thread), |_| None)),
-                false => self.continuation(function, frame, link, hidden),
+                true => self.between(function, frame, (callee.map_or(Some(thread), |_| None), callers)),
+                false => self.continuation(function, frame, (link, callers), hidden),
             };
             return Found::Changed(function, link, found);
         }
@@ -320,23 +322,48 @@ impl Examiner<'_> {
         &self,
         function: usize,
         frame: &Frame,
-        link: LinkAddress,
+        (link, callers): (LinkAddress, &[Frame]),
         hidden: Option<(usize, LinkAddress)>,
     ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let Some(continuations) = self.continuations else { return Err(Vec::new()) };
         if let Some((tail, _)) = hidden {
             return Err(self.tail_blocker(tail, frame));
         }
-        let found = continuations.of(function, LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0))))?;
-        choose(found, frame, (self.placement, self.memory)).map_err(|reason| vec![self.blocker(function, frame, &reason)])
+        let place = LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0)));
+        let callers = callers.iter().filter_map(|caller| self.function_of(caller)).collect();
+        if let Some(told) = continuations.told(&FrameAt { function, place, between: false, callers }) {
+            return self.chosen(told?, function, frame);
+        }
+        self.chosen(continuations.of(function, place)?, function, frame)
+    }
+
+    /// Which of the points that a continuation has is this frame's.
+    fn chosen(&self, found: Arc<Continuation>, function: usize, frame: &Frame) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let process = OldProcess { placement: self.placement, memory: self.memory, build: self.view.old };
+        choose(found, frame, process).map_err(|reason| vec![self.blocker(function, frame, &reason)])
+    }
+
+    /// The function of the program that a frame is of.
+    fn function_of(&self, frame: &Frame) -> Option<usize> {
+        let link = frame.module.filter(|(module, _)| *module == 0)?.1;
+        self.view.sides.old.functions.containing(link).map(|(function, _)| function)
     }
 
     /// How a frame goes on that no call comes back to. `thread` is the frame's where it is what the thread itself runs.
-    fn between(&self, function: usize, frame: &Frame, thread: Option<&Thread>) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+    fn between(
+        &self,
+        function: usize,
+        frame: &Frame,
+        (thread, callers): (Option<&Thread>, &[Frame]),
+    ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let Some(continuations) = self.continuations else { return Err(Vec::new()) };
         let again = thread.is_some_and(|thread| thread.in_syscall.is_some_and(|call| call.restart));
         let skipped = if again { SYSCALL_LENGTH } else { 0 };
         let place = LinkAddress(frame.pc.0.wrapping_sub(self.placement.old_bias()).wrapping_sub(skipped));
+        let callers = callers.iter().filter_map(|caller| self.function_of(caller)).collect();
+        if let Some(told) = continuations.told(&FrameAt { function, place, between: true, callers }) {
+            return self.chosen(told?, function, frame);
+        }
         continuations.between(function, place).map_err(|reasons| match reasons.is_empty() {
             false => reasons,
             true => vec![self.blocker(function, frame, "the thread was stopped there, or struck by a signal, between two calls")],

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::said::{Besides, Said};
 use crate::plan::address::{NewLink, OldLink};
 use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
@@ -27,12 +28,14 @@ pub struct Continuation {
     pub warnings: Vec<String>,
     /// Where else the frame may go on, because the call became several: whichever has conditions that hold, if that is exactly one.
     pub rivals: Vec<Rival>,
+    /// What else the user says of it.
+    pub besides: Besides,
 }
 
 impl Continuation {
     /// A place in what control does when it comes there: the call that comes back, or the instruction itself.
     pub fn lookup(&self) -> LinkAddress {
-        LinkAddress(self.returns_to.0.0.wrapping_sub(u64::from(!self.between)))
+        LinkAddress(self.returns_to.0.0.wrapping_sub(u64::from(!self.between && !self.besides.exact)))
     }
 }
 
@@ -96,6 +99,8 @@ pub enum Value {
     Canary,
     /// An address of the old process, which follows what it points to.
     Pointer(u64),
+    /// What the user says.
+    Said(Said),
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
 }

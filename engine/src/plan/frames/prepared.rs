@@ -24,6 +24,8 @@ pub struct Prepared {
     callers: HashMap<usize, Result<Facts, Unclear>>,
     /// Continuations that were asked for.
     memory: Mutex<Remembered>,
+    /// The same for those that rules of the user's are about.
+    about: Mutex<HashMap<(FrameKey, Vec<usize>), Known>>,
     /// How functions run along their partners, by their positions in the old build.
     aligned: Mutex<HashMap<usize, Arc<Aligned>>>,
 }
@@ -75,8 +77,19 @@ impl Prepared {
             let new = follow(new, news);
             let callers = follow(old, callers);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Self { old, new, callers, memory: Mutex::default(), aligned: Mutex::default() }
+            let (memory, about, aligned) = (Mutex::default(), Mutex::default(), Mutex::default());
+            Self { old, new, callers, memory, about, aligned }
         })
+    }
+
+    /// What was found out before about a frame and rules of the user's, else what `find` says.
+    pub(super) fn remembered_about(&self, asked: (FrameKey, Vec<usize>), find: impl FnOnce() -> Known) -> Known {
+        if let Some(known) = self.about.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+            return known.clone();
+        }
+        let found = find();
+        self.about.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, found.clone());
+        found
     }
 
     /// What was found out before about a frame, else what `find` says. While frames are deferred, those that nothing is known of are noted,

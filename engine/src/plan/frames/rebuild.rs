@@ -7,6 +7,7 @@ use dsu_formats::address::RunAddress;
 use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, entered};
 use super::rebuild_value::{self, Scene};
+use super::said::{Said, SaidArgument};
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 
@@ -36,6 +37,12 @@ pub trait Follow {
 
     /// Run-time address of a place of the new program.
     fn address(&self, link: NewLink) -> u64;
+
+    /// What the user gives in `frame`; a pointer follows what it points to, with a note as in [`Follow::word`] where that is wanted.
+    ///
+    /// # Errors
+    /// What cannot be read or computed, or what nothing decides.
+    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String>;
 }
 
 /// Offset of the stack protectors' word from the thread pointer (glibc, `tcbhead_t`).
@@ -95,8 +102,21 @@ pub struct Made {
     pub filled: Vec<Vec<Filled>>,
     /// Registers that a frame does not keep and that its callers find changed: frame, position in [`KEPT`], value.
     pub passed: Vec<(usize, usize, u64)>,
+    /// Numbers and addresses that variables of the new program take, with their lengths in bytes and the frame that says so.
+    pub set: Vec<(NewLink, u8, u64, usize)>,
+    /// Calls before the frames go on: function, arguments, as they were written.
+    pub calls: Vec<(NewLink, Vec<CallWord>, String)>,
     /// What is in the way.
     pub problems: Vec<RebuildProblem>,
+}
+
+/// An argument of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallWord {
+    /// A number, or a run-time address in the new process.
+    Word(u64),
+    /// Something of the new program.
+    Address(NewLink),
 }
 
 /// What a frame's code finds in a register when control comes back to it.
@@ -177,6 +197,10 @@ impl Follow for Nothing {
     fn address(&self, link: NewLink) -> u64 {
         link.0.0
     }
+
+    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+        Ok(0)
+    }
 }
 
 fn old_view(frame: Option<&Frame>) -> View {
@@ -233,6 +257,7 @@ impl At<'_, '_> {
                 Err(reason) => self.problem(Some(value), reason, made),
             }
         }
+        self.besides(continuation, made);
         let view = self.view(&registers, caller, made);
         if continuation.between {
             self.all_registers(&registers, made);
@@ -283,6 +308,27 @@ impl At<'_, '_> {
         made.writes.extend(slots.into_iter().map(|(offset, bytes)| (cfa.wrapping_add_signed(offset), bytes)));
         made.registers.push((dwarf::RSP, self.position.new.0));
         made.registers.push((dwarf::RETURN_ADDRESS, self.follow.address(continuation.returns_to)));
+    }
+
+    /// What the user wants done besides.
+    fn besides(&mut self, continuation: &Continuation, made: &mut Made) {
+        for (place, given) in &continuation.besides.set {
+            match self.follow.said(given, self.frame, true) {
+                Ok(word) => made.set.push((*place, given.formula.form.length, word, self.number)),
+                Err(reason) => self.problem(None, reason, made),
+            }
+        }
+        for call in &continuation.besides.before {
+            let word = |argument: &SaidArgument| match argument {
+                SaidArgument::Word(word) => Ok(CallWord::Word(*word)),
+                SaidArgument::Address(link) => Ok(CallWord::Address(*link)),
+                SaidArgument::Of(given) => self.follow.said(given, self.frame, true).map(CallWord::Word),
+            };
+            match call.arguments.iter().map(word).collect() {
+                Ok(arguments) => made.calls.push((call.function, arguments, call.text.clone())),
+                Err(reason) => self.problem(None, reason, made),
+            }
+        }
     }
 
     fn problem(&self, value: Option<usize>, reason: String, made: &mut Made) {
@@ -501,6 +547,10 @@ impl Scene for At<'_, '_> {
         Ok(if is_address { self.follow.word(word, holder) } else { word })
     }
 
+    fn said(&mut self, given: &Said) -> Result<u64, String> {
+        self.follow.said(given, self.frame, true)
+    }
+
     fn canary(&mut self) -> Result<u64, String> {
         let mut bytes = [0; 8];
         self.follow.read(RunAddress(self.subject.thread.wrapping_add(CANARY)), &mut bytes)?;
@@ -537,6 +587,10 @@ impl Scene for Quiet<'_, '_, '_> {
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
         if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
+    }
+
+    fn said(&mut self, given: &Said) -> Result<u64, String> {
+        self.0.follow.said(given, self.0.frame, false)
     }
 
     fn canary(&mut self) -> Result<u64, String> {

@@ -91,6 +91,9 @@ impl Follow for Plain<'_> {
     fn address(&self, link: NewLink) -> u64 {
         NEW_PROGRAM + link.0.0
     }
+    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+        Err("nobody gives anything".to_owned())
+    }
 }
 
 fn placed(place: FramePlace, value: Value) -> Placed {
@@ -114,6 +117,7 @@ fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>)
         conditions,
         warnings,
         rivals: Vec::new(),
+        besides: Besides::default(),
     })
 }
 

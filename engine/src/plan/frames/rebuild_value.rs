@@ -1,6 +1,7 @@
 //! What values come to. Pure: old values and addresses come from whoever asks.
 
 use super::continuation::{Condition, FramePlace, Held, Operation, Relation, Value};
+use super::said::Said;
 use crate::plan::address::NewLink;
 
 /// Deeper than any explanation.
@@ -34,6 +35,12 @@ pub trait Scene {
     /// Why it is not known.
     fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String>;
 
+    /// What the user gives; pointers followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn said(&mut self, given: &Said) -> Result<u64, String>;
+
     /// The word that stack protectors compare with (`tcbhead_t::stack_guard`).
     ///
     /// # Errors
@@ -62,6 +69,7 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Given(_) => Err("what its caller gave is not known".to_owned()),
         Value::Canary => scene.canary(),
         Value::Pointer(address) => scene.pointer(*address),
+        Value::Said(given) => scene.said(given),
         Value::Computed(operation, operands) => {
             let width = mask(operation.reads());
             let of = |number: usize, wanted: u64, scene: &mut dyn Scene| match operands.get(number) {
@@ -183,6 +191,9 @@ mod tests {
         }
         fn frame(&self) -> u64 {
             0x7000
+        }
+        fn said(&mut self, _given: &Said) -> Result<u64, String> {
+            Err("nobody gives anything".to_owned())
         }
         fn canary(&mut self) -> Result<u64, String> {
             Ok(0x9000)

@@ -104,7 +104,7 @@ impl Planner<'_> {
         let mut shapes = HashMap::new();
         let made_anew = |(frame, standing): (usize, &Standing)| match standing {
             Standing::Rebuilt(continuation) => {
-                let place = (continuation.returns_to.0, continuation.between);
+                let place = (continuation.returns_to.0, continuation.between || continuation.besides.exact);
                 // A recursion has the same frame many times.
                 match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place.0, place.1)).clone() {
                     Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape, is_entry: false })),

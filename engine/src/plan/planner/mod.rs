@@ -237,7 +237,7 @@ impl<'a> Planner<'a> {
         let guard = self.guard()?;
         let mut data = self.find_data();
         let objects = Arc::new(self.place_data(&mut data));
-        if !request.comparison.bound.calls.is_empty() {
+        if !request.comparison.bound.calls.is_empty() || self.calls_before_frames() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
         let program_break = self.ground.space.layout.program_break();

@@ -13,7 +13,7 @@ use dsu_formats::model::latest::Thread;
 
 use super::address::NewLink;
 use super::blocker::Blocker;
-use super::frames::{Continuation, FrameBlocker};
+use super::frames::{Besides, Continuation, FrameBlocker};
 use super::rewrite::Patch;
 use super::safe_point::Examiner;
 use super::spec::expression::Compiled;
@@ -188,7 +188,18 @@ fn made(examiner: &Examiner<'_>, restart: &Restart, thread: &Thread, (stack, num
     let (function, returns_to) = (restart.function, restart.entry);
     // Nothing comes back to an entry: control is there already.
     let (between, given_back) = (true, Vec::new());
-    let continuation = Continuation { function, returns_to, between, given_back, values, objects, conditions, warnings, rivals };
+    let continuation = Continuation {
+        function,
+        returns_to,
+        between,
+        given_back,
+        values,
+        objects,
+        conditions,
+        warnings,
+        rivals,
+        besides: Besides::default(),
+    };
     let (old, what) = (examiner.name(restart.instead_of), wait.describe());
     let warning = format!(
         "thread {} enters `{}` in the place of `{old}`; {what} is given up, as if a signal had interrupted it",

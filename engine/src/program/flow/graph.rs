@@ -25,7 +25,7 @@ pub struct Unclear {
 }
 
 /// How control leaves a function at an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// It returns to the caller.
     Return,

@@ -3,6 +3,7 @@
 use gimli::{AttributeValue, DebugInfoOffset, EntriesTreeNode, UnitOffset, UnitRef, constants as dw};
 
 use super::scope::{DEPTH_LIMIT, Entry, Scopes};
+use crate::program::address::LinkAddress;
 use crate::program::dwarf::{Position, Reader};
 use crate::program::elf::bytes::text;
 use crate::program::types::TypeId;
@@ -14,6 +15,8 @@ pub struct Body {
     pub variables: Vec<Declared>,
     /// Functions that were inlined into it (DW_TAG_inlined_subroutine), one for each call that is gone.
     pub inlined: Vec<Inlined>,
+    /// Labels with code of their own (DW_TAG_label), by name.
+    pub labels: Vec<(String, LinkAddress)>,
 }
 
 /// A variable's declaration.
@@ -134,10 +137,18 @@ impl<'b> Scopes<'b, '_> {
                     self.fill(child, &own, depth, &mut inlined.body)?;
                     body.inlined.push(inlined);
                 }
+                dw::DW_TAG_label => body.labels.extend(self.label(child.entry())?),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// A label that the compiler kept a place of.
+    fn label(&self, entry: &Entry<'b>) -> gimli::Result<Option<(String, LinkAddress)>> {
+        let Some(place) = entry.attr_value(dw::DW_AT_low_pc) else { return Ok(None) };
+        let address = self.dwarf.attr_address(&self.unit.unit, place)?;
+        address.map(|address| Ok((self.name(entry)?, LinkAddress(address)))).transpose()
     }
 
     /// Whether an inlined function is but a part of the one around it, which gcc split off and put back (-fpartial-inlining): it is called

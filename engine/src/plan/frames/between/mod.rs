@@ -14,7 +14,7 @@ use iced_x86::Mnemonic;
 use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, FramePlace};
 use super::correspond::Correspondence;
-use super::explain::Explainer;
+use super::explain::{Explainer, Way};
 use super::locals::DWARF;
 use super::points::Partners;
 use super::prepared::Facts;
@@ -38,6 +38,16 @@ impl Explainer<'_> {
     /// # Errors
     /// All that is not proved.
     pub fn between_calls(&self, function: usize, place: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
+        self.between_calls_about(function, place, &[])
+    }
+
+    /// The same, with rules of the user's about the frame, by their positions.
+    pub(super) fn between_calls_about(
+        &self,
+        function: usize,
+        place: OldLink,
+        about: &[usize],
+    ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.point_blocker(function, (place, None), true, reason)];
         let Some(partner) = self.comparison.points.function(function) else {
             return Err(told("the new program has no such function".to_owned()));
@@ -53,7 +63,8 @@ impl Explainer<'_> {
         let mut first = None;
         for to in aligned.of(node) {
             let Some(to) = new.graph.node(*to).map(|node| NewLink(node.address())) else { continue };
-            match self.attempt((function, partner), (place, to), Some(&aligned), &mut Vec::new()) {
+            let way = Way { between: (true, true), aligned: Some(&aligned), about };
+            match self.attempt_as((function, partner), (place, to), way, &mut Vec::new()) {
                 Ok(continuation) => return Ok(continuation),
                 Err(reasons) => drop(first.get_or_insert(reasons)),
             }

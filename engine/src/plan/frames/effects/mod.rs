@@ -19,6 +19,9 @@ use crate::program::flow::{Graph, Term, ValueId, Values};
 pub use impact::{Impact, Impacts};
 use ways::Ways;
 
+/// How what would be had twice is told.
+const HAD: &str = "the old code has ";
+
 /// What stands against a point because of effects, and what is to be told.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
@@ -33,6 +36,8 @@ pub(super) struct Effect {
     pub(super) at: NewLink,
     /// What is the matter.
     pub(super) reason: String,
+    /// Whether the old code has had it already, and the new code would have it again.
+    pub(super) again: bool,
 }
 
 /// Checks effects at a pair of points of the changed function `function`; `at` are the nodes of the
@@ -43,10 +48,10 @@ pub(super) fn effects(
     function: usize,
     at: (u32, u32),
 ) -> Effects {
-    let between = correspondence.new.between;
+    let between = (correspondence.old.between, correspondence.new.between);
     let ways = (
-        Ways::new(correspondence.old.values.function().graph, at.0, between),
-        Ways::new(correspondence.new.values.function().graph, at.1, between),
+        Ways::new(correspondence.old.values.function().graph, at.0, between.0),
+        Ways::new(correspondence.new.values.function().graph, at.1, between.1),
     );
     let mut check = Check { correspondence, view, points, function, ways, found: Effects::default() };
     check.skipped();
@@ -113,11 +118,7 @@ impl<'g> Check<'_, 'g, '_> {
             if let Some(new) = again {
                 let what = self.described(new, if matches!(kind, Kind::Store) { Kind::Store } else { kind });
                 let at = self.line(true, node);
-                self.tell(
-                    new,
-                    Impact::Memory,
-                    format!("the old code has {what} already{at}, and the new code does so behind the point"),
-                );
+                self.tell(new, Impact::Memory, format!("{HAD}{what} already{at}, and the new code does so behind the point"));
             }
         }
     }
@@ -226,7 +227,9 @@ impl<'g> Check<'_, 'g, '_> {
 
     fn tell(&mut self, node: u32, impact: Impact, reason: String) {
         match (impact, self.graphs().1.node(node).map(crate::program::flow::Node::address)) {
-            (Impact::Memory, Some(at)) => self.found.problems.push(Effect { at: NewLink(at), reason }),
+            (Impact::Memory, Some(at)) => {
+                self.found.problems.push(Effect { at: NewLink(at), again: reason.starts_with(HAD), reason })
+            }
             _ => self.found.warnings.push(reason),
         }
     }

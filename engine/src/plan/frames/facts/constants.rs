@@ -76,6 +76,21 @@ impl Constants {
         Ok(Self(found))
     }
 
+    /// The number that a variable is, with its length in bytes.
+    pub(in super::super) fn number(&self, name: &str) -> Option<(u64, u8)> {
+        let variable = self.0.iter().find(|variable| variable.name == name)?;
+        match variable.place {
+            Where::Constant(number) => Some((number & super::ranges::greatest(variable.length * 8), variable.length)),
+            _ => None,
+        }
+    }
+
+    /// Those whose name is not `known`.
+    pub(in super::super) fn without(mut self, known: &dyn Fn(&str) -> bool) -> Self {
+        self.0.retain(|variable| !known(&variable.name));
+        self
+    }
+
     /// What the constants among `self`, the new code's variables, say of the old ones. `same` tells whether an address of the old build
     /// and one of the new build mean the same.
     pub(in super::super) fn check(
