@@ -13,8 +13,11 @@ static int beat = -1;
 static long turned; /* up to which step the wheel has gone */
 static struct timer *slots[SLOTS];
 
+/* The first step at which a timer is due: never before its time. */
+static long step_of(const struct timer *timer) { return (timer->due + STEP - 1) / STEP; }
+
 static void insert(struct timer *timer) {
-  long step = timer->due / STEP;
+  long step = step_of(timer);
   struct timer **slot = &slots[(step > turned ? step : turned + 1) % SLOTS];
   timer->next = *slot;
   *slot = timer;
@@ -47,7 +50,7 @@ static void turn_wheel(void) {
     while (due) {
       struct timer *timer = due;
       due = timer->next;
-      if (timer->due / STEP > turned) {
+      if (step_of(timer) > turned) {
         insert(timer);
       } else if (timer->period) {
         reply(timer->owner, "TICK %ld", ++timer->owner->ticks);
