@@ -17,6 +17,8 @@ const VECTORS: u8 = 8;
 #[derive(Debug)]
 pub(super) struct Parameters {
     places: Vec<(Place, String)>,
+    /// Whether the place of each is known.
+    is_whole: bool,
 }
 
 /// How an argument is passed.
@@ -41,14 +43,17 @@ impl Parameters {
         let locals = Variables::new(build).at(entry).ok()?;
         let mut names = locals.into_iter().filter(|local| local.inlined.is_none());
         let (mut general, mut vectors, mut stack) = (GENERAL.iter(), 0..VECTORS, 0i64);
-        let mut places = Vec::new();
+        let (mut places, mut is_whole) = (Vec::new(), true);
         for kind in parameters {
             let local = names.next().filter(|local| types.peel(local.kind) == types.peel(*kind))?;
             let place = match class(build, *kind) {
                 Class::General => general.next().map(|register| Place::Register(*register)),
                 Class::Vector => vectors.next().map(Place::Vector),
                 // How it is passed decides where all that follow are.
-                Class::Other => break,
+                Class::Other => {
+                    is_whole = false;
+                    break;
+                }
             };
             let place = place.unwrap_or_else(|| {
                 stack += 8;
@@ -56,12 +61,17 @@ impl Parameters {
             });
             places.push((place, local.name));
         }
-        Some(Self { places })
+        Some(Self { places, is_whole })
     }
 
     /// All parameters with the places of their arguments.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &str)> {
         self.places.iter().map(|(place, name)| (place, name.as_str()))
+    }
+
+    /// Whether no parameter is anywhere else.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Where the argument of a parameter is.
