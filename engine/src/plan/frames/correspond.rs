@@ -221,6 +221,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Whether calls pass the same in the registers that their callee, a function of the program, is known to read.
     fn same_arguments(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        if events::is_kernel_call(self.new.graph(), new) {
+            let number = Place::Register(0);
+            let (from, to) = (self.old.values.before(old, number), self.new.values.before(new, number));
+            return self.check(from, to, carried);
+        }
         // What a library's function reads is not known, and it gives what it gave.
         let called = self.new.graph().node(new).filter(|node| matches!(node.call, Some(Callee::Function(_))));
         let passed = called.and_then(|node| node.arguments);
@@ -292,7 +297,9 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Paired calls, or stores of the same value to the same place.
     pub(super) fn same_event(&mut self, old: u32, new: u32, carried: bool) -> bool {
-        let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
+        let is_call = |graph: &Graph, node: u32| {
+            graph.node(node).is_some_and(|own| own.call.is_some()) || events::is_kernel_call(graph, node)
+        };
         match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
             // What a paired call wrote is what it wrote: memory is the old program's.
             (true, true) => self.same_call(old, new),

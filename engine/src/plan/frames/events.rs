@@ -117,6 +117,11 @@ pub(super) fn writes_memory(function: Function<'_>, at: u32) -> bool {
     }
 }
 
+/// Whether an instruction calls the kernel.
+pub(super) fn is_kernel_call(graph: &Graph, at: u32) -> bool {
+    graph.node(at).is_some_and(|node| node.instruction.mnemonic() == iced_x86::Mnemonic::Syscall)
+}
+
 /// The store that an instruction is.
 pub(super) fn store(values: &mut Values<'_>, at: u32) -> Option<Store> {
     let instruction = values.function().graph.node(at)?.instruction;

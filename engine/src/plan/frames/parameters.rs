@@ -27,6 +27,8 @@ pub(super) struct Parameters {
     places: Vec<(Place, String)>,
     /// Parameters that nobody passes: the compiler made the function for these values.
     fixed: Vec<(String, Fixed)>,
+    /// Whether the place of each is known.
+    is_whole: bool,
 }
 
 /// What a parameter always is.
@@ -72,7 +74,7 @@ impl Parameters {
         for absent in absent.filter(|absent| parameters.contains(&absent.name)) {
             fixed.extend(absent.value.map(|value| (absent.name, Fixed::Number(value))));
         }
-        Some(Self { places, fixed })
+        Some(Self { places, fixed, is_whole: false })
     }
 
     /// Those of a function as its source has it, by the calling convention.
@@ -88,14 +90,17 @@ impl Parameters {
         let locals = Variables::new(build).at(entry).ok()?;
         let mut names = locals.into_iter().filter(|local| local.inlined.is_none());
         let (mut general, mut vectors, mut stack) = (GENERAL.iter(), 0..VECTORS, 0i64);
-        let mut places = Vec::new();
+        let (mut places, mut is_whole) = (Vec::new(), true);
         for kind in parameters {
             let local = names.next().filter(|local| types.peel(local.kind) == types.peel(*kind))?;
             let place = match class(build, *kind) {
                 Class::General => general.next().map(|register| Place::Register(*register)),
                 Class::Vector => vectors.next().map(Place::Vector),
                 // How it is passed decides where all that follow are.
-                Class::Other => break,
+                Class::Other => {
+                    is_whole = false;
+                    break;
+                }
             };
             let place = place.unwrap_or_else(|| {
                 stack += 8;
@@ -103,7 +108,7 @@ impl Parameters {
             });
             places.push((place, local.name));
         }
-        Some(Self { places, fixed: Vec::new() })
+        Some(Self { places, fixed: Vec::new(), is_whole })
     }
 
     /// All parameters with the places of their arguments.
@@ -114,6 +119,11 @@ impl Parameters {
     /// Parameters that nobody passes, with what they always are.
     pub(super) fn fixed(&self) -> impl Iterator<Item = (&str, Fixed)> {
         self.fixed.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Whether no parameter is anywhere else.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Where the argument of a parameter is.

@@ -7,6 +7,7 @@ mod finish;
 mod fixed;
 mod frames;
 mod ground;
+mod signal_state;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -416,6 +417,7 @@ impl<'a> Planner<'a> {
         }
         dead.extend(self.dead_slots(moves));
         dead.extend(self.frames.dead());
+        dead.extend(self.unwritten_state());
         let returns = self.stacks.returns.clone();
         Ok(Sites {
             stacks,
