@@ -6,7 +6,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 dsu=${DSU:-$target/release/dsu}
-tools=$target/release
+tools=${DSU_TOOLS:-$target/release}
 drills=$target/drills
 jobs=${JOBS:-$(nproc)}
 export PATH="$PATH:$HOME/.cargo/bin"
@@ -111,6 +111,67 @@ update() { # PID PROGRAM [SPEC]
   [ "$(awk '$1 == "TracerPid:" {print $2}' "/proc/$1/status")" = 0 ] || fail "something still traces $1"
 }
 
+# Tries an update that may be refused. Sets `outcome` to updated or refused, `pause` in milliseconds, and `why` it was refused.
+try_update() { # PID PROGRAM WAIT
+  local status=0
+  pause=- why=
+  "$dsu" update --pid "$1" --program "$2" --wait "$3" --json >"$work/update.json" 2>"$work/update.err" || status=$?
+  case $status in
+    0) outcome=updated pause=$(jq -r '.pause_ms * 10 | round / 10' "$work/update.json") ;;
+    3) outcome=refused why=$(jq -r "$reasons" "$work/update.json") ;;
+    *) cat "$work/update.json" "$work/update.err" >&2; fail "update of $1 to $2: exit code $status" ;;
+  esac
+  kill -0 "$1" 2>/dev/null || fail "process $1 did not survive its update to $2 ($outcome)"
+}
+
+# What stands in the way, shortened: function, location and reason of frames, else the blocker's own words; three reasons at most. Paths and
+# addresses are left out, so that the same reason of many threads is told once.
+reasons='def short: gsub("[^ (`]*/"; "") | gsub(":[0-9]+"; "") | gsub("0x[0-9a-f]+"; "…") | .[0:150];
+  [(.blockers // [])[] | if (.frames // []) != [] then .frames[] | "\(.function): \(if .location then .location + ": " else "" end)\(.reason)" | short
+    elif .kind == "active-function" then "a thread is inside `\(.function)`, away from a call" else .message | short end] +
+  [(.obstacles // [])[] | .message // . | tostring | short] | unique |
+  if length > 3 then .[0:3] + ["and \(length - 3) more reasons"] else . end | join("; ")'
+
+# A compiler and its options, in words for a table: `gcc -O2 frame pointers`.
+build_name() { printf '%s' "$*" | sed 's/-fno-omit-frame-pointer/with frame pointers/; s/ -fomit-frame-pointer//'; }
+
+# Builds both versions of an example below examples/stacks with COMPILER FLAGS..., into `work`/NAME-v1 and NAME-v2.
+build_versions() { # NAME COMPILER [FLAG...]
+  local name=$1 version
+  shift
+  for version in 1 2; do
+    "$@" -g -Wall -Wextra -pthread "-DVERSION=$version" -o "$work/$name-v$version" "$root/examples/stacks/$name.c"
+  done
+}
+
+# Starts a program that reads lines from `in` and writes them to `out`, both in `work`. Sets `process`.
+launch_talker() { # COMMAND...
+  rm -f "$work/in" "$work/out"
+  mkfifo "$work/in"
+  "$@" <>"$work/in" >"$work/out" & process=$!
+  started+=("$process")
+}
+
+# Sends a line to the program and waits for one more line of its own that begins with WHAT. Sets `answer`.
+ask() { # LINE WHAT
+  local before
+  before=$(grep -c "^$2" "$work/out" || true)
+  printf '%s\n' "$1" >"$work/in"
+  wait_until 60 "$process" "the answer to '$1'" eval "[ \"\$(grep -c '^$2' '$work/out')\" -gt $before ]"
+  answer=$(grep "^$2" "$work/out" | tail -n 1)
+}
+
+# Waits for the end of the program that was launched; fails unless it ends well.
+wait_end() {
+  local status=0
+  wait "$process" || status=$?
+  [ "$status" -eq 0 ] || fail "the program ended with $status: $(tail -n 3 "$work/out")"
+}
+
+# What a table has no room for, printed below it.
+notes=()
+add_note() { notes+=("$*"); }
+
 # One line per update: drill, step, client errors, wrong values, longest stall, pause. Kept for the table at the end.
 rows=()
 add_row() { rows+=("$(printf '%s\t' "$@")"); }
@@ -132,7 +193,11 @@ print_table() { # FILE of tab-separated rows, or the rows of this script
 
 finish_drill() {
   print_table
-  if [ -n "${DRILL_ROWS:-}" ]; then printf '%s\n' "${rows[@]}" >>"$DRILL_ROWS"; fi
+  [ ${#notes[@]} -eq 0 ] || printf '%s\n' "${notes[@]}"
+  if [ -n "${DRILL_ROWS:-}" ]; then
+    printf '%s\n' "${rows[@]}" >>"$DRILL_ROWS"
+    [ ${#notes[@]} -eq 0 ] || printf '%s\n' "${notes[@]}" >>"$DRILL_ROWS.notes"
+  fi
 }
 
 # Fails unless the load client noticed nothing.

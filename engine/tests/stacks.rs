@@ -1,6 +1,8 @@
 //! Functions that never leave the stack go on in a new build, with continuations that the test makes by hand.
 
 mod common;
+#[path = "common/moving.rs"]
+mod moving;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,23 +13,17 @@ use common::Program;
 use dsu_engine::plan::address::NewLink;
 use dsu_engine::plan::blocker::Blocker;
 use dsu_engine::plan::frames::{
-    Condition, Continuation, Continuations, FrameBlocker, FrameFate, FrameObject, FramePlace, Placed, Relation, StackReports,
-    Value,
+    Besides, Condition, Continuation, Continuations, FrameBlocker, FrameFate, FrameObject, FramePlace, Placed, Relation,
+    StackReports, Value,
 };
 use dsu_engine::program::address::LinkAddress;
 use dsu_engine::program::build::{Build, DebugSearch};
 use dsu_engine::program::unwind::dwarf;
 use dsu_engine::program::variables::{Frame, Source, Variables};
 use dsu_engine::update::error::UpdateError;
-use dsu_engine::update::operation::{Observer, PlanRequest, UpdateOutcome, UpdateRequest, plan, update};
+use dsu_engine::update::operation::{PlanRequest, plan};
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
-
-struct Silent;
-
-impl Observer for Silent {
-    fn step(&mut self, _name: &'static str) {}
-    fn waiting(&mut self, _blockers: &[Blocker]) {}
-}
+use moving::{Silent, move_to, moved, version};
 
 /// Where a function waits and what it has where, told by its debug information.
 struct Point {
@@ -78,6 +74,10 @@ impl Continuations for ByHand {
         assert_eq!(returns, self.returns);
         Ok(Arc::clone(&self.continuation))
     }
+
+    fn given(&self, _caller: (usize, LinkAddress), _callee: usize, _register: u8) -> Result<Value, String> {
+        Err("no continuation by hand asks for it".to_owned())
+    }
 }
 
 /// `loop` of one build goes on in the other: its parameters are values, the session and the line objects.
@@ -120,51 +120,20 @@ fn by_hand(old: &Path, new: &Path, conditions: &[(Relation, u64)]) -> Arc<dyn Co
     let continuation = Continuation {
         function: 0,
         returns_to: NewLink(to.returns),
+        between: false,
+        given_back: Vec::new(),
         values: vec![value("number"), value("seed"), base],
         objects: vec![object("session"), object("line")],
         conditions: conditions.iter().map(condition).collect(),
         warnings: Vec::new(),
         rivals: Vec::new(),
+        besides: Besides::default(),
     };
     Arc::new(ByHand { returns: from.returns, continuation: Arc::new(continuation) })
 }
 
-fn version(directory: &Path, number: u32, flags: &[&str]) -> std::path::PathBuf {
-    let directory = directory.join(number.to_string());
-    std::fs::create_dir_all(&directory).unwrap();
-    let define = format!("-DVERSION={number}");
-    Program::compile("stacked", &directory, &[flags, &[&define]].concat())
-}
-
 fn versions(directory: &Path) -> [std::path::PathBuf; 2] {
-    [1, 2].map(|number| version(directory, number, &["-O0"]))
-}
-
-fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) -> Result<UpdateOutcome, UpdateError> {
-    let request = UpdateRequest {
-        pid,
-        program: program.to_owned(),
-        wait: Duration::from_secs(2),
-        keep_image: None,
-        force: false,
-        strict: false,
-        spec: None,
-        accept_seccomp_risk: false,
-        debug_directories: Vec::new(),
-        continuations,
-    };
-    update(&request, &mut Silent)
-}
-
-fn moved(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) {
-    match move_to(pid, program, continuations) {
-        Ok(UpdateOutcome::Updated(_)) => {}
-        Ok(UpdateOutcome::UpToDate { .. }) => panic!("two versions with one build-id"),
-        Err(UpdateError::Blocked { blockers, obstacles }) => {
-            panic!("{obstacles:?}\n{}", blockers.iter().map(|blocker| format!("{blocker}\n")).collect::<String>())
-        }
-        Err(error) => panic!("{error:?}"),
-    }
+    [1, 2].map(|number| version("stacked", directory, number, &["-O0"]))
 }
 
 #[test]
@@ -229,7 +198,7 @@ fn a_condition_that_does_not_hold_blocks_and_the_report_says_all() {
 /// What `dsu` finds out by itself.
 fn there_and_back(flags: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
-    let [one, two] = [1, 2].map(|number| version(directory.path(), number, flags));
+    let [one, two] = [1, 2].map(|number| version("stacked", directory.path(), number, flags));
     let mut program = Program::start(&one);
     assert_eq!(program.ask("a"), "version 1 a count 40 wrong 0 jumps 0");
     moved(program.pid(), &two, None);
@@ -267,7 +236,7 @@ fn a_loop_at_a_fixed_address_goes_there_and_back() {
 #[test]
 fn a_variable_of_the_frame_that_changes_its_type_is_rewritten_there() {
     let directory = tempfile::tempdir().unwrap();
-    let [one, three] = [1, 3].map(|number| version(directory.path(), number, &["-O0"]));
+    let [one, three] = [1, 3].map(|number| version("stacked", directory.path(), number, &["-O0"]));
     let mut program = Program::start(&one);
     assert_eq!(program.ask("a"), "version 1 a count 40 wrong 0 jumps 0");
     moved(program.pid(), &three, Some(by_hand(&one, &three, &[])));
@@ -277,7 +246,7 @@ fn a_variable_of_the_frame_that_changes_its_type_is_rewritten_there() {
 #[test]
 fn the_leaders_stack_grows_where_the_new_frame_needs_it() {
     let directory = tempfile::tempdir().unwrap();
-    let [one, four] = [1, 4].map(|number| version(directory.path(), number, &["-O2"]));
+    let [one, four] = [1, 4].map(|number| version("stacked", directory.path(), number, &["-O2"]));
     let mut program = Program::start(&one);
     assert_eq!(program.ask("a"), "version 1 a count 40 wrong 0 jumps 0");
     moved(program.pid(), &four, None);
@@ -289,11 +258,7 @@ fn the_leaders_stack_grows_where_the_new_frame_needs_it() {
 #[test]
 fn a_recursion_goes_on_in_the_new_code_however_deep() {
     let directory = tempfile::tempdir().unwrap();
-    let [one, two] = [1, 2].map(|number| {
-        let directory = directory.path().join(number.to_string());
-        std::fs::create_dir_all(&directory).unwrap();
-        Program::compile("deep", &directory, &["-O1", &format!("-DVERSION={number}")])
-    });
+    let [one, two] = [1, 2].map(|number| version("deep", directory.path(), number, &["-O1"]));
     for depth in [40u64, 3000] {
         let mut program = Program::spawn(std::process::Command::new(&one).arg(depth.to_string()));
         assert_eq!(program.line(), "at the bottom");

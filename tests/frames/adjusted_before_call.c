@@ -1,5 +1,6 @@
 // Old and new change the variable before the call by different amounts.
 // rule: 3.3(a)
+// kind: counterexample
 // good: either
 // point: 1
 // input: 100

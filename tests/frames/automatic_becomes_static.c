@@ -1,5 +1,6 @@
 // An automatic variable becomes a static of the function: the new object would hold its initial value.
 // rule: 3.7, 2.1
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 5

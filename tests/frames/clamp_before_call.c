@@ -1,5 +1,6 @@
 // Only the new code clamps its parameter before the call: what the old one has in the same variable is not clamped.
 // rule: 3.3(a)
+// kind: counterexample
 // good: either
 // point: 1
 // input: 100

@@ -1,5 +1,6 @@
 // The function that waits changes and now needs call-clobbered registers that its unchanged caller keeps values in.
 // rule: 3.2
+// kind: counterexample
 // good: either
 // point: 1
 // input: 7 9

@@ -1,5 +1,6 @@
 // The number that is built into the new function is not the one that the old caller passed.
 // rule: 3.5
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 12

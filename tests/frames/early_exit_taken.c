@@ -1,5 +1,6 @@
 // A way out is added before the call, and the old values would have taken it: the new program is never there.
 // rule: 3.5
+// kind: counterexample
 // good: refused
 // point: 4
 // input: 5 3

@@ -1,5 +1,6 @@
 // The old code counts before the call, the new one after it: it would be counted twice.
 // rule: 3.7
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 5

@@ -1,5 +1,6 @@
 // A local of an enumeration whose numbers change.
 // rule: 3.3, 2
+// kind: counterexample
 // good: either
 // point: 1
 // input: 2

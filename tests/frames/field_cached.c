@@ -1,5 +1,6 @@
 // The new code keeps a field of an object in a register across the call; the old one loads it after.
 // rule: 3.4
+// kind: counterexample
 // good: either
 // point: 1
 // input: 6

@@ -1,5 +1,6 @@
 // Only the new function has the flag; it is true where it is made and false at the point, and must not greet again.
 // rule: 3.6
+// kind: counterexample
 // good: either
 // point: 3
 // input: 5

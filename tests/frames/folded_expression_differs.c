@@ -1,5 +1,6 @@
 // What the new compiler folds to a constant, which the new DWARF calls constant, has another value in the old frame.
 // rule: 3.5
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 5

@@ -1,5 +1,6 @@
 // The old code frees the block before the wait, the new one after it.
 // rule: 3.7
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 8

@@ -1,5 +1,6 @@
 // The old code frees the block after the wait, the new one before it: the block is never freed, which nothing reads.
 // rule: 3.7
+// kind: counterexample
 // good: either
 // point: 1
 // input: 8

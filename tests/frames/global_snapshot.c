@@ -1,5 +1,6 @@
 // The new code remembers a global from before the call, and something has changed it since.
 // rule: 3.4
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 5

@@ -1,5 +1,6 @@
 // The function that is jumped back to changes: the buffer holds registers of its old frame.
 // rule: 1.3
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 5

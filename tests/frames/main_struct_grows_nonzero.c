@@ -1,5 +1,6 @@
 // As main_struct_grows, but the new field starts with a number that no zero stands for.
 // rule: 2.3
+// kind: counterexample
 // good: either
 // point: 1
 // input: 5

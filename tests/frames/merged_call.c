@@ -1,5 +1,6 @@
 // Two calls of the old source became one.
 // rule: 3.1
+// kind: counterexample
 // good: either
 // point: 1
 // input: 5 0

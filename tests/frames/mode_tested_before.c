@@ -1,5 +1,6 @@
 // A test before the call decides where it lies in the new code; the old code asked something else.
 // rule: 3.5
+// kind: counterexample
 // good: either
 // point: 1
 // input: 1 6

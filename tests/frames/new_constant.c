@@ -1,6 +1,7 @@
 // A variable that only the new function has, with one value on all paths. (The total is 0 on both sides at the point.)
 // rule: 3.6
-// good: right
+// kind: counterexample
+// good: refused
 // point: 2
 // input: 3
 #include "frames.h"

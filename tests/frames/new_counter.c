@@ -1,5 +1,6 @@
 // A variable that only the new function has and that the rounds before the point have changed.
 // rule: 3.6
+// kind: counterexample
 // good: refused
 // point: 3
 // input: 4

@@ -1,5 +1,6 @@
 // A variable that only the new function has, 0 at the first point but changed after it: at the first point 0 is right.
 // rule: 3.6
+// kind: counterexample
 // good: either
 // point: 1
 // input: 4

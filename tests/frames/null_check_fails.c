@@ -1,5 +1,6 @@
 // The new code leaves before the call when the pointer is null, and it is: the new program is never at this point.
 // rule: 3.5
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 0

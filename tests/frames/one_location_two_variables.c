@@ -1,5 +1,6 @@
 // Two variables that differ in the old function are one in the new one.
 // rule: 3.4
+// kind: counterexample
 // good: either
 // point: 1
 // input: 6

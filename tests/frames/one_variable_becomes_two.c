@@ -1,5 +1,6 @@
 // Two variables that are one in the old function differ in the new one.
 // rule: 3.3(a)
+// kind: counterexample
 // good: either
 // point: 1
 // input: 6

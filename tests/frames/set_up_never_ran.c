@@ -1,5 +1,6 @@
 // The new code sets a table up before its loop and divides by its size in it; in the old process that never ran.
 // rule: 3.7
+// kind: counterexample
 // good: refused
 // point: 2
 // input: 3 40 41 42

@@ -1,5 +1,6 @@
 // A static of the function becomes automatic, with the same value at the point.
 // rule: 3.6
+// kind: counterexample
 // good: either
 // point: 1
 // input: 5

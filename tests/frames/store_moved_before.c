@@ -1,5 +1,6 @@
 // The new code stores before the call what it reads after it, the old one stores after it.
 // rule: 3.7
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 5

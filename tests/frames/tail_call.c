@@ -1,5 +1,6 @@
 // The changed function went on by a jump: no frame of it is left, and its caller waits for its result.
 // rule: 3
+// kind: counterexample
 // good: either
 // point: 1
 // input: 5

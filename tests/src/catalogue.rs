@@ -356,6 +356,7 @@ macro_rules! for_each_data_program {
             data_thread_specific: ("data_thread_specific.c");
             data_epoll: ("data_epoll.c");
             data_signal_values: ("data_signal_values.c");
+            data_signal_values_grow: ("data_signal_values.c") .flags(&["-DOUTGROWS"]);
             data_callback_argument: ("data_callback_argument.c");
             data_dangling: ("data_dangling.c");
             data_mapped_region: ("data_mapped_region.c");
@@ -415,7 +416,10 @@ pub const REFUSED_PROGRAMS: &[Program] = &[
     Program::new("refused_small_block", &["refused_corrupted.c"]).flags(&["-DSMALL_BLOCK"]),
     Program::new("refused_array_shrinks", &["refused_array_shrinks.c"]),
     Program::new("refused_pipe", &["refused_pipe.c"]),
-    Program::new("refused_signal_values", &["data_signal_values.c"]).flags(&["-DOUTGROWS"]),
+    Program::new("refused_alternate_stack", &["refused_kernel_words.c"]).flags(&["-DSTACK"]),
+    Program::new("refused_shared_word", &["refused_kernel_words.c"]).flags(&["-DSHARED"]),
+    Program::new("refused_message", &["refused_kernel_words.c"]).flags(&["-DMESSAGE"]),
+    Program::new("refused_inside_malloc", &["refused_inside_malloc.c"]),
     Program::new("refused_enum", &["refused_enum.c"]),
     Program::new("refused_mapped", &["refused_mapped.c"]),
     Program::new("calls_fail", &["calls_fail.c"]),

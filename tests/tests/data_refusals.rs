@@ -136,9 +136,28 @@ fn a_pointer_in_a_pipe_to_what_moves() {
 }
 
 #[test]
-fn what_the_kernel_holds_of_objects_that_outgrow_their_blocks() {
-    let spec = "[fields]\n\"struct alarm.repeats\" = 0\n\"struct alarm.reason\" = 0";
-    blocked("refused_signal_values", spec, &["the value of timer", "the pending signal", "outgrows its block"]);
+fn what_holds_objects_that_outgrow_their_blocks_and_cannot_follow() {
+    let spec = "fields.\"struct holder.name\" = 0";
+    blocked("refused_alternate_stack", spec, &["the alternate stack of thread", "outgrows its block"]);
+    blocked("refused_shared_word", spec, &["the word at", "outgrows its block"]);
+    blocked("refused_message", spec, &["a message queued in socket", "an object whose type changes"]);
+}
+
+#[test]
+fn a_thread_in_the_middle_of_malloc() {
+    let spec = "fields.\"struct node.text\" = 0";
+    blocked("refused_inside_malloc", spec, &["is inside malloc"]);
+    let case = Case::new("refused_inside_malloc", Style::USUAL);
+    let target = case.start();
+    let plan = Run::new("plan")
+        .pid(target.pid())
+        .option("--program", &case.new)
+        .option("--spec", &case.spec(spec))
+        .options(&["--json"])
+        .run();
+    plan.assert_code(code::BLOCKED, "a thread in the middle of malloc");
+    assert!(plan.text().contains("\"transient\":true") && !plan.text().contains("\"transient\":false"), "{}", plan.text());
+    go_on(target, "refused_inside_malloc");
 }
 
 #[test]

@@ -427,6 +427,7 @@ impl Blocker {
             | Blocker::Pointer {
                 reason: PointerReason::Gone { answers, .. } | PointerReason::Ambiguous { answers, .. }, ..
             } => answers,
+            Blocker::Frame { frame, .. } => frame.answer.as_slice(),
             _ => &[],
         }
     }

@@ -7,6 +7,7 @@ use super::blocker::PointerReason;
 use super::data::rules::{Pointee, Rules};
 use super::frames::Followed;
 use super::pointers::{Decision, Pointers, Site};
+use super::rewrite::Allocations;
 use super::walk::KernelWords;
 use super::words::{Holder, Words};
 use crate::program::types::TypeId;
@@ -66,7 +67,7 @@ pub fn rewrite(snapshot: &mut Snapshot, rules: &Rules, words: &mut Words<'_>) {
         pending(&mut signals.pending, words);
     }
     for timer in snapshot.timers.iter_mut().flat_map(|timers| &mut timers.posix) {
-        let holder = Holder::Kernel { what: "the value of timer", number: timer.id.into() };
+        let holder = Holder::Value { what: "the value of timer", number: timer.id.into() };
         if let Some(word) = words.rewrite(timer.value.0, Site::Memory, holder) {
             timer.value = RunAddress(word);
         }
@@ -76,19 +77,23 @@ pub fn rewrite(snapshot: &mut Snapshot, rules: &Rules, words: &mut Words<'_>) {
     }
 }
 
-/// Gives registers and epoll data their final values: `real` is the address for a place-holder. Says whether epoll data changed.
+/// Gives registers, epoll data, and what comes with signals, their final values: `real` is the address for a place-holder. Says whether
+/// epoll data changed.
 pub fn settle(snapshot: &mut Snapshot, real: &dyn Fn(u64) -> Option<u64>) -> bool {
     for thread in &mut snapshot.threads {
         for (_, register) in named(&mut thread.registers) {
             *register = real(*register).unwrap_or(*register);
         }
         for at in lanes(thread.xstate.len()) {
-            let Some(lane) = thread.xstate.get_mut(at..at + 8) else { continue };
-            let word = lane.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            if let Some(word) = real(word) {
-                lane.copy_from_slice(&word.to_le_bytes());
-            }
+            settle_word(thread.xstate.get_mut(at..at + 8).unwrap_or_default(), real);
         }
+    }
+    for signal in signals_of(snapshot) {
+        let at = value_at(signal);
+        settle_word(signal.siginfo.get_mut(at..at + 8).unwrap_or_default(), real);
+    }
+    for timer in snapshot.timers.iter_mut().flat_map(|timers| &mut timers.posix) {
+        timer.value = RunAddress(real(timer.value.0).unwrap_or(timer.value.0));
     }
     let mut changed = false;
     for description in &mut snapshot.descriptors.descriptions {
@@ -101,6 +106,24 @@ pub fn settle(snapshot: &mut Snapshot, real: &dyn Fn(u64) -> Option<u64>) -> boo
         }
     }
     changed
+}
+
+/// Whether a timer, or a signal that waits, brings along the address of a block that is yet to be made.
+pub fn signals_wait_for_blocks(snapshot: &Snapshot) -> bool {
+    signal_values(snapshot).iter().any(|(_, word)| Allocations::may_hold(*word))
+}
+
+fn settle_word(bytes: &mut [u8], real: &dyn Fn(u64) -> Option<u64>) {
+    let Some(word) = bytes.first_chunk_mut::<8>() else { return };
+    if let Some(settled) = real(u64::from_le_bytes(*word)) {
+        *word = settled.to_le_bytes();
+    }
+}
+
+/// All signals that wait.
+fn signals_of(snapshot: &mut Snapshot) -> impl Iterator<Item = &mut Pending> {
+    let own = snapshot.threads.iter_mut().flat_map(|thread| &mut thread.pending);
+    snapshot.signals.iter_mut().flat_map(|signals| &mut signals.pending).chain(own)
 }
 
 fn rewrite_address(address: &mut RunAddress, words: &mut Words<'_>, holder: Holder<'_>) {
@@ -190,15 +213,14 @@ fn addresses(thread: &mut Thread, words: &mut Words<'_>) {
 /// The address of a fault, or the value that the program sent along; elsewhere a word of the program's blocks.
 fn pending(signals: &mut [Pending], words: &mut Words<'_>) {
     for signal in signals {
-        let number = signal.signal();
-        let holder = Holder::Kernel { what: "the pending signal", number: number.into() };
+        let (what, number) = ("the pending signal", signal.signal().into());
         let known = value_at(signal);
         for at in (known..signal.siginfo.len().saturating_sub(7)).step_by(8) {
             let Some(field) = signal.siginfo.get_mut(at..at + 8) else { continue };
             let word = field.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
             if at != known {
-                in_transit(std::iter::once(&*field), words, holder);
-            } else if let Some(word) = words.rewrite(word, Site::Memory, holder) {
+                in_transit(std::iter::once(&*field), words, Holder::Kernel { what, number });
+            } else if let Some(word) = words.rewrite(word, Site::Memory, Holder::Value { what, number }) {
                 field.copy_from_slice(&word.to_le_bytes());
             }
         }

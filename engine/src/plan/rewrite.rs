@@ -3,8 +3,10 @@
 use dsu_formats::address::{RunAddress, RunRange};
 use dsu_formats::model::latest::Snapshot;
 
+mod finder;
 mod marks;
 
+pub use finder::Finder;
 pub use marks::Marks;
 
 use super::restart::StartUpCall;
@@ -182,15 +184,6 @@ impl Allocations {
         let offset = address.checked_sub(Self::PLACE_HOLDERS)?;
         (offset <= self.bytes.len() as u64).then_some(offset)
     }
-
-    /// Which block a place-holder address is in, and how far; the end of a block belongs to it.
-    pub fn locate(&self, address: u64) -> Option<(usize, u64)> {
-        let offset = self.offset_of(address)?;
-        let index = self.blocks.partition_point(|block| block.offset <= offset).checked_sub(1)?;
-        let block = self.blocks[index];
-        let within = offset - block.offset;
-        (within <= block.length).then_some((index, within))
-    }
 }
 
 /// Counts and lists for the end of an update.
@@ -230,22 +223,4 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// What no engine can check and the plan therefore assumes (`PROOF` axioms).
     pub assumptions: Vec<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_holder_leads_to_its_block_and_to_no_other() {
-        let mut allocations = Allocations::default();
-        let first = allocations.add(&[1; 24]).0;
-        let second = allocations.add(&[2; 8]).0;
-        assert_eq!(second - first, 32);
-        assert_eq!(allocations.locate(first + 24), Some((0, 24)));
-        assert_eq!(allocations.locate(first + 25), None);
-        assert_eq!(allocations.locate(second), Some((1, 0)));
-        assert_eq!(allocations.locate(second + 8), Some((1, 8)));
-        assert_eq!((allocations.locate(second + 9), allocations.locate(0x1000)), (None, None));
-    }
 }

@@ -1,6 +1,6 @@
 //! Whether every thread is at a place that the plan can carry it from (PROOF §3, scope: no changed function is active).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dsu_formats::address::{RunAddress, RunRange};
@@ -9,7 +9,7 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 use super::address::Placement;
 use super::blocker::Blocker;
 use super::compare::functions::position;
-use super::frames::{CodePlace, Continuation, Continuations, FrameBlocker, choose};
+use super::frames::{CodePlace, Continuation, Continuations, FrameAt, FrameBlocker, Givers, OldProcess, Value, choose};
 use super::link::scope::LoadedLibrary;
 use super::restart::{self, Entry, Refusal};
 use super::rewrite::Patch;
@@ -21,6 +21,9 @@ use crate::program::unwind::{End, Frame, LoadedModule, Registers, Stack, Unwinde
 
 /// System calls that a thread cannot be moved in: a child shares its memory, or is being made.
 const FORKS: [(i64, &str); 2] = [(libc::SYS_vfork, "vfork"), (libc::SYS_fork, "fork")];
+
+/// Bytes of the `syscall` instruction, which the kernel goes back by to make a call again.
+const SYSCALL_LENGTH: u64 = 2;
 
 /// Alignment of the XSAVE area in a signal frame, in bytes.
 const STACK_ALIGNMENT: u64 = 64;
@@ -199,6 +202,7 @@ impl Examiner<'_> {
         let mut standings = vec![Standing::Carried; stack.frames.len()];
         let mut first_unsafe = None;
         let mut active: Vec<(usize, usize, LinkAddress)> = Vec::new();
+        let mut known = HashMap::new();
         let mut kept = 0;
         if let Some((frame, entry)) = entry {
             kept = frame + 1;
@@ -213,12 +217,19 @@ impl Examiner<'_> {
         }
         for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate().skip(kept) {
             let callee = number.checked_sub(1).and_then(|below| stack.frames.get(below));
-            match self.frame(tid, frame, callee) {
+            let callers = stack.frames.get(number + 1..).unwrap_or_default();
+            match self.frame(thread, frame, (callee, callers)) {
                 Found::Nothing => {}
                 Found::Unsafe(blocker) => {
                     first_unsafe.get_or_insert((number, blocker));
                 }
-                Found::Changed(_, _, Ok(continuation)) => *standing = Standing::Rebuilt(continuation),
+                Found::Changed(function, link, Ok(continuation)) => match self.given(stack, &mut known, number, continuation) {
+                    Ok(continuation) => *standing = Standing::Rebuilt(continuation),
+                    Err(reason) => {
+                        *standing = Standing::Blocked(vec![self.blocker(function, frame, &reason)]);
+                        active.push((number, function, link));
+                    }
+                },
                 Found::Changed(function, link, Err(reasons)) => {
                     *standing = Standing::Blocked(reasons);
                     active.push((number, function, link));
@@ -260,7 +271,9 @@ impl Examiner<'_> {
         function.is_some_and(|function| function.identity.name != "_start")
     }
 
-    fn frame(&self, tid: i32, frame: &Frame, callee: Option<&Frame>) -> Found {
+    /// `callee` is the frame below, `callers` are those above.
+    fn frame(&self, thread: &Thread, frame: &Frame, (callee, callers): (Option<&Frame>, &[Frame])) -> Found {
+        let tid = thread.tid;
         let Some((module, link)) = frame.module else { return Found::Nothing };
         let is_unsafe = |what: String| Found::Unsafe(Blocker::UnsafePlace { tid, what, address: frame.pc });
         if module != 0 {
@@ -275,7 +288,11 @@ impl Examiner<'_> {
         };
         let hidden = self.tail_called(frame, callee);
         if !self.view.same_code(function) {
-            return Found::Changed(function, link, self.continuation(function, frame, link, hidden));
+            let found = match frame.pc == frame.lookup && hidden.is_none() {
+                true => self.between(function, frame, (callee.map_or(Some(thread), |_| None), callers)),
+                false => self.continuation(function, frame, (link, callers), hidden),
+            };
+            return Found::Changed(function, link, found);
         }
         match hidden {
             Some((tail, place)) => Found::Changed(tail, place, Err(self.tail_blocker(tail, frame))),
@@ -283,27 +300,74 @@ impl Examiner<'_> {
         }
     }
 
+    /// A continuation with what the frame's callers gave it.
+    fn given(
+        &self,
+        stack: &Stack,
+        known: &mut HashMap<(usize, u8), Result<Value, String>>,
+        number: usize,
+        continuation: Arc<Continuation>,
+    ) -> Result<Arc<Continuation>, String> {
+        let Some(continuations) = self.continuations else { return Ok(continuation) };
+        let functions = &self.view.sides.old.functions;
+        let function = |link| functions.containing(link).map(|(index, _)| index);
+        let mut givers = Givers { continuations, frames: &stack.frames, function: &function, known: std::mem::take(known) };
+        let filled = givers.filled(number, continuation);
+        *known = givers.known;
+        filled
+    }
+
     /// How a frame of a changed function goes on.
     fn continuation(
         &self,
         function: usize,
         frame: &Frame,
-        link: LinkAddress,
+        (link, callers): (LinkAddress, &[Frame]),
         hidden: Option<(usize, LinkAddress)>,
     ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let Some(continuations) = self.continuations else { return Err(Vec::new()) };
         if let Some((tail, _)) = hidden {
             return Err(self.tail_blocker(tail, frame));
         }
-        if frame.pc == frame.lookup {
-            return Err(vec![self.blocker(
-                function,
-                frame,
-                "the thread was stopped there, or struck by a signal, between two calls",
-            )]);
+        let place = LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0)));
+        let callers = callers.iter().filter_map(|caller| self.function_of(caller)).collect();
+        if let Some(told) = continuations.told(&FrameAt { function, place, between: false, callers }) {
+            return self.chosen(told?, function, frame);
         }
-        let found = continuations.of(function, LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0))))?;
-        choose(found, frame, (self.placement, self.memory)).map_err(|reason| vec![self.blocker(function, frame, &reason)])
+        self.chosen(continuations.of(function, place)?, function, frame)
+    }
+
+    /// Which of the points that a continuation has is this frame's.
+    fn chosen(&self, found: Arc<Continuation>, function: usize, frame: &Frame) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let process = OldProcess { placement: self.placement, memory: self.memory, build: self.view.old };
+        choose(found, frame, process).map_err(|reason| vec![self.blocker(function, frame, &reason)])
+    }
+
+    /// The function of the program that a frame is of.
+    fn function_of(&self, frame: &Frame) -> Option<usize> {
+        let link = frame.module.filter(|(module, _)| *module == 0)?.1;
+        self.view.sides.old.functions.containing(link).map(|(function, _)| function)
+    }
+
+    /// How a frame goes on that no call comes back to. `thread` is the frame's where it is what the thread itself runs.
+    fn between(
+        &self,
+        function: usize,
+        frame: &Frame,
+        (thread, callers): (Option<&Thread>, &[Frame]),
+    ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let Some(continuations) = self.continuations else { return Err(Vec::new()) };
+        let again = thread.is_some_and(|thread| thread.in_syscall.is_some_and(|call| call.restart));
+        let skipped = if again { SYSCALL_LENGTH } else { 0 };
+        let place = LinkAddress(frame.pc.0.wrapping_sub(self.placement.old_bias()).wrapping_sub(skipped));
+        let callers = callers.iter().filter_map(|caller| self.function_of(caller)).collect();
+        if let Some(told) = continuations.told(&FrameAt { function, place, between: true, callers }) {
+            return self.chosen(told?, function, frame);
+        }
+        continuations.between(function, place).map_err(|reasons| match reasons.is_empty() {
+            false => reasons,
+            true => vec![self.blocker(function, frame, "the thread was stopped there, or struck by a signal, between two calls")],
+        })
     }
 
     fn tail_blocker(&self, tail: usize, frame: &Frame) -> Vec<FrameBlocker> {

@@ -58,7 +58,14 @@ pub enum Holder<'a> {
         /// The descriptor.
         descriptor: i32,
     },
-    /// Something that the kernel keeps.
+    /// A value that the kernel gives back with a signal: a timer's, or that of a signal that waits.
+    Value {
+        /// Whose.
+        what: &'a str,
+        /// Its number.
+        number: i64,
+    },
+    /// Something else that the kernel keeps.
     Kernel {
         /// What.
         what: &'a str,
@@ -71,7 +78,7 @@ impl Holder<'_> {
     fn address(&self) -> Option<RunAddress> {
         match self {
             Holder::Variable { address, .. } | Holder::Memory { address } => Some(*address),
-            Holder::Register { .. } | Holder::Watch { .. } | Holder::Kernel { .. } => None,
+            Holder::Register { .. } | Holder::Watch { .. } | Holder::Value { .. } | Holder::Kernel { .. } => None,
         }
     }
 
@@ -89,7 +96,7 @@ impl fmt::Display for Holder<'_> {
             Holder::Memory { address } => write!(f, "the word at {address}"),
             Holder::Register { tid, name } => write!(f, "register {name} of thread {tid}"),
             Holder::Watch { descriptor } => write!(f, "the epoll data of descriptor {descriptor}"),
-            Holder::Kernel { what, number } => write!(f, "{what} {number}"),
+            Holder::Value { what, number } | Holder::Kernel { what, number } => write!(f, "{what} {number}"),
         }
     }
 }
@@ -119,7 +126,9 @@ fn told(typing: &Typing<'_>, word: u64, site: Site, holder: Holder<'_>) -> Evide
         (_, Holder::Variable { address, .. } | Holder::Memory { address }) => typing.memory(address, word, site),
         (_, Holder::Register { tid, name }) => typing.register(tid, name, word),
         (_, Holder::Watch { .. }) => typing.watch(word),
-        (_, Holder::Kernel { .. }) => Evidence::Unknown("the program sends numbers as well as pointers there"),
+        (_, Holder::Value { .. } | Holder::Kernel { .. }) => {
+            Evidence::Unknown("the program sends numbers as well as pointers there")
+        }
     }
 }
 
@@ -405,7 +414,7 @@ impl<'a> Words<'a> {
         match holder {
             Holder::Memory { address } => self.active.regions.iter().any(|region| region.contains(*address)),
             Holder::Register { tid, .. } => self.active.threads.contains(tid),
-            Holder::Variable { .. } | Holder::Kernel { .. } | Holder::Watch { .. } => false,
+            Holder::Variable { .. } | Holder::Value { .. } | Holder::Kernel { .. } | Holder::Watch { .. } => false,
         }
     }
 

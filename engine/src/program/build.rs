@@ -69,6 +69,7 @@ impl Build {
         let mut elf = Elf::parse(bytes)?;
         let found = search::find(&elf, path, search)?;
         let sections = DebugSections::load(found.as_ref().map_or(&elf, |found| &found.elf))?;
+        let sections = dwarf::join(sections, &search::split_search(path, found.as_ref(), search))?;
         let debug_path = found.map(|found| {
             if elf.symbols.is_empty() {
                 elf.symbols = found.elf.symbols;

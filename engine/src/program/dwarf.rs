@@ -7,6 +7,7 @@ mod merge;
 mod raw;
 mod read;
 mod sections;
+mod split;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -14,6 +15,7 @@ mod unit;
 pub use lines::{Lines, Position};
 pub use read::{Reading, read};
 pub use sections::{DebugSections, Reader, has_debug_info};
+pub use split::{SplitSearch, join};
 
 use super::address::LinkAddress;
 use super::types::{TypeId, TypeTable};

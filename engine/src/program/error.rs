@@ -66,6 +66,15 @@ pub enum ProgramError {
         /// What is missing and what would help.
         problem: String,
     },
+    /// Split debug information that cannot be put together.
+    #[error("cannot put the split debug information of {place} together")]
+    Join {
+        /// Unit or part.
+        place: String,
+        /// The decoder's answer.
+        #[source]
+        source: gimli::write::ConvertError,
+    },
     /// No debug information anywhere.
     #[error("{} has no debug information; looked {looked}; build it with -g, or install its debug package", path.display())]
     NoDebugInfo {

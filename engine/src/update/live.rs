@@ -33,6 +33,8 @@ use crate::vessel::files::MappedFiles;
 
 /// A thread that does not stop within this is in a place where it must not be kept (a vfork, a dead device).
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How often the process is let go to find out, while it runs, how frames go on. What is still not known then is found out while it stands.
+const MOST_DEFERRALS: u32 = 6;
 /// How long threads may go on between two tries, in milliseconds, in turn: what has piled up during a stop is worked off right after
 /// it, so that tries at one distance could all come at the same point of that.
 const BETWEEN_TRIES: [u64; 7] = [3, 1, 8, 2, 14, 5, 24];
@@ -204,15 +206,19 @@ impl Subject {
         }
         let files_give_privilege = way::files_give_privilege(pid);
         timeline.mark("compare programs");
+        planner.foresee(target, &running, &mappings, &builds);
+        timeline.mark("follow frames");
         Ok(Self { running, builds, facts, files, planner, files_give_privilege, purpose, accept_seccomp_risk: false, timeline })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.
     fn stop_and_plan(&mut self, mut target: Target, give_up: Instant, observer: &mut dyn Observer) -> Result<Ready, UpdateError> {
         let mut attempts = 0;
+        let mut deferrals = 0;
         let mut earlier = None;
         loop {
             attempts += 1;
+            self.planner.defer(deferrals < MOST_DEFERRALS);
             observer.step("stop");
             self.timeline.pause();
             let stopped_at = Instant::now();
@@ -222,7 +228,10 @@ impl Subject {
             {
                 target = stopped.resume();
                 self.timeline.resume();
-                wait_between(attempts);
+                match self.planner.follow_deferred(&self.builds) {
+                    true => deferrals += 1,
+                    false => wait_between(attempts),
+                }
                 continue;
             }
             seccomp::check(&stopped, self.accept_seccomp_risk)?;
@@ -242,6 +251,12 @@ impl Subject {
             };
             target = borrowed.give_back()?.resume();
             self.timeline.resume();
+            if self.planner.follow_deferred(&self.builds) {
+                deferrals += 1;
+                self.planner.start_plugins(&self.builds)?;
+                earlier = Some(captured.snapshot);
+                continue;
+            }
             let passing = obstacles.is_empty() && blockers.iter().any(Blocker::is_transient);
             if !passing || Instant::now() >= give_up {
                 return Err(UpdateError::Blocked { blockers, obstacles });

@@ -14,6 +14,7 @@ pub mod journal;
 mod libraries;
 pub mod live;
 pub mod lock;
+mod look;
 mod memory;
 pub mod operation;
 pub mod phase;

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use dsu_formats::model::latest::{ProgramId, Snapshot};
+use dsu_formats::address::PAGE_SIZE;
+use dsu_formats::model::latest::{Backing, Mapping, ProgramId, Snapshot};
 use dsu_formats::spec::{Problem, Spec, SpecError};
 
 use super::capture::{self, Captured};
@@ -13,7 +14,7 @@ use super::error::UpdateError;
 use super::libraries::Libraries;
 use super::memory::StoppedMemory;
 use super::prepare::{Builds, Running};
-use super::{room, shared};
+use super::{look, room, shared};
 use crate::plan;
 use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
@@ -25,11 +26,13 @@ use crate::plan::rewrite::Rewrite;
 use crate::plan::source::MemorySource;
 use crate::plugin::batches::{PluginMaker, Plugins, Sides};
 use crate::plugin::session::Launcher;
+use crate::program::address::LinkAddress;
 use crate::resources::ResourceError;
 use crate::resources::memory::{Room, measure_room};
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::stopped::Stopped;
+use crate::tracee::target::Target;
 
 /// What the planner can know before the stop.
 #[derive(Debug)]
@@ -91,6 +94,30 @@ impl Planner {
         prepared.with_request(earlier, &memory, builds, is_active)
     }
 
+    /// Finds out how frames go on that may be on the stacks of a process that runs.
+    pub fn foresee(&self, target: &Target, running: &Running, mappings: &[Mapping], builds: &Builds) {
+        let Some(prepared) = self.prepared.as_ref().filter(|prepared| prepared.told.continuations.is_none()) else { return };
+        let own = running.id.inode;
+        let is_program = |mapping: &&Mapping| matches!(mapping.backing, Backing::File { inode, .. } if inode == own);
+        let Some(first) = mappings.iter().find(is_program) else { return };
+        let lowest = builds.old.elf.load_range().0.0;
+        let bias = first.range.start.0.wrapping_sub(lowest - lowest % PAGE_SIZE);
+        let words = look::stack_words(target, mappings);
+        prepared.explainer(builds).foresee(words.into_iter().map(|word| LinkAddress(word.wrapping_sub(bias))));
+    }
+
+    /// Whether frames of which nothing is known yet are noted rather than followed while the process stands still.
+    pub fn defer(&self, deferring: bool) {
+        if let Some(prepared) = &self.prepared {
+            prepared.comparison.prepared.defer(deferring);
+        }
+    }
+
+    /// Finds out how the frames go on that were noted; whether there were any.
+    pub fn follow_deferred(&self, builds: &Builds) -> bool {
+        self.prepared.as_ref().is_some_and(|prepared| prepared.explainer(builds).follow_deferred())
+    }
+
     /// Plans the move of a captured process.
     pub fn plan(&self, borrowed: &Borrowed, captured: &Captured, builds: &Builds) -> Result<Rewrite, UpdateError> {
         let mut obstacles = captured.obstacles.clone();
@@ -147,7 +174,7 @@ impl Prepared {
     ) -> R {
         let libraries = self.libraries.of_modules(&snapshot.modules);
         let maker = self.maker(builds);
-        let explainer = Explainer { view: self.comparison.view(&builds.old, &builds.new), comparison: &self.comparison };
+        let explainer = self.explainer(builds);
         function(&Request {
             snapshot,
             memory,
@@ -161,6 +188,10 @@ impl Prepared {
             stacks: self.told.stacks.as_deref(),
             policy: self.told.policy,
         })
+    }
+
+    fn explainer<'a>(&'a self, builds: &'a Builds) -> Explainer<'a> {
+        Explainer { view: self.comparison.view(&builds.old, &builds.new), comparison: &self.comparison }
     }
 
     fn maker<'a>(&'a self, builds: &'a Builds) -> Option<PluginMaker<'a>> {

@@ -7,7 +7,7 @@ use dsu_formats::address::{PAGE_SIZE, RunAddress};
 
 use super::error::VesselError;
 use super::scatter::{self, Piece};
-use crate::plan::rewrite::{Allocations, Allocator, NewBlock, Stored};
+use crate::plan::rewrite::{Allocations, Allocator, Finder, NewBlock, Stored};
 use crate::tracee::emptied::Emptied;
 use crate::tracee::inject::Injector;
 
@@ -21,25 +21,35 @@ pub(super) fn store(vessel: &Emptied, allocations: &Allocations) -> Result<(), V
     scatter::store(vessel.memory(), &pieces)
 }
 
-/// Where the blocks came to lie, in their order.
-pub(super) struct Places(Vec<u64>);
+/// Where the blocks came to lie.
+pub(super) struct Places<'a> {
+    finder: Finder<'a>,
+    /// In their order.
+    places: Vec<u64>,
+}
 
-impl Places {
+impl Places<'_> {
     /// The address for a place-holder.
-    pub(super) fn real(&self, allocations: &Allocations, word: u64) -> Option<u64> {
-        let (index, within) = allocations.locate(word)?;
-        Some(self.0.get(index)?.wrapping_add(within))
+    pub(super) fn real(&self, word: u64) -> Option<u64> {
+        let (index, within) = self.finder.locate(word)?;
+        Some(self.places.get(index)?.wrapping_add(within))
+    }
+
+    /// The same for a word that must be one.
+    fn must(&self, word: u64) -> Result<u64, VesselError> {
+        self.real(word).ok_or_else(|| unknown(word))
     }
 }
 
 /// Makes the blocks, stores them and the words that point to them, and frees the old ones; `fs_base` is the thread pointer that the
 /// allocator runs with.
-pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base: u64) -> Result<Places, VesselError> {
+pub(super) fn allocate<'a>(vessel: &mut Emptied, allocations: &'a Allocations, fs_base: u64) -> Result<Places<'a>, VesselError> {
+    let finder = Finder::new(allocations);
     if allocations.blocks.is_empty() {
-        return Ok(Places(Vec::new()));
+        return Ok(Places { finder, places: Vec::new() });
     }
-    let lent = lent_words(vessel, allocations)?;
-    let places = make(vessel, allocations, fs_base)?;
+    let lent = lent_words(vessel, allocations, &finder)?;
+    let places = Places { places: make(vessel, allocations, fs_base)?, finder };
     let taken = take_back(vessel, &lent)?;
     store_blocks(vessel, allocations, &places, &taken)?;
     let own = allocations.allocator.map(|allocator| (allocator.release, &allocations.freed));
@@ -48,7 +58,7 @@ pub(super) fn allocate(vessel: &mut Emptied, allocations: &Allocations, fs_base:
         let mut freed: Vec<u64> = blocks.iter().map(|block| block.0).collect();
         vessel.call_for_each(release, &mut freed, fs_base, LIMIT)?;
     }
-    Ok(Places(places))
+    Ok(places)
 }
 
 /// A word that waits for the address of a new object and has that of the old one meanwhile.
@@ -60,7 +70,7 @@ struct Lent {
 
 /// Lets words that lead to the starts of objects which functions of the program's own make lead to the old objects while these run: they
 /// may follow them, as a pool does that has its blocks in a list.
-fn lent_words(vessel: &Emptied, allocations: &Allocations) -> Result<Vec<Lent>, VesselError> {
+fn lent_words(vessel: &Emptied, allocations: &Allocations, finder: &Finder<'_>) -> Result<Vec<Lent>, VesselError> {
     let pairs = allocations.others.iter().flat_map(|other| other.blocks.iter().zip(&other.old));
     let old: HashMap<usize, u64> = pairs.map(|(position, old)| (*position as usize, old.0)).collect();
     let mut lent = Vec::new();
@@ -69,7 +79,7 @@ fn lent_words(vessel: &Emptied, allocations: &Allocations) -> Result<Vec<Lent>, 
     }
     for address in &allocations.fixups {
         let place_holder = vessel.memory().read_u64(*address)?;
-        if let Some((index, 0)) = allocations.locate(place_holder)
+        if let Some((index, 0)) = finder.locate(place_holder)
             && let Some(old) = old.get(&index)
         {
             lent.push(Lent { address: *address, place_holder, old: *old });
@@ -145,18 +155,18 @@ fn make_some(
 fn store_blocks(
     vessel: &Emptied,
     allocations: &Allocations,
-    places: &[u64],
+    places: &Places<'_>,
     taken: &HashSet<RunAddress>,
 ) -> Result<(), VesselError> {
     const PART: usize = 1 << 14;
-    for (blocks, places_of) in allocations.blocks.chunks(PART).zip(places.chunks(PART)) {
+    for (blocks, places_of) in allocations.blocks.chunks(PART).zip(places.places.chunks(PART)) {
         let (first, end) = (blocks[0].offset, blocks[blocks.len() - 1].offset + blocks[blocks.len() - 1].length);
         let mut bytes = allocations.bytes.get(first as usize..end as usize).map(<[u8]>::to_vec).ok_or_else(|| unknown(first))?;
         for offset in allocations.marks.iter(first..end) {
             let at = (offset - first) as usize;
             let word = bytes.get_mut(at..at.saturating_add(8)).ok_or_else(|| unknown(offset))?;
             let place_holder = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-            word.copy_from_slice(&real(allocations, places, place_holder)?.to_le_bytes());
+            word.copy_from_slice(&places.must(place_holder)?.to_le_bytes());
         }
         let piece = |(block, place): (&NewBlock, &u64)| {
             let start = (block.offset - first) as usize;
@@ -174,7 +184,7 @@ fn store_blocks(
 fn store_words(
     vessel: &Emptied,
     allocations: &Allocations,
-    places: &[u64],
+    places: &Places<'_>,
     mut words: Vec<RunAddress>,
 ) -> Result<(), VesselError> {
     words.sort_unstable();
@@ -187,7 +197,7 @@ fn store_words(
         if !allocations.others.is_empty() && !Allocations::may_hold(word) {
             continue;
         }
-        settled.push((address, real(allocations, places, word)?.to_le_bytes()));
+        settled.push((address, places.must(word)?.to_le_bytes()));
     }
     store_pieces(vessel, &settled)
 }
@@ -206,11 +216,6 @@ fn read_word(vessel: &Emptied, address: RunAddress, (start, bytes): &mut (u64, V
     bytes.resize((end - address.0) as usize, 0);
     vessel.memory().read_fast(address, bytes)?;
     held(*start, bytes).ok_or_else(|| unknown(address.0))
-}
-
-fn real(allocations: &Allocations, places: &[u64], word: u64) -> Result<u64, VesselError> {
-    let (index, within) = allocations.locate(word).ok_or_else(|| unknown(word))?;
-    Ok(places[index].wrapping_add(within))
 }
 
 fn unknown(found: u64) -> VesselError {

@@ -93,20 +93,21 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     run_resolvers(vessel, what)?;
     step("give-back", vessel)?;
     let statuses = Statuses::read(vessel.pid(), &snapshot.threads, &fresh)?;
-    let given = Given { what, space, signals, statuses };
+    let signals_wait = what.allocations.is_some() && kernel_words::signals_wait_for_blocks(snapshot);
+    let given = Given { what, space, signals, statuses, signals_wait };
     match &what.origin {
-        Origin::Hot { stopped_at } => given.hot(vessel, *stopped_at)?,
+        Origin::Hot { .. } => given.hot(vessel)?,
         Origin::Cold { descriptors } => given.cold(vessel, descriptors)?,
     }
     step("verify", vessel)?;
     verify::mappings(vessel, &space.mappings)?;
-    if let Some(timers) = snapshot.timers.first().filter(|timers| !timers.posix.is_empty()) {
-        resources::timers::verify(vessel.pid(), timers)?;
-    }
     let states = match what.allocations {
-        Some(allocations) => make_blocks(vessel, snapshot, allocations)?,
+        Some(allocations) => make_blocks(vessel, &given, allocations)?,
         None => threads::final_states(&snapshot.threads),
     };
+    if !signals_wait {
+        verify_timers(vessel, snapshot)?;
+    }
     if !what.calls.is_empty() {
         step("call", vessel)?;
         calls::run(vessel, what.calls, leader_thread_pointer(snapshot))?;
@@ -114,16 +115,31 @@ pub fn restore(vessel: &mut Emptied, what: &Restore<'_>) -> Result<Vec<FinalStat
     Ok(states)
 }
 
-/// Lets the allocator make blocks, and gives their addresses to registers and epoll. After mappings were compared: the allocator
-/// may grow the heap and map more.
-fn make_blocks(vessel: &mut Emptied, snapshot: &Snapshot, allocations: &Allocations) -> Result<Vec<FinalState>, VesselError> {
+/// Lets the allocator make blocks, and gives their addresses to registers, epoll, timers and signals. After mappings were compared: the
+/// allocator may grow the heap and map more.
+fn make_blocks(vessel: &mut Emptied, given: &Given<'_>, allocations: &Allocations) -> Result<Vec<FinalState>, VesselError> {
     step("allocate", vessel)?;
+    let snapshot = given.what.snapshot;
     let places = allocate::allocate(vessel, allocations, leader_thread_pointer(snapshot))?;
     let mut settled = snapshot.clone();
-    if kernel_words::settle(&mut settled, &|word| places.real(allocations, word)) {
+    if kernel_words::settle(&mut settled, &|word| places.real(word)) {
         together(vessel, |batch| Ok::<_, VesselError>(resources::descriptors::rewrite_words(batch, &settled.descriptors)?))?;
     }
+    if given.signals_wait {
+        let process = settled.signals.first().map_or(&[][..], |signals| &signals.pending);
+        pending::settle(vessel, process, &settled.threads)?;
+        together(vessel, |batch| given.timers(batch, &settled))?;
+        verify_timers(vessel, &settled)?;
+    }
+    vessel.close_channel()?;
     Ok(threads::final_states(&settled.threads))
+}
+
+fn verify_timers(vessel: &Emptied, snapshot: &Snapshot) -> Result<(), VesselError> {
+    match snapshot.timers.first().filter(|timers| !timers.posix.is_empty()) {
+        Some(timers) => Ok(resources::timers::verify(vessel.pid(), timers)?),
+        None => Ok(()),
+    }
 }
 
 /// Makes the mappings, and sets the numbers that the kernel keeps of them.
@@ -147,11 +163,14 @@ struct Given<'a> {
     space: &'a AddressSpace,
     signals: &'a ProcessSignals,
     statuses: Statuses,
+    /// Whether timers, and signals that wait, come after the blocks whose addresses they bring along: a timer that runs with another
+    /// value may send it.
+    signals_wait: bool,
 }
 
 impl Given<'_> {
     /// What the exec took of the same process.
-    fn hot(&self, vessel: &mut Emptied, stopped_at: Instant) -> Result<(), VesselError> {
+    fn hot(&self, vessel: &mut Emptied) -> Result<(), VesselError> {
         let snapshot = self.what.snapshot;
         let found = &snapshot.descriptors;
         together(vessel, |batch| {
@@ -164,10 +183,10 @@ impl Given<'_> {
                 None => Ok(()),
             }
         })?;
-        pending::settle(vessel, &self.signals.pending, &snapshot.threads)?;
+        self.pending_signals(vessel)?;
         self.last(vessel, |batch| {
-            if let Some(timers) = snapshot.timers.first() {
-                resources::timers::give_back(batch, timers, stopped_at.elapsed())?;
+            if !self.signals_wait {
+                self.timers(batch, snapshot)?;
             }
             match snapshot.tree.processes.first() {
                 Some(process) => Ok(resources::process::give_back(batch, process)?),
@@ -184,7 +203,7 @@ impl Given<'_> {
         resources::filesystem::restore(vessel, &process.filesystem)?;
         vessel.close_channel()?;
         resources::descriptors::settle(vessel, &snapshot.descriptors, descriptors)?;
-        pending::settle(vessel, &self.signals.pending, &snapshot.threads)?;
+        self.pending_signals(vessel)?;
         together(vessel, |batch| {
             if let Some(limits) = snapshot.limits.first() {
                 resources::limits::restore(batch, limits)?;
@@ -196,12 +215,34 @@ impl Given<'_> {
             Ok::<_, VesselError>(())
         })?;
         self.last(vessel, |batch| {
+            if !self.signals_wait {
+                self.timers(batch, snapshot)?;
+            }
             if let Some(timers) = snapshot.timers.first() {
-                resources::timers::give_back(batch, timers, Duration::ZERO)?;
                 resources::timers::restore_interval(batch, timers)?;
             }
             Ok(resources::process::restore(batch, process)?)
         })
+    }
+
+    /// Signals that wait, where they do not come later.
+    fn pending_signals(&self, vessel: &mut Emptied) -> Result<(), VesselError> {
+        match self.signals_wait {
+            true => Ok(()),
+            false => pending::settle(vessel, &self.signals.pending, &self.what.snapshot.threads),
+        }
+    }
+
+    /// Timers with the values that `snapshot` has.
+    fn timers(&self, batch: &mut Batch<'_>, snapshot: &Snapshot) -> Result<(), VesselError> {
+        let since_capture = match &self.what.origin {
+            Origin::Hot { stopped_at } => stopped_at.elapsed(),
+            Origin::Cold { .. } => Duration::ZERO,
+        };
+        match snapshot.timers.first() {
+            Some(timers) => Ok(resources::timers::give_back(batch, timers, since_capture)?),
+            None => Ok(()),
+        }
     }
 
     fn memory_and_handlers(&self, batch: &mut Batch<'_>) -> Result<(), VesselError> {

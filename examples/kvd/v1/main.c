@@ -3,6 +3,14 @@
 
 int epoll_fd = -1;
 
+/* Rounds of the loops. With COUNT_ROUNDS they are counted: scripts/drill-loops updates a build without it to one with it. */
+atomic_ulong stat_jobs, stat_ready;
+#ifdef COUNT_ROUNDS
+#define COUNT(what) atomic_fetch_add(&what, 1)
+#else
+#define COUNT(what) (void)0
+#endif
+
 static struct worker {
     pthread_t thread;
     unsigned number;
@@ -42,8 +50,10 @@ unsigned worker_number(void) {
 
 static void *worker_loop(void *argument) {
     self = argument;
-    for (;;)
+    for (;;) {
         conn_serve(jobs_wait());
+        COUNT(stat_jobs);
+    }
     return NULL;
 }
 
@@ -66,6 +76,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++) {
             struct source *source = events[i].data.ptr;
             source->ready(source);
+            COUNT(stat_ready);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `update.toml`: the user's answers for one old→new pair of builds. Here it is read and checked for form; what its names mean takes
 //! both builds and is the engine's. `examples/UPDATE_TOML.md` is the reference for people.
 
+pub mod continuation;
 pub mod duration;
 pub mod expression;
 pub mod model;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::continuation::Continue;
 use super::expression::Node;
 use super::names::{Subject, TypeName, VariableName};
 use super::place::{At, Source, Span};
@@ -42,6 +43,8 @@ pub struct Spec {
     pub calls: Vec<Call>,
     /// `[after-restore] health`.
     pub health: Option<Health>,
+    /// `[[continue]]`, in the order of the file.
+    pub continues: Vec<Continue>,
     /// `[accept]`.
     pub accept: Accept,
 }
@@ -278,6 +281,7 @@ impl Spec {
             restarts: Vec::new(),
             calls: Vec::new(),
             health: None,
+            continues: Vec::new(),
             accept: Accept::default(),
         }
     }

@@ -36,8 +36,7 @@ fn main() -> ExitCode {
         }
     }
     print!("{}{}", tally::findings(&reports), tally::table(&reports));
-    let (made, provable) = tally::share(&asked.programs, &reports);
-    println!("{made} of {provable} runs that have a proof were updated");
+    print!("{}", tally::shares(&asked.programs, &reports));
     let is_whole = asked.styles == Style::all() && asked.programs == program::all();
     conclude(&reports, broken, is_whole)
 }

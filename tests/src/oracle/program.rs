@@ -16,6 +16,24 @@ pub enum Good {
     Either,
 }
 
+/// What a program stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A change as releases make them, written without a look at what the rules let through.
+    Release,
+    /// A change or a mechanism that a rule has to deal with.
+    Case,
+    /// Made to show what a rule must not let through, or to be decided by a question.
+    Counterexample,
+}
+
+impl Kind {
+    /// Whether it counts among ordinary changes.
+    pub fn is_ordinary(self) -> bool {
+        self != Kind::Counterexample
+    }
+}
+
 /// One program of the oracle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -23,6 +41,8 @@ pub struct Program {
     pub name: String,
     /// The rules of PROOF.md that it is about.
     pub rule: String,
+    /// What it stands for.
+    pub kind: Kind,
     /// What may come of its update.
     pub good: Good,
     /// In which call of `point()` it is stopped, from 1 on.
@@ -88,10 +108,14 @@ impl Program {
     /// Reads the comment lines that `text` opens with.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let (mut rule, mut good, mut point, mut input, mut flags) = (None, None, None, String::new(), Vec::new());
+        let mut kind = Kind::Case;
         let mut described = false;
         for line in text.lines().map_while(|line| line.strip_prefix("// ")) {
             match line.split_once(": ") {
                 Some(("rule", text)) => rule = Some(text.to_owned()),
+                Some(("kind", "release")) => kind = Kind::Release,
+                Some(("kind", "counterexample")) => kind = Kind::Counterexample,
+                Some(("kind", other)) => return Err(format!("kind: expected release or counterexample, found {other}")),
                 Some(("good", "right")) => good = Some(Good::Right),
                 Some(("good", "refused")) => good = Some(Good::Refused),
                 Some(("good", "either")) => good = Some(Good::Either),
@@ -112,6 +136,7 @@ impl Program {
         Ok(Self {
             name: name.to_owned(),
             rule: rule.ok_or_else(|| missing("rule"))?,
+            kind,
             good: good.ok_or_else(|| missing("good"))?,
             point: point.ok_or_else(|| missing("point"))?,
             input,

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use super::program::{self, Good, Program};
+use super::program::{self, Good, Kind, Program};
 
 /// Parameters, which no statement assigns to.
 const PARAMETERS: [&str; 3] = ["a", "b", "c"];
@@ -284,6 +284,7 @@ pub fn make(seed: u64, directory: &Path) -> Program {
     Program {
         name,
         rule: "3".to_owned(),
+        kind: Kind::Case,
         good: Good::Either,
         point,
         input,

@@ -51,8 +51,10 @@ impl Outcome {
 pub struct Frames {
     /// Made anew.
     pub rebuilt: usize,
-    /// That cannot be made.
+    /// That are not made.
     pub blocked: usize,
+    /// Those of the blocked ones that are proved themselves, and stand on a stack with others that are not.
+    pub held: usize,
 }
 
 /// What one run came to.
@@ -186,7 +188,8 @@ fn update(process: Process, new: &Path, end: Option<&End>, findings: &mut Vec<St
 fn frames(answer: &Answer) -> Frames {
     let all = || answer.stacks.iter().flat_map(|thread| &thread.frames);
     let count = |fate: Fate| all().filter(|frame: &&FramePlan| frame.fate == fate).count();
-    Frames { rebuilt: count(Fate::Rebuilt), blocked: count(Fate::Blocked) }
+    let held = all().filter(|frame| frame.fate == Fate::Blocked && frame.blockers.is_empty()).count();
+    Frames { rebuilt: count(Fate::Rebuilt), blocked: count(Fate::Blocked), held }
 }
 
 /// Reasons by class, and in full: those of frames, and those of the plan that are not about frames.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::compare::Counts;
-use super::program::{Good, Program, Style};
+use super::program::{Good, Kind, Program, Style};
 use super::run::{Outcome, Report};
 
 /// Sums of the runs of one style, or of all.
@@ -85,12 +85,43 @@ pub fn table(reports: &[Report]) -> String {
     text
 }
 
-/// How much of what the rules can prove is let through: runs of the programs whose update has a proof, and how many of them were made.
-pub fn share(programs: &[Program], reports: &[Report]) -> (usize, usize) {
-    let provable =
-        |report: &&Report| programs.iter().any(|program| program.name == report.program && program.good == Good::Right);
-    let runs = reports.iter().filter(provable);
-    (runs.clone().filter(|report| report.outcome == Outcome::Equal).count(), runs.count())
+/// How much is let through: of the programs that stand for changes as releases make them, of all that are no counterexamples, of those whose
+/// update has a proof for sure, and of all; runs and frames by style.
+pub fn shares(programs: &[Program], reports: &[Report]) -> String {
+    let groups: [(&str, fn(&Program) -> bool); 4] = [
+        ("releases", |program| program.kind == Kind::Release),
+        ("ordinary", |program| program.kind.is_ordinary()),
+        ("have proof", |program| program.good == Good::Right),
+        ("all", |_| true),
+    ];
+    let mut text =
+        format!("{:<10} {:<10} {:>14} {:>18} {:>14}\n", "share of", "", "runs updated", "frames rebuilt", "also proved");
+    for (name, belongs) in groups {
+        let counts = |report: &&Report| programs.iter().any(|program| program.name == report.program && belongs(program));
+        let of_group: Vec<&Report> = reports.iter().filter(counts).collect();
+        for style in Style::all() {
+            let of_style: Vec<&Report> = of_group.iter().copied().filter(|report| report.style == style).collect();
+            if !of_style.is_empty() {
+                text += &share(name, &style.to_string(), &of_style);
+            }
+        }
+        if !of_group.is_empty() {
+            text += &share(name, "", &of_group);
+        }
+    }
+    text
+}
+
+fn share(name: &str, style: &str, reports: &[&Report]) -> String {
+    let made = reports.iter().filter(|report| report.outcome == Outcome::Equal).count();
+    let sum = |of: fn(&Report) -> usize| reports.iter().map(|report| of(report)).sum::<usize>();
+    let (rebuilt, blocked) = (sum(|report| report.frames.rebuilt), sum(|report| report.frames.blocked));
+    let held = sum(|report| report.frames.held);
+    format!("{name:<10} {style:<10} {:>14} {:>18} {held:>14}\n", of(made, reports.len()), of(rebuilt, rebuilt + blocked))
+}
+
+fn of(part: usize, whole: usize) -> String {
+    format!("{part} of {whole} {:>3}%", (part * 100).checked_div(whole).unwrap_or(0))
 }
 
 /// What is wrong, in full, program by program.

@@ -3,7 +3,7 @@
 use super::compare::Counts;
 use super::kept::Kept;
 use super::plan::{Answer, Fate, Place};
-use super::program::{self, Good, Program, Style};
+use super::program::{self, Good, Kind, Program, Style};
 use super::random;
 use super::run::{Frames, Outcome, Report};
 use super::tally;
@@ -15,6 +15,12 @@ fn every_program_says_what_it_is_about() {
     for good in [Good::Right, Good::Refused, Good::Either] {
         assert!(programs.iter().filter(|program| program.good == good).count() >= 10, "{good:?}");
     }
+    for kind in [Kind::Release, Kind::Case, Kind::Counterexample] {
+        assert!(programs.iter().filter(|program| program.kind == kind).count() >= 10, "{kind:?}");
+    }
+    // What must be refused for the rules' sake is no ordinary change.
+    let wrong = |program: &&Program| program.kind == Kind::Case && program.good == Good::Refused;
+    assert_eq!(programs.iter().find(wrong).map(|program| program.name.as_str()), None);
 }
 
 #[test]
@@ -28,7 +34,9 @@ fn a_program_that_does_not_say_it_is_refused() {
         let error = Program::parse("p", &whole.replace(line, "")).expect_err("a line is missing");
         assert!(error.contains(complaint), "{error}");
     }
+    assert_eq!(program.kind, Kind::Case);
     assert!(Program::parse("p", &whole.replace("right", "maybe")).is_err());
+    assert!(Program::parse("p", &whole.replace("// good", "// kind: usual\n// good")).is_err());
     assert!(Program::parse("p", &whole.replace("point: 2", "point: 0")).is_err());
 }
 
@@ -110,6 +118,10 @@ fn wrong_values_and_runs_are_not_right() {
     wrong.counts.wrong = 1;
     assert!(!wrong.is_right());
     assert!(tally::table(&[wrong]).contains("clang -O2"));
+    let text = "// About.\n// rule: 3.1\n// kind: counterexample\n// good: right\n// point: 2";
+    let programs = [Program::parse("loop", text).expect("a whole header")];
+    let shares = tally::shares(&programs, &[report(Outcome::Equal, 1), report(Outcome::Refused, 0)]);
+    assert!(shares.contains("1 of 2  50%") && !shares.contains("ordinary"), "{shares}");
 }
 
 #[test]

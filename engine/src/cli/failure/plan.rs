@@ -19,6 +19,15 @@ pub(super) fn reason(blocker: &Blocker, subject: &Subject<'_>) -> Reason {
     };
     match blocker.answers() {
         [] => {}
+        answers if answers.iter().any(|answer| answer.contains('\n')) => {
+            let mut tables: Vec<&str> = Vec::new();
+            answers.iter().for_each(|answer| {
+                if !tables.contains(&answer.as_str()) {
+                    tables.push(answer)
+                }
+            });
+            hint = format!("{hint}; or answer in a spec (--spec FILE):\n{}", tables.join("\n"));
+        }
         [only] => hint = format!("{hint}; or answer in a spec (--spec FILE): {only}"),
         answers => hint = format!("{hint}; or answer in a spec (--spec FILE) with one of: {}", answers.join("   or   ")),
     }

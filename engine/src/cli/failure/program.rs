@@ -26,13 +26,14 @@ impl Sorted for ProgramError {
                 "build the program for 64-bit x86-64 Linux, as the running one was; `readelf -h FILE` shows it",
             ),
             ProgramError::Corrupt { .. } => ("corrupt-elf", "the file is damaged or was cut short: build or install it again"),
-            ProgramError::Dwarf { .. } | ProgramError::Compressed { .. } => (
+            ProgramError::Dwarf { .. } | ProgramError::Compressed { .. } | ProgramError::Join { .. } => (
                 "corrupt-debug-info",
                 "build the program again with -g; `readelf --debug-dump=info FILE` shows whether others can read it",
             ),
-            ProgramError::SplitDebug { .. } => {
-                ("split-debug-info", "build without -gsplit-dwarf, and without dwz, so that the debug information is in one file")
-            }
+            ProgramError::SplitDebug { .. } => (
+                "split-debug-info",
+                "keep the .dwo files, or the .dwp package, where the build left them or beside the program, and build without dwz",
+            ),
             ProgramError::NoDebugInfo { .. } => (
                 "no-debug-info",
                 "build it with -g, install its debug package (NAME-dbgsym), or name a directory that holds the debug file with --debug-dir",

@@ -52,7 +52,8 @@ fn reasons(text: &mut String, failure: &Failure) {
     for (at, reason) in shown.iter().enumerate() {
         let _ = writeln!(text, "  - {}", printable(&reason.message));
         if shown.get(at + 1).is_none_or(|next| next.hint != reason.hint) {
-            let _ = writeln!(text, "    {BOLD}hint{PLAIN}: {}", printable(&reason.hint));
+            let lines: Vec<String> = reason.hint.lines().map(printable).collect();
+            let _ = writeln!(text, "    {BOLD}hint{PLAIN}: {}", lines.join("\n      "));
         }
     }
     if all.len() > shown.len() {

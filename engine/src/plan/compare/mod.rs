@@ -122,9 +122,11 @@ impl Comparison {
     fn follow<'b>(&mut self, (old, from): (&'b Build, &CodeImage<'b>), (new, to): (&'b Build, &CodeImage<'b>), points: Points) {
         let olds: Vec<usize> = points.functions().collect();
         let news: Vec<usize> = olds.iter().filter_map(|function| points.function(*function)).collect();
+        let changed: HashSet<usize> = olds.iter().copied().collect();
+        let callers: Vec<usize> = self.code.calls.callers(&changed).filter(|caller| !changed.contains(caller)).collect();
         let from = Coded { build: old, image: from, unwind: &self.unwind };
         let to = Coded { build: new, image: to, unwind: &self.new_unwind };
-        self.prepared = Prepared::new(&from, &olds, &to, &news);
+        self.prepared = Prepared::new(&from, (&olds, &callers), &to, &news);
         self.points = points;
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::names::{Ambiguous, Removed};
 use super::types::{Change, MemberChange, TypeChange, UnclearMember, UnclearReason};
 use super::variables::VariableChange;
-use super::{BuildName, Diff};
+use super::{BuildName, CallSite, Diff};
 
 /// The text of a draft; it is a spec that answers nothing yet.
 pub fn draft(diff: &Diff) -> String {
@@ -23,7 +23,41 @@ pub fn draft(diff: &Diff) -> String {
     enums(&mut text, &diff.types.changed);
     memory(&mut text, &diff.types.unclear);
     constructors(&mut text, diff);
+    frames(&mut text, diff);
     text
+}
+
+/// Where frames of changed functions go on: asked about those of which not all calls and variables have a counterpart.
+fn frames(text: &mut String, diff: &Diff) {
+    for frame in diff.frames.iter().filter(|frame| frame.is_asked()) {
+        let _ = writeln!(text, "\n# If a thread is in {}: where does it go on?", comment(&frame.thing.describe()));
+        for call in &frame.calls {
+            let CallSite { callee, ordinal, line } = &call.old;
+            let to = match &call.problem {
+                None => format!("goes on at {}", call.new.join(", or ")),
+                Some(problem) => format!("is not certain: {problem}"),
+            };
+            let _ = writeln!(text, "#   in call {ordinal} of {} at {}: {}", comment(callee), comment(line), comment(&to));
+        }
+        for CallSite { callee, ordinal, line } in &frame.added {
+            let _ = writeln!(text, "#   only the new one has call {ordinal} of {} at {}", comment(callee), comment(line));
+        }
+        if !frame.gone.is_empty() {
+            let _ = writeln!(text, "#   only the old one has {}", comment(&frame.gone.join(", ")));
+        }
+        let _ = writeln!(text, "# [[continue]]\n# function = {}", quoted(&frame.written));
+        let open = frame.calls.iter().find(|call| call.problem.is_some());
+        if let Some(call) = open {
+            let point = |site: &CallSite| format!("{{ call = {}, ordinal = {} }}", quoted(&site.callee), site.ordinal);
+            let at = frame.added.iter().find(|site| site.callee == call.old.callee).or(frame.added.first());
+            let at = at.map_or_else(|| "{ line = \"FILE:LINE\" }".to_owned(), point);
+            let _ = writeln!(text, "# from = {}\n# at = {at}", point(&call.old));
+        }
+        if !frame.variables.is_empty() {
+            let locals: Vec<String> = frame.variables.iter().map(|name| format!("{name} = \"EXPRESSION\"")).collect();
+            let _ = writeln!(text, "# locals = {{ {} }}", comment(&locals.join(", ")));
+        }
+    }
 }
 
 fn guard(text: &mut String, side: &str, build: &BuildName) {

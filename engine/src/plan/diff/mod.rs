@@ -1,6 +1,7 @@
 //! What changed between two builds, for people, programs, and the draft of a spec. No process is needed.
 
 pub mod draft;
+mod frames;
 mod functions;
 mod libraries;
 mod names;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use super::compare::Comparison;
 use crate::program::build::Build;
 
+pub use frames::{CallChange, CallSite, FrameChange};
 pub use functions::{ChangedFunction, FunctionChanges};
 pub use libraries::LibraryChanges;
 pub use names::{Ambiguous, Candidate, Removed, Thing};
@@ -31,6 +33,8 @@ pub struct Diff {
     pub new: BuildName,
     /// Functions.
     pub functions: FunctionChanges,
+    /// Where frames of changed functions would go on.
+    pub frames: Vec<FrameChange>,
     /// Variables, thread-local ones included.
     pub variables: VariableChanges,
     /// Structures, unions, enumerations.
@@ -82,6 +86,7 @@ impl Diff {
             old: BuildName::of(old),
             new: BuildName::of(new),
             functions: functions::changes(old, new, comparison),
+            frames: frames::changes(old, new, comparison),
             variables: variables::changes(old, new, comparison),
             types: types::changes(old, new, &comparison.data.types, &asked),
             questions: asked.0.iter().map(ToString::to_string).collect(),

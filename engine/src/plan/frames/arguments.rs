@@ -2,7 +2,7 @@
 //! program goes on with its old arguments, and its caller would wait for another result.
 
 use super::correspond::Correspondence;
-use super::parameters::Parameters;
+use super::parameters::{Fixed, Parameters};
 use crate::plan::view::View;
 use crate::program::code::{Callee, FunctionId, Symbolic};
 use crate::program::elf::Elf;
@@ -20,8 +20,12 @@ pub(super) fn differing(correspondence: &mut Correspondence<'_, '_>, view: View<
         let to = callee(correspondence.new.values.function().graph, new);
         from.zip(to)
     };
+    let mut fixed = Vec::new();
     let arguments = match call(correspondence) {
-        Some((Callee::Function(from), Callee::Function(to))) => named(view, from, to),
+        Some((Callee::Function(from), Callee::Function(to))) => parameters(view, from, to).map(|(from, to)| {
+            fixed = fixed_ones(correspondence, (old, new), &from, &to);
+            named(&from, &to)
+        }),
         Some((Callee::Import(_) | Callee::Selected(_), _)) | None => return Vec::new(),
         Some(_) => None,
     };
@@ -31,7 +35,51 @@ pub(super) fn differing(correspondence: &mut Correspondence<'_, '_>, view: View<
         let (from, to) = (correspondence.old.values.before(old, from), correspondence.new.values.before(new, to));
         !correspondence.same(from, to) && !are_texts(correspondence, view, from, to)
     };
-    arguments.into_iter().filter(differs).map(|(name, ..)| name).collect()
+    let passed = arguments.into_iter().filter(differs).map(|(name, ..)| name);
+    let mut found: Vec<String> = passed.collect();
+    found.extend(fixed);
+    found
+}
+
+/// Parameters that one side does not pass, since they are always one value there, and that the other side does not give that value.
+fn fixed_ones(
+    correspondence: &mut Correspondence<'_, '_>,
+    (old, new): (u32, u32),
+    from: &Parameters,
+    to: &Parameters,
+) -> Vec<String> {
+    let same_fixed = |correspondence: &Correspondence<'_, '_>, one: Fixed, other: Fixed| match (one, other) {
+        (Fixed::Address(one), Fixed::Address(other)) => correspondence.same_address(one, other),
+        (one, other) => one == other,
+    };
+    let mut found = Vec::new();
+    for (name, value) in from.fixed() {
+        let same = match (to.place(name), to.fixed().find(|(other, _)| *other == name)) {
+            (Some(place), _) => {
+                let passed = correspondence.new.values.before(new, in_caller(correspondence.new.values, new, place));
+                match (value, correspondence.new.values.node(passed)) {
+                    (Fixed::Number(number), Term::Constant(passed)) => number == *passed,
+                    (Fixed::Address(old), Term::Address(Symbolic::Address(new))) => correspondence.same_address(old, *new),
+                    _ => false,
+                }
+            }
+            (None, Some((_, other))) => same_fixed(correspondence, value, other),
+            // The new function has no such parameter.
+            (None, None) => true,
+        };
+        found.extend((!same).then(|| name.to_owned()));
+    }
+    for (name, value) in to.fixed() {
+        let Some(place) = from.place(name) else { continue };
+        let passed = correspondence.old.values.before(old, in_caller(correspondence.old.values, old, place));
+        let same = match (correspondence.old.values.node(passed), value) {
+            (Term::Constant(passed), Fixed::Number(number)) => number == *passed,
+            (Term::Address(Symbolic::Address(old)), Fixed::Address(new)) => correspondence.same_address(*old, new),
+            _ => false,
+        };
+        found.extend((!same).then(|| name.to_owned()));
+    }
+    found
 }
 
 /// The caller's place of an argument: those on the stack count from the called frame, whose address is the stack pointer before the call.
@@ -43,13 +91,17 @@ fn in_caller(values: &Values<'_>, call: u32, place: Place) -> Place {
     }
 }
 
-/// The parameters that a function has in both builds.
-fn named(view: View<'_>, old: FunctionId, new: FunctionId) -> Option<Vec<Argument>> {
+/// The parameters of a function in both builds.
+fn parameters(view: View<'_>, old: FunctionId, new: FunctionId) -> Option<(Parameters, Parameters)> {
     let from = view.sides.old.functions.list().get(old.0 as usize)?;
     let to = view.sides.new.functions.list().get(new.0 as usize)?;
-    let (from, to) = (Parameters::of(view.old, from.entry)?, Parameters::of(view.new, to.entry)?);
+    Some((Parameters::of(view.old, from.entry)?, Parameters::of(view.new, to.entry)?))
+}
+
+/// The parameters that a function has in both builds.
+fn named(from: &Parameters, to: &Parameters) -> Vec<Argument> {
     let both = from.places().filter_map(|(place, name)| Some((name.to_owned(), *place, to.place(name)?)));
-    Some(both.collect())
+    both.collect()
 }
 
 /// What a call passes in registers.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::continuation::Continuation;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 
@@ -39,6 +40,11 @@ impl CodePlace {
     pub fn new(build: &Build, address: LinkAddress) -> Self {
         // A return address belongs to the line of its call.
         Self { address, line: line(build, address) }
+    }
+
+    /// Where a frame goes on in the new build.
+    pub fn of(build: &Build, continuation: &Continuation) -> Self {
+        Self { address: continuation.returns_to.0, line: line(build, continuation.lookup()) }
     }
 
     /// The place `address` of `build` that a call returns to: its line is the call's.

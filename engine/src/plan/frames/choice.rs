@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::continuation::{Condition, Continuation, FramePlace, Value};
+use super::continuation::{Condition, Continuation, FramePlace, Held, Value};
 use super::rebuild_value::{self, Scene};
-use crate::plan::address::{NewLink, Placement};
-use crate::plan::source::MemorySource;
+use super::said::{OldProcess, Said, Word, word};
+use crate::plan::address::NewLink;
 use crate::program::unwind::Frame;
 use dsu_formats::address::RunAddress;
 
@@ -13,15 +13,14 @@ use dsu_formats::address::RunAddress;
 ///
 /// # Errors
 /// None of them fits, more than one does, the one that does is not proved, or something that is asked is not known.
-pub fn choose(
-    continuation: Arc<Continuation>,
-    frame: &Frame,
-    (placement, memory): (&Placement, &dyn MemorySource),
-) -> Result<Arc<Continuation>, String> {
+pub fn choose(continuation: Arc<Continuation>, frame: &Frame, process: OldProcess<'_>) -> Result<Arc<Continuation>, String> {
     if continuation.rivals.is_empty() {
         return Ok(continuation);
     }
-    let mut old = OldFrame { frame, placement, memory };
+    let mut old = OldFrame { frame, process };
+    if continuation.besides.in_order {
+        return first(continuation, &mut old);
+    }
     let mut fits = Vec::new();
     if all_hold(&continuation.conditions, &mut old)? {
         fits.push(Ok(Arc::clone(&continuation)));
@@ -40,11 +39,28 @@ pub fn choose(
     }
 }
 
+/// The first that fits, in the order of the spec.
+fn first(continuation: Arc<Continuation>, old: &mut OldFrame<'_>) -> Result<Arc<Continuation>, String> {
+    let others = continuation.rivals.iter().filter_map(|rival| rival.continuation.clone());
+    let all: Vec<Arc<Continuation>> = std::iter::once(Arc::clone(&continuation)).chain(others).collect();
+    let mut unknown = None;
+    for one in &all {
+        match all_hold(&one.conditions, old) {
+            Ok(true) => return Ok(Arc::clone(one)),
+            Ok(false) => {}
+            Err(reason) => drop(unknown.get_or_insert(reason)),
+        }
+    }
+    Err(unknown.unwrap_or_else(|| format!("of the {} points that the spec names none fits", all.len())))
+}
+
 fn all_hold(conditions: &[Condition], old: &mut OldFrame<'_>) -> Result<bool, String> {
     for condition in conditions {
         let wanted = rebuild_value::mask(condition.bits);
         if is_of_new_frame(&condition.left) || is_of_new_frame(&condition.right) {
-            return Err("which of several points it is depends on an address in the frame".to_owned());
+            return Err(
+                "which of several points it is depends on an address in the frame, or on what its callers gave".to_owned()
+            );
         }
         let left = rebuild_value::evaluate(&condition.left, wanted, old)?;
         let right = rebuild_value::evaluate(&condition.right, wanted, old)?;
@@ -58,17 +74,16 @@ fn all_hold(conditions: &[Condition], old: &mut OldFrame<'_>) -> Result<bool, St
 /// Whether a value is only known when the new frame has its place.
 fn is_of_new_frame(value: &Value) -> bool {
     match value {
-        Value::Frame(_) | Value::Canary => true,
+        Value::Frame(_) | Value::Canary | Value::Outer(..) | Value::Given(_) => true,
         Value::Computed(_, operands) => operands.iter().any(is_of_new_frame),
-        Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) => false,
+        Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) | Value::Said(_) => false,
     }
 }
 
 /// The old frame as it is: numbers only, since addresses mean something else in the new program.
 struct OldFrame<'f> {
     frame: &'f Frame,
-    placement: &'f Placement,
-    memory: &'f dyn MemorySource,
+    process: OldProcess<'f>,
 }
 
 impl Scene for OldFrame<'_> {
@@ -82,22 +97,33 @@ impl Scene for OldFrame<'_> {
                 let address = RunAddress(self.frame.cfa.0.wrapping_add_signed(offset));
                 let mut bytes = [0; 8];
                 let buffer = bytes.get_mut(..usize::from(length)).ok_or("a value of more than eight bytes")?;
-                self.memory.read(address, buffer).map_err(|error| error.to_string())?;
+                self.process.memory.read(address, buffer).map_err(|error| error.to_string())?;
                 u64::from_le_bytes(bytes)
             }
         };
-        match wanted > u64::from(u32::MAX) && self.placement.old_link(word).is_some() {
+        match wanted > u64::from(u32::MAX) && self.process.placement.old_link(word).is_some() {
             true => Err(format!("which of several points it is depends on the address {word:#x}")),
             false => Ok(word & wanted),
         }
     }
 
     fn address(&self, link: NewLink) -> u64 {
-        self.placement.new_run(link).0.0
+        self.process.placement.new_run(link).0.0
     }
 
     fn frame(&self) -> u64 {
         self.frame.cfa.0
+    }
+
+    fn outer(&mut self, _frame: usize, _held: Held, _wanted: u64) -> Result<u64, String> {
+        Err("what its callers gave is not looked at".to_owned())
+    }
+
+    fn said(&mut self, given: &Said) -> Result<u64, String> {
+        match word(given, self.frame, self.process)? {
+            Word::Number(number) => Ok(number),
+            Word::Pointer(address, _) => Err(format!("which of several points it is depends on the address {address:#x}")),
+        }
     }
 
     fn canary(&mut self) -> Result<u64, String> {
@@ -108,9 +134,12 @@ impl Scene for OldFrame<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::continuation::{Relation, Rival};
+    use super::super::said::Besides;
     use super::*;
+    use crate::plan::address::Placement;
     use crate::plan::testing::{FakeMemory, NEW_BIAS, OLD_BIAS};
     use crate::program::address::LinkAddress;
+    use crate::program::testing::Compiled;
     use crate::program::unwind::{Place, RegisterValue};
 
     const RBX: u8 = 3;
@@ -123,7 +152,18 @@ mod tests {
     fn continuation(returns_to: u64, conditions: Vec<Condition>) -> Continuation {
         let returns_to = NewLink::new(returns_to);
         let (values, objects, warnings, rivals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Continuation { function: 0, returns_to, values, objects, conditions, warnings, rivals }
+        Continuation {
+            function: 0,
+            returns_to,
+            between: false,
+            given_back: Vec::new(),
+            values,
+            objects,
+            conditions,
+            warnings,
+            rivals,
+            besides: Besides::default(),
+        }
     }
 
     fn chosen(rbx: u64, first: Vec<Condition>, rivals: Vec<(Vec<Condition>, bool)>) -> Result<u64, String> {
@@ -143,8 +183,10 @@ mod tests {
         let mut memory = FakeMemory::default();
         memory.put_word(CFA - 16, 7);
         let pages = (LinkAddress(0), LinkAddress(0x3000));
+        let build = Compiled::new("choice", "int main(void) { return 0; }", &["-g"]).build();
         let placement = Placement::new(OLD_BIAS, pages, NEW_BIAS, pages, 0);
-        choose(Arc::new(whole), &frame, (&placement, &memory)).map(|chosen| chosen.returns_to.0.0)
+        choose(Arc::new(whole), &frame, OldProcess { placement: &placement, memory: &memory, build: &build })
+            .map(|chosen| chosen.returns_to.0.0)
     }
 
     #[test]

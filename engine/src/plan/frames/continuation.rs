@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::plan::address::NewLink;
+use super::said::{Besides, Said};
+use crate::plan::address::{NewLink, OldLink};
+use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 
 /// How a frame goes on in the new code.
@@ -12,6 +14,10 @@ pub struct Continuation {
     pub function: usize,
     /// Where control comes back to.
     pub returns_to: NewLink,
+    /// Whether the thread was stopped, or struck by a signal, right there: no call comes back, and every register counts.
+    pub between: bool,
+    /// Registers, by DWARF number, that hold the caller's values again although the frame still has a copy: on the way out.
+    pub given_back: Vec<u8>,
     /// Every location that the new code reads from here on before it writes it, but for those inside `objects`.
     pub values: Vec<Placed>,
     /// Variables that are in memory in both frames; their bytes are carried, and pointers to them follow.
@@ -22,6 +28,15 @@ pub struct Continuation {
     pub warnings: Vec<String>,
     /// Where else the frame may go on, because the call became several: whichever has conditions that hold, if that is exactly one.
     pub rivals: Vec<Rival>,
+    /// What else the user says of it.
+    pub besides: Besides,
+}
+
+impl Continuation {
+    /// A place in what control does when it comes there: the call that comes back, or the instruction itself.
+    pub fn lookup(&self) -> LinkAddress {
+        LinkAddress(self.returns_to.0.0.wrapping_sub(u64::from(!self.between && !self.besides.exact)))
+    }
 }
 
 /// Another point that a call became.
@@ -75,12 +90,30 @@ pub enum Value {
     Address(NewLink),
     /// An address in the new frame, from its canonical frame address.
     Frame(i64),
+    /// What the old frame's function was given in an argument register, by the number that instructions have it by; filled in from the
+    /// frames of its callers at the stop.
+    Given(u8),
+    /// What the old frame at this position of the stack, counted from the innermost, has; pointers follow what they point to.
+    Outer(usize, Held),
     /// The word that stack protectors compare with, which stays the same while a thread lives (`tcbhead_t::stack_guard`).
     Canary,
     /// An address of the old process, which follows what it points to.
     Pointer(u64),
+    /// What the user says.
+    Said(Said),
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
+}
+
+/// What an old frame has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// In a place.
+    Place(FramePlace),
+    /// Its own address, plus this.
+    Frame(i64),
+    /// An address of its program.
+    Address(OldLink),
 }
 
 /// What an instruction computes; all wrap, and the result is zero-extended from `bits` unless told otherwise.

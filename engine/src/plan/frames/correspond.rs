@@ -30,6 +30,8 @@ pub(super) trait Pairs {
     fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool;
     /// Whether what is in these places at the entries is the same argument, or a register that both keep for their callers.
     fn same_entry(&self, old: Place, new: Place) -> bool;
+    /// The register in which the old function was given the argument that the new one is given in this place.
+    fn argument(&self, new: Place) -> Option<u8>;
     /// Whether the same place of the same variable is at these offsets of the frames.
     fn same_slot(&self, old: i64, new: i64) -> bool;
     /// Whether what lies at an address never changes while the program runs.
@@ -44,13 +46,31 @@ pub(super) trait Pairs {
 pub(super) struct Side<'s, 'g> {
     pub(super) values: &'s mut Values<'g>,
     pub(super) dominators: &'s Dominators,
-    /// The node of the call that is under way.
+    /// The node of the call that is under way; else the next instruction.
     pub(super) point: u32,
+    /// Whether no call is under way.
+    pub(super) between: bool,
 }
 
 impl Side<'_, '_> {
     fn graph(&self) -> &Graph {
         self.values.function().graph
+    }
+
+    /// What a place holds at the point.
+    pub(super) fn here(&mut self, place: Place) -> ValueId {
+        match self.between {
+            true => self.values.before(self.point, place),
+            false => self.values.behind(self.point, place),
+        }
+    }
+
+    /// Whether at the point only the function itself has touched these bytes of its frame.
+    pub(super) fn is_private(&self, offset: i64, bytes: i64) -> bool {
+        match self.between {
+            true => self.values.function().is_private(self.point, offset, bytes),
+            false => self.values.function().is_private_behind(self.point, offset, bytes),
+        }
     }
 }
 
@@ -84,7 +104,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Notes that a variable of one name is in these places.
     pub(super) fn know(&mut self, old: Place, new: Place) {
-        let (old, new) = (self.old.values.behind(self.old.point, old), self.new.values.behind(self.new.point, new));
+        let (old, new) = (self.old.here(old), self.new.here(new));
         if let (Term::Choice { at: from, .. }, Term::Choice { at: to, .. }) =
             (self.old.values.node(old), self.new.values.node(new))
         {
@@ -111,6 +131,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     /// Whether an address of the old build and one of the new build name the same thing.
     pub(super) fn same_address(&self, old: LinkAddress, new: LinkAddress) -> bool {
         self.pairs.same_symbol(&Symbolic::Address(old), &Symbolic::Address(new), None)
+    }
+
+    /// The register in which the old function was given the argument that the new one is given in a place.
+    pub(super) fn argument(&self, new: Place) -> Option<u8> {
+        self.pairs.argument(new)
     }
 
     /// Whether two effects are paired calls, or stores of the same value to the same place. `carried`: a loop may have been gone round
@@ -196,6 +221,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Whether calls pass the same in the registers that their callee, a function of the program, is known to read.
     fn same_arguments(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        if events::is_kernel_call(self.new.graph(), new) {
+            let number = Place::Register(0);
+            let (from, to) = (self.old.values.before(old, number), self.new.values.before(new, number));
+            return self.check(from, to, carried);
+        }
         // What a library's function reads is not known, and it gives what it gave.
         let called = self.new.graph().node(new).filter(|node| matches!(node.call, Some(Callee::Function(_))));
         let passed = called.and_then(|node| node.arguments);
@@ -267,7 +297,9 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Paired calls, or stores of the same value to the same place.
     pub(super) fn same_event(&mut self, old: u32, new: u32, carried: bool) -> bool {
-        let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
+        let is_call = |graph: &Graph, node: u32| {
+            graph.node(node).is_some_and(|own| own.call.is_some()) || events::is_kernel_call(graph, node)
+        };
         match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
             // What a paired call wrote is what it wrote: memory is the old program's.
             (true, true) => self.same_call(old, new),

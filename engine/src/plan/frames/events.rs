@@ -39,19 +39,27 @@ pub(super) fn between(graph: &Graph, from: u32, to: u32, again: bool) -> Vec<u32
 
 /// What can be reached from `starts` without going on behind a node at which the search ends.
 pub(super) fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends: impl Fn(u32) -> bool) -> BTreeSet<u32> {
-    let mut seen: BTreeSet<u32> = starts.iter().copied().collect();
-    let mut open: Vec<u32> = starts.to_vec();
-    while let Some(node) = open.pop() {
-        if ends(node) {
-            continue;
+    // A bit for each node: a tree, node by node, takes most of the time that a large function is followed.
+    let mut seen: Vec<u64> = Vec::new();
+    let mut open: Vec<u32> = Vec::new();
+    let mut note = |node: u32, open: &mut Vec<u32>| {
+        let (word, bit) = (node as usize / 64, 1u64 << (node % 64));
+        if word >= seen.len() {
+            seen.resize(word + 1, 0);
         }
-        for next in ways(node) {
-            if seen.insert(*next) {
-                open.push(*next);
-            }
+        if let Some(word) = seen.get_mut(word).filter(|word| **word & bit == 0) {
+            *word |= bit;
+            open.push(node);
+        }
+    };
+    starts.iter().for_each(|node| note(*node, &mut open));
+    while let Some(node) = open.pop() {
+        if !ends(node) {
+            ways(node).iter().for_each(|next| note(*next, &mut open));
         }
     }
-    seen
+    let nodes = (0u32..).step_by(64).zip(&seen);
+    nodes.flat_map(|(first, word)| (0..64).filter(move |bit| word & 1 << bit != 0).map(move |bit| first + bit)).collect()
 }
 
 /// Those of `nodes` that may write to `bytes` bytes at `address`, which is not the frame's own memory.
@@ -107,6 +115,11 @@ pub(super) fn writes_memory(function: Function<'_>, at: u32) -> bool {
         Some((offset, bytes)) => !function.is_private(at, offset, bytes),
         None => true,
     }
+}
+
+/// Whether an instruction calls the kernel.
+pub(super) fn is_kernel_call(graph: &Graph, at: u32) -> bool {
+    graph.node(at).is_some_and(|node| node.instruction.mnemonic() == iced_x86::Mnemonic::Syscall)
 }
 
 /// The store that an instruction is.

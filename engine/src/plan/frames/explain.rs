@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dsu_formats::spec::continuation::Question;
+
 use super::Continuations;
 
 use super::arguments;
+use super::between;
 use super::blocker::{CodePlace, FrameBlocker};
+use super::by_rules::{accept, local};
 use super::continuation::{Condition, Continuation, FrameObject, FramePlace, Placed, Rival, Value};
 use super::correspond::{Correspondence, Side};
 use super::definitions;
 use super::effects;
 use super::facts::{self, Constants};
+use super::given;
 use super::kinds;
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
 use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
+use super::said::{Besides, FrameAt, Here, HereSides, Said};
 use super::terms::{Candidate, Terms};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
@@ -44,19 +50,32 @@ impl Explainer<'_> {
     /// # Errors
     /// All that is not proved.
     pub fn continuation(&self, function: usize, returns: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
+        self.continuation_about(function, returns, &[])
+    }
+
+    /// The same, with rules of the user's about the frame, by their positions.
+    pub(super) fn continuation_about(
+        &self,
+        function: usize,
+        returns: OldLink,
+        about: &[usize],
+    ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.blocker(function, returns, None, reason)];
         let Some(partner) = self.comparison.points.function(function) else {
-            return Err(told("the new program has no such function".to_owned()));
+            let mut blockers = told("the new program has no such function".to_owned());
+            blockers[0].answer = self.answer(function, "in = \"NAME IN THE NEW PROGRAM\"");
+            return Err(blockers);
         };
-        let partners = self.comparison.points.partner(function, returns).map_err(|problem| told(problem.to_string()))?;
+        let partners = self.comparison.points.partner(function, returns);
+        let partners = partners.map_err(|problem| self.no_partner(function, told(problem.to_string()), &problem))?;
         match partners {
-            Partners::One(to) => self.at(function, partner, returns, *to).found,
+            Partners::One(to) => self.at(function, partner, returns, *to, about).found,
             Partners::Shared { to, copies } => match self.are_copies(function, copies) {
-                true => self.at(function, partner, returns, *to).found,
+                true => self.at(function, partner, returns, *to, about).found,
                 false => Err(told(format!("{} calls of the old code became one, and nothing tells which", copies.len()))),
             },
             Partners::Several(several) => {
-                let tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to)).collect();
+                let tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to, about)).collect();
                 rivals(tried).unwrap_or_else(|| Err(told("no call fits".to_owned())))
             }
         }
@@ -69,7 +88,7 @@ impl Explainer<'_> {
         calls.is_some_and(|calls| exclude_each_other(&facts.graph, &facts.dominators, &calls))
     }
 
-    fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
+    pub(super) fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
         FrameBlocker {
             function: self.view.sides.old.functions.list()[function].identity.name.clone(),
             old: CodePlace::after_call(self.view.old, returns.0),
@@ -81,35 +100,65 @@ impl Explainer<'_> {
         }
     }
 
+    /// The same about a point, which with `between` is a next instruction.
+    pub(super) fn point_blocker(
+        &self,
+        function: usize,
+        (old, new): (OldLink, Option<NewLink>),
+        between: bool,
+        reason: String,
+    ) -> FrameBlocker {
+        let mut blocker = self.blocker(function, old, new, reason);
+        if between {
+            blocker.old = CodePlace::new(self.view.old, old.0);
+            blocker.new = new.map(|new| CodePlace::new(self.view.new, new.0));
+        }
+        blocker
+    }
+
     /// The frame at one point that its call may have become.
-    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink) -> Tried {
+    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &[usize]) -> Tried {
         let mut conditions = Vec::new();
-        let found = self.attempt((function, partner), returns, to, &mut conditions);
+        let way = Way { between: (false, false), aligned: None, about };
+        let found = self.attempt_as((function, partner), (returns, to), way, &mut conditions);
         Tried { to, conditions, found }
     }
 
-    fn attempt(
+    /// The frame at a pair of points, with all that the user says of it.
+    pub(super) fn attempt_as(
         &self,
         (function, partner): (usize, usize),
-        returns: OldLink,
-        to: NewLink,
+        (returns, to): (OldLink, NewLink),
+        way: Way<'_>,
         known: &mut Vec<Condition>,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
-        let told = |reason: String| vec![self.blocker(function, returns, Some(to), reason)];
+        let between = way.between;
+        let told = |reason: String| vec![self.point_blocker(function, (returns, Some(to)), between.0, reason)];
         let old = self.comparison.prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
         let new = self.comparison.prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
-        let (Some(from), Some(into)) = (old.graph.call_before(returns.0), new.graph.call_before(to.0)) else {
-            return Err(told("no call is known there".to_owned()));
+        let (Some(from), Some(into)) = (old.point(returns.0, between.0), new.point(to.0, between.1)) else {
+            return Err(told(format!("no {} is known there", if between.0 { "instruction" } else { "call" })));
         };
-        let live = new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?;
+        let live = match between.1 {
+            true => new.live_at(into),
+            false => new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?,
+        };
         let locals = (
-            Locals::behind(self.view.old, old.function(), returns.0).map_err(|error| told(error.to_string()))?,
-            Locals::behind(self.view.new, new.function(), to.0).map_err(|error| told(error.to_string()))?,
+            Locals::at(self.view.old, old.function(), returns.0, between.0).map_err(|error| told(error.to_string()))?,
+            Locals::at(self.view.new, new.function(), to.0, between.1).map_err(|error| told(error.to_string()))?,
         );
-        let objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
+        let mut objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
+        let types = (&self.view.old.debug.types, &self.view.new.debug.types);
+        let sides = HereSides { old: &locals.0, new: &locals.1 };
+        let here = Here::new(&self.comparison.bound.frames, way.about, &sides);
+        let here = here.map_err(|reasons| reasons.into_iter().flat_map(told).collect::<Vec<_>>())?;
+        let handed_over = here.pair(&mut objects, types);
         let pairs = FunctionPairs::new((self.view, self.comparison), (function, partner), &objects);
         let mut values = (Values::new(old.function()), Values::new(new.function()));
-        let candidates = candidates(old, from, &mut values.0);
+        let candidates = match between.0 {
+            true => between::candidates(old, from, &mut values.0),
+            false => candidates(old, from, &mut values.0),
+        };
         let mut attempt = Attempt {
             explainer: self,
             at: (function, returns, to),
@@ -118,25 +167,61 @@ impl Explainer<'_> {
             objects: &objects,
             candidates: &candidates,
             correspondence: Correspondence::new(
-                Side { values: &mut values.0, dominators: &old.dominators, point: from },
-                Side { values: &mut values.1, dominators: &new.dominators, point: into },
+                Side { values: &mut values.0, dominators: &old.dominators, point: from, between: between.0 },
+                Side { values: &mut values.1, dominators: &new.dominators, point: into, between: between.1 },
                 &pairs,
             ),
             blockers: Vec::new(),
+            here,
+            handed_over: &handed_over,
+            said: Vec::new(),
+            conditions: Vec::new(),
         };
+        attempt.know_given();
+        attempt.agree();
         attempt.variables();
-        let placed = attempt.all(into, &live);
+        let placed = attempt.all(&live);
         let conditions = attempt.position();
         known.clone_from(&conditions);
         let warnings = attempt.effects();
-        attempt.arguments();
+        match way.aligned {
+            Some(aligned) => attempt.last_effects(aligned),
+            None if between == (false, false) => attempt.arguments(),
+            None => {}
+        }
         attempt.statics();
-        let blockers = attempt.blockers;
+        let (blockers, mut here) = (attempt.blockers, attempt.here);
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        Ok(Continuation { function: partner, returns_to: to, values: placed, objects, conditions, warnings, rivals: Vec::new() })
+        let given_back = if between.1 { between::given_back(&live) } else { Vec::new() };
+        let rivals = Vec::new();
+        let warnings = here.warnings(warnings);
+        let besides = Besides { exact: between.1, ..std::mem::take(&mut here.besides) };
+        Ok(Continuation {
+            function: partner,
+            returns_to: to,
+            between: between.0,
+            given_back,
+            values: placed,
+            objects,
+            conditions,
+            warnings,
+            rivals,
+            besides,
+        })
     }
+}
+
+/// How a frame comes to a point.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'w> {
+    /// Whether the old point and the new one are next instructions.
+    pub(super) between: (bool, bool),
+    /// How the codes run along each other, where that is how the new point was found.
+    pub(super) aligned: Option<&'w between::Aligned>,
+    /// Rules of the user's about the frame, by their positions.
+    pub(super) about: &'w [usize],
 }
 
 /// What comes of one of the points that a call became.
@@ -165,14 +250,30 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
 }
 
 impl Continuations for Explainer<'_> {
+    fn told(&self, frame: &FrameAt) -> Option<Result<Arc<Continuation>, Vec<FrameBlocker>>> {
+        let about = self.comparison.bound.frames.about(frame);
+        let find = || self.by_rules(frame, &about).map(Arc::new);
+        let asked = (frame.function, frame.place, frame.between);
+        (!about.is_empty()).then(|| self.comparison.prepared.remembered_about((asked, about.clone()), find))
+    }
+
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
-        let find = || self.continuation(old_function, OldLink(old_return)).map(Arc::new);
-        self.comparison.prepared.remembered((old_function, old_return), find)
+        let frame = (old_function, old_return, false);
+        self.comparison.prepared.remembered(frame, || self.find(frame))
+    }
+
+    fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let frame = (old_function, place, true);
+        self.comparison.prepared.remembered(frame, || self.find(frame))
+    }
+
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String> {
+        given::given((self.view, self.comparison), caller, callee, register)
     }
 }
 
 /// Places of the old frame that are known to hold the function's own values at a point.
-fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
+pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for register in KEPT {
         let value = values.behind(point, Place::Register(register));
@@ -189,42 +290,75 @@ fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate
 }
 
 /// One pair of points.
-struct Attempt<'a, 'g> {
-    explainer: &'a Explainer<'a>,
-    at: (usize, OldLink, NewLink),
-    sides: (&'g Facts, &'g Facts),
-    locals: (&'a Locals, &'a Locals),
-    objects: &'a [FrameObject],
-    candidates: &'a [Candidate],
-    correspondence: Correspondence<'a, 'g>,
-    blockers: Vec<FrameBlocker>,
+pub(super) struct Attempt<'a, 'g> {
+    pub(super) explainer: &'a Explainer<'a>,
+    pub(super) at: (usize, OldLink, NewLink),
+    pub(super) sides: (&'g Facts, &'g Facts),
+    pub(super) locals: (&'a Locals, &'a Locals),
+    pub(super) objects: &'a [FrameObject],
+    pub(super) candidates: &'a [Candidate],
+    pub(super) correspondence: Correspondence<'a, 'g>,
+    pub(super) blockers: Vec<FrameBlocker>,
+    /// What the user says.
+    pub(super) here: Here,
+    /// Variables that are handed over whole because he says so.
+    pub(super) handed_over: &'a [String],
+    /// Values of the new code at the point that he gives, with their widths in bits.
+    pub(super) said: Vec<(ValueId, u8, Value)>,
+    /// What must hold besides the facts of position.
+    pub(super) conditions: Vec<Condition>,
 }
 
 impl Attempt<'_, '_> {
-    fn all(&mut self, point: u32, live: &[Live]) -> Vec<Placed> {
+    /// The nodes of the calls under way, or of the next instructions.
+    fn points(&self) -> (u32, u32) {
+        (self.correspondence.old.point, self.correspondence.new.point)
+    }
+
+    fn is_between(&self) -> bool {
+        self.correspondence.new.between
+    }
+
+    /// What no value can be put into stays as it is, if it is the same: flags and vector registers.
+    fn as_it_is(&mut self, place: LivePlace, live: &Live) {
+        if let Err(reason) = between::same_as_it_is(&mut self.correspondence, place) {
+            self.tell(Some(name(place)), live, reason.to_owned());
+        }
+    }
+
+    fn all(&mut self, live: &[Live]) -> Vec<Placed> {
         let mut placed = Vec::new();
         let mut needed: BTreeMap<usize, Live> = BTreeMap::new();
         for live in live {
             match (live.kind, live.place) {
                 (LiveKind::Saved(_), _) | (_, LivePlace::Slot { offset: RETURN_ADDRESS, .. }) => {}
-                (_, LivePlace::Register(register)) if KEPT.contains(&register) => {
+                (_, LivePlace::Register(register)) if self.correspondence.old.between || KEPT.contains(&register) => {
                     let place = FramePlace::Register(DWARF[usize::from(register)]);
-                    placed.extend(self.place(point, place, Place::Register(register), live));
+                    placed.extend(self.place(place, Place::Register(register), live));
                 }
+                (_, LivePlace::Slot { offset, length }) if self.is_handed_over(offset, length) => {}
                 (_, LivePlace::Slot { offset, length }) => {
                     let place = FramePlace::Slot { offset, length };
-                    placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                    placed.extend(self.place(place, Place::Slot { offset, length }, live));
+                }
+                (_, LivePlace::Object { offset, length: length @ 1..=8 })
+                    if !self.is_handed_over(offset, length as u8)
+                        && self.here.at(FramePlace::Slot { offset, length: length as u8 }).is_some() =>
+                {
+                    placed.extend(self.placed_as_given(FramePlace::Slot { offset, length: length as u8 }, live));
                 }
                 (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
+                    Some(object) if self.handed_over.contains(&self.objects[object].name) => {}
                     // As long as nobody else knows its address, it is what the function itself made it.
-                    _ if length <= 8 && self.sides.1.function().is_private_behind(point, offset, length.cast_signed()) => {
+                    _ if length <= 8 && self.correspondence.new.is_private(offset, length.cast_signed()) => {
                         let length = length as u8;
                         let place = FramePlace::Slot { offset, length };
-                        placed.extend(self.place(point, place, Place::Slot { offset, length }, live));
+                        placed.extend(self.place(place, Place::Slot { offset, length }, live));
                     }
                     Some(object) => drop(needed.entry(object).or_insert(*live)),
                     None => self.unpaired(offset, live),
                 },
+                (_, place) if self.correspondence.old.between => self.as_it_is(place, live),
                 (_, place) => {
                     let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
                     self.tell(Some(name(place)), live, what);
@@ -241,17 +375,18 @@ impl Attempt<'_, '_> {
     fn position(&mut self) -> Vec<Condition> {
         let (_, returns, to) = self.at;
         let View { old, new, .. } = self.explainer.view;
-        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
-        let (Some(from), Some(into)) = calls else {
-            self.refuse(None, "no call is known there".to_owned());
-            return Vec::new();
-        };
-        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates };
+        let (from, into) = self.points();
+        let between = (self.correspondence.old.between, self.correspondence.new.between);
+        let said = &self.said;
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said };
         let here = |build, call, side: &Facts| facts::Here { build, call, slots: side.slots().collect() };
         let mut position = facts::position(&mut terms, &here(old, from, self.sides.0), &here(new, into, self.sides.1));
-        let constants = |build, side: &Facts, next| Constants::behind(build, side.function(), next);
-        match (constants(old, self.sides.0, returns.0), constants(new, self.sides.1, to.0)) {
+        let constants = |build, side: &Facts, next, between| Constants::at(build, side.function(), next, between);
+        match (constants(old, self.sides.0, returns.0, between.0), constants(new, self.sides.1, to.0, between.1)) {
             (Ok(olds), Ok(news)) => {
+                let given = self.given_constants(&news);
+                position.conditions.extend(given);
+                let news = news.without(&|name| self.here.gives(name));
                 let same =
                     |from, into| self.correspondence.same_address(from, into) || facts::are_literals((old, from), (new, into));
                 position.extend(news.check(&olds, (returns, to), &same));
@@ -259,22 +394,33 @@ impl Attempt<'_, '_> {
             (Err(error), _) | (_, Err(error)) => self.refuse(None, error.to_string()),
         }
         for problem in position.problems {
-            self.refuse(problem.branch, problem.reason);
+            let line = problem.branch.and_then(|branch| new.line_at(branch.0));
+            if problem.branch.is_none() || !self.here.accepts(Question::Branch, line.as_ref(), None) {
+                self.refuse(problem.branch, problem.reason);
+                self.answer_with(line.map(|line| accept(Question::Branch, &line)));
+            }
         }
+        position.conditions.append(&mut self.conditions);
         position.conditions
     }
 
     /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
     fn effects(&mut self) -> Vec<String> {
-        let (function, returns, to) = self.at;
-        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
-        let (Some(from), Some(into)) = calls else { return Vec::new() };
-        let points = (self.explainer.view, &self.explainer.comparison.points);
-        let effects = effects::effects(&mut self.correspondence, points, function, (from, into));
+        let (points, function) = ((self.explainer.view, &self.explainer.comparison.points), self.at.0);
+        let at = self.points();
+        let effects = effects::effects(&mut self.correspondence, points, function, at);
+        let mut warnings = effects.warnings;
         for effect in effects.problems {
+            let line = self.explainer.view.new.line_at(effect.at.0);
+            let question = if effect.again { Question::Repeated } else { Question::Skipped };
+            if self.here.accepts(question, line.as_ref(), None) {
+                warnings.push(format!("taken as right by the spec: {}", effect.reason));
+                continue;
+            }
             self.refuse(Some(effect.at), effect.reason);
+            self.answer_with(line.map(|line| accept(question, &line)));
         }
-        effects.warnings
+        warnings
     }
 
     /// What variables of one name say: which loops are one; and where the new code counts on a constant, whether that is what the variable
@@ -282,27 +428,41 @@ impl Attempt<'_, '_> {
     fn variables(&mut self) {
         let names: Vec<String> = self.locals.1.names().map(str::to_owned).collect();
         for name in names {
+            if self.here.gives(&name) {
+                continue;
+            }
             let (Some(old), Some(new)) = (self.locals.0.place_of(&name), self.locals.1.place_of(&name)) else { continue };
             self.correspondence.know(old, new);
-            let value = self.correspondence.new.values.behind(self.correspondence.new.point, new);
+            let value = self.correspondence.new.here(new);
             let is_constant = matches!(self.correspondence.new.values.node(value), Term::Constant(_));
             if is_constant && self.had_another(Some(&name), value) {
                 self.refuse(
                     None,
                     format!("variable `{name}` is a constant for the new code, and the old code gave it another value"),
                 );
+                self.answer_with(Some(local(&name, &format!("\"old.{name}\""))));
             }
+        }
+    }
+
+    /// What was done last before a next instruction (PROOF 3.14).
+    fn last_effects(&mut self, aligned: &between::Aligned) {
+        let points = &self.explainer.comparison.points;
+        if let Err(reason) = between::same_last_effects(&mut self.correspondence, points, aligned) {
+            self.refuse(None, reason.to_owned());
         }
     }
 
     /// What the call under way is given.
     fn arguments(&mut self) {
-        let (_, returns, to) = self.at;
-        let calls = (self.sides.0.graph.call_before(returns.0), self.sides.1.graph.call_before(to.0));
-        let (Some(from), Some(into)) = calls else { return };
-        for name in arguments::differing(&mut self.correspondence, self.explainer.view, (from, into)) {
+        let calls = self.points();
+        for name in arguments::differing(&mut self.correspondence, self.explainer.view, calls) {
+            if self.here.accepts(Question::Argument, None, Some(&name)) {
+                continue;
+            }
             let reason = format!("the new code gives the call that is under way another argument (`{name}`)");
             self.refuse(None, reason);
+            self.answer_with(Some(format!("accept = [\"argument {name}\"]")));
         }
     }
 
@@ -311,24 +471,36 @@ impl Attempt<'_, '_> {
         let view = self.explainer.view;
         let function = view.sides.old.functions.list()[self.at.0].identity.name.clone();
         for name in kinds::become_static(view, &function, self.locals) {
+            let is_it = |(place, _): &(NewLink, Said)| {
+                let found = view.sides.new.objects.covering(place.0).and_then(|index| view.sides.new.objects.list().get(index));
+                found.is_some_and(|object| object.identity.name == name)
+            };
+            if self.here.besides.set.iter().any(is_it) {
+                continue;
+            }
             self.refuse(None, format!("variable `{name}` becomes a static one, and would begin with its initial value"));
+            self.answer_with(Some(format!("set = {{ \"{function}::{name}\" = \"old.{name}\" }}")));
         }
     }
 
     /// Refuses the point for something that is no location.
-    fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
+    pub(super) fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
         let (function, returns, to) = self.at;
-        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        let mut blocker = self.explainer.point_blocker(function, (returns, Some(to)), self.is_between(), reason);
         blocker.reader = branch.map(|branch| CodePlace::new(self.explainer.view.new, branch.0));
         self.blockers.push(blocker);
     }
 
     /// Explains one location of its own.
-    fn place(&mut self, point: u32, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
-        let value = self.correspondence.new.values.behind(point, place);
+    fn place(&mut self, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
+        if let Some(placed) = self.placed_as_given(to, live) {
+            return Some(placed);
+        }
+        let value = self.correspondence.new.here(place);
         let bits = (64 - live.bits.leading_zeros()).next_multiple_of(8).clamp(8, 64) as u8;
         let bits = if bits > 32 { 64 } else { bits.next_power_of_two() };
-        let explained = Terms { correspondence: &mut self.correspondence, candidates: self.candidates }.explain(value, bits);
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said: &self.said };
+        let explained = terms.explain(value, bits);
         let named = self.variable(to);
         let retyped = named.as_deref().filter(|name| kinds::is_retyped(self.explainer.view, self.locals, name));
         let explained = match (retyped, explained) {
@@ -349,11 +521,14 @@ impl Attempt<'_, '_> {
                 Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
             }
             Err(reason) => {
-                let location = match named {
+                let location = match &named {
                     Some(variable) => format!("variable `{variable}` ({})", text(to)),
                     None => text(to),
                 };
                 self.tell(Some(location), live, reason);
+                if let Some(name) = named {
+                    self.answer_local(&name);
+                }
                 None
             }
         }
@@ -363,8 +538,7 @@ impl Attempt<'_, '_> {
     fn had_another(&mut self, name: Option<&str>, value: ValueId) -> bool {
         let Some(place) = name.and_then(|name| self.locals.0.place_of(name)) else { return false };
         let value = self.correspondence.new.values.resolve(value);
-        let old = self.correspondence.old.point;
-        let had = self.correspondence.old.values.behind(old, place);
+        let had = self.correspondence.old.here(place);
         let bits = if let Place::Slot { length, .. } = place { length.saturating_mul(8) } else { 64 };
         let (had, value) = (
             self.correspondence.old.values.extend(bits.min(32), false, had),
@@ -383,7 +557,7 @@ impl Attempt<'_, '_> {
         }
     }
 
-    fn object_at(&self, offset: i64, length: u64) -> Option<usize> {
+    pub(super) fn object_at(&self, offset: i64, length: u64) -> Option<usize> {
         let end = offset.saturating_add_unsigned(length);
         let holds = |object: &FrameObject| object.new <= offset && end <= object.new.saturating_add_unsigned(object.new_length);
         self.objects.iter().position(holds)
@@ -391,15 +565,18 @@ impl Attempt<'_, '_> {
 
     fn is_out_of_scope(&self, offset: i64) -> bool {
         let (_, _, to) = self.at;
-        self.sides.1.escapes.is_out_of_scope(&self.sides.1.graph, offset, LinkAddress(to.0.0.wrapping_sub(1)))
+        let place = LinkAddress(to.0.0.wrapping_sub(u64::from(!self.is_between())));
+        self.sides.1.escapes.is_out_of_scope(&self.sides.1.graph, offset, place)
     }
 
     /// Bytes that addresses lead to and that no pair of variables holds.
     fn unpaired(&mut self, offset: i64, live: &Live) {
         match self.locals.1.holding(offset) {
             Some(variable) => {
-                let location = format!("variable `{}` (cfa{offset:+})", variable.name);
+                let name = variable.name.clone();
+                let location = format!("variable `{name}` (cfa{offset:+})");
                 self.tell(Some(location), live, "the old frame has no such variable in memory".to_owned());
+                self.answer_local(&name);
             }
             // A variable of a block that control is not in has no value here.
             None if self.is_out_of_scope(offset) => {}
@@ -412,12 +589,13 @@ impl Attempt<'_, '_> {
         let object = &self.objects[object];
         if let Err(reason) = definitions::correspond(&mut self.correspondence, object) {
             self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
+            self.answer_local(&object.name);
         }
     }
 
     fn tell(&mut self, location: Option<String>, live: &Live, reason: String) {
         let (function, returns, to) = self.at;
-        let mut blocker = self.explainer.blocker(function, returns, Some(to), reason);
+        let mut blocker = self.explainer.point_blocker(function, (returns, Some(to)), self.is_between(), reason);
         blocker.location = location;
         blocker.reader = Some(CodePlace::new(self.explainer.view.new, live.reader));
         self.blockers.push(blocker);

@@ -181,9 +181,9 @@ fn group_of(
         let mut pieces = match rebuilt.get(number).and_then(Option::as_ref) {
             Some(rebuilt) if rebuilt.is_entry => continue,
             Some(rebuilt) => rebuilt_pieces(number, rebuilt, number != outermost, around, layout)?,
-            None => carried_pieces(frames, number, position),
+            None => carried_pieces(frames, number, position, is_between(rebuilt, number + 1)),
         };
-        if number == innermost {
+        if number == innermost && !is_between(rebuilt, number) {
             pieces.push(red_zone(number, position));
         }
         layout.pieces.extend(pieces);
@@ -199,6 +199,11 @@ fn group_of(
     }
     layout.extents.push(extent);
     Ok(())
+}
+
+/// Whether a frame is made anew at a point that no call comes back to.
+fn is_between(rebuilt: &[Option<Rebuilt>], number: usize) -> bool {
+    rebuilt.get(number).and_then(Option::as_ref).is_some_and(|rebuilt| rebuilt.continuation.between)
 }
 
 /// Frames that nothing takes the place of, with what the innermost one has below its stack pointer.
@@ -253,7 +258,12 @@ fn check_alignment(
     rebuilt: &[Option<Rebuilt>],
     around: &Surroundings<'_>,
 ) -> Result<(), LayoutProblem> {
-    if let Some(rebuilt) = rebuilt.get(frame).and_then(Option::as_ref) {
+    let anew = rebuilt.get(frame).and_then(Option::as_ref);
+    if is_between(rebuilt, frame) && !anew.is_some_and(|rebuilt| rebuilt.is_entry) {
+        // Whatever is below it has its own needs.
+        return Ok(());
+    }
+    if let Some(rebuilt) = anew {
         let reason = "the stack pointer would not be aligned at its call".to_owned();
         let at_call = if rebuilt.is_entry { position.new.1 } else { position.new.0 };
         return if at_call.is_multiple_of(CALL_ALIGNMENT) { Ok(()) } else { Err(LayoutProblem { frame, reason }) };
@@ -283,12 +293,17 @@ fn red_zone(frame: usize, position: Position) -> Piece {
     carried((start, low), new_low.wrapping_sub(low - start), frame)
 }
 
-fn carried_pieces(frames: &[Frame], number: usize, position: Position) -> Vec<Piece> {
+/// `struck` says that what a signal interrupted is made anew, with what it has below its stack pointer.
+fn carried_pieces(frames: &[Frame], number: usize, position: Position, struck: bool) -> Vec<Piece> {
     let Position { old: (low, cfa), new: (new_low, new_cfa) } = position;
     if frames.get(number).is_some_and(|frame| frame.is_signal_frame) {
         // What the interrupted code has below its stack pointer stays with that.
         let zone = cfa.saturating_sub(RED_ZONE).max(low);
-        return vec![carried((low, zone), new_low, number), carried((zone, cfa), new_cfa.wrapping_sub(cfa - zone), number)];
+        let record = carried((low, zone), new_low, number);
+        return match struck {
+            true => vec![record],
+            false => vec![record, carried((zone, cfa), new_cfa.wrapping_sub(cfa - zone), number)],
+        };
     }
     vec![carried((low, cfa), new_low, number)]
 }
@@ -303,6 +318,8 @@ fn rebuilt_pieces(
 ) -> Result<Vec<Piece>, LayoutProblem> {
     let Some(position) = layout.positions.get(frame).copied() else { return Ok(Vec::new()) };
     let Position { old: (low, cfa), new: (new_low, new_cfa) } = position;
+    // Code that is about to run may have variables below its stack pointer.
+    let zone = if rebuilt.continuation.between { RED_ZONE } else { 0 };
     // Whoever points to the frame's base means that of the new frame.
     let base = RunRange::new(cfa.saturating_sub(16).max(low), cfa);
     let mut pieces =
@@ -315,16 +332,16 @@ fn rebuilt_pieces(
     }
     pieces.push(carried((low, low + arguments), new_low, frame));
     for object in &rebuilt.continuation.objects {
-        pieces.extend(object_piece(object, (frame, position), has_moving_caller, around, layout)?);
+        pieces.extend(object_piece(object, (frame, position, zone), has_moving_caller, around, layout)?);
     }
     pieces.retain(|piece| !piece.old.is_empty());
     pieces.sort_by_key(|piece| (piece.old.start, piece.old.end));
-    without_gaps(frame, low, pieces)
+    without_gaps(frame, low.saturating_sub(zone), pieces)
 }
 
 fn object_piece(
     object: &FrameObject,
-    (frame, position): (usize, Position),
+    (frame, position, zone): (usize, Position, u64),
     has_moving_caller: bool,
     around: &Surroundings<'_>,
     layout: &Layout,
@@ -343,7 +360,7 @@ fn object_piece(
         let is_right = goes_along && !object.is_changed;
         return if is_right { Ok(None) } else { Err(problem("is an argument on the stack, which the caller has elsewhere")) };
     }
-    if start < position.old.0 || to < position.new.0 || object.new >= 0 {
+    if start < position.old.0.saturating_sub(zone) || to < position.new.0.saturating_sub(zone) || object.new >= 0 {
         return Err(problem("is not within its frame"));
     }
     let (fate, length) = match object.is_changed {

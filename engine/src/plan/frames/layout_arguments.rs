@@ -159,12 +159,12 @@ mod tests {
         let elf = Compiled::new("arguments", SOURCE, &["-O0", "-g"]).elf();
         let unwind = UnwindIndex::new(&elf);
         let returns = |caller: &str, callee: &str| LinkAddress(call(&elf, caller, callee).0 + 5);
-        let plain = shape(&elf, &unwind, returns("plain", "six")).unwrap();
+        let plain = shape(&elf, &unwind, returns("plain", "six"), false).unwrap();
         assert_eq!((plain.base, plain.saved[dwarf::RBP]), (Some(16), Some(-16)));
         assert!(plain.size > 160 && plain.size.is_multiple_of(16), "{plain:?}");
         // Two arguments lie below the frame while the call is under way.
-        let pushes = shape(&elf, &unwind, returns("pushes", "eight")).unwrap();
+        let pushes = shape(&elf, &unwind, returns("pushes", "eight"), false).unwrap();
         assert!(pushes.size >= 32 && pushes.size.is_multiple_of(16), "{pushes:?}");
-        assert!(shape(&elf, &unwind, returns("grows", "six")).unwrap_err().contains("alloca"));
+        assert!(shape(&elf, &unwind, returns("grows", "six"), false).unwrap_err().contains("alloca"));
     }
 }

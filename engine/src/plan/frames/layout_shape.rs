@@ -8,7 +8,7 @@ use crate::program::unwind::{SavedRegister, UnwindIndex, dwarf};
 /// A frame of the new code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Bytes from the stack pointer at the call up to the canonical frame address.
+    /// Bytes from the stack pointer at the point up to the canonical frame address.
     pub size: u64,
     /// Where the frame has a frame pointer in rbp: its distance from the canonical frame address.
     pub base: Option<i64>,
@@ -16,13 +16,13 @@ pub struct Shape {
     pub saved: [Option<i64>; 16],
 }
 
-/// The shape of the frame that control comes back to at `returns_to`.
+/// The shape of the frame that control comes back to at `returns_to`; with `between`, that goes on there without a call.
 ///
 /// # Errors
 /// What is not understood of it.
-pub fn shape(elf: &Elf, unwind: &UnwindIndex, returns_to: LinkAddress) -> Result<Shape, String> {
-    let call = LinkAddress(returns_to.0.wrapping_sub(1));
-    let rules = unwind.frame_rules(call).ok_or("the new code has no call frame information there")?;
+pub fn shape(elf: &Elf, unwind: &UnwindIndex, returns_to: LinkAddress, between: bool) -> Result<Shape, String> {
+    let place = LinkAddress(returns_to.0.wrapping_sub(u64::from(!between)));
+    let rules = unwind.frame_rules(place).ok_or("the new code has no call frame information there")?;
     if rules.returns != SavedRegister::At(-8) {
         return Err("the new code keeps its return address elsewhere than a call puts it".to_owned());
     }

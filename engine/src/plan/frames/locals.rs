@@ -19,7 +19,7 @@ const FARTHEST: u64 = 1 << 31;
 /// DWARF numbers of general registers, by the numbers that instructions have them by (System V ABI, figure 3.36).
 pub(super) const DWARF: [u8; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 /// The reverse.
-const ENCODED: [u8; 16] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
+pub(super) const ENCODED: [u8; 16] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// A variable in memory.
 #[derive(Clone, Debug)]
@@ -39,22 +39,33 @@ pub(super) struct Locals {
     pub(super) in_registers: Vec<(u8, String)>,
     /// All that are somewhere, with their types.
     kinds: Vec<(String, Option<TypeId>)>,
+    /// Those that are numbers.
+    constants: Vec<(String, u64)>,
+    /// Those that debug information computes from registers.
+    computed: Vec<String>,
+    /// Those in several parts.
+    split: Vec<String>,
+    /// The place that all this is about.
+    pub(super) place: LinkAddress,
 }
 
 impl Locals {
-    /// The variables of `build` behind the call that returns to `next`.
-    pub(super) fn behind(build: &Build, function: Function<'_>, next: LinkAddress) -> Result<Self, ProgramError> {
+    /// The variables of `build` behind the call that returns to `next`; with `between`, before the instruction there.
+    pub(super) fn at(build: &Build, function: Function<'_>, next: LinkAddress, between: bool) -> Result<Self, ProgramError> {
         let mut variables = Variables::new(build);
-        let place = LinkAddress(next.0.wrapping_sub(1));
+        let place = LinkAddress(next.0.wrapping_sub(u64::from(!between)));
         let locals = variables.at(place)?;
         let registers = registers(function, next);
-        let mut found = Self::default();
+        let mut found = Self { place, ..Self::default() };
         for local in &locals {
             let mut word = |_: RunAddress| None;
             let mut frame = Frame { registers: &registers, cfa: RunAddress(FRAME), bias: 0, word: &mut word };
             let pieces = variables.locate(local, &mut frame);
             found.add(build, local, &pieces);
+            found.constants.extend(fixed(&variables, local).map(|number| (local.name.clone(), number)));
         }
+        let absent = variables.absent(place)?.into_iter().filter(|absent| absent.inlined.is_none());
+        found.constants.extend(absent.filter_map(|absent| Some((absent.name, absent.value?))));
         Ok(found)
     }
 
@@ -72,9 +83,11 @@ impl Locals {
                     self.in_memory.push(InMemory { name, offset, length, kind: local.kind });
                 }
             }
+            [Piece { bits: None, source: Source::Value(_) }] => self.computed.push(name),
             [Piece { source: Source::Register(RegisterValue { place: Place::Register(register), .. }), .. }] => {
                 self.in_registers.push((*register, name));
             }
+            [_, _, ..] => self.split.push(name),
             _ => {}
         }
     }
@@ -87,6 +100,39 @@ impl Locals {
     /// The type of the only variable with this name.
     pub(super) fn kind_of(&self, name: &str) -> Option<Option<TypeId>> {
         let mut named = self.kinds.iter().filter(|(own, _)| own == name).map(|(_, kind)| *kind);
+        named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Whether debug information computes the only variable with this name from registers.
+    pub(super) fn is_computed(&self, name: &str) -> bool {
+        self.kind_of(name).is_some() && self.computed.iter().any(|own| own == name)
+    }
+
+    /// Whether a variable is in several parts.
+    pub(super) fn is_split(&self, name: &str) -> bool {
+        self.split.iter().any(|own| own == name)
+    }
+
+    /// Other variables in the place of this one.
+    pub(super) fn beside(&self, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for (register, _) in self.in_registers.iter().filter(|(_, own)| own == name) {
+            found.extend(self.in_registers.iter().filter(|(other, _)| other == register).map(|(_, other)| other.clone()));
+        }
+        for own in self.in_memory.iter().filter(|own| own.name == name) {
+            let meets = |other: &&InMemory| {
+                other.offset < own.offset.saturating_add_unsigned(own.length)
+                    && own.offset < other.offset.saturating_add_unsigned(other.length)
+            };
+            found.extend(self.in_memory.iter().filter(meets).map(|other| other.name.clone()));
+        }
+        found.retain(|other| other != name);
+        found
+    }
+
+    /// What the only variable with this name is, if it is a number.
+    pub(super) fn constant(&self, name: &str) -> Option<u64> {
+        let mut named = self.constants.iter().filter(|(own, _)| own == name).map(|(_, number)| *number);
         named.next().filter(|_| named.next().is_none())
     }
 
@@ -109,6 +155,20 @@ impl Locals {
         };
         self.in_memory.iter().find(holds)
     }
+}
+
+/// The number that a variable is whatever the frame.
+fn fixed(variables: &Variables<'_>, local: &Local<'_>) -> Option<u64> {
+    let at = |cfa: u64, bias: u64| {
+        let mut word = |_: RunAddress| None;
+        let mut frame = Frame { registers: &[None; 16], cfa: RunAddress(cfa), bias, word: &mut word };
+        match variables.locate(local, &mut frame)[..] {
+            [Piece { bits: None, source: Source::Value(number) }] => Some(number),
+            _ => None,
+        }
+    };
+    let number = at(FRAME, 0).filter(|_| local.inlined.is_none())?;
+    (at(FRAME + FARTHEST, 0) == Some(number) && at(FRAME, FARTHEST) == Some(number)).then_some(number)
 }
 
 /// Registers by DWARF number: those that point into the frame, and any value for the others, so that what they hold can be told.

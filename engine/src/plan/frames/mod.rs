@@ -7,15 +7,21 @@ use std::fmt;
 use std::sync::Arc;
 
 mod arguments;
+mod between;
 mod blocker;
+mod by_rules;
 mod choice;
 mod continuation;
 mod correspond;
+mod counters;
 mod definitions;
 mod effects;
 mod events;
 mod explain;
+mod explain_said;
 mod facts;
+mod follow;
+mod given;
 mod kinds;
 mod layout;
 mod layout_arguments;
@@ -31,6 +37,7 @@ mod rebuild;
 mod rebuild_tests;
 mod rebuild_value;
 mod report;
+mod said;
 mod stack;
 mod stack_idle;
 mod terms;
@@ -39,15 +46,21 @@ mod tests;
 
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
-pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Operation, Placed, Relation, Rival, Value};
+pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
+pub use given::Givers;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
 pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};
-pub use rebuild::{Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
+pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
 pub use report::{FrameFate, FrameReport, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
+pub use said::{
+    Besides, CallArgument, CallRule, Form, Formula, FrameAt, FrameRule, FrameRules, LocalRule, NotFound, OldProcess, OldScope,
+    Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, ScopeVariable, SetRule, Source, Whole, Word, calls_of,
+    code_points, scope_of, word,
+};
 pub use stack::{Followed, FrameMoves};
 pub use stack_idle::{IdleRegisters, JUMP_POINTER};
 
@@ -60,4 +73,27 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     /// # Errors
     /// Everything about it that is not proved.
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>>;
+
+    /// How a frame goes on that the user says something of; `None` where he does not.
+    fn told(&self, frame: &FrameAt) -> Option<Result<Arc<Continuation>, Vec<FrameBlocker>>> {
+        let _ = frame;
+        None
+    }
+
+    /// How the frame of a thread goes on that was stopped, or struck by a signal, before the instruction at `place` of the function at
+    /// position `old_function`.
+    ///
+    /// # Errors
+    /// Everything about it that is not proved; nothing where that is all there is to say.
+    fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
+        let _ = (old_function, place);
+        Err(Vec::new())
+    }
+
+    /// What the call of the function at position `caller` that returns to `returns` gave the function at position `callee` in an argument
+    /// register (by the number that instructions have it by), in terms of the caller's old frame.
+    ///
+    /// # Errors
+    /// Why that is not known any more.
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String>;
 }

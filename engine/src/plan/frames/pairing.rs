@@ -1,5 +1,7 @@
 //! Which things of a changed function are which of its partner.
 
+use iced_x86::Mnemonic;
+
 use super::continuation::FrameObject;
 use super::correspond::Pairs;
 use super::effects::Impact;
@@ -15,7 +17,7 @@ use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::code::{Callee, ImportId, Symbolic};
 use crate::program::elf::{DynamicSymbol, Elf};
-use crate::program::flow::Place;
+use crate::program::flow::{Graph, Place};
 
 /// Registers that a function keeps for its caller, as instructions number them (System V ABI, figure 3.4).
 const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
@@ -26,6 +28,8 @@ pub(super) struct FunctionPairs<'p> {
     comparison: &'p Comparison,
     function: usize,
     parameters: Option<(Parameters, Parameters)>,
+    /// System calls that both make, by where they come back to.
+    kernel_calls: Vec<(LinkAddress, LinkAddress)>,
     objects: &'p [FrameObject],
 }
 
@@ -41,7 +45,8 @@ impl<'p> FunctionPairs<'p> {
         let parameters = old
             .zip(new)
             .and_then(|(old, new)| Some((Parameters::of(view.old, old.entry)?, Parameters::of(view.new, new.entry)?)));
-        Self { view, comparison, function, parameters, objects }
+        let kernel_calls = kernel_calls(comparison, (function, partner));
+        Self { view, comparison, function, parameters, kernel_calls, objects }
     }
 
     fn address(&self, old: LinkAddress, new: LinkAddress, bytes: Option<u8>) -> bool {
@@ -84,7 +89,8 @@ impl<'p> FunctionPairs<'p> {
 
 impl Pairs for FunctionPairs<'_> {
     fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool {
-        matches!(self.comparison.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
+        self.kernel_calls.contains(&(old, new))
+            || matches!(self.comparison.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
     }
 
     fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool {
@@ -106,7 +112,20 @@ impl Pairs for FunctionPairs<'_> {
             return a == b;
         }
         let Some((from, to)) = &self.parameters else { return false };
-        from.name(old).is_some_and(|name| to.name(new) == Some(name))
+        match (from.name(old), to.name(new)) {
+            (Some(name), other) => other == Some(name),
+            // Whatever the caller left in a register that is no argument, it left it for both.
+            (None, None) => matches!(old, Place::Vector(_)) && old == new && from.is_whole() && to.is_whole(),
+            (None, Some(_)) => false,
+        }
+    }
+
+    fn argument(&self, new: Place) -> Option<u8> {
+        let (from, to) = self.parameters.as_ref()?;
+        match from.place(to.name(new)?)? {
+            Place::Register(register) => Some(register),
+            _ => None,
+        }
     }
 
     fn same_slot(&self, old: i64, new: i64) -> bool {
@@ -135,6 +154,19 @@ impl Pairs for FunctionPairs<'_> {
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {
         matches!(old, Symbolic::Address(old) if is_constant(&self.view.old.elf, *old, bytes))
     }
+}
+
+/// The system calls that two functions make by themselves, if both make as many: in their order.
+fn kernel_calls(comparison: &Comparison, (function, partner): (usize, usize)) -> Vec<(LinkAddress, LinkAddress)> {
+    let (Ok(old), Ok(new)) = (comparison.prepared.old(function), comparison.prepared.new_function(partner)) else {
+        return Vec::new();
+    };
+    let of = |graph: &Graph| -> Vec<LinkAddress> {
+        let calls = graph.nodes().iter().filter(|node| node.instruction.mnemonic() == Mnemonic::Syscall);
+        calls.map(crate::program::flow::Node::behind).collect()
+    };
+    let (olds, news) = (of(&old.graph), of(&new.graph));
+    if olds.len() == news.len() { olds.into_iter().zip(news).collect() } else { Vec::new() }
 }
 
 /// Whether two places are the same one of paired variables. Where a variable's parts move, only its start is.

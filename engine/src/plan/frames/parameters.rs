@@ -1,22 +1,43 @@
 //! Where the arguments of a function are when it is entered (System V ABI, 3.2.3), by the names of its parameters.
 
+use dsu_formats::address::RunAddress;
 use gimli::constants::DW_ATE_float;
 
+use super::locals::ENCODED;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::flow::Place;
 use crate::program::types::{Shape, TypeId};
-use crate::program::variables::Variables;
+use crate::program::unwind::{Place as Kept, RegisterValue};
+use crate::program::variables::{Frame, Local, Piece, Source, Variables};
 
 /// Registers of the first integer arguments, as instructions number them.
 const GENERAL: [u8; 6] = [7, 6, 2, 1, 8, 9];
 /// How many arguments go into vector registers.
 const VECTORS: u8 = 8;
 
+/// Where a frame is thought to be while places in it are found.
+const FRAME: u64 = 1 << 40;
+/// How far a build is moved to tell addresses in it from numbers.
+const MOVED: u64 = 1 << 42;
+
 /// The parameters of a function with the places of their arguments.
 #[derive(Debug)]
 pub(super) struct Parameters {
     places: Vec<(Place, String)>,
+    /// Parameters that nobody passes: the compiler made the function for these values.
+    fixed: Vec<(String, Fixed)>,
+    /// Whether the place of each is known.
+    is_whole: bool,
+}
+
+/// What a parameter always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fixed {
+    /// A number.
+    Number(u64),
+    /// An address of its build.
+    Address(LinkAddress),
 }
 
 /// How an argument is passed.
@@ -27,9 +48,37 @@ enum Class {
 }
 
 impl Parameters {
-    /// The parameters of the function entered at `entry`, if all are known. A copy that the compiler made for some arguments only has
-    /// others than its source, and is not understood.
+    /// The parameters of the function entered at `entry`, if all are known.
     pub(super) fn of(build: &Build, entry: LinkAddress) -> Option<Self> {
+        Self::usual(build, entry).or_else(|| Self::told(build, entry))
+    }
+
+    /// Those of a function that the compiler made for some arguments only, or of which it dropped parameters: what debug information tells
+    /// of each at the entry. One of which it tells nothing is not passed, or in parts: nothing that the function makes of it is ever
+    /// explained by a name.
+    fn told(build: &Build, entry: LinkAddress) -> Option<Self> {
+        let mut variables = Variables::new(build);
+        let parameters = variables.parameters(entry).ok()?;
+        let (mut places, mut fixed) = (Vec::new(), Vec::new());
+        let locals = variables.at(entry).ok()?.into_iter().filter(|local| local.inlined.is_none());
+        for local in locals.filter(|local| parameters.contains(&local.name)) {
+            match told_of(&variables, &local) {
+                Some(Told::In(register)) if matches!(class(build, local.kind), Class::General) => {
+                    places.push((Place::Register(register), local.name));
+                }
+                Some(Told::Always(value)) => fixed.push((local.name, value)),
+                Some(Told::In(_)) | None => {}
+            }
+        }
+        let absent = variables.absent(entry).ok()?.into_iter().filter(|absent| absent.inlined.is_none());
+        for absent in absent.filter(|absent| parameters.contains(&absent.name)) {
+            fixed.extend(absent.value.map(|value| (absent.name, Fixed::Number(value))));
+        }
+        Some(Self { places, fixed, is_whole: false })
+    }
+
+    /// Those of a function as its source has it, by the calling convention.
+    fn usual(build: &Build, entry: LinkAddress) -> Option<Self> {
         let described =
             build.debug.functions.iter().find(|function| function.ranges.first().is_some_and(|range| range.0 == entry))?;
         let symbols = build.elf.symbols.iter().filter(|symbol| symbol.is_code() && symbol.address == entry);
@@ -41,14 +90,17 @@ impl Parameters {
         let locals = Variables::new(build).at(entry).ok()?;
         let mut names = locals.into_iter().filter(|local| local.inlined.is_none());
         let (mut general, mut vectors, mut stack) = (GENERAL.iter(), 0..VECTORS, 0i64);
-        let mut places = Vec::new();
+        let (mut places, mut is_whole) = (Vec::new(), true);
         for kind in parameters {
             let local = names.next().filter(|local| types.peel(local.kind) == types.peel(*kind))?;
             let place = match class(build, *kind) {
                 Class::General => general.next().map(|register| Place::Register(*register)),
                 Class::Vector => vectors.next().map(Place::Vector),
                 // How it is passed decides where all that follow are.
-                Class::Other => break,
+                Class::Other => {
+                    is_whole = false;
+                    break;
+                }
             };
             let place = place.unwrap_or_else(|| {
                 stack += 8;
@@ -56,12 +108,22 @@ impl Parameters {
             });
             places.push((place, local.name));
         }
-        Some(Self { places })
+        Some(Self { places, fixed: Vec::new(), is_whole })
     }
 
     /// All parameters with the places of their arguments.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &str)> {
         self.places.iter().map(|(place, name)| (place, name.as_str()))
+    }
+
+    /// Parameters that nobody passes, with what they always are.
+    pub(super) fn fixed(&self) -> impl Iterator<Item = (&str, Fixed)> {
+        self.fixed.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Whether no parameter is anywhere else.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Where the argument of a parameter is.
@@ -76,6 +138,40 @@ impl Parameters {
             (own, place) => own == place,
         };
         self.places.iter().find(|(own, _)| holds(own)).map(|(_, name)| name.as_str())
+    }
+}
+
+/// Where a variable is at the entry.
+enum Told {
+    In(u8),
+    Always(Fixed),
+}
+
+fn told_of(variables: &Variables<'_>, local: &Local<'_>) -> Option<Told> {
+    let registers =
+        std::array::from_fn(|number| Some(RegisterValue { value: FRAME, place: Kept::Register(u8::try_from(number).ok()?) }));
+    let at = |registers: &[Option<RegisterValue>; 16], bias: u64| {
+        let mut word = |_: RunAddress| None;
+        let mut frame = Frame { registers, cfa: RunAddress(FRAME), bias, word: &mut word };
+        match variables.locate(local, &mut frame)[..] {
+            [Piece { bits: None, source }] => Some(source),
+            _ => None,
+        }
+    };
+    match at(&registers, 0)? {
+        Source::Register(RegisterValue { place: Kept::Register(register), .. }) => {
+            let register = ENCODED.get(usize::from(register)).copied()?;
+            GENERAL.contains(&register).then_some(Told::In(register))
+        }
+        // What needs no register is the same in any frame.
+        Source::Value(_) => match (at(&[None; 16], 0)?, at(&[None; 16], MOVED)?) {
+            (Source::Value(one), Source::Value(moved)) if one == moved => Some(Told::Always(Fixed::Number(one))),
+            (Source::Value(one), Source::Value(moved)) if moved.wrapping_sub(one) == MOVED => {
+                Some(Told::Always(Fixed::Address(LinkAddress(one))))
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

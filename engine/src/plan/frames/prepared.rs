@@ -1,10 +1,11 @@
 //! What is known of the code of changed functions, made before the stop.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iced_x86::OpKind;
 
+use super::between::Aligned;
 use super::blocker::FrameBlocker;
 use super::continuation::Continuation;
 use crate::plan::compare::functions::position;
@@ -19,12 +20,30 @@ use crate::program::unwind::UnwindIndex;
 pub struct Prepared {
     old: HashMap<usize, Result<Facts, Unclear>>,
     new: HashMap<usize, Result<Facts, Unclear>>,
+    /// Unchanged functions of the old build that call changed ones.
+    callers: HashMap<usize, Result<Facts, Unclear>>,
     /// Continuations that were asked for.
-    known: Mutex<HashMap<(usize, LinkAddress), Known>>,
+    memory: Mutex<Remembered>,
+    /// The same for those that rules of the user's are about.
+    about: Mutex<HashMap<(FrameKey, Vec<usize>), Known>>,
+    /// How functions run along their partners, by their positions in the old build.
+    aligned: Mutex<HashMap<usize, Arc<Aligned>>>,
 }
 
+/// A frame of the old program: the position of its function, an address in it, and whether that is the next instruction rather than where
+/// the call under way returns to.
+pub(super) type FrameKey = (usize, LinkAddress, bool);
+
 /// How a frame goes on, or all that is not proved.
-type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
+pub(super) type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
+
+/// What was asked about frames.
+#[derive(Debug, Default)]
+struct Remembered {
+    known: HashMap<FrameKey, Known>,
+    /// Frames that were asked about and are to be followed later; `None` while each is followed at once.
+    deferred: Option<BTreeSet<FrameKey>>,
+}
 
 /// What is known of one function's code.
 #[derive(Debug)]
@@ -48,32 +67,87 @@ pub struct Coded<'c, 'a> {
 }
 
 impl Prepared {
-    /// Follows the functions at these positions of the old and of the new build.
-    pub fn new(old: &Coded<'_, '_>, olds: &[usize], new: &Coded<'_, '_>, news: &[usize]) -> Self {
+    /// Follows the functions at these positions of the old and of the new build, and those of the old one that call them.
+    pub fn new(old: &Coded<'_, '_>, (olds, callers): (&[usize], &[usize]), new: &Coded<'_, '_>, news: &[usize]) -> Self {
         let follow = |coded: &Coded<'_, '_>, functions: &[usize]| -> HashMap<usize, Result<Facts, Unclear>> {
             functions.iter().map(|function| (*function, Facts::new(coded, *function))).collect()
         };
         std::thread::scope(|scope| {
             let from = scope.spawn(|| follow(old, olds));
             let new = follow(new, news);
+            let callers = follow(old, callers);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Self { old, new, known: Mutex::default() }
+            let (memory, about, aligned) = (Mutex::default(), Mutex::default(), Mutex::default());
+            Self { old, new, callers, memory, about, aligned }
         })
     }
 
-    /// What was found out before about a frame, else what `find` says.
-    pub(super) fn remembered(&self, place: (usize, LinkAddress), find: impl FnOnce() -> Known) -> Known {
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
+    /// What was found out before about a frame and rules of the user's, else what `find` says.
+    pub(super) fn remembered_about(&self, asked: (FrameKey, Vec<usize>), find: impl FnOnce() -> Known) -> Known {
+        if let Some(known) = self.about.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return known.clone();
         }
         let found = find();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(place, found.clone());
+        self.about.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, found.clone());
         found
+    }
+
+    /// What was found out before about a frame, else what `find` says. While frames are deferred, those that nothing is known of are noted,
+    /// and nothing is told of them.
+    pub(super) fn remembered(&self, place: FrameKey, find: impl FnOnce() -> Known) -> Known {
+        {
+            let mut memory = self.memory();
+            if let Some(known) = memory.known.get(&place) {
+                return known.clone();
+            }
+            if let Some(deferred) = &mut memory.deferred {
+                deferred.insert(place);
+                return Err(Vec::new());
+            }
+        }
+        let found = find();
+        self.remember(place, found.clone());
+        found
+    }
+
+    /// How a function runs along its partner; found once.
+    pub(super) fn aligned(&self, function: usize, find: impl FnOnce() -> Arc<Aligned>) -> Arc<Aligned> {
+        let mut aligned = self.aligned.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(aligned.entry(function).or_insert_with(find))
+    }
+
+    /// Whether frames that nothing is known of are noted rather than followed. To follow one can take seconds.
+    pub fn defer(&self, deferring: bool) {
+        self.memory().deferred = deferring.then(BTreeSet::new);
+    }
+
+    /// The frames that were noted.
+    pub(super) fn take_deferred(&self) -> BTreeSet<FrameKey> {
+        self.memory().deferred.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether something is known of a frame.
+    pub(super) fn is_known(&self, place: FrameKey) -> bool {
+        self.memory().known.contains_key(&place)
+    }
+
+    pub(super) fn remember(&self, place: FrameKey, known: Known) {
+        self.memory().known.insert(place, known);
+    }
+
+    /// What a thread that panicked left there is whole: entries are added in one piece.
+    fn memory(&self) -> MutexGuard<'_, Remembered> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A changed function of the old build.
     pub(super) fn old(&self, function: usize) -> Result<&Facts, Unclear> {
         find(&self.old, function)
+    }
+
+    /// A function of the old build that calls a changed one.
+    pub(super) fn caller(&self, function: usize) -> Result<&Facts, Unclear> {
+        self.old(function).or_else(|_| find(&self.callers, function))
     }
 
     /// A changed function of the new build.
@@ -111,6 +185,19 @@ impl Facts {
     /// What is read behind the call that returns to `next` before it is written.
     pub(super) fn live_behind(&self, next: LinkAddress) -> Result<Vec<Live>, Unclear> {
         self.liveness.after_call(next)
+    }
+
+    /// What is read from a node on before it is written.
+    pub(super) fn live_at(&self, node: u32) -> Vec<Live> {
+        self.liveness.at(node)
+    }
+
+    /// The node of the call that returns to an address; with `between`, of the instruction there, if control comes to it.
+    pub(super) fn point(&self, address: LinkAddress, between: bool) -> Option<u32> {
+        match between {
+            true => self.graph.at(address).filter(|node| self.dominators.is_reached(*node)),
+            false => self.graph.call_before(address),
+        }
     }
 
     /// Bytes of the frame that the function stores to.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use dsu_formats::address::RunAddress;
 
-use super::continuation::{Condition, Continuation, FramePlace, Placed};
+use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, entered};
 use super::rebuild_value::{self, Scene};
+use super::said::{Said, SaidArgument};
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 
@@ -36,10 +37,21 @@ pub trait Follow {
 
     /// Run-time address of a place of the new program.
     fn address(&self, link: NewLink) -> u64;
+
+    /// What the user gives in `frame`; a pointer follows what it points to, with a note as in [`Follow::word`] where that is wanted.
+    ///
+    /// # Errors
+    /// What cannot be read or computed, or what nothing decides.
+    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String>;
 }
 
 /// Offset of the stack protectors' word from the thread pointer (glibc, `tcbhead_t`).
 const CANARY: u64 = 0x28;
+
+/// Registers that the kernel sets itself when it makes a system call again, by DWARF number: rax, rcx and r11.
+const LOST_TO_KERNEL: [usize; 3] = [dwarf::RAX, dwarf::RCX, dwarf::R11];
+/// Bytes of the `syscall` instruction.
+const SYSCALL_LENGTH: u64 = 2;
 
 /// A thread with the layout of its new stack.
 pub struct Subject<'a> {
@@ -51,6 +63,8 @@ pub struct Subject<'a> {
     pub layout: &'a Layout,
     /// Base of the thread's own storage.
     pub thread: u64,
+    /// The system call that it makes again.
+    pub call: Option<u64>,
 }
 
 /// A value that was filled in.
@@ -82,14 +96,27 @@ pub struct Made {
     pub writes: Vec<(u64, Vec<u8>)>,
     /// Words of carried frames, by their old addresses.
     pub overrides: Vec<(RunAddress, u64)>,
-    /// Registers of the thread, by DWARF number.
+    /// Registers of the thread, by DWARF number; the place to go on at has the number of the return address.
     pub registers: Vec<(usize, u64)>,
     /// What was filled in, for each frame.
     pub filled: Vec<Vec<Filled>>,
     /// Registers that a frame does not keep and that its callers find changed: frame, position in [`KEPT`], value.
     pub passed: Vec<(usize, usize, u64)>,
+    /// Numbers and addresses that variables of the new program take, with their lengths in bytes and the frame that says so.
+    pub set: Vec<(NewLink, u8, u64, usize)>,
+    /// Calls before the frames go on: function, arguments, as they were written.
+    pub calls: Vec<(NewLink, Vec<CallWord>, String)>,
     /// What is in the way.
     pub problems: Vec<RebuildProblem>,
+}
+
+/// An argument of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallWord {
+    /// A number, or a run-time address in the new process.
+    Word(u64),
+    /// Something of the new program.
+    Address(NewLink),
 }
 
 /// What a frame's code finds in a register when control comes back to it.
@@ -170,6 +197,10 @@ impl Follow for Nothing {
     fn address(&self, link: NewLink) -> u64 {
         link.0.0
     }
+
+    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+        Ok(0)
+    }
 }
 
 fn old_view(frame: Option<&Frame>) -> View {
@@ -210,6 +241,7 @@ struct At<'a, 'f> {
 
 impl At<'_, '_> {
     fn rebuilt(&mut self, caller: &View, made: &mut Made) -> View {
+        let caller = &self.own_view(caller);
         let continuation = &self.rebuilt.continuation;
         self.conditions(continuation, made);
         let mut registers: BTreeMap<usize, u64> = BTreeMap::new();
@@ -225,7 +257,11 @@ impl At<'_, '_> {
                 Err(reason) => self.problem(Some(value), reason, made),
             }
         }
+        self.besides(continuation, made);
         let view = self.view(&registers, caller, made);
+        if continuation.between {
+            self.all_registers(&registers, made);
+        }
         self.frame_record(caller, &mut slots, made);
         slots.sort_by_key(|(offset, _)| *offset);
         let overlap = slots.windows(2).any(|pair| match pair {
@@ -274,6 +310,27 @@ impl At<'_, '_> {
         made.registers.push((dwarf::RETURN_ADDRESS, self.follow.address(continuation.returns_to)));
     }
 
+    /// What the user wants done besides.
+    fn besides(&mut self, continuation: &Continuation, made: &mut Made) {
+        for (place, given) in &continuation.besides.set {
+            match self.follow.said(given, self.frame, true) {
+                Ok(word) => made.set.push((*place, given.formula.form.length, word, self.number)),
+                Err(reason) => self.problem(None, reason, made),
+            }
+        }
+        for call in &continuation.besides.before {
+            let word = |argument: &SaidArgument| match argument {
+                SaidArgument::Word(word) => Ok(CallWord::Word(*word)),
+                SaidArgument::Address(link) => Ok(CallWord::Address(*link)),
+                SaidArgument::Of(given) => self.follow.said(given, self.frame, true).map(CallWord::Word),
+            };
+            match call.arguments.iter().map(word).collect() {
+                Ok(arguments) => made.calls.push((call.function, arguments, call.text.clone())),
+                Err(reason) => self.problem(None, reason, made),
+            }
+        }
+    }
+
     fn problem(&self, value: Option<usize>, reason: String, made: &mut Made) {
         made.problems.push(RebuildProblem { frame: self.number, value, condition: None, reason });
     }
@@ -298,9 +355,60 @@ impl At<'_, '_> {
         Err(format!("the new code is there only if {left:#x} {} {right:#x}", words_of(condition)))
     }
 
+    /// What callers have left in registers: where the old frame has saved one and keeps something of its own there, the new one does not
+    /// find it in the machine.
+    fn own_view(&mut self, caller: &View) -> View {
+        let own = KEPT.map(|register| self.frame.registers.get(register).copied().flatten().map(|known| known.place));
+        std::array::from_fn(|index| match (caller.get(index).copied(), own.get(index).copied().flatten()) {
+            (Some(Kept::Old(Some(old))), place) if place != Some(old.place) => Kept::New(self.follow.word(old.value, old.place)),
+            (Some(kept), _) => kept,
+            (None, _) => Kept::Old(None),
+        })
+    }
+
+    /// Registers that calls do not keep, where no call comes back: in the machine, or in the record of the signal that struck.
+    fn all_registers(&mut self, registers: &BTreeMap<usize, u64>, made: &mut Made) {
+        let place = self.rebuilt.continuation.returns_to;
+        let machine = self.number == 0;
+        if let Some(number) = self.subject.call.filter(|_| machine) {
+            // The kernel makes the call again, and puts its number into place.
+            let is_other = registers.get(&dwarf::RAX).is_none_or(|placed| *placed & u64::from(u32::MAX) != number);
+            let reads_lost = LOST_TO_KERNEL.iter().any(|lost| *lost != dwarf::RAX && registers.contains_key(lost));
+            if is_other || reads_lost {
+                self.problem(None, format!("it makes system call {number} again, and the new code does not"), made);
+            }
+        }
+        for register in (0..16).filter(|register| *register != dwarf::RSP && !KEPT.contains(register)) {
+            let is_kernels = machine && self.subject.call.is_some() && LOST_TO_KERNEL.contains(&register);
+            if is_kernels {
+                continue;
+            }
+            // What nobody reads is nothing.
+            self.set(register, registers.get(&register).copied().unwrap_or(0), made);
+        }
+        if machine {
+            let behind = if self.subject.call.is_some() { SYSCALL_LENGTH } else { 0 };
+            let address = self.follow.address(place).wrapping_add(behind);
+            made.registers.push((dwarf::RETURN_ADDRESS, address));
+        } else {
+            self.set(dwarf::RSP, self.position.new.0, made);
+        }
+    }
+
+    fn set(&self, register: usize, value: u64, made: &mut Made) {
+        match self.frame.registers.get(register).copied().flatten().map(|known| known.place) {
+            Some(Place::Slot(slot)) => made.overrides.push((slot, value)),
+            _ if self.number == 0 => made.registers.push((register, value)),
+            _ => {
+                self.problem(None, format!("where the signal's record has register {register} (DWARF number) is not known"), made)
+            }
+        }
+    }
+
     /// What the frame's own code finds in the registers that its callees keep.
     fn view(&mut self, registers: &BTreeMap<usize, u64>, caller: &View, made: &mut Made) -> View {
-        for register in registers.keys().filter(|register| !KEPT.contains(register)) {
+        let between = self.rebuilt.continuation.between;
+        for register in registers.keys().filter(|register| !between && !KEPT.contains(register)) {
             let reason = format!("register {register} (DWARF number) is placed, and no called function keeps it");
             self.problem(None, reason, made);
         }
@@ -310,6 +418,9 @@ impl At<'_, '_> {
         let view = std::array::from_fn(|index| {
             let (Some(register), Some(kept)) = (KEPT.get(index), caller.get(index)) else { return Kept::Old(None) };
             let placed = registers.get(register).copied();
+            if self.rebuilt.continuation.given_back.iter().any(|given| usize::from(*given) == *register) {
+                return *kept;
+            }
             if let Some(base) = base.filter(|_| *register == dwarf::RBP) {
                 if placed.is_some_and(|placed| placed != base) {
                     wrong.push("rbp is the frame's own, and is given another value".to_owned());
@@ -364,16 +475,16 @@ impl At<'_, '_> {
         slots.push((-8, next.unwrap_or(0).to_le_bytes().to_vec()));
     }
 
-    fn raw(&mut self, place: FramePlace) -> Result<(u64, Place), String> {
+    fn raw(&mut self, frame: &Frame, place: FramePlace) -> Result<(u64, Place), String> {
         match place {
             FramePlace::Register(register) => {
-                let known = self.frame.registers.get(usize::from(register)).copied().flatten();
+                let known = frame.registers.get(usize::from(register)).copied().flatten();
                 let known =
                     known.ok_or_else(|| format!("what the old frame has in register {register} (DWARF number) is lost"))?;
                 Ok((known.value, known.place))
             }
             FramePlace::Slot { offset, length } => {
-                let address = RunAddress(self.frame.cfa.0.wrapping_add_signed(offset));
+                let address = RunAddress(frame.cfa.0.wrapping_add_signed(offset));
                 let mut bytes = [0; 8];
                 let wanted = bytes.get_mut(..usize::from(length)).ok_or("a value of more than eight bytes")?;
                 self.follow.read(address, wanted)?;
@@ -391,11 +502,29 @@ impl At<'_, '_> {
         let is_whole = length == 8 && wanted > HALF;
         is_whole || (length >= 4 && wanted & HALF == HALF && self.follow.has_short_addresses())
     }
+
+    /// What a frame has, what holds it, and whether it may be an address.
+    fn held(&mut self, frame: usize, held: Held, wanted: u64) -> Result<(u64, Place, bool), String> {
+        let subject = self.subject;
+        let frame = subject.frames.get(frame).ok_or("a caller's frame is not known")?;
+        match held {
+            Held::Place(place) => {
+                let (word, holder) = self.raw(frame, place)?;
+                Ok((word, holder, self.is_address(place, wanted)))
+            }
+            Held::Frame(offset) => Ok((frame.cfa.0.wrapping_add_signed(offset), Place::Computed, true)),
+            Held::Address(link) => {
+                let (_, lookup) = frame.module.ok_or("a caller's code is not known")?;
+                let bias = frame.lookup.0.wrapping_sub(lookup.0);
+                Ok((link.0.0.wrapping_add(bias), Place::Computed, true))
+            }
+        }
+    }
 }
 
 impl Scene for At<'_, '_> {
     fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
-        let (word, held) = self.raw(place)?;
+        let (word, held) = self.raw(self.frame, place)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         Ok(if self.is_address(place, wanted) { self.follow.word(word, held) } else { word })
     }
@@ -412,6 +541,16 @@ impl Scene for At<'_, '_> {
         Ok(self.follow.word(address, Place::Computed))
     }
 
+    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
+        let (word, holder, is_address) = self.held(frame, held, wanted)?;
+        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
+        Ok(if is_address { self.follow.word(word, holder) } else { word })
+    }
+
+    fn said(&mut self, given: &Said) -> Result<u64, String> {
+        self.follow.said(given, self.frame, true)
+    }
+
     fn canary(&mut self) -> Result<u64, String> {
         let mut bytes = [0; 8];
         self.follow.read(RunAddress(self.subject.thread.wrapping_add(CANARY)), &mut bytes)?;
@@ -424,7 +563,7 @@ struct Quiet<'q, 'a, 'f>(&'q mut At<'a, 'f>);
 
 impl Scene for Quiet<'_, '_, '_> {
     fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
-        let (word, held) = self.0.raw(place)?;
+        let (word, held) = self.0.raw(self.0.frame, place)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         if !self.0.is_address(place, wanted) {
             return Ok(word);
@@ -441,6 +580,17 @@ impl Scene for Quiet<'_, '_, '_> {
 
     fn frame(&self) -> u64 {
         self.0.frame()
+    }
+
+    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
+        let (word, holder, is_address) = self.0.held(frame, held, wanted)?;
+        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
+        let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
+        if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
+    }
+
+    fn said(&mut self, given: &Said) -> Result<u64, String> {
+        self.0.follow.said(given, self.0.frame, false)
     }
 
     fn canary(&mut self) -> Result<u64, String> {

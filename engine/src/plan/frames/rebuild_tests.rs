@@ -91,6 +91,9 @@ impl Follow for Plain<'_> {
     fn address(&self, link: NewLink) -> u64 {
         NEW_PROGRAM + link.0.0
     }
+    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+        Err("nobody gives anything".to_owned())
+    }
 }
 
 fn placed(place: FramePlace, value: Value) -> Placed {
@@ -107,11 +110,14 @@ fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>)
     Arc::new(Continuation {
         function: 0,
         returns_to: NewLink::new(returns_to),
+        between: false,
+        given_back: Vec::new(),
         values,
         objects,
         conditions,
         warnings,
         rivals: Vec::new(),
+        besides: Besides::default(),
     })
 }
 
@@ -227,7 +233,7 @@ fn registers_go_through_frames_that_save_them_and_those_that_do_not() {
         None,
     ];
     let layout = laid_out(&made.frames, &rebuilt, 1, 0).unwrap();
-    let subject = Subject { frames: &made.frames, rebuilt: &rebuilt, layout: &layout, thread: 0 };
+    let subject = Subject { frames: &made.frames, rebuilt: &rebuilt, layout: &layout, thread: 0, call: None };
     let mut follow = Plain { memory: &made.memory, moves: moves(&layout), gone: 0 };
     let done = rebuild(&subject, &mut follow);
     assert_eq!(done.problems, []);
@@ -258,7 +264,7 @@ fn values_that_contradict_the_frame_or_each_other_are_refused() {
     let problems = |values: Vec<Placed>, saved: &[(usize, i64)]| {
         let rebuilt = [None, anew(0x80, saved, continuation(0x10, values, Vec::new())), None];
         let layout = laid_out(&made.frames, &rebuilt, 1, 0).unwrap();
-        let subject = Subject { frames: &made.frames, rebuilt: &rebuilt, layout: &layout, thread: 0 };
+        let subject = Subject { frames: &made.frames, rebuilt: &rebuilt, layout: &layout, thread: 0, call: None };
         let mut follow = Plain { memory: &made.memory, moves: moves(&layout), gone: 0 };
         let done = rebuild(&subject, &mut follow);
         done.problems.into_iter().map(|problem| problem.reason).collect::<Vec<_>>()

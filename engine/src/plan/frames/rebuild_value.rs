@@ -1,6 +1,7 @@
 //! What values come to. Pure: old values and addresses come from whoever asks.
 
-use super::continuation::{Condition, FramePlace, Operation, Relation, Value};
+use super::continuation::{Condition, FramePlace, Held, Operation, Relation, Value};
+use super::said::Said;
 use crate::plan::address::NewLink;
 
 /// Deeper than any explanation.
@@ -28,6 +29,18 @@ pub trait Scene {
         Err(format!("where {address:#x} leads now is not known there"))
     }
 
+    /// What the old frame at position `frame` of the stack has, of which `wanted` bits count; pointers followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String>;
+
+    /// What the user gives; pointers followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn said(&mut self, given: &Said) -> Result<u64, String>;
+
     /// The word that stack protectors compare with (`tcbhead_t::stack_guard`).
     ///
     /// # Errors
@@ -52,8 +65,11 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Constant(number) => Ok(*number),
         Value::Address(link) => Ok(scene.address(*link)),
         Value::Frame(offset) => Ok(scene.frame().wrapping_add_signed(*offset)),
+        Value::Outer(frame, held) => scene.outer(*frame, *held, wanted),
+        Value::Given(_) => Err("what its caller gave is not known".to_owned()),
         Value::Canary => scene.canary(),
         Value::Pointer(address) => scene.pointer(*address),
+        Value::Said(given) => scene.said(given),
         Value::Computed(operation, operands) => {
             let width = mask(operation.reads());
             let of = |number: usize, wanted: u64, scene: &mut dyn Scene| match operands.get(number) {
@@ -166,11 +182,18 @@ mod tests {
                 FramePlace::Slot { .. } => Err("no memory".to_owned()),
             }
         }
+        fn outer(&mut self, frame: usize, _held: Held, wanted: u64) -> Result<u64, String> {
+            Ok(frame as u64 & wanted)
+        }
+
         fn address(&self, link: NewLink) -> u64 {
             link.0.0 + 0x1000
         }
         fn frame(&self) -> u64 {
             0x7000
+        }
+        fn said(&mut self, _given: &Said) -> Result<u64, String> {
+            Err("nobody gives anything".to_owned())
         }
         fn canary(&mut self) -> Result<u64, String> {
             Ok(0x9000)

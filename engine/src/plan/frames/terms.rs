@@ -24,6 +24,8 @@ pub(super) struct Terms<'t, 'c, 'g> {
     pub(super) correspondence: &'t mut Correspondence<'c, 'g>,
     /// Places of the old frame that can be read.
     pub(super) candidates: &'t [Candidate],
+    /// Values of the new code that the user gives, with their widths in bits.
+    pub(super) said: &'t [(ValueId, u8, Value)],
 }
 
 impl Terms<'_, '_, '_> {
@@ -32,7 +34,7 @@ impl Terms<'_, '_, '_> {
         self.deep(value, bits, DEPTH)
     }
 
-    fn deep(&mut self, value: ValueId, bits: u8, depth: u32) -> Explained {
+    pub(super) fn deep(&mut self, value: ValueId, bits: u8, depth: u32) -> Explained {
         let wanted = self.correspondence.new.values.extend(bits, false, value);
         match self.correspondence.new.values.node(wanted).clone() {
             Term::Constant(number) => return Ok(Value::Constant(number)),
@@ -41,11 +43,35 @@ impl Terms<'_, '_, '_> {
             Term::Address(Symbolic::Address(link)) => return Ok(Value::Address(NewLink(link))),
             _ => {}
         }
+        if let Some(given) = self.said(wanted, bits) {
+            return Ok(given);
+        }
         if let Some(place) = self.kept(wanted, bits) {
             return Ok(Value::Old(place));
         }
         let Some(depth) = depth.checked_sub(1) else { return Err("it is made in too many steps".to_owned()) };
-        self.again(wanted, depth)
+        if let Some(counted) = self.counted(wanted, depth) {
+            return Ok(counted);
+        }
+        // What is wanted is the lowest bits of something: nothing holds those, but what they are of may be made again.
+        match self.correspondence.new.values.node(wanted).clone() {
+            Term::Extend { from, signed: false, of } if from == bits => {
+                let whole = self.again(of, depth)?;
+                Ok(Value::Computed(Operation::ZeroExtend { from }, vec![whole]))
+            }
+            _ => self.again(wanted, depth),
+        }
+    }
+
+    /// What the user gives.
+    fn said(&mut self, wanted: ValueId, bits: u8) -> Option<Value> {
+        for (value, width, given) in self.said.iter().filter(|(_, width, _)| bits <= *width) {
+            let value = if bits < *width { self.correspondence.new.values.extend(bits, false, *value) } else { *value };
+            if self.correspondence.new.values.resolve(value) == self.correspondence.new.values.resolve(wanted) {
+                return Some(given.clone());
+            }
+        }
+        None
     }
 
     /// A place of the old frame that holds the same.
@@ -87,12 +113,15 @@ impl Terms<'_, '_, '_> {
                 let (left, right) = (self.deep(left, bits, depth)?, self.deep(right, bits, depth)?);
                 Ok(Value::Computed(repeated(operation, bits), vec![left, right]))
             }
+            Term::Entry(place @ Place::Register(_)) if let Some(register) = self.correspondence.argument(place) => {
+                Ok(Value::Given(register))
+            }
             node => Err(describe(&node, self.correspondence.new.values)),
         }
     }
 }
 
-fn repeated(operation: Binary, bits: u8) -> Operation {
+pub(super) fn repeated(operation: Binary, bits: u8) -> Operation {
     match operation {
         Binary::Multiply => Operation::Multiply { bits },
         Binary::And => Operation::And { bits },

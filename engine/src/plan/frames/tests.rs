@@ -32,6 +32,13 @@ impl Pair {
     /// How `work` goes on behind its first call of `point`.
     fn at_point(&self) -> Result<Continuation, Vec<FrameBlocker>> {
         let comparison = Comparison::new(&self.old, &self.new);
+        let (work, returns) = self.point(&comparison);
+        let explainer = Explainer { view: comparison.view(&self.old, &self.new), comparison: &comparison };
+        explainer.continuation(work, returns)
+    }
+
+    /// The position of `work`, and where its first call of `point` returns to.
+    fn point(&self, comparison: &Comparison) -> (usize, OldLink) {
         let functions = comparison.sides.old.functions.list();
         let position = |name: &str| functions.iter().position(|code| code.identity.name == name).expect("a function");
         let (work, point) = (position("work"), functions[position("point")].entry);
@@ -39,9 +46,7 @@ impl Pair {
         let code = self.old.elf.file_bytes(symbol.0, symbol.1).expect("its code");
         let mut decoder = iced_x86::Decoder::with_ip(64, code, symbol.0.0, 0).into_iter();
         let call = decoder.find(|instruction| instruction.is_call_near() && instruction.near_branch_target() == point.0);
-        let returns = OldLink::new(call.expect("a call of `point`").next_ip());
-        let explainer = Explainer { view: comparison.view(&self.old, &self.new), comparison: &comparison };
-        explainer.continuation(work, returns)
+        (work, OldLink::new(call.expect("a call of `point`").next_ip()))
     }
 }
 
@@ -123,4 +128,42 @@ fn a_store_before_the_point_that_never_ran_is_told() {
     let old = "long work(long n, char **argv) { long s[2] = {1, 2}; fill(s); point(); fill(s); return s[0]; }";
     let new = "long work(long n, char **argv) { long s[2] = {1, 3}; fill(s); point(); fill(s); return s[0] + s[1]; }";
     is_refused(old, new, &["variable `s`"]);
+}
+
+/// Two builds of a loop that goes on in the new code.
+fn counting() -> Pair {
+    let old = "long work(long n, char **argv) { long sum = 0; while (get(sum) < n) { point(); sum++; } return sum; }";
+    let new = "long work(long n, char **argv) { long sum = 0; while (get(sum) < n) { point(); sum++; put(sum); } return sum; }";
+    Pair::new(old, new, &["-g", "-O1"])
+}
+
+#[test]
+fn what_is_asked_while_frames_are_deferred_is_followed_afterwards() {
+    let pair = counting();
+    let comparison = Comparison::new(&pair.old, &pair.new);
+    let (work, returns) = pair.point(&comparison);
+    let explainer = Explainer { view: comparison.view(&pair.old, &pair.new), comparison: &comparison };
+    comparison.prepared.defer(true);
+    assert!(explainer.of(work, returns.0).is_err_and(|blockers| blockers.is_empty()), "it is followed although it was deferred");
+    assert!(explainer.follow_deferred());
+    let found = explainer.of(work, returns.0).expect("it goes on");
+    assert_eq!(*found, explainer.continuation(work, returns).expect("it goes on"));
+    assert!(!explainer.follow_deferred(), "it was followed already");
+    comparison.prepared.defer(false);
+    assert!(!explainer.follow_deferred());
+}
+
+#[test]
+fn of_words_on_a_stack_those_are_foreseen_that_calls_of_changed_functions_return_to() {
+    let pair = counting();
+    let comparison = Comparison::new(&pair.old, &pair.new);
+    let (work, returns) = pair.point(&comparison);
+    let explainer = Explainer { view: comparison.view(&pair.old, &pair.new), comparison: &comparison };
+    comparison.prepared.defer(true);
+    let entry = comparison.sides.old.functions.list()[work].entry;
+    let others = [LinkAddress(0), LinkAddress(u64::MAX), entry, LinkAddress(returns.0.0 - 1), LinkAddress(returns.0.0 + 1)];
+    explainer.foresee(others);
+    assert!(explainer.of(work, returns.0).is_err(), "something else was taken for it");
+    explainer.foresee(others.into_iter().chain([returns.0, returns.0]));
+    assert!(explainer.of(work, returns.0).is_ok());
 }

@@ -28,6 +28,14 @@ pub enum HeapDefect {
         /// The arena.
         arena: RunAddress,
     },
+    /// A thread is inside malloc, which takes no lock while there is one thread only. Waiting may help.
+    #[error("thread {tid} is inside malloc: {defect}")]
+    Inside {
+        /// The thread.
+        tid: i32,
+        /// What is in the middle of a change, or broken.
+        defect: Box<HeapDefect>,
+    },
     /// A record of the allocator's that contradicts another one.
     #[error("the arena at {address}: {what}: expected {expected:#x}, found {found:#x}")]
     Arena {
@@ -81,6 +89,6 @@ pub enum HeapDefect {
 impl HeapDefect {
     /// Whether the same heap may be readable a moment later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+        matches!(self, Self::Busy { .. } | Self::Inside { .. })
     }
 }

@@ -14,7 +14,7 @@ use crate::plan::data::interest::Interested;
 use crate::plan::data::made::Made;
 use crate::plan::data::recipe::Origin;
 use crate::plan::data::rewrite::{self, Filled, Final, Home, Object, Place, RewriteProblem, Rewriter, Variable};
-use crate::plan::heap::{self, Heap, HeapView, MallocFamily};
+use crate::plan::heap::{self, Heap, HeapDefect, HeapView, MallocFamily};
 use crate::plan::loader;
 use crate::plan::rewrite::{Allocations, Allocator, NewBlock, OtherAllocations, Stored};
 use crate::plan::scan::filter::Filter;
@@ -59,8 +59,7 @@ impl Planner<'_> {
         self.variables(&mut data);
         self.thread_variables(&mut data);
         if !changes.types.is_empty() {
-            let request = self.request;
-            let heap = heap::read(request.snapshot, &request.old.elf, &self.ground.loaded, request.memory);
+            let heap = self.heap();
             let walked = self.walk(&heap);
             self.take(walked, &heap, &mut data);
             data.heap = match heap {
@@ -71,6 +70,18 @@ impl Planner<'_> {
         data.objects.sort_unstable_by_key(|object| object.address);
         data.made = self.have_made(&data);
         data
+    }
+
+    /// The heap, which cannot be read, for a moment, where a thread is changing it.
+    pub(super) fn heap(&self) -> HeapView {
+        let request = self.request;
+        match heap::read(request.snapshot, &request.old.elf, &self.ground.loaded, request.memory) {
+            HeapView::Unreadable(defect) if !defect.is_transient() => HeapView::Unreadable(match self.inside_malloc().first() {
+                Some((tid, _)) => HeapDefect::Inside { tid: *tid, defect: Box::new(defect) },
+                None => defect,
+            }),
+            heap => heap,
+        }
     }
 
     /// Lets plugins make their objects.
@@ -320,16 +331,22 @@ impl Planner<'_> {
 
     /// No thread may be inside the allocator when functions run that may allocate: they would wait for it for ever.
     pub(super) fn check_allocator_idle(&mut self, what: &str) {
+        let inside = self.inside_malloc();
+        self.blockers.extend(inside.into_iter().map(|(tid, address)| Blocker::UnsafePlace {
+            tid,
+            what: what.to_owned(),
+            address,
+        }));
+    }
+
+    /// The threads that are inside malloc, and where.
+    fn inside_malloc(&self) -> Vec<(i32, RunAddress)> {
         let ground = &self.ground;
-        let Ok(libc) = heap::allocator(&self.request.old.elf, &ground.loaded) else { return };
+        let Ok(libc) = heap::allocator(&self.request.old.elf, &ground.loaded) else { return Vec::new() };
         let position = ground.loaded.iter().position(|library| library.range == libc.range);
         let family = MallocFamily::new(libc, position.map_or(usize::MAX, |position| position + 1));
-        for (tid, frames) in &self.stacks.frames {
-            if family.is_active(frames) {
-                let address = frames.first().map_or(RunAddress(0), |frame| frame.pc);
-                self.blockers.push(Blocker::UnsafePlace { tid: *tid, what: what.to_owned(), address });
-            }
-        }
+        let inside = self.stacks.frames.iter().filter(|(_, frames)| family.is_active(frames));
+        inside.map(|(tid, frames)| (*tid, frames.first().map_or(RunAddress(0), |frame| frame.pc))).collect()
     }
 
     /// No thread may be inside a function that makes or frees objects of its own.

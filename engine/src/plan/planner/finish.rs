@@ -35,7 +35,8 @@ impl Planner<'_> {
         let generation = self.generation(&kept);
         contents.push(self.annex(&generation)?);
         let bound = &self.request.comparison.bound;
-        let (calls, texts) = calls::placed(&bound.calls, &placement, self.ground.texts(&bound.calls));
+        let (mut calls, texts) = calls::placed(&bound.calls, &placement, self.ground.texts(&bound.calls));
+        calls.extend(self.frame_calls());
         contents.extend(texts);
         contents.sort_unstable_by_key(|part| part.address);
         self.report.retained_bytes =

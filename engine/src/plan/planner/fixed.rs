@@ -5,7 +5,7 @@ use dsu_formats::address::{RunAddress, RunRange};
 use super::Planner;
 use crate::plan::abi;
 use crate::plan::fixed::{Frames, Records, Scene, Spans, Typing, Watched};
-use crate::plan::heap::{self, HeapView};
+use crate::plan::heap::HeapView;
 use crate::plan::link::canonical::{self, Canonical};
 use crate::plan::loader;
 use crate::plan::source::{SourceError, read_bytes, word_in};
@@ -18,8 +18,7 @@ const THREAD_RECORD: u64 = 0x1000;
 impl<'a> Planner<'a> {
     /// The heap, where it decides anything.
     pub(super) fn heap_of_fixed(&self) -> Option<HeapView> {
-        let (request, ground) = (self.request, &self.ground);
-        ground.placement.is_fixed().then(|| heap::read(request.snapshot, &request.old.elf, &ground.loaded, request.memory))
+        self.ground.placement.is_fixed().then(|| self.heap())
     }
 
     /// Everything that says of a word whether it is an address.

@@ -51,11 +51,13 @@ struct OneThread {
     thread: usize,
     rebuilt: Vec<Option<Rebuilt>>,
     layout: Layout,
+    /// The system call that it makes again.
+    call: Option<u64>,
 }
 
 impl OneThread {
     fn subject<'s>(&'s self, frames: &'s [Frame], fs_base: u64) -> Subject<'s> {
-        Subject { frames, rebuilt: &self.rebuilt, layout: &self.layout, thread: fs_base }
+        Subject { frames, rebuilt: &self.rebuilt, layout: &self.layout, thread: fs_base, call: self.call }
     }
 }
 
@@ -102,9 +104,9 @@ impl Planner<'_> {
         let mut shapes = HashMap::new();
         let made_anew = |(frame, standing): (usize, &Standing)| match standing {
             Standing::Rebuilt(continuation) => {
-                let place = continuation.returns_to.0;
+                let place = (continuation.returns_to.0, continuation.between || continuation.besides.exact);
                 // A recursion has the same frame many times.
-                match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place)).clone() {
+                match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place.0, place.1)).clone() {
                     Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape, is_entry: false })),
                     Err(reason) => Err(LayoutProblem { frame, reason }),
                 }
@@ -127,7 +129,8 @@ impl Planner<'_> {
                 room: &|address| self.room(RunAddress(address)),
             },
         )?;
-        Ok(OneThread { thread, rebuilt, layout })
+        let call = self.request.snapshot.threads.get(thread).and_then(|thread| thread.in_syscall);
+        Ok(OneThread { thread, rebuilt, layout, call: call.filter(|call| call.restart).map(|call| call.number) })
     }
 
     /// A thread whose frames have no place: it is as if its functions could not go on at all.
@@ -150,8 +153,9 @@ impl Planner<'_> {
         let found = self.stacks.frames.get(thread).and_then(|(_, frames)| frames.get(frame));
         let standing = self.stacks.standings.get(thread).and_then(|standings| standings.get(frame));
         let new = match standing {
-            Some(Standing::Rebuilt(continuation)) => Some(CodePlace::after_call(self.request.new, continuation.returns_to.0)),
-            Some(Standing::Entered(continuation)) => Some(CodePlace::new(self.request.new, continuation.returns_to.0)),
+            Some(Standing::Rebuilt(continuation) | Standing::Entered(continuation)) => {
+                Some(CodePlace::of(self.request.new, continuation))
+            }
             _ => None,
         };
         let function = self.frame_name(thread, frame);

@@ -7,6 +7,7 @@ mod finish;
 mod fixed;
 mod frames;
 mod ground;
+mod signal_state;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -260,7 +261,7 @@ impl<'a> Planner<'a> {
         let guard = self.guard()?;
         let mut data = self.find_data();
         let objects = Arc::new(self.place_data(&mut data));
-        if !request.comparison.bound.calls.is_empty() {
+        if !request.comparison.bound.calls.is_empty() || self.calls_before_frames() {
             self.check_allocator_idle("malloc, and functions of the new program are to be called");
         }
         let program_break = self.ground.space.layout.program_break();
@@ -439,6 +440,7 @@ impl<'a> Planner<'a> {
         }
         dead.extend(self.dead_slots(moves));
         dead.extend(self.frames.dead());
+        dead.extend(self.unwritten_state());
         let returns = self.stacks.returns.clone();
         Ok(Sites {
             stacks,

@@ -14,7 +14,7 @@ use dsu_formats::model::latest::Thread;
 
 use super::address::NewLink;
 use super::blocker::Blocker;
-use super::frames::{Continuation, FrameBlocker};
+use super::frames::{Besides, Continuation, FrameBlocker};
 use super::rewrite::Patch;
 use super::safe_point::Examiner;
 use super::spec::expression::Compiled;
@@ -191,7 +191,20 @@ fn made(examiner: &Examiner<'_>, restart: &Restart, thread: &Thread, (stack, num
     let patches = cancel::given_back(examiner, thread, &wait)?;
     let (objects, conditions, warnings, rivals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (function, returns_to) = (restart.function, restart.entry);
-    let continuation = Continuation { function, returns_to, values, objects, conditions, warnings, rivals };
+    // Nothing comes back to an entry: control is there already.
+    let (between, given_back) = (true, Vec::new());
+    let continuation = Continuation {
+        function,
+        returns_to,
+        between,
+        given_back,
+        values,
+        objects,
+        conditions,
+        warnings,
+        rivals,
+        besides: Besides::default(),
+    };
     let (old, what) = (examiner.name(restart.instead_of), wait.describe());
     let warning = format!(
         "thread {} enters `{}` in the place of `{old}`; {what} is given up, as if a signal had interrupted it",

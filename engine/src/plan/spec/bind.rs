@@ -11,11 +11,12 @@ use super::calls::{self, BoundCall, KeyedByAddress};
 use super::expression::Environment;
 use super::names;
 use super::types::Types;
-use super::{enums, fields, memory, restart};
+use super::{continues, enums, fields, memory, restart};
 use crate::plan::address::NewLink;
 use crate::plan::compare::Comparison;
 use crate::plan::compare::objects::{Object, Objects};
 use crate::plan::data::rules::{Allocator, Place, PluginId, Root, Rules};
+use crate::plan::frames::FrameRules;
 use crate::plan::restart::Restart;
 use crate::program::build::Build;
 use crate::program::dwarf::Storage;
@@ -38,6 +39,8 @@ pub struct Bound {
     pub restarts: Vec<Restart>,
     /// The health check.
     pub health: Option<Health>,
+    /// What frames of changed functions do.
+    pub frames: FrameRules,
 }
 
 /// What a variable of the new program takes.
@@ -64,6 +67,7 @@ pub fn bind(spec: &Spec, old: &Build, new: &Build, comparison: &Comparison) -> R
     binder.plugins(&mut bound);
     restart::bind(&mut binder, &mut bound);
     calls::bind(&mut binder, &mut bound);
+    continues::bind(&mut binder, &mut bound);
     bound.health.clone_from(&spec.health);
     let mut problems = binder.problems;
     problems.sort_by_key(|problem| (problem.line, problem.column));

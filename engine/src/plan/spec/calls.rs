@@ -72,7 +72,7 @@ fn call(binder: &Binder<'_>, call: &Call) -> Result<BoundCall, Problem> {
     Ok(BoundCall { function, arguments: arguments.collect::<Result<_, _>>()?, text: call.text.clone() })
 }
 
-fn bound_argument(binder: &Binder<'_>, argument: &At<Argument>) -> Result<BoundArgument, Problem> {
+pub(super) fn bound_argument(binder: &Binder<'_>, argument: &At<Argument>) -> Result<BoundArgument, Problem> {
     let source = &binder.spec.source;
     let expression = match &argument.value {
         Argument::Text(text) => return Ok(BoundArgument::Text(text.clone())),

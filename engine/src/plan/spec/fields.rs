@@ -88,7 +88,7 @@ fn field(
     Ok(found)
 }
 
-fn origin(binder: &Binder<'_>, span: Span) -> Arc<str> {
+pub(super) fn origin(binder: &Binder<'_>, span: Span) -> Arc<str> {
     let source = &binder.spec.source;
     let (line, column) = source.line_and_column(span.start);
     Arc::from(format!("{}:{line}:{column}", source.path.display()))
@@ -161,7 +161,12 @@ fn value(
 }
 
 /// What a field of type `kind` takes of a checked expression.
-fn computed(binder: &Binder<'_>, compiled: Compiled, kind: Option<TypeId>, span: Span) -> Result<FieldSource, Problem> {
+pub(super) fn computed(
+    binder: &Binder<'_>,
+    compiled: Compiled,
+    kind: Option<TypeId>,
+    span: Span,
+) -> Result<FieldSource, Problem> {
     let constant = compiled.constant().transpose().map_err(|error| binder.spec.source.problem(span, reason(error)))?;
     if constant == Some(Value::Integer(0)) {
         return Ok(FieldSource::Constant(Value::Zero));
@@ -260,7 +265,7 @@ fn global(binder: &Binder<'_>, rule: &Rule<VariableName, GlobalValue>) -> Result
 }
 
 /// Only variables take and keep values.
-fn writable(binder: &Binder<'_>, name: &At<VariableName>, side: Side, object: &Object) -> Result<(), Problem> {
+pub(super) fn writable(binder: &Binder<'_>, name: &At<VariableName>, side: Side, object: &Object) -> Result<(), Problem> {
     match object.place {
         ObjectPlace::ReadOnly | ObjectPlace::Relocated => {
             let message = format!("`{}` is a constant of the {side} program, not a variable", name.value);

@@ -4,6 +4,7 @@
 pub mod accepted;
 pub mod bind;
 pub mod calls;
+mod continues;
 mod enums;
 pub mod expression;
 mod fields;

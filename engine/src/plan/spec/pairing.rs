@@ -131,7 +131,7 @@ fn follow_renamed(spec: &Spec, sides: &mut Sides) {
 /// Every name that is not known or not unique, and everything that is paired twice.
 pub fn given_functions(spec: &Spec, old: &Functions, new: &Functions) -> Result<Vec<GivenFunction>, Vec<Problem>> {
     let (mut pairs, mut problems, mut given) = (Vec::new(), Vec::new(), Given::default());
-    for rule in &spec.functions {
+    for rule in spec.functions.iter().chain(&continued(spec)) {
         match function_pair(&spec.source, rule, old.list(), new.list(), &mut given) {
             Ok((from, to)) => {
                 pairs.extend(clones(old.list(), new.list(), from, to));
@@ -141,6 +141,22 @@ pub fn given_functions(spec: &Spec, old: &Functions, new: &Functions) -> Result<
         }
     }
     if problems.is_empty() { Ok(pairs) } else { Err(problems) }
+}
+
+/// What `in` of `[[continue]]` pairs.
+fn continued(spec: &Spec) -> Vec<Pairing<VariableName>> {
+    let mut found: Vec<Pairing<VariableName>> = Vec::new();
+    for table in &spec.continues {
+        let Some(into) = &table.into else { continue };
+        let same = |other: &Pairing<VariableName>| {
+            other.old.value == table.function.value && other.new.value.as_ref() == Some(&into.value)
+        };
+        if !spec.functions.iter().chain(&found).any(same) {
+            let new = At::new(Some(into.value.clone()), into.span);
+            found.push(Pairing { old: table.function.clone(), new });
+        }
+    }
+    found
 }
 
 fn function_pair(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::file;
-use crate::program::dwarf::has_debug_info;
+use crate::program::dwarf::{SplitSearch, has_debug_info};
 use crate::program::elf::Elf;
 use crate::program::error::ProgramError;
 
@@ -53,6 +53,23 @@ pub(super) fn find(elf: &Elf, path: &Path, search: &DebugSearch) -> Result<Optio
         }
     }
     Err(ProgramError::NoDebugInfo { path: path.to_owned(), looked: looked.join(", ") })
+}
+
+/// Where the parts of split debug information may be: in `PROGRAM.dwp`, also that of the debug file; where the compiler left them;
+/// beside the program and the debug file, and in the debug directories.
+pub(super) fn split_search<'a>(path: &Path, found: Option<&Found>, search: &DebugSearch) -> SplitSearch<'a> {
+    let files = || std::iter::once(path).chain(found.map(|found| found.path.as_path()));
+    let package = |file: &Path| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".dwp");
+        PathBuf::from(name)
+    };
+    let beside = files().filter_map(Path::parent).map(Path::to_owned);
+    SplitSearch {
+        packages: files().map(package).collect(),
+        folders: beside.chain(search.directories.iter().cloned()).collect(),
+        read: &file::read,
+    }
 }
 
 fn build_id_paths(elf: &Elf, search: &DebugSearch) -> Vec<PathBuf> {

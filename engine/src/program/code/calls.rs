@@ -67,6 +67,22 @@ impl CallGraph {
         self.tail_callers.get(&function).into_iter().flatten().copied()
     }
 
+    /// Positions of the functions that call one of those at these positions, and come back.
+    pub fn callers<'c>(&'c self, functions: &'c std::collections::HashSet<usize>) -> impl Iterator<Item = usize> + 'c {
+        let is_one = |callee: &Callee| matches!(callee, Callee::Function(to) if functions.contains(&(to.0 as usize)));
+        self.calls.iter().enumerate().filter(move |(_, callees)| callees.iter().any(is_one)).map(|(index, _)| index)
+    }
+
+    /// Whether a frame of `function` was certainly entered by the call that its caller waits in, if that names it: no tail call from it
+    /// leads to it again.
+    pub fn is_entered_once(&self, function: FunctionId) -> bool {
+        let after = self.reached(function);
+        let again = self.tail_callers(function).any(|caller| after.contains(&caller));
+        let by_pointer = self.reaching(function).iter().any(|id| self.taken.contains(id));
+        let goes_out = after.iter().any(|id| self.tails_through_pointer(*id) || self.leaves(*id));
+        !(again || by_pointer && goes_out)
+    }
+
     /// How a call of `called` can have led to a frame of `frame` right above the caller's. Functions in the answer count as active.
     pub fn tail_path(&self, called: Callee, frame: FunctionId) -> TailPath {
         let before = self.reaching(frame);

@@ -166,7 +166,7 @@ impl<'a> Entry<'a> {
         Ok(match storage {
             // A variable that the linker dropped has no place any more.
             Storage::Static(address) if !unit.image.is_data(address) => Storage::None,
-            Storage::ThreadLocal(offset) if !unit.image.is_thread_local(offset) => Storage::None,
+            Storage::ThreadLocal(place) => unit.image.thread_local(place).map_or(Storage::None, Storage::ThreadLocal),
             other => other,
         })
     }

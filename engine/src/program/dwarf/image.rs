@@ -10,13 +10,14 @@ use crate::program::elf::Elf;
 pub(super) struct Image {
     code: Vec<(u64, u64)>,
     data: Vec<(u64, u64)>,
+    tls_start: u64,
     tls_size: u64,
 }
 
 impl Image {
     pub(super) fn of(elf: &Elf) -> Self {
-        let tls_size = elf.tls().map_or(0, |segment| segment.memory_size);
-        let mut image = Self { tls_size, ..Self::default() };
+        let (tls_start, tls_size) = elf.tls().map_or((0, 0), |segment| (segment.address.0, segment.memory_size));
+        let mut image = Self { tls_start, tls_size, ..Self::default() };
         for section in &elf.sections {
             let is_zero_tls = section.flags & elf::SHF_TLS.0 != 0 && section.kind == elf::SHT_NOBITS.0;
             if section.flags & elf::SHF_ALLOC.0 == 0 || is_zero_tls {
@@ -54,7 +55,15 @@ impl Image {
         self.data.iter().any(|&(start, end)| (start..end).contains(&address.0))
     }
 
-    pub(super) fn is_thread_local(&self, offset: u64) -> bool {
-        offset < self.tls_size
+    /// The offset in the TLS block that a thread-local variable's location means. GCC's `.debug_addr` (split debug information) holds the
+    /// address in the block's template, where the standard has the offset; both are never in one range.
+    pub(super) fn thread_local(&self, place: u64) -> Option<u64> {
+        let in_template = place.checked_sub(self.tls_start).filter(|offset| *offset < self.tls_size);
+        let in_block = Some(place).filter(|offset| *offset < self.tls_size);
+        match (in_block, in_template) {
+            (Some(offset), None) | (None, Some(offset)) => Some(offset),
+            (Some(offset), Some(same)) if offset == same => Some(offset),
+            _ => None,
+        }
     }
 }

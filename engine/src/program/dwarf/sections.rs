@@ -1,5 +1,6 @@
 //! The debug sections of one file, unpacked where they are compressed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gimli::{DwarfSections, EndianSlice, LittleEndian, SectionId};
@@ -25,8 +26,9 @@ pub struct DebugSections {
     pub supplement: Option<String>,
 }
 
+/// The bytes of one section.
 #[derive(Debug, Default)]
-enum Content {
+pub(super) enum Content {
     #[default]
     Absent,
     File {
@@ -38,7 +40,7 @@ enum Content {
 }
 
 impl Content {
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Absent => &[],
             Self::File { bytes, start, end } => bytes.get(*start..*end).unwrap_or(&[]),
@@ -59,6 +61,13 @@ impl DebugSections {
             crate::program::elf::bytes::text(&content[..end])
         });
         Ok(Self { sections, supplement })
+    }
+
+    /// Sections that were made.
+    pub(super) fn from_unpacked(mut bytes: HashMap<SectionId, Vec<u8>>, supplement: Option<String>) -> Self {
+        let load = |id: SectionId| Ok(bytes.remove(&id).map_or(Content::Absent, Content::Unpacked));
+        let Ok(sections): Result<_, std::convert::Infallible> = DwarfSections::load(load);
+        Self { sections, supplement }
     }
 
     /// Whether there is any `.debug_info`.
@@ -113,22 +122,22 @@ fn in_file(elf: &Elf, section: &Section) -> Content {
 fn unpack_standard(elf: &Elf, section: &Section) -> Result<Content, ProgramError> {
     let content = section_bytes(elf, section).unwrap_or(&[]);
     let (Some(kind), Some(size), Some(data)) = (content.first_chunk::<4>(), word_at(content, 8), content.get(24..)) else {
-        return Err(corrupt(section, "a compression header of 24 bytes", content.len() as u64));
+        return Err(corrupt(&section.name, "a compression header of 24 bytes", content.len() as u64));
     };
     let format = match u32::from_le_bytes(*kind) {
         1 => CompressionFormat::Zlib,
         2 => CompressionFormat::Zstandard,
-        other => return Err(corrupt(section, "compression by zlib (1) or zstd (2)", other.into())),
+        other => return Err(corrupt(&section.name, "compression by zlib (1) or zstd (2)", other.into())),
     };
-    unpack(section, format, data, u64::from_le_bytes(size))
+    unpack(&section.name, format, data, u64::from_le_bytes(size))
 }
 
 /// The older GNU form: `ZLIB`, a big-endian size, the packed bytes.
 fn unpack_old(elf: &Elf, section: &Section) -> Result<Content, ProgramError> {
     let content = section_bytes(elf, section).unwrap_or(&[]);
     match (content.strip_prefix(b"ZLIB"), word_at(content, 4), content.get(12..)) {
-        (Some(_), Some(size), Some(data)) => unpack(section, CompressionFormat::Zlib, data, u64::from_be_bytes(size)),
-        _ => Err(corrupt(section, "`ZLIB` and a size", content.len() as u64)),
+        (Some(_), Some(size), Some(data)) => unpack(&section.name, CompressionFormat::Zlib, data, u64::from_be_bytes(size)),
+        _ => Err(corrupt(&section.name, "`ZLIB` and a size", content.len() as u64)),
     }
 }
 
@@ -136,19 +145,19 @@ fn word_at(content: &[u8], at: usize) -> Option<[u8; 8]> {
     content.get(at..)?.first_chunk().copied()
 }
 
-fn unpack(section: &Section, format: CompressionFormat, data: &[u8], size: u64) -> Result<Content, ProgramError> {
+pub(super) fn unpack(section: &str, format: CompressionFormat, data: &[u8], size: u64) -> Result<Content, ProgramError> {
     if size > UNPACKED_LIMIT || size > (data.len() as u64).saturating_mul(RATIO_LIMIT) {
         return Err(corrupt(section, "a plausible unpacked size", size));
     }
     let packed = CompressedData { format, data, uncompressed_size: size };
-    let unpacked = packed.decompress().map_err(|source| ProgramError::Compressed { section: section.name.clone(), source })?;
+    let unpacked = packed.decompress().map_err(|source| ProgramError::Compressed { section: section.to_owned(), source })?;
     Ok(Content::Unpacked(unpacked.into_owned()))
 }
 
-fn corrupt(section: &Section, expected: &str, found: u64) -> ProgramError {
+fn corrupt(section: &str, expected: &str, found: u64) -> ProgramError {
     ProgramError::Corrupt {
         what: "compressed debug section",
-        expected: format!("{expected} in {}", section.name),
+        expected: format!("{expected} in {section}"),
         found: format!("{found:#x}"),
     }
 }

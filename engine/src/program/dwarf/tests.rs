@@ -60,7 +60,12 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("gcc", &["-O2", "-g", "-flto"]),
     ("gcc", &["-O2", "-g", "-gdwarf-4", "-fdebug-types-section"]),
     ("gcc", &["-O2", "-g", "-gdwarf-5", "-fdebug-types-section", "-ffunction-sections", "-Wl,--gc-sections"]),
+    ("gcc", &["-O0", "-gdwarf-5", "-gsplit-dwarf"]),
+    ("gcc", &["-O2", "-gdwarf-4", "-gsplit-dwarf"]),
+    ("gcc", &["-O2", "-gdwarf-5", "-gsplit-dwarf", "-gz=zlib"]),
     ("clang", &["-O0", "-gdwarf-4"]),
+    ("clang", &["-O2", "-gdwarf-5", "-gsplit-dwarf"]),
+    ("clang", &["-O2", "-gdwarf-4", "-gsplit-dwarf"]),
     ("clang", &["-O2", "-gdwarf-5"]),
 ];
 
@@ -292,11 +297,58 @@ fn dropped_functions_and_variables_have_no_place() {
 }
 
 #[test]
-fn split_debug_information_is_refused_by_name() {
-    let compiled = Compiled::new("sample", "int main(void) { return 0; }", &["-g", "-gsplit-dwarf"]);
-    let error = Build::open(&compiled.path, &crate::program::build::DebugSearch::default()).expect_err("refused");
+fn parts_of_split_debug_information_are_found_and_checked() {
+    let sources = [
+        ("one", "int two(int); int main(int argc, char **argv) { return two(argc) + !argv; }"),
+        ("two", "int two(int x) { return x; }"),
+    ];
+    let compiled = Compiled::files(&sources, &["-g", "-gsplit-dwarf"]);
+    let names = |build: &Build| build.debug.functions.iter().map(|function| function.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&compiled.build()), ["main", "two"]);
+
+    // In a folder of its own it finds them beside it.
+    let other = tempfile::tempdir().expect("directory");
+    for entry in std::fs::read_dir(compiled.directory.path()).expect("files") {
+        let path = entry.expect("file").path();
+        std::fs::rename(&path, other.path().join(path.file_name().expect("name"))).expect("moved");
+    }
+    let program = other.path().join("one");
+    let open = || Build::open(&program, &crate::program::build::DebugSearch { directories: Vec::new() });
+    assert_eq!(names(&open().expect("reads")), ["main", "two"]);
+
+    // Those of another build are not taken, and what is missing is named.
+    let part = |name: &str| {
+        let found = std::fs::read_dir(other.path()).expect("files").map(|entry| entry.expect("file").path());
+        found
+            .filter(|path| path.extension().is_some_and(|end| end == "dwo"))
+            .find(|path| path.to_string_lossy().contains(name))
+            .expect(name)
+    };
+    let (first, second) = (part("one.dwo"), part("two.dwo"));
+    std::fs::copy(&first, &second).expect("copied");
+    let error = open().expect_err("refused").to_string();
+    assert!(error.contains("of another build: expected unit") && error.contains("two.dwo"), "{error}");
+    std::fs::remove_file(&second).expect("removed");
+    let error = open().expect_err("refused");
     assert!(matches!(&error, ProgramError::SplitDebug { .. }), "{error}");
-    assert!(error.to_string().contains("-gsplit-dwarf"), "{error}");
+    assert!(error.to_string().contains("No such file"), "{error}");
+}
+
+#[test]
+fn a_package_of_split_debug_information_is_read() {
+    let compiled = Compiled::with("clang", &[("sample", SOURCE)], &["-w", "-O2", "-gdwarf-5", "-gsplit-dwarf"]);
+    let tool = ["dwp", "llvm-dwp", "llvm-dwp-14"]
+        .into_iter()
+        .find(|tool| compiled.try_tool(tool, &["-e", "sample", "-o", "sample.dwp"]));
+    let Some(_) = tool else { return };
+    for entry in std::fs::read_dir(compiled.directory.path()).expect("files") {
+        let path = entry.expect("file").path();
+        if path.extension().is_some_and(|end| end == "dwo") {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+    let build = compiled.build();
+    assert_eq!(function(&build, "main").unit, "sample.c");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::graph::{Exit, Graph, Node, Unclear};
 use crate::program::address::LinkAddress;
-use crate::program::code::{Arguments, CallSite, Callee, CodeImage, RegisterSet, Symbolic};
+use crate::program::code::{Arguments, CallSite, Callee, CodeImage, RegisterSet, Results, Symbolic};
 use crate::program::unwind::{UnwindIndex, dwarf};
 
 /// Library functions that never come back (C11, POSIX, glibc, libgcc, libstdc++).
@@ -50,6 +50,7 @@ pub(super) struct Ways {
     pub(super) call: Option<Callee>,
     pub(super) exit: Option<Exit>,
     pub(super) clobbers: RegisterSet,
+    pub(super) leaves: RegisterSet,
     pub(super) arguments: Option<Arguments>,
 }
 
@@ -81,10 +82,23 @@ impl<'e, 'a> Edges<'e, 'a> {
         self.add_second_returns(&mut all);
         for ways in &mut all {
             ways.arguments = ways.call.map(|callee| self.image.arguments(callee));
+            ways.leaves = ways.call.map(|callee| self.leaves(callee).and(ways.clobbers)).unwrap_or_default();
             ways.next.sort_unstable();
             ways.next.dedup();
         }
         Ok(all)
+    }
+
+    /// Registers in which a call may leave its result.
+    fn leaves(&self, callee: Callee) -> RegisterSet {
+        const RAX: u16 = 1;
+        const RDX: u16 = 1 << 2;
+        let results = match callee {
+            Callee::Function(function) => self.image.results(function),
+            _ => Results::ALL,
+        };
+        let bit = |bits: u64, bit: u16| if bits == 0 { 0 } else { bit };
+        RegisterSet { general: bit(results.rax, RAX) | bit(results.rdx, RDX), vector: results.vector, mask: 0 }
     }
 
     fn ways(&self, index: usize, node: &Node, call: Option<&CallSite>) -> Result<Ways, Unclear> {

@@ -1,5 +1,6 @@
 //! What one instruction reads and writes: registers by the bit, memory by how its address relates to the frame.
 
+mod kernel;
 mod refine;
 
 use iced_x86::{
@@ -10,12 +11,12 @@ use super::graph::{Exit, Node};
 use super::stack::{self, FrameValue, Registers};
 use crate::program::code::{RegisterSet, Results};
 
+pub(super) use kernel::number as kernel_number;
+
 /// The arithmetic flags; the others do not change in programs.
 const STATUS_FLAGS: u32 = 0x3f;
 /// Registers that a function gives back as it got them (System V ABI §3.2.1): rbx, rbp, r12 to r15.
 pub(super) const KEPT: u16 = 1 << 3 | 1 << 5 | 0xf000;
-/// The kernel's arguments (System V ABI §A.2.1): rax, rdi, rsi, rdx, r10, r8, r9.
-const KERNEL_ARGUMENTS: u16 = 1 | 1 << 7 | 1 << 6 | 1 << 2 | 1 << 10 | 1 << 8 | 1 << 9;
 
 /// A place outside memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,8 +95,15 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// The effects of `node` with the registers that are there before it; `results` is what its function leaves to its caller.
-    pub fn of(node: &Node, before: &Registers, results: &Results, factory: &mut InstructionInfoFactory) -> Self {
+    /// The effects of `node` with the registers that are there before it; `results` is what its function leaves to its caller, `call` the
+    /// number of the system call that it makes, where that is known.
+    pub fn of(
+        node: &Node,
+        before: &Registers,
+        results: &Results,
+        call: Option<u64>,
+        factory: &mut InstructionInfoFactory,
+    ) -> Self {
         let mut effects = Self::default();
         let instruction = &node.instruction;
         if instruction.mnemonic() == Mnemonic::Nop {
@@ -118,7 +126,7 @@ impl Effects {
             effects.call(node);
         }
         match instruction.mnemonic() {
-            Mnemonic::Syscall => effects.kernel(KERNEL_ARGUMENTS),
+            Mnemonic::Syscall => effects.kernel(kernel::arguments(call)),
             // Numbered otherwise for 32-bit calls.
             Mnemonic::Int => effects.kernel(u16::MAX),
             _ => {}
@@ -174,7 +182,9 @@ impl Effects {
     }
 
     fn flags(&mut self, instruction: &Instruction) {
-        let read = instruction.rflags_read() & STATUS_FLAGS;
+        // They are kept in a register that is lost, and come back from it.
+        let is_kept = instruction.mnemonic() == Mnemonic::Syscall;
+        let read = if is_kept { 0 } else { instruction.rflags_read() & STATUS_FLAGS };
         if read != 0 {
             self.reads.push(Touch { location: Location::Flags, bits: u64::from(read) });
         }

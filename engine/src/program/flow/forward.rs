@@ -12,8 +12,6 @@ use super::graph::Node;
 use super::stack::RSP;
 use crate::program::code::RegisterSet;
 
-/// Where a call may leave its result: rax, rdx, xmm0, xmm1.
-const RESULTS: RegisterSet = RegisterSet { general: 0b101, vector: 0b11, mask: 0 };
 /// What a caller may hand over, and what a function has to keep.
 const KEPT: RegisterSet = RegisterSet { general: 1 << 3 | 1 << 4 | 1 << 5 | 0xf000, vector: 0, mask: 0 };
 
@@ -89,7 +87,7 @@ impl Before {
             self.written.clear_all(frame.pieces.below(*top));
         }
         self.fresh = Bits::new(frame.pieces.len());
-        self.garbage = self.garbage.with(node.clobbers).without(RESULTS.and(node.clobbers));
+        self.garbage = self.garbage.with(node.clobbers).without(node.leaves);
         debug_assert!(self.garbage.general & 1 << RSP == 0);
     }
 }

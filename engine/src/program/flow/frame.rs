@@ -12,7 +12,7 @@ use iced_x86::{InstructionInfoFactory, Mnemonic, OpKind, Register};
 
 use super::bits::{Bits, Pieces};
 use super::blocks::Blocks;
-use super::effects::{Effects, Location, Reach, Writes};
+use super::effects::{self, Effects, Location, Reach, Writes};
 use super::graph::{Graph, Node, Unclear};
 use super::objects::{self, Object};
 use super::stack::{self, FrameValue, RSP};
@@ -54,8 +54,12 @@ impl Frame {
         let mut factory = InstructionInfoFactory::new();
         let results = graph.results();
         let numbered = || (0u32..).zip(graph.nodes());
-        let effects: Vec<Effects> =
-            numbered().map(|(index, node)| Effects::of(node, graph.stack().before(index), &results, &mut factory)).collect();
+        let effects: Vec<Effects> = numbered()
+            .map(|(index, node)| {
+                let call = effects::kernel_number(graph.nodes(), index, &mut factory);
+                Effects::of(node, graph.stack().before(index), &results, call, &mut factory)
+            })
+            .collect();
         let stack_pointers: Vec<Option<i64>> = numbered().map(|(index, _)| known(graph.stack().before(index)[RSP])).collect();
         let mut frame = Self {
             nodes: graph.shared_nodes(),

@@ -25,7 +25,7 @@ pub struct Unclear {
 }
 
 /// How control leaves a function at an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// It returns to the caller.
     Return,
@@ -48,6 +48,8 @@ pub struct Node {
     pub call: Option<Callee>,
     /// Registers that the call may overwrite.
     pub clobbers: RegisterSet,
+    /// Registers among those in which the call may leave its result.
+    pub leaves: RegisterSet,
     /// What the call passes.
     pub arguments: Option<Arguments>,
     /// How control may leave the function here.
@@ -234,6 +236,7 @@ impl Graph {
             if let Some(node) = nodes.get_mut(from as usize) {
                 (node.next, node.exit) = (ways.next, ways.exit);
                 (node.call, node.clobbers, node.arguments) = (ways.call, ways.clobbers, ways.arguments);
+                node.leaves = ways.leaves;
             }
         }
     }
@@ -267,6 +270,7 @@ fn decode(
             before: Vec::new(),
             call: None,
             clobbers: RegisterSet::default(),
+            leaves: RegisterSet::default(),
             arguments: None,
             exit: None,
             operands,

@@ -88,16 +88,7 @@ impl<'b> Variables<'b> {
     /// # Errors
     /// Debug information that cannot be decoded.
     pub fn at(&mut self, place: LinkAddress) -> Result<Vec<Local<'b>>, ProgramError> {
-        let Some(base) = self.build.unit_at(place) else { return Ok(Vec::new()) };
-        let error = |source| ProgramError::Dwarf { place: format!("the variables at {place}"), source };
-        let function = self.unit(base).map_err(error)?.function_at(place);
-        match (function, self.units.get(&base)) {
-            (Some(function), Some(unit)) => {
-                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 };
-                scopes.locals(function).map_err(error)
-            }
-            _ => Ok(Vec::new()),
-        }
+        self.ask("the variables", place, |scopes, function| scopes.locals(function))
     }
 
     /// The variables in scope at `place` that are nowhere there: numbers, or optimised away.
@@ -105,16 +96,7 @@ impl<'b> Variables<'b> {
     /// # Errors
     /// Debug information that cannot be decoded.
     pub fn absent(&mut self, place: LinkAddress) -> Result<Vec<Absent>, ProgramError> {
-        let Some(base) = self.build.unit_at(place) else { return Ok(Vec::new()) };
-        let error = |source| ProgramError::Dwarf { place: format!("the variables at {place}"), source };
-        let function = self.unit(base).map_err(error)?.function_at(place);
-        match (function, self.units.get(&base)) {
-            (Some(function), Some(unit)) => {
-                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 };
-                scopes.absent(function).map_err(error)
-            }
-            _ => Ok(Vec::new()),
-        }
+        self.ask("the variables", place, |scopes, function| scopes.absent(function))
     }
 
     /// The source of the function entered at `entry` as it nests: its variables, and the functions that were inlined into it with theirs.
@@ -123,15 +105,42 @@ impl<'b> Variables<'b> {
     /// # Errors
     /// Debug information that cannot be decoded.
     pub fn body(&mut self, entry: LinkAddress) -> Result<Body, ProgramError> {
-        let Some(base) = self.build.unit_at(entry) else { return Ok(Body::default()) };
+        self.ask("the function", entry, |scopes, function| scopes.body(function))
+    }
+
+    /// Has the scopes of the function around `place` asked; nothing is known where there is none.
+    fn ask<T: Default>(
+        &mut self,
+        what: &str,
+        place: LinkAddress,
+        ask: impl FnOnce(&Scopes<'b, '_>, gimli::UnitOffset) -> gimli::Result<T>,
+    ) -> Result<T, ProgramError> {
+        let Some(base) = self.build.unit_at(place) else { return Ok(T::default()) };
+        let error = |source| ProgramError::Dwarf { place: format!("{what} at {place}"), source };
+        let function = self.unit(base).map_err(error)?.function_at(place);
+        match (function, self.units.get(&base)) {
+            (Some(function), Some(unit)) => {
+                let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: place.0 };
+                ask(&scopes, function).map_err(error)
+            }
+            _ => Ok(T::default()),
+        }
+    }
+
+    /// The names of the parameters, as the source has them, of the function entered at `entry`.
+    ///
+    /// # Errors
+    /// Debug information that cannot be decoded.
+    pub fn parameters(&mut self, entry: LinkAddress) -> Result<Vec<String>, ProgramError> {
+        let Some(base) = self.build.unit_at(entry) else { return Ok(Vec::new()) };
         let error = |source| ProgramError::Dwarf { place: format!("the function at {entry}"), source };
         let function = self.unit(base).map_err(error)?.function_at(entry);
         match (function, self.units.get(&base)) {
             (Some(function), Some(unit)) => {
                 let scopes = Scopes { build: self.build, dwarf: &self.dwarf, unit, place: entry.0 };
-                scopes.body(function).map_err(error)
+                scopes.parameters(function).map_err(error)
             }
-            _ => Ok(Body::default()),
+            _ => Ok(Vec::new()),
         }
     }
 

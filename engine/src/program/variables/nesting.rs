@@ -3,6 +3,7 @@
 use gimli::{AttributeValue, DebugInfoOffset, EntriesTreeNode, UnitOffset, UnitRef, constants as dw};
 
 use super::scope::{DEPTH_LIMIT, Entry, Scopes};
+use crate::program::address::LinkAddress;
 use crate::program::dwarf::{Position, Reader};
 use crate::program::elf::bytes::text;
 use crate::program::types::TypeId;
@@ -14,6 +15,8 @@ pub struct Body {
     pub variables: Vec<Declared>,
     /// Functions that were inlined into it (DW_TAG_inlined_subroutine), one for each call that is gone.
     pub inlined: Vec<Inlined>,
+    /// Labels with code of their own (DW_TAG_label), by name.
+    pub labels: Vec<(String, LinkAddress)>,
 }
 
 /// A variable's declaration.
@@ -78,6 +81,31 @@ impl<'b> Scopes<'b, '_> {
         Ok(body)
     }
 
+    /// The names of the parameters of the function at `entry` as its source has them: a copy of a function may lack some.
+    pub(super) fn parameters(&self, entry: UnitOffset) -> gimli::Result<Vec<String>> {
+        let unit = UnitRef::new(self.dwarf, &self.unit.unit);
+        let mut found = Vec::new();
+        let mut at = Some(entry);
+        for _ in 0..DEPTH_LIMIT {
+            let Some(entry) = at else { break };
+            let mut tree = unit.entries_tree(Some(entry))?;
+            let root = tree.root()?;
+            at = match root.entry().attr_value(dw::DW_AT_abstract_origin) {
+                Some(AttributeValue::UnitRef(origin)) => Some(origin),
+                _ => None,
+            };
+            let mut children = root.children();
+            while let Some(child) = children.next()? {
+                if child.entry().tag() == dw::DW_TAG_formal_parameter {
+                    found.push(self.name(child.entry())?);
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
     /// Fills in what an entry of the function `own` holds.
     fn fill(
         &self,
@@ -109,10 +137,18 @@ impl<'b> Scopes<'b, '_> {
                     self.fill(child, &own, depth, &mut inlined.body)?;
                     body.inlined.push(inlined);
                 }
+                dw::DW_TAG_label => body.labels.extend(self.label(child.entry())?),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// A label that the compiler kept a place of.
+    fn label(&self, entry: &Entry<'b>) -> gimli::Result<Option<(String, LinkAddress)>> {
+        let Some(place) = entry.attr_value(dw::DW_AT_low_pc) else { return Ok(None) };
+        let address = self.dwarf.attr_address(&self.unit.unit, place)?;
+        address.map(|address| Ok((self.name(entry)?, LinkAddress(address)))).transpose()
     }
 
     /// Whether an inlined function is but a part of the one around it, which gcc split off and put back (-fpartial-inlining): it is called

@@ -90,3 +90,34 @@ fn places_follow_from_the_frame() {
         }
     }
 }
+
+/// What is known of the variables at every place behind a call, in words.
+fn told(build: &Build) -> Vec<String> {
+    let registers = known();
+    let mut word = |_: RunAddress| None;
+    let mut frame = Frame { registers: &registers, cfa: RunAddress(0x9000), bias: 0, word: &mut word };
+    let mut variables = Variables::new(build);
+    let mut told = Vec::new();
+    for place in ["outer", "main"].iter().flat_map(|function| calls(build, function)) {
+        for local in variables.at(place).unwrap() {
+            let (kind, pieces) = (build.debug.types.describe(local.kind), variables.locate(&local, &mut frame));
+            told.push(format!("{place}: {kind} {} in {:?}, line {}: {pieces:?}", local.name, local.inlined, local.line));
+        }
+    }
+    told
+}
+
+#[test]
+fn split_debug_information_says_the_same() {
+    for compiler in ["gcc", "clang"] {
+        for version in ["-gdwarf-4", "-gdwarf-5"] {
+            let build = |split: &[&str]| {
+                let flags = [&["-O2", version], split].concat();
+                Compiled::with(compiler, &[("program", SOURCE)], &flags).build()
+            };
+            let (whole, split) = (told(&build(&[])), told(&build(&["-gsplit-dwarf"])));
+            assert!(!whole.is_empty(), "{compiler} {version}");
+            assert_eq!(whole, split, "{compiler} {version}");
+        }
+    }
+}

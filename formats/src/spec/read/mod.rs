@@ -1,6 +1,7 @@
 //! From TOML to [`Spec`]: every key is known or refused, every problem is reported, not the first alone.
 
 mod calls;
+mod continues;
 mod memory;
 mod reader;
 mod restart;
@@ -18,7 +19,7 @@ use super::place::{At, Source, Span, SpecError};
 use reader::{Reader, Value};
 
 /// Tables that a spec may have.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "old",
     "new",
     "pair",
@@ -31,6 +32,7 @@ const TABLES: [&str; 13] = [
     "keyed-by-address",
     "restart",
     "after-restore",
+    "continue",
     "accept",
 ];
 
@@ -75,6 +77,7 @@ fn fill(reader: &Reader<'_>, table: &DeTable<'_>, spec: &mut Spec) {
             }
             "restart" => spec.restarts = restart::restarts(reader, value),
             "after-restore" => calls::after_restore(reader, value, spec),
+            "continue" => spec.continues = continues::continues(reader, value),
             _ => spec.accept = accept(reader, value),
         }
     }

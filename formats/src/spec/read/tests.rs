@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::spec::Spec;
+use crate::spec::continuation::Point;
 use crate::spec::expression::NodeKind;
 use crate::spec::model::{Argument, Case, FieldValue, GlobalValue, Meaning, Otherwise};
 use crate::spec::names::{KernelWords, Root};
@@ -163,6 +164,63 @@ fn wrong_specs_are_refused_with_line_column_and_nearest_name() {
     ];
     for (text, expected) in cases {
         let problems = read(text).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{text}\nexpected {expected}\nfound {problems:#?}");
+    }
+}
+
+const CONTINUED: &str = r#"
+[[continue]]
+function = "server.c:session_loop"
+in = "serve_session"
+called-by = "main"
+thread = "worker"
+from = { call = "recv", ordinal = 1 }
+at = [ { call = "recv", ordinal = 2 }, { line = "server.c:120" }, { label = "again" } ]
+locals = { count = "old.n + 1", limit = 3 }
+set = { "stats.active" = 1 }
+before = ["reopen(&log, old.fd)"]
+accept = ["skipped server.c:7", "repeated", "argument length"]
+
+[[continue]]
+function = "helper"
+"#;
+
+#[test]
+fn continuations_mean_what_they_say() {
+    let spec = read(CONTINUED).unwrap();
+    let [first, second] = &spec.continues[..] else { panic!("two tables") };
+    assert_eq!(first.function.value.to_string(), "server.c:session_loop");
+    assert_eq!(first.into.as_ref().unwrap().value.name, "serve_session");
+    assert_eq!(first.from.as_ref().unwrap().value, Point::Call { callee: "recv".to_owned(), ordinal: Some(1) });
+    let points: Vec<String> = first.at.iter().map(|point| point.value.to_string()).collect();
+    assert_eq!(points, ["call 2 of `recv`", "line server.c:120", "the label `again`"]);
+    assert_eq!((first.locals[0].subject.value.as_str(), first.locals.len()), ("count", 2));
+    assert_eq!((first.set.len(), first.before[0].arguments.len()), (1, 2));
+    let accepted: Vec<String> = first.accept.iter().map(|accepted| accepted.value.to_string()).collect();
+    assert_eq!(accepted, ["skipped server.c:7", "repeated", "argument length"]);
+    assert!(second.into.is_none() && second.at.is_empty());
+}
+
+#[test]
+fn wrong_continuations_are_refused() {
+    let table = |rest: &str| format!("[[continue]]\nfunction = \"f\"\n{rest}");
+    let cases: [(String, &str); 13] = [
+        ("[[continue]]\nat = { call = \"g\" }".to_owned(), "1:1: expected `function = \"NAME\"`"),
+        ("[continue]\nfunction = \"f\"".to_owned(), "1:1: expected tables with the heading `[[continue]]`"),
+        (table("form = { call = \"g\" }"), "3:1: key of [[continue]] `form` is not known; the nearest known name is `from`"),
+        (table("at = \"g\""), "3:6: expected a table for a point, found the string"),
+        (table("at = [{ call = \"g\", line = 3 }]"), "3:7: expected `{ call = \"recv\", ordinal = 2 }`"),
+        (table("at = { ordinal = 2 }"), "3:6: expected `{ call = \"recv\", ordinal = 2 }`"),
+        (table("at = { call = \"g\", ordinal = 0 }"), "3:30: expected a number from 1 on"),
+        (table("at = { line = \"server.c:x\" }"), "3:16: expected a line such as `server.c:120`, found `server.c:x`"),
+        (table("at = { cal = \"g\" }"), "3:8: key of a point `cal` is not known; the nearest known name is `call`"),
+        (table("locals = { n = \"old.\" }"), "3:21: expected"),
+        (table("locals.a.b = 1"), "3:8: a name with a `.` in it has to stand in quotes"),
+        (table("before = [\"reopen\"]"), "3:12: expected a call such as"),
+        (table("accept = [\"skiped a.c:1\"]"), "3:12: expected one of skipped, repeated, branch, argument"),
+    ];
+    for (text, expected) in cases {
+        let problems = read(&text).unwrap_err();
         assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{text}\nexpected {expected}\nfound {problems:#?}");
     }
 }

@@ -19,6 +19,9 @@ use crate::program::flow::{Graph, Term, ValueId, Values};
 pub use impact::{Impact, Impacts};
 use ways::Ways;
 
+/// How what would be had twice is told.
+const HAD: &str = "the old code has ";
+
 /// What stands against a point because of effects, and what is to be told.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
@@ -33,18 +36,22 @@ pub(super) struct Effect {
     pub(super) at: NewLink,
     /// What is the matter.
     pub(super) reason: String,
+    /// Whether the old code has had it already, and the new code would have it again.
+    pub(super) again: bool,
 }
 
-/// Checks effects at a pair of points of the changed function `function`; `calls` are the nodes of the paired calls.
+/// Checks effects at a pair of points of the changed function `function`; `at` are the nodes of the
+/// paired calls, or of the next instructions.
 pub(super) fn effects(
     correspondence: &mut Correspondence<'_, '_>,
     (view, points): (View<'_>, &Points),
     function: usize,
-    calls: (u32, u32),
+    at: (u32, u32),
 ) -> Effects {
+    let between = (correspondence.old.between, correspondence.new.between);
     let ways = (
-        Ways::new(correspondence.old.values.function().graph, calls.0),
-        Ways::new(correspondence.new.values.function().graph, calls.1),
+        Ways::new(correspondence.old.values.function().graph, at.0, between.0),
+        Ways::new(correspondence.new.values.function().graph, at.1, between.1),
     );
     let mut check = Check { correspondence, view, points, function, ways, found: Effects::default() };
     check.skipped();
@@ -63,7 +70,7 @@ struct Check<'c, 'g, 'a> {
 
 /// What an instruction does to what others may read.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Call(Callee),
     Store,
 }
@@ -111,11 +118,7 @@ impl<'g> Check<'_, 'g, '_> {
             if let Some(new) = again {
                 let what = self.described(new, if matches!(kind, Kind::Store) { Kind::Store } else { kind });
                 let at = self.line(true, node);
-                self.tell(
-                    new,
-                    Impact::Memory,
-                    format!("the old code has {what} already{at}, and the new code does so behind the point"),
-                );
+                self.tell(new, Impact::Memory, format!("{HAD}{what} already{at}, and the new code does so behind the point"));
             }
         }
     }
@@ -224,14 +227,16 @@ impl<'g> Check<'_, 'g, '_> {
 
     fn tell(&mut self, node: u32, impact: Impact, reason: String) {
         match (impact, self.graphs().1.node(node).map(crate::program::flow::Node::address)) {
-            (Impact::Memory, Some(at)) => self.found.problems.push(Effect { at: NewLink(at), reason }),
+            (Impact::Memory, Some(at)) => {
+                self.found.problems.push(Effect { at: NewLink(at), again: reason.starts_with(HAD), reason })
+            }
             _ => self.found.warnings.push(reason),
         }
     }
 }
 
 /// Those of `nodes` that others can see: calls, and stores elsewhere than in the frame.
-fn effects_of(side: &mut Side<'_, '_>, nodes: &BTreeSet<u32>) -> Vec<(u32, Kind)> {
+pub(super) fn effects_of(side: &mut Side<'_, '_>, nodes: &BTreeSet<u32>) -> Vec<(u32, Kind)> {
     let mut found = Vec::new();
     for node in nodes {
         let Some(own) = side.values.function().graph.node(*node) else { continue };
@@ -262,7 +267,7 @@ fn is_in_frame(values: &mut Values<'_>, node: u32) -> bool {
 }
 
 /// Whether two stores are of the same value to the same place, or are the same instruction with the same operands.
-fn same_store(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
+pub(super) fn same_store(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
     if correspondence.same_effect(old, new, carried) {
         return true;
     }
@@ -310,7 +315,7 @@ fn depends(values: &Values<'_>, value: ValueId, address: ValueId, depth: u32) ->
 }
 
 /// Whether two stores are to the same place.
-fn is_same_place(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32) -> bool {
+pub(super) fn is_same_place(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32) -> bool {
     let place = |side: &mut Side<'_, '_>, node: u32| {
         let is_store = events::writes_memory(side.values.function(), node);
         if is_store { side.values.address_at(node) } else { None }

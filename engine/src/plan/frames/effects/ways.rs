@@ -10,7 +10,7 @@ use crate::program::flow::{ENTRY, Graph, Place, ValueId, Values};
 /// The nodes around a point.
 #[derive(Debug)]
 pub(super) struct Ways {
-    /// The point: a call.
+    /// The point: a call under way, or the next instruction.
     pub(super) point: u32,
     /// Nodes on ways from the entry to the point that come to it for the first time.
     pub(super) ahead: BTreeSet<u32>,
@@ -19,14 +19,19 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    pub(super) fn new(graph: &Graph, point: u32) -> Self {
+    /// `between` says that the instruction at the point is yet to come.
+    pub(super) fn new(graph: &Graph, point: u32, between: bool) -> Self {
         let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
         let before = |node: u32| graph.node(node).map_or(&[][..], |node| &node.before);
         let mut from = if point == ENTRY { BTreeSet::new() } else { reached(&[ENTRY], next, |node| node == point) };
         let to = reached(before(point), before, |node| node == point);
         from.remove(&point);
         let ahead = from.intersection(&to).copied().collect();
-        Self { point, ahead, behind: reached(next(point), next, |_| false) }
+        let mut behind = reached(next(point), next, |_| false);
+        if between {
+            behind.insert(point);
+        }
+        Self { point, ahead, behind }
     }
 
     /// Whether control may pass a node on its first way to the point.

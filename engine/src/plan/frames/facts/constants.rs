@@ -51,10 +51,15 @@ enum Where {
 pub(in super::super) struct Constants(Vec<Variable>);
 
 impl Constants {
-    /// The variables of `build` behind the call that returns to `next`.
-    pub(in super::super) fn behind(build: &Build, function: Function<'_>, next: LinkAddress) -> Result<Self, ProgramError> {
+    /// The variables of `build` behind the call that returns to `next`; with `between`, before the instruction there.
+    pub(in super::super) fn at(
+        build: &Build,
+        function: Function<'_>,
+        next: LinkAddress,
+        between: bool,
+    ) -> Result<Self, ProgramError> {
         let mut variables = Variables::new(build);
-        let place = LinkAddress(next.0.wrapping_sub(1));
+        let place = LinkAddress(next.0.wrapping_sub(u64::from(!between)));
         let mut found = Vec::new();
         for local in variables.at(place)? {
             let Ok(length @ 1..=8) = u8::try_from(build.debug.types.size_of(local.kind).unwrap_or(0)) else { continue };
@@ -69,6 +74,21 @@ impl Constants {
             found.push(Variable { name, line: constant.line, length, place });
         }
         Ok(Self(found))
+    }
+
+    /// The number that a variable is, with its length in bytes.
+    pub(in super::super) fn number(&self, name: &str) -> Option<(u64, u8)> {
+        let variable = self.0.iter().find(|variable| variable.name == name)?;
+        match variable.place {
+            Where::Constant(number) => Some((number & super::ranges::greatest(variable.length * 8), variable.length)),
+            _ => None,
+        }
+    }
+
+    /// Those whose name is not `known`.
+    pub(in super::super) fn without(mut self, known: &dyn Fn(&str) -> bool) -> Self {
+        self.0.retain(|variable| !known(&variable.name));
+        self
     }
 
     /// What the constants among `self`, the new code's variables, say of the old ones. `same` tells whether an address of the old build

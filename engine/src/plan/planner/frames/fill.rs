@@ -6,10 +6,13 @@ use dsu_formats::model::latest::{Registers, Thread};
 use super::{Frames, OneThread};
 use crate::plan::address::{NewLink, Placement};
 use crate::plan::blocker::Blocker;
-use crate::plan::frames::{CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, Made, rebuild};
+use crate::plan::frames::{
+    CallWord, CodePlace, Fate, Follow, FramePlace, JUMP_POINTER, Made, OldProcess, Said, Word, rebuild, word,
+};
 use crate::plan::planner::Planner;
 use crate::plan::pointers::Site;
-use crate::plan::rewrite::{Allocations, Patch, Stored};
+use crate::plan::rewrite::{Allocations, Call, Patch, Stored};
+use crate::plan::safe_point::Standing;
 use crate::plan::source::{MemorySource, read_bytes, read_word};
 use crate::plan::words::{Holder, NAMES, Words};
 use crate::program::unwind::{Frame, Place, dwarf};
@@ -66,6 +69,18 @@ impl Follow for Following<'_, '_> {
 
     fn address(&self, link: NewLink) -> u64 {
         self.placement.new_run(link).0.0
+    }
+
+    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String> {
+        let build = self.words.pointers.view.old;
+        match word(given, frame, OldProcess { placement: &self.placement, memory: self.memory, build })? {
+            Word::Number(number) => Ok(number),
+            Word::Pointer(address, place) if noted => Ok(self.word(address, place)),
+            Word::Pointer(address, place) => {
+                let moved = self.quietly(address, place);
+                moved.ok_or_else(|| format!("the new code asks about {address:#x}, and nothing says what that is now"))
+            }
+        }
     }
 }
 
@@ -126,7 +141,9 @@ pub(in crate::plan::planner) fn clear_registers(threads: &mut [Thread], frames: 
             (0..=dwarf::RETURN_ADDRESS).for_each(|register| set(&mut thread.registers, register, 0));
             continue;
         }
-        let kept = made.registers.iter().filter(|(register, _)| *register != dwarf::RSP);
+        // Where all registers are made anew, the stack pointer may be in the middle of what is gone.
+        let all = made.registers.iter().any(|(register, _)| *register == dwarf::RETURN_ADDRESS);
+        let kept = made.registers.iter().filter(|(register, _)| all || *register != dwarf::RSP);
         kept.for_each(|(register, _)| set(&mut thread.registers, *register, 0));
     }
 }
@@ -170,11 +187,69 @@ impl Planner<'_> {
         let waiting =
             written.filter(|(_, bytes)| bytes.first_chunk().is_some_and(|word| Allocations::may_hold(u64::from_le_bytes(*word))));
         self.allocations.fixups.extend(waiting.map(|(at, _)| RunAddress(*at)));
+        self.set_variables(&made);
         let blockers: Vec<Blocker> =
             self.frames.threads.iter().zip(&made).flat_map(|(one, made)| self.problems(one, made)).collect();
         self.blockers.extend(blockers);
         self.frames.words = words;
         self.frames.made = made;
+    }
+
+    /// Stores what the user gives variables of the new program when frames go on.
+    fn set_variables(&mut self, made: &[Made]) {
+        let mut known: Vec<(NewLink, u8, u64)> = Vec::new();
+        let mut failed = Vec::new();
+        for (one, made) in self.frames.threads.iter().zip(made) {
+            for (place, length, word, frame) in &made.set {
+                let bytes = word.to_le_bytes();
+                let bytes = bytes.get(..usize::from(*length)).unwrap_or(&bytes);
+                if known.iter().any(|(other, _, value)| other == place && value != word) {
+                    let reason = "another frame gives a variable of the new program another value".to_owned();
+                    failed.push((one.thread, *frame, reason));
+                }
+                match self.image.slice_mut(place.0, u64::from(*length)) {
+                    Some(stored) => stored.copy_from_slice(bytes),
+                    None => failed.push((one.thread, *frame, format!("{} is no variable that can be stored to", place.0))),
+                }
+                if Allocations::may_hold(*word) {
+                    self.allocations.fixups.push(self.ground.placement.new_run(*place).0);
+                }
+                known.push((*place, *length, *word));
+            }
+            let waits = |word: &CallWord| matches!(word, CallWord::Word(word) if Allocations::may_hold(*word));
+            if made.calls.iter().any(|(_, arguments, _)| arguments.iter().any(waits)) {
+                let reason = "a call before it goes on is given the address of an object that is yet to be made".to_owned();
+                failed.push((one.thread, 0, reason));
+            }
+        }
+        for (thread, frame, reason) in failed {
+            let tid = self.stacks.frames.get(thread).map_or(0, |(tid, _)| *tid);
+            let frame = self.frame_blocker(thread, frame, reason);
+            self.blockers.push(Blocker::Frame { tid, frame });
+        }
+    }
+
+    /// Whether functions of the new program are to be called before some frame goes on.
+    pub(in crate::plan::planner) fn calls_before_frames(&self) -> bool {
+        let calls =
+            |standing: &Standing| matches!(standing, Standing::Rebuilt(continuation) if !continuation.besides.before.is_empty());
+        self.stacks.standings.iter().flatten().any(calls)
+    }
+
+    /// Those calls.
+    pub(in crate::plan::planner) fn frame_calls(&self) -> Vec<Call> {
+        let placement = &self.ground.placement;
+        let word = |word: &CallWord| match word {
+            CallWord::Word(word) => *word,
+            CallWord::Address(link) => placement.new_run(*link).0.0,
+        };
+        let calls = self.frames.made.iter().flat_map(|made| &made.calls);
+        let calls = calls.map(|(function, arguments, text)| Call {
+            function: placement.new_run(*function).0,
+            arguments: arguments.iter().map(word).collect(),
+            text: text.clone(),
+        });
+        calls.collect()
     }
 
     fn problems(&self, one: &OneThread, made: &Made) -> Vec<Blocker> {

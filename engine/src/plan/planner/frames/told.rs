@@ -62,8 +62,7 @@ impl Planner<'_> {
                 let is_laid = laid.is_some() && report.blockers.is_empty();
                 report.fate = if is_laid { fate } else { FrameFate::Blocked };
                 let run = self.ground.placement.new_run(continuation.returns_to).0;
-                let place = if is_entry { CodePlace::new } else { CodePlace::after_call };
-                let line = place(self.request.new, continuation.returns_to.0).line;
+                let line = CodePlace::of(self.request.new, continuation).line;
                 report.new = Some(PlaceReport { pc: run.to_string(), cfa: RunAddress(new_cfa).to_string(), line });
                 let filled = laid.and_then(|(_, made)| made?.filled.get(number));
                 let word = |value: usize| filled?.iter().find(|filled| filled.value == value).map(|filled| filled.word);

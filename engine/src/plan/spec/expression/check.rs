@@ -10,6 +10,7 @@ use dsu_formats::spec::place::Span;
 use gimli::constants as dw;
 
 use super::access::Access;
+use super::frame::{Found, FrameScope};
 use super::{Code, Compiled, Kind, NumberForm, Op};
 use crate::plan::data::value::{is_float, is_signed};
 use crate::plan::spec::types::Types;
@@ -110,6 +111,8 @@ pub struct Checker<'a> {
     new_fields: &'a NewFields<'a>,
     /// Fields of the new object that are being looked into.
     within: Vec<String>,
+    /// What `old` is where it is a frame, and what else names may mean there.
+    frame: Option<&'a FrameScope<'a>>,
     /// How deep the part that is being looked at is.
     depth: u32,
     /// How many parts have been looked at.
@@ -127,7 +130,12 @@ impl<'a> Checker<'a> {
         within: Option<&str>,
     ) -> Self {
         let within = within.map(str::to_owned).into_iter().collect();
-        Self { environment, old, new_fields, within, depth: 0, parts: 0 }
+        Self { environment, old, new_fields, within, frame: None, depth: 0, parts: 0 }
+    }
+
+    /// A checker of an expression over a frame of the old program.
+    pub fn over_frame(environment: &'a Environment<'a>, none: &'a NewFields<'a>, frame: &'a FrameScope<'a>) -> Self {
+        Self { frame: Some(frame), ..Self::new(environment, None, none, None) }
     }
 
     /// Checks an expression.
@@ -227,6 +235,7 @@ impl<'a> Checker<'a> {
             NodeKind::Boolean(value) => Ok((code(Op::Integer((*value).into())), Kind::Integer)),
             NodeKind::Float(value) => Ok((code(Op::Float(*value)), Kind::Float)),
             NodeKind::Text(text) => Ok((code(Op::Text(text.as_bytes().into())), Kind::Text)),
+            NodeKind::Name { .. } if self.variable(node).is_some() => self.read(node),
             NodeKind::Name { side, name } => {
                 let value = match side {
                     Some(side) => self.environment.enumerator(*side, name, span)?,
@@ -414,13 +423,46 @@ impl<'a> Checker<'a> {
 
     /// A place in the old object or behind it, with its type.
     fn place(&mut self, node: &Node) -> Result<(Place, Option<TypeId>), Problem> {
+        if let (Some(frame), NodeKind::Member(object, name)) = (self.frame, &node.kind)
+            && matches!(object.kind, NodeKind::Object(Side::Old))
+        {
+            return self.at_variable(frame.local(name), name, node.span);
+        }
+        if let (Some(found), NodeKind::Name { name, .. }) = (self.variable(node), &node.kind) {
+            return self.at_variable(found, name, node.span);
+        }
         match &node.kind {
+            NodeKind::Object(Side::Old) if self.frame.is_some() => {
+                Err(self.problem(node.span, "expected a variable of the old frame, as in `old.count`"))
+            }
             NodeKind::Object(Side::Old) if self.old.is_some() => Ok((Place::default(), self.old)),
             NodeKind::Object(Side::Old) => Err(self.problem(node.span, "there is no old object that `old` could mean here")),
             NodeKind::Object(Side::New) => Err(self.problem(node.span, "expected a field of the new object, as in `new.field`")),
             NodeKind::Member(object, name) => self.member(object, name, node.span),
             NodeKind::Index(array, index) => self.element(array, index, node.span),
             _ => Err(self.problem(node.span, "expected a field of the old object, as in `old.field`")),
+        }
+    }
+
+    /// A variable of the old program that a name means beside a frame: no enumerator has it.
+    fn variable(&self, node: &Node) -> Option<Found> {
+        let NodeKind::Name { side: None | Some(Side::Old), name } = &node.kind else { return None };
+        let frame = self.frame?;
+        let is_enumerator = self.environment.enumerators(Side::Old).contains_key(name.as_str());
+        if is_enumerator { None } else { frame.variable(name) }
+    }
+
+    fn at_variable(&self, found: Found, name: &str, span: Span) -> Result<(Place, Option<TypeId>), Problem> {
+        match found {
+            Found::At(offset, kind) => match Access::default().skip(offset) {
+                Some(access) => Ok((Place { access, bits: None }, kind)),
+                None => Err(self.problem(span, "there are too many variables in this expression")),
+            },
+            Found::Unknown(nearest) => {
+                let problem = self.problem(span, format!("variable of the old function `{name}` is not known"));
+                Err(Problem { nearest, ..problem })
+            }
+            Found::Unclear(what) => Err(self.problem(span, format!("`{name}` {what}"))),
         }
     }
 

@@ -5,6 +5,7 @@
 mod access;
 mod check;
 mod evaluate;
+mod frame;
 mod operators;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use dsu_formats::spec::place::{Source, Span};
 
 pub use access::Access;
 pub use check::{Checker, Environment, NewFields};
+pub use frame::{FrameScope, Static};
 pub(crate) use operators::integer_range;
 
 use crate::plan::data::rules::FieldValue;

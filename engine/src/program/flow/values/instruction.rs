@@ -35,6 +35,10 @@ impl Values<'_> {
     }
 
     fn register(&mut self, at: u32, instruction: &Instruction, register: u8) -> Option<ValueId> {
+        // The kernel's answer is no operand.
+        if instruction.mnemonic() == Mnemonic::Syscall && register == 0 {
+            return Some(self.number(Term::Result { call: at, place: Place::Register(0) }));
+        }
         if !writes(instruction, register) {
             return None;
         }

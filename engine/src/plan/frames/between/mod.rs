@@ -1,0 +1,129 @@
+//! Points between calls: where a thread goes on that was stopped, or struck by a signal, inside a changed function (PROOF 3.14).
+//!
+//! Every register counts there, and every register of the old code is known. Which instruction of the new code it is, is proposed by how
+//! the two codes run along each other, and proved by what is proved of calls, and by what both have done last: between two effects it does
+//! not matter where control is, as long as every value that is read from there on is made in the same way.
+
+mod align;
+mod last;
+
+use std::sync::Arc;
+
+use iced_x86::Mnemonic;
+
+use super::blocker::FrameBlocker;
+use super::continuation::{Continuation, FramePlace};
+use super::correspond::Correspondence;
+use super::explain::{Explainer, Way};
+use super::locals::DWARF;
+use super::points::Partners;
+use super::prepared::Facts;
+use super::terms::Candidate;
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::scan::dead::RED_ZONE;
+use crate::program::flow::{Live, LiveKind, LivePlace, Place, Values};
+
+pub(super) use align::Aligned;
+pub(super) use last::same_last_effects;
+
+/// Number of the stack pointer, as instructions encode registers.
+const STACK_POINTER: u8 = 4;
+/// Registers that hold something else once the kernel was called: the number's place its answer, and two that `syscall` overwrites
+/// (System V ABI, A.2.1).
+const LOST_TO_KERNEL: [u8; 3] = [0, 1, 11];
+
+impl Explainer<'_> {
+    /// How the frame of a thread goes on that is about to run the instruction at `place` of a changed function.
+    ///
+    /// # Errors
+    /// All that is not proved.
+    pub fn between_calls(&self, function: usize, place: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
+        self.between_calls_about(function, place, &[])
+    }
+
+    /// The same, with rules of the user's about the frame, by their positions.
+    pub(super) fn between_calls_about(
+        &self,
+        function: usize,
+        place: OldLink,
+        about: &[usize],
+    ) -> Result<Continuation, Vec<FrameBlocker>> {
+        let told = |reason: String| vec![self.point_blocker(function, (place, None), true, reason)];
+        let Some(partner) = self.comparison.points.function(function) else {
+            return Err(told("the new program has no such function".to_owned()));
+        };
+        let prepared = &self.comparison.prepared;
+        let old = prepared.old(function).map_err(|unclear| told(unclear.to_string()))?;
+        let new = prepared.new_function(partner).map_err(|unclear| told(unclear.to_string()))?;
+        let Some(node) = old.point(place.0, true) else {
+            return Err(told("control does not come there by any way that is known".to_owned()));
+        };
+        let aligned =
+            prepared.aligned(function, || Arc::new(Aligned::new(&old.graph, &new.graph, &self.paired(function, old, new))));
+        let mut first = None;
+        for to in aligned.of(node) {
+            let Some(to) = new.graph.node(*to).map(|node| NewLink(node.address())) else { continue };
+            let way = Way { between: (true, true), aligned: Some(&aligned), about };
+            match self.attempt_as((function, partner), (place, to), way, &mut Vec::new()) {
+                Ok(continuation) => return Ok(continuation),
+                Err(reasons) => drop(first.get_or_insert(reasons)),
+            }
+        }
+        Err(first.unwrap_or_else(|| told("no instruction of the new code is known to be the one that is next there".to_owned())))
+    }
+
+    /// The calls of a function that are certain to be one, as pairs of nodes.
+    fn paired(&self, function: usize, old: &Facts, new: &Facts) -> Vec<(u32, u32)> {
+        let calls = self.comparison.points.calls(function).filter_map(|(returns, partners)| match partners {
+            Ok(Partners::One(to)) => Some((old.graph.call_before(returns.0)?, new.graph.call_before(to.0)?)),
+            _ => None,
+        });
+        calls.collect()
+    }
+}
+
+/// Places of the old frame that hold the function's own values before an instruction.
+pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    let is_to_kernel = old.graph.node(point).is_some_and(|node| node.instruction.mnemonic() == Mnemonic::Syscall);
+    let is_known = |register: &u8| *register != STACK_POINTER && !(is_to_kernel && LOST_TO_KERNEL.contains(register));
+    for (register, number) in (0u8..).zip(DWARF).filter(|(register, _)| is_known(register)) {
+        let value = values.before(point, Place::Register(register));
+        found.push(Candidate { place: FramePlace::Register(number), value });
+    }
+    let pointer = old.function().frame_offset(point, STACK_POINTER);
+    let lowest = pointer.map_or(0, |pointer| pointer.saturating_sub_unsigned(RED_ZONE));
+    for (offset, length) in old.slots() {
+        if offset >= lowest && length <= 8 && old.function().is_private(point, offset, i64::from(length)) {
+            let value = values.before(point, Place::Slot { offset, length });
+            found.push(Candidate { place: FramePlace::Slot { offset, length }, value });
+        }
+    }
+    found
+}
+
+/// Registers, by DWARF number, that hold what the caller left in them and that are read as such.
+pub(super) fn given_back(live: &[Live]) -> Vec<u8> {
+    let own = live.iter().filter_map(|live| match (live.kind, live.place) {
+        (LiveKind::Saved(register), LivePlace::Register(_)) => Some(register),
+        _ => None,
+    });
+    own.collect()
+}
+
+/// Whether a place that values cannot be put into holds in the old code what the new code reads from it.
+///
+/// # Errors
+/// That it does not.
+pub(super) fn same_as_it_is(correspondence: &mut Correspondence<'_, '_>, place: LivePlace) -> Result<(), &'static str> {
+    let place = match place {
+        LivePlace::Flags => Place::Flags,
+        LivePlace::Vector(number) => Place::Vector(number),
+        _ => return Err("the new code reads it there, and no value can be put into it"),
+    };
+    let (old, new) = (correspondence.old.here(place), correspondence.new.here(place));
+    match correspondence.same(old, new) {
+        true => Ok(()),
+        false => Err("the new code reads it there, and the old code has something else in it"),
+    }
+}

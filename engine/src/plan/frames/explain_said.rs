@@ -1,0 +1,93 @@
+//! What the user says of a point, while it is explained; and what would answer what is not.
+
+use super::by_rules::local;
+use super::continuation::{Condition, FramePlace, Placed, Relation, Value};
+use super::explain::Attempt;
+use super::facts::Constants;
+use super::said::Said;
+use crate::plan::address::NewLink;
+use crate::program::flow::Live;
+
+impl Attempt<'_, '_> {
+    /// Which values of the new code the user gives.
+    pub(super) fn know_given(&mut self) {
+        for variable in &self.here.variables {
+            let (Some(given), Some(place)) = (&variable.given, self.locals.1.place_of(&variable.name)) else { continue };
+            let bits = given.formula.form.length.saturating_mul(8);
+            let value = self.correspondence.new.here(place);
+            let value = self.correspondence.new.values.extend(bits, false, value);
+            self.said.push((value, bits, Value::Said(given.clone())));
+        }
+    }
+
+    /// A location that the user gives a value.
+    pub(super) fn placed_as_given(&mut self, to: FramePlace, live: &Live) -> Option<Placed> {
+        let (name, given) = self.here.at(to)?;
+        let why = format!("variable `{name}`, as {} says", given.formula.origin);
+        let bits = given.formula.form.length.saturating_mul(8);
+        let value = Value::Said(given.clone());
+        if let FramePlace::Register(_) = to
+            && live.bits.checked_shr(bits.into()).unwrap_or(0) != 0
+            && !given.formula.form.float
+        {
+            // Whether a sign or zeros come above the variable is the same for numbers that are not negative.
+            self.conditions.push(Condition {
+                left: value.clone(),
+                relation: Relation::GreaterOrEqual,
+                right: Value::Constant(0),
+                bits,
+                branch: NewLink(live.reader),
+            });
+        }
+        Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
+    }
+
+    /// Two variables in one place have one value (PROOF 3.4).
+    pub(super) fn agree(&mut self) {
+        match self.here.agreeing(self.locals.1) {
+            Err(reason) => self.refuse(None, reason),
+            Ok(pairs) => self.conditions.extend(pairs.into_iter().map(|(one, other)| Condition {
+                bits: one.formula.form.length.min(other.formula.form.length).saturating_mul(8),
+                left: Value::Said(one),
+                relation: Relation::Equal,
+                right: Value::Said(other),
+                branch: self.at.2,
+            })),
+        }
+    }
+
+    /// Whether bytes of the new frame are part of a variable that is handed over as it is.
+    pub(super) fn is_handed_over(&self, offset: i64, length: u8) -> bool {
+        let object = self.object_at(offset, length.into()).and_then(|object| self.objects.get(object));
+        object.is_some_and(|object| self.handed_over.contains(&object.name))
+    }
+
+    /// What must hold of values that the user gives to variables that the new code takes for constants.
+    pub(super) fn given_constants(&mut self, news: &Constants) -> Vec<Condition> {
+        let (_, _, to) = self.at;
+        let constant = |(name, given): (&str, &Said)| {
+            let (number, length) = news.number(name)?;
+            let (left, right) = (Value::Said(given.clone()), Value::Constant(number));
+            Some(Condition { left, relation: Relation::Equal, right, bits: length.saturating_mul(8), branch: to })
+        };
+        self.here.nowhere().filter_map(constant).collect()
+    }
+
+    /// Says what would answer the blocker that was found last.
+    pub(super) fn answer_with(&mut self, body: Option<String>) {
+        let (function, ..) = self.at;
+        let answer = body.and_then(|body| self.explainer.answer(function, &body));
+        if let Some(last) = self.blockers.last_mut() {
+            last.answer = answer;
+        }
+    }
+
+    /// What would give a variable of the new frame its value.
+    pub(super) fn answer_local(&mut self, name: &str) {
+        let is_there = self.locals.0.names().any(|own| own == name);
+        let value = if is_there { format!("\"old.{name}\"") } else { "\"EXPRESSION\"".to_owned() };
+        // Variables of inlined functions have no name of their own.
+        let body = (!name.contains(' ')).then(|| local(name, &value));
+        self.answer_with(body);
+    }
+}

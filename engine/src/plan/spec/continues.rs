@@ -1,0 +1,351 @@
+//! `[[continue]]` bound to both builds.
+
+use std::sync::Arc;
+
+use dsu_formats::spec::continuation::{Continue, Point};
+use dsu_formats::spec::expression::Side;
+use dsu_formats::spec::model::{Argument, Call, Expression, Rule};
+use dsu_formats::spec::names::{Root as Start, Subject, VariableName};
+use dsu_formats::spec::{At, Problem, Span};
+
+use super::bind::{Binder, Bound};
+use super::calls::{BoundArgument, bound_argument};
+use super::expression::{Checker, FrameScope, NewFields, Static};
+use super::fields::{computed, origin, writable};
+use super::names;
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::compare::objects::Place as ObjectPlace;
+use crate::plan::data::rules::FieldSource;
+use crate::plan::data::value::{is_float, is_signed};
+use crate::plan::frames::{
+    CallArgument, CallRule, Form, Formula, FrameRule, LocalRule, OldScope, SetRule, Source, Whole, code_points, scope_of,
+};
+use crate::program::address::LinkAddress;
+use crate::program::types::{Shape, TypeId, TypeTable};
+
+/// Binds all tables.
+pub(super) fn bind(binder: &mut Binder<'_>, bound: &mut Bound) {
+    let spec = binder.spec;
+    let mut known: Vec<(usize, OldScope, OldScope)> = Vec::new();
+    for table in &spec.continues {
+        let function = old_function(binder, &table.function);
+        let Some(function) = binder.take(function) else { continue };
+        let scopes = match known.iter().position(|(own, ..)| *own == function) {
+            Some(index) => Some(index),
+            None => {
+                let found = scopes(binder, table, function);
+                binder.take(found).map(|(old, new)| {
+                    known.push((function, old, new));
+                    known.len() - 1
+                })
+            }
+        };
+        let Some((_, old, new)) = scopes.and_then(|index| known.get(index)) else { continue };
+        let about = About { table, function, old, new };
+        let rule = about.rule(binder);
+        bound.frames.rules.push(rule);
+    }
+}
+
+fn old_function(binder: &Binder<'_>, name: &At<VariableName>) -> Result<usize, Problem> {
+    names::find(&binder.spec.source, name, ("function", Side::Old), binder.comparison.sides.old.functions.list())
+}
+
+/// The variables of a function on both sides; a problem where its frames need no answer, or no answer helps.
+fn scopes(binder: &Binder<'_>, table: &Continue, function: usize) -> Result<(OldScope, OldScope), Problem> {
+    let comparison = binder.comparison;
+    let problem = |message: String| binder.spec.source.problem(table.function.span, message);
+    let name = &table.function.value;
+    if comparison.code.same.get(function) == Some(&true) {
+        return Err(problem(format!("`{name}` does not change: its frames are carried, and this answers nothing")));
+    }
+    let Some(partner) = comparison.points.function(function) else {
+        return Err(problem(format!(
+            "`{name}` is nothing in the new program; add `in = \"NAME\"` with the function that its frames become"
+        )));
+    };
+    if let Some(into) = &table.into {
+        let list = comparison.sides.new.functions.list();
+        let wanted = names::find(&binder.spec.source, into, ("function", Side::New), list)?;
+        if wanted != partner {
+            let found = list.get(partner).map(|code| code.identity.name.clone()).unwrap_or_default();
+            let message =
+                format!("`{name}` is `{found}` in the new program by another rule, and cannot be `{}`, too", into.value);
+            return Err(binder.spec.source.problem(into.span, message));
+        }
+    }
+    let scope = |build, new: bool| {
+        let graph = comparison.changed_graph(function, new);
+        graph.map(|graph| scope_of(build, graph)).map_err(|unclear| problem(unclear.to_string()))
+    };
+    Ok((scope(binder.old, false)?, scope(binder.new, true)?))
+}
+
+/// One table about one function.
+struct About<'t> {
+    table: &'t Continue,
+    function: usize,
+    old: &'t OldScope,
+    new: &'t OldScope,
+}
+
+impl About<'_> {
+    /// The table, but for what is wrong in it.
+    fn rule(&self, binder: &mut Binder<'_>) -> FrameRule {
+        let table = self.table;
+        let mut other = |name: &Option<At<VariableName>>| {
+            let found = name.as_ref().map(|name| old_function(binder, name)).transpose();
+            binder.take(found).flatten()
+        };
+        let (called_by, thread) = (other(&table.called_by), other(&table.thread));
+        let from = table.from.as_ref().map(|point| self.points(binder, point, false)).transpose();
+        let from = binder.take(from).flatten();
+        let mut at = Vec::new();
+        for point in &table.at {
+            let found = self.points(binder, point, true);
+            at.extend(binder.take(found).into_iter().flatten());
+        }
+        let locals = table.locals.iter().filter_map(|rule| {
+            let found = self.local(binder, rule);
+            binder.take(found)
+        });
+        let locals = locals.collect();
+        let set = table.set.iter().filter_map(|rule| {
+            let found = self.set(binder, rule);
+            binder.take(found)
+        });
+        let set = set.collect();
+        let before = table.before.iter().filter_map(|call| {
+            let found = self.call(binder, call);
+            binder.take(found)
+        });
+        FrameRule {
+            function: self.function,
+            called_by,
+            thread,
+            from: from.map(|from| from.into_iter().map(|(at, between)| (OldLink(at), between)).collect()),
+            at: at.into_iter().map(|(at, between)| (NewLink(at), between)).collect(),
+            locals,
+            set,
+            before: before.collect(),
+            accept: table.accept.iter().map(|accepted| (accepted.value.clone(), origin(binder, accepted.span))).collect(),
+        }
+    }
+
+    fn points(&self, binder: &Binder<'_>, point: &At<Point>, new: bool) -> Result<Vec<(LinkAddress, bool)>, Problem> {
+        let build = if new { binder.new } else { binder.old };
+        let found = code_points(binder.comparison, build, (self.function, new), &point.value);
+        found.map_err(|(message, nearest)| {
+            let side = if new { Side::New } else { Side::Old };
+            let problem =
+                binder.spec.source.problem(point.span, format!("there is no such point in the {side} program: {message}"));
+            Problem { nearest, ..problem }
+        })
+    }
+
+    fn local(&self, binder: &Binder<'_>, rule: &Rule<String, Expression>) -> Result<LocalRule, Problem> {
+        let (source, name) = (&binder.spec.source, &rule.subject.value);
+        let Some(variable) = self.new.get(name) else {
+            let what = format!("variable of the new function of `{}`", self.table.function.value);
+            return Err(source.unknown(rule.subject.span, &what, name, self.new.names()));
+        };
+        let [kind] = variable.kinds[..] else {
+            let message = format!("`{name}` is declared several times in the new function, with different types");
+            return Err(source.problem(rule.subject.span, message));
+        };
+        let whole = self.whole(binder, &rule.value.value);
+        let formula = self.formula(binder, &rule.value, kind);
+        let (whole, formula) = match (whole, formula) {
+            (whole, Ok(formula)) => (whole, Some(Arc::new(formula))),
+            // A structure or an array takes another one, a number or a pointer does not.
+            (Some(whole), Err(_))
+                if is_aggregate(&binder.old.debug.types, whole.kind) && form(&binder.new.debug.types, kind).is_none() =>
+            {
+                (Some(whole), None)
+            }
+            (_, Err(problem)) => return Err(problem),
+        };
+        Ok(LocalRule { name: name.clone(), whole, formula, origin: origin(binder, rule.subject.span) })
+    }
+
+    /// The variable of the old frame, or the part of one, that an expression only names.
+    fn whole(&self, binder: &Binder<'_>, expression: &Expression) -> Option<Whole> {
+        let names = Checker::field_path(expression)?;
+        let (variable, path) = names.split_first()?;
+        let table = &binder.old.debug.types;
+        let [mut kind] = self.old.get(variable)?.kinds[..] else { return None };
+        let mut offset = 0u64;
+        for name in path {
+            let inner = table.peel(kind).map(|kind| table.resolve(kind));
+            for step in table.member_path(inner, name)? {
+                let member = table.get(table.peel(kind)?).shape.members()?.get(step as usize)?;
+                if member.bits.is_some() {
+                    return None;
+                }
+                offset = offset.checked_add(member.offset)?;
+                kind = member.kind;
+            }
+        }
+        Some(Whole { variable: variable.clone(), offset, length: table.size_of(kind)?, kind })
+    }
+
+    /// An expression for something of a type of the new build.
+    fn formula(&self, binder: &Binder<'_>, expression: &At<Expression>, kind: Option<TypeId>) -> Result<Formula, Problem> {
+        let table = &binder.new.debug.types;
+        let form = form(table, kind);
+        let Some(form) = form else {
+            let message = format!(
+                "type mismatch: the variable is `{}`, and takes only a variable of the old frame as a whole, as in `old.name`",
+                table.describe(kind)
+            );
+            return Err(binder.spec.source.problem(expression.span, message));
+        };
+        let (reads, length, source) = self.checked(binder, expression, kind)?;
+        Ok(Formula { source, reads, length, form, origin: origin(binder, expression.span) })
+    }
+
+    fn checked(
+        &self,
+        binder: &Binder<'_>,
+        expression: &At<Expression>,
+        kind: Option<TypeId>,
+    ) -> Result<(Vec<crate::plan::frames::Read>, usize, Source), Problem> {
+        let statics = |name: &str| old_static(binder, name);
+        let scope = FrameScope::new(self.old, &statics, &binder.old.debug.types);
+        let none = NewFields::new();
+        let source = {
+            let mut checker = Checker::over_frame(&binder.environment, &none, &scope);
+            let compiled = checker.compile(&expression.value)?;
+            computed(binder, compiled, kind, expression.span)?
+        };
+        let source = match source {
+            FieldSource::Constant(value) => Source::Constant(value),
+            FieldSource::Expression(expression) => Source::Expression(expression),
+            FieldSource::Old(_) => {
+                return Err(binder.spec.source.problem(expression.span, "expected a value of the old frame, as in `old.count`"));
+            }
+        };
+        let (reads, length) = scope.used();
+        Ok((reads, usize::try_from(length).unwrap_or(0), source))
+    }
+
+    fn set(&self, binder: &Binder<'_>, rule: &Rule<Subject, Expression>) -> Result<SetRule, Problem> {
+        let source = &binder.spec.source;
+        let subject = &rule.subject;
+        let name = match &subject.value.root {
+            Start::Variable(name) => name.clone(),
+            Start::Either(name) => VariableName { file: None, function: None, name: name.clone(), line: None },
+            Start::Type(_) | Start::Kernel(_) => {
+                let message = "expected a variable of the new program, or a field of one, as in `stats.active`";
+                return Err(source.problem(subject.span, message));
+            }
+        };
+        let name = At::new(name, subject.span);
+        let (_, object) = binder.object(&name, Side::New)?;
+        writable(binder, &name, Side::New, object)?;
+        if object.place == ObjectPlace::ThreadLocal {
+            let message = format!("`{}` is thread-local: which thread's is meant is not said", name.value);
+            return Err(source.problem(subject.span, message));
+        }
+        let table = &binder.new.debug.types;
+        let (mut kind, mut offset) = (object.kind, 0u64);
+        for field in &subject.value.path {
+            let inner = table.peel(kind).map(|kind| table.resolve(kind));
+            let no_member = || binder.environment.new.no_member(inner, field, subject.span);
+            for step in table.member_path(inner, field).ok_or_else(no_member)? {
+                let members = table.peel(kind).and_then(|kind| table.get(kind).shape.members());
+                let member = members.and_then(|members| members.get(step as usize)).ok_or_else(no_member)?;
+                if member.bits.is_some() {
+                    return Err(source.problem(subject.span, "a bit-field is not set by itself"));
+                }
+                offset = offset.saturating_add(member.offset);
+                kind = member.kind;
+            }
+        }
+        let formula = Arc::new(self.formula(binder, &rule.value, kind)?);
+        Ok(SetRule { place: NewLink(object.start.offset(offset)), formula })
+    }
+
+    fn call(&self, binder: &Binder<'_>, call: &Call) -> Result<CallRule, Problem> {
+        let function = binder.function(&call.function)?;
+        let arguments = call.arguments.iter().map(|argument| self.argument(binder, argument));
+        Ok(CallRule { function, arguments: arguments.collect::<Result<_, _>>()?, text: call.text.clone() })
+    }
+
+    fn argument(&self, binder: &Binder<'_>, argument: &At<Argument>) -> Result<CallArgument, Problem> {
+        let expression = match &argument.value {
+            Argument::Value(expression) => expression,
+            Argument::Text(_) => {
+                let message = "a text stands in `[after-restore] call` alone";
+                return Err(binder.spec.source.problem(argument.span, message));
+            }
+            Argument::Address(_) => {
+                return match bound_argument(binder, argument)? {
+                    BoundArgument::Address(link) => Ok(CallArgument::Address(link)),
+                    _ => Err(binder.spec.source.problem(argument.span, "expected the address of something, as in `&table`")),
+                };
+            }
+        };
+        if let Ok(BoundArgument::Word(word)) = bound_argument(binder, argument) {
+            return Ok(CallArgument::Word(word));
+        }
+        let expression = At::new(expression.clone(), argument.span);
+        let (reads, length, source) = self.word(binder, &expression)?;
+        let form = Form { length: 8, float: false, signed: true };
+        Ok(CallArgument::Of(Arc::new(Formula { source, reads, length, form, origin: origin(binder, argument.span) })))
+    }
+
+    /// An expression for an argument: a whole number, or a pointer.
+    fn word(
+        &self,
+        binder: &Binder<'_>,
+        expression: &At<Expression>,
+    ) -> Result<(Vec<crate::plan::frames::Read>, usize, Source), Problem> {
+        let statics = |name: &str| old_static(binder, name);
+        let scope = FrameScope::new(self.old, &statics, &binder.old.debug.types);
+        let none = NewFields::new();
+        let compiled = Checker::over_frame(&binder.environment, &none, &scope).compile(&expression.value)?;
+        if !matches!(compiled.kind, super::expression::Kind::Integer | super::expression::Kind::Pointer(_)) {
+            let message = "expected a whole number, a pointer, a text, or the address of something, as in `&table`";
+            return Err(binder.spec.source.problem(expression.span, message));
+        }
+        let compiled = compiled.within(i64::MIN.into(), u64::MAX.into(), &format!("an argument, {} to {},", i64::MIN, u64::MAX));
+        let (reads, length) = scope.used();
+        Ok((reads, usize::try_from(length).unwrap_or(0), Source::Expression(Arc::new(compiled))))
+    }
+}
+
+fn is_aggregate(table: &TypeTable, kind: Option<TypeId>) -> bool {
+    let shape = table.peel(kind).map(|kind| &table.get(table.resolve(kind)).shape);
+    matches!(shape, Some(Shape::Struct { .. } | Shape::Union { .. } | Shape::Array { .. }))
+}
+
+/// How a number or an address of a type is stored.
+fn form(table: &TypeTable, kind: Option<TypeId>) -> Option<Form> {
+    let peeled = table.peel(kind)?;
+    let length = table.size_of(kind).and_then(|size| u8::try_from(size).ok()).filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
+    match &table.get(table.resolve(peeled)).shape {
+        Shape::Base { encoding } => Some(Form { length, float: is_float(*encoding), signed: is_signed(*encoding) }),
+        Shape::Enum { enumerators } => {
+            Some(Form { length, float: false, signed: enumerators.iter().any(|(_, value)| *value < 0) })
+        }
+        Shape::Pointer { .. } => Some(Form { length, float: false, signed: false }),
+        _ => None,
+    }
+}
+
+/// A variable of the old program that an expression names.
+fn old_static(binder: &Binder<'_>, name: &str) -> Option<Static> {
+    let name = At::new(VariableName::parse(name).ok()?, Span::default());
+    let (fixed, local) = (&binder.comparison.sides.old.objects, &binder.comparison.sides.old.locals);
+    let named = |list: &[crate::plan::compare::objects::Object]| {
+        list.iter().any(|object| object.identity.name == name.value.name && object.identity.function.is_none())
+    };
+    if !named(fixed.list()) {
+        return named(local.list()).then(|| Err("is thread-local, and is not read here".to_owned()));
+    }
+    match binder.object(&name, Side::Old) {
+        Ok((_, object)) => Some(Ok((OldLink(object.start), object.kind))),
+        Err(problem) => Some(Err(problem.message)),
+    }
+}
