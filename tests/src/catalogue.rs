@@ -195,6 +195,8 @@ macro_rules! for_each_program {
             coroutine: ("coroutine.c") .fixed_never(&["addresses and numbers"]);
             coroutine_changed: ("coroutine_changed.c") .changed(&["routine"]);
             table_row: ("table_row.c") .right_or_refused();
+            table_first_row: ("table_first_row.c");
+            table_first_row_alike: ("table_first_row.c") .flags(&["-DALIKE"]) .changed(&["both the end of `fruits` and the start of `vegetables`"]) .fixed_never(&["both the end of `fruits`"]);
             end_pointer: ("end_pointer.c") .right_or_refused();
             initialiser_changed: ("initialiser_changed.c") .right_or_refused();
             address_keyed: ("address_keyed.c") .never(&["computes with the address"]);

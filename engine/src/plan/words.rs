@@ -427,11 +427,17 @@ impl<'a> Words<'a> {
         }
         let address = holder.address();
         let owner = match holder {
-            Holder::Memory { address } => (self.describe)(address).map(|owner| format!("{holder} ({owner})")),
+            Holder::Memory { address } => self.owner(address).map(|owner| format!("{holder} ({owner})")),
             _ => None,
         };
         let holder = owner.unwrap_or_else(|| holder.to_string());
         self.blockers.push(Blocker::Pointer { holder, address, value: RunAddress(word), passing, others: 0, reason });
+    }
+
+    /// Whose memory `address` is in: one of the program's variables, or what else is known of it.
+    fn owner(&self, address: RunAddress) -> Option<String> {
+        let own = self.pointers.placement.old_link(address.0).map(|link| self.pointers.view.old.place(link.0));
+        own.or_else(|| (self.describe)(address))
     }
 
     /// A word into a literal that an earlier update retained: to the equal string of the new program, else it stays and the
