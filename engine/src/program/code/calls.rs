@@ -80,7 +80,7 @@ impl CallGraph {
         let again = self.tail_callers(function).any(|caller| after.contains(&caller));
         let by_pointer = self.reaching(function).iter().any(|id| self.taken.contains(id));
         let goes_out = after.iter().any(|id| self.tails_through_pointer(*id) || self.leaves(*id));
-        !again && !(by_pointer && goes_out)
+        !(again || by_pointer && goes_out)
     }
 
     /// How a call of `called` can have led to a frame of `frame` right above the caller's. Functions in the answer count as active.
