@@ -58,6 +58,8 @@ pub struct FramePlan {
     pub function: String,
     /// What becomes of it.
     pub fate: Fate,
+    /// Its place in the old process.
+    pub old: Position,
     /// Its place in the new process; none where it is blocked.
     #[serde(default)]
     pub new: Option<Position>,

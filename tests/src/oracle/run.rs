@@ -185,11 +185,18 @@ fn update(process: Process, new: &Path, end: Option<&End>, findings: &mut Vec<St
     }
 }
 
+/// Frames that a recursion has many of count once.
 fn frames(answer: &Answer) -> Frames {
     let all = || answer.stacks.iter().flat_map(|thread| &thread.frames);
-    let count = |fate: Fate| all().filter(|frame: &&FramePlan| frame.fate == fate).count();
-    let held = all().filter(|frame| frame.fate == Fate::Blocked && frame.blockers.is_empty()).count();
-    Frames { rebuilt: count(Fate::Rebuilt), blocked: count(Fate::Blocked), held }
+    let count = |belongs: &dyn Fn(&FramePlan) -> bool| {
+        let places: BTreeSet<u64> = all().filter(|frame| belongs(frame)).map(|frame| frame.old.pc).collect();
+        places.len()
+    };
+    let is_blocked = |frame: &FramePlan| frame.fate == Fate::Blocked;
+    let rebuilt = count(&|frame| frame.fate == Fate::Rebuilt);
+    let reasoned = count(&|frame| is_blocked(frame) && !frame.blockers.is_empty());
+    let blocked = count(&is_blocked);
+    Frames { rebuilt, blocked, held: blocked.saturating_sub(reasoned) }
 }
 
 /// Reasons by class, and in full: those of frames, and those of the plan that are not about frames.

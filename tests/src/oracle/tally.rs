@@ -85,10 +85,13 @@ pub fn table(reports: &[Report]) -> String {
     text
 }
 
+/// Whether a program is one of a group.
+type Belongs = fn(&Program) -> bool;
+
 /// How much is let through: of the programs that stand for changes as releases make them, of all that are no counterexamples, of those whose
 /// update has a proof for sure, and of all; runs and frames by style.
 pub fn shares(programs: &[Program], reports: &[Report]) -> String {
-    let groups: [(&str, fn(&Program) -> bool); 4] = [
+    let groups: [(&str, Belongs); 4] = [
         ("releases", |program| program.kind == Kind::Release),
         ("ordinary", |program| program.kind.is_ordinary()),
         ("have proof", |program| program.good == Good::Right),

@@ -227,8 +227,13 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             return self.check(from, to, carried);
         }
         // What a library's function reads is not known, and it gives what it gave.
-        let called = self.new.graph().node(new).filter(|node| matches!(node.call, Some(Callee::Function(_))));
-        let passed = called.and_then(|node| node.arguments);
+        let is_own = self.new.graph().node(new).is_some_and(|node| matches!(node.call, Some(Callee::Function(_))));
+        !is_own || self.same_registers(old, new, carried)
+    }
+
+    /// Whether two calls pass the same in the registers that their callee is known to read, or may read.
+    fn same_registers(&mut self, old: u32, new: u32, carried: bool) -> bool {
+        let passed = self.new.graph().node(new).and_then(|node| node.arguments);
         let registers = passed.map_or(0, |passed| passed.registers.general & ARGUMENTS);
         (0u8..16).filter(|number| registers >> number & 1 != 0).all(|number| {
             let place = Place::Register(number);
@@ -279,9 +284,39 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         let address = (self.old.values.node(from).clone(), self.new.values.node(to).clone());
         if let (Term::Address(a), Term::Address(b)) = &address {
             return self.pairs.same_symbol(a, b, Some(bytes))
-                && (self.pairs.is_constant(a, bytes) || self.same_events((at, from), (other, to), bytes, carried));
+                && (self.pairs.is_constant(a, bytes) || self.same_memory((at, from), (other, to), bytes, carried));
         }
-        self.check(from, to, carried) && self.same_events((at, from), (other, to), bytes, carried)
+        self.check(from, to, carried) && self.same_memory((at, from), (other, to), bytes, carried)
+    }
+
+    /// Whether what two reads find is the same: nothing that only one side does may have changed it between the read and the point, or
+    /// between the entry and the read.
+    fn same_memory(&mut self, old: (u32, ValueId), new: (u32, ValueId), bytes: u8, carried: bool) -> bool {
+        self.same_events(old, new, bytes, carried) || self.same_before(old, new, bytes)
+    }
+
+    /// Whether all that may have written what is read, from the entries to the reads, was done alike. Whatever is read there was read by
+    /// a function that had done the same until then.
+    fn same_before(&mut self, (old, from): (u32, ValueId), (new, to): (u32, ValueId), bytes: u8) -> bool {
+        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId| {
+            let mut passed = events::ahead_of(side.graph(), read);
+            // A read in a loop comes behind itself.
+            passed.retain(|node| *node != read);
+            events::writes(side.values, &passed, (address, bytes))
+        };
+        let (olds, news) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
+        let mut alike = |old: u32, new: u32| match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
+            // What it wrote depends on what it was given.
+            (true, true) => {
+                let is_known = self.new.graph().node(new).is_some_and(|node| node.arguments.is_some());
+                is_known && self.same_call(old, new) && self.same_registers(old, new, true)
+            }
+            (false, false) => self.same_event(old, new, true),
+            _ => false,
+        };
+        olds.iter().all(|old| news.iter().any(|new| alike(*old, *new)))
+            && news.iter().all(|new| olds.iter().any(|old| alike(*old, *new)))
     }
 
     /// Whether what may write to memory between a read and the point has partners on the other side.
@@ -408,6 +443,16 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             }
         }
         true
+    }
+
+    /// Whether two branches of loops that may have been gone round look at the same flags.
+    pub(super) fn same_flags(&mut self, old: u32, new: u32) -> bool {
+        let same = self.same_question(old, new, true);
+        let proved = std::mem::take(&mut self.assumed);
+        if same {
+            self.same.extend(proved);
+        }
+        same
     }
 
     /// Whether two branches look at the same flags.

@@ -195,6 +195,12 @@ pub(super) fn body(graph: &Graph, dominators: &Dominators, at: u32) -> Vec<u32> 
 
 /// How many loops around `point` there are, and which of them, counted from outside, the one at `at` is; `None` if `point` is not in it.
 pub(super) fn rank(graph: &Graph, dominators: &Dominators, at: u32, point: u32) -> Option<(usize, usize)> {
+    let around = around(graph, dominators, point);
+    Some((around.len(), around.iter().position(|top| *top == at)?))
+}
+
+/// The loops around `point`, from outside, each by the node that all ways into it pass.
+pub(super) fn around(graph: &Graph, dominators: &Dominators, point: u32) -> Vec<u32> {
     let mut around = Vec::new();
     let mut here = Some(point);
     while let Some(node) = here {
@@ -205,7 +211,7 @@ pub(super) fn rank(graph: &Graph, dominators: &Dominators, at: u32, point: u32) 
         here = dominators.immediate(node);
     }
     around.reverse();
-    Some((around.len(), around.iter().position(|top| *top == at)?))
+    around
 }
 
 /// The conditional branches that leave the loop at `at`, each with whether it leaves when taken. `None` where something else than a

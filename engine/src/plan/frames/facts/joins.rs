@@ -114,7 +114,7 @@ fn instance(values: &mut Values<'_>, asked: &Asked, choice: ValueId, input: Valu
 }
 
 /// A value as another plus a number.
-fn parts(values: &mut Values<'_>, value: ValueId, bits: u8) -> (ValueId, u64) {
+pub(super) fn parts(values: &mut Values<'_>, value: ValueId, bits: u8) -> (ValueId, u64) {
     let whole = values.extend(bits, false, value);
     match values.node(whole).clone() {
         Term::Sum { bits: width, terms, constant } if width == bits => match terms.as_slice() {

@@ -5,6 +5,7 @@ mod constants;
 mod joins;
 mod question;
 mod ranges;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
@@ -72,6 +73,7 @@ pub(super) fn position(terms: &mut Terms<'_, '_, '_>, old: &Here<'_>, new: &Here
             check(terms, &question, &mut found);
         }
     }
+    found.extend(rounds::check_rounds(terms, old, new));
     found
 }
 
