@@ -39,5 +39,8 @@ int main(int argc, char **argv) {
         mixed ^= (unsigned long)numbers[i] * (unsigned)numbers[i];
     }
     printf("%s: %s, %s; %ld steps in %d rounds, %d done\n", version, wrong ? "NOT SORTED" : "sorted", sum || mixed ? "NUMBERS LOST" : "none lost", steps, rounds, most);
+    fflush(stdout);
+    /* Whoever looks on says when it has seen enough. */
+    getchar();
     return wrong || sum || mixed;
 }
