@@ -336,7 +336,21 @@ fn rebuilt_pieces(
     }
     pieces.retain(|piece| !piece.old.is_empty());
     pieces.sort_by_key(|piece| (piece.old.start, piece.old.end));
-    without_gaps(frame, low.saturating_sub(zone), pieces)
+    let pieces = without_gaps(frame, low.saturating_sub(zone), pieces)?;
+    Ok(pieces.into_iter().flat_map(|piece| below_pointer(piece, position)).collect())
+}
+
+/// What earlier calls have left below the stack pointer is pointed to by what else they left: that stays as far from the stack pointer.
+fn below_pointer(piece: Piece, position: Position) -> Vec<Piece> {
+    let Position { old: (low, _), new: (new_low, _) } = position;
+    if piece.fate != Fate::Gone || piece.old.start.0 >= low {
+        return vec![piece];
+    }
+    let split = RunAddress(low.min(piece.old.end.0));
+    let to = new_low.wrapping_sub(low - piece.old.start.0);
+    let below = Piece { old: RunRange { start: piece.old.start, end: split }, to, fate: Fate::Address, ..piece };
+    let rest = Piece { old: RunRange { start: split, end: piece.old.end }, ..piece };
+    if rest.old.is_empty() { vec![below] } else { vec![below, rest] }
 }
 
 fn object_piece(

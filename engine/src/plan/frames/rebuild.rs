@@ -380,7 +380,7 @@ impl At<'_, '_> {
         }
         for register in (0..16).filter(|register| *register != dwarf::RSP && !KEPT.contains(register)) {
             let is_kernels = machine && self.subject.call.is_some() && LOST_TO_KERNEL.contains(&register);
-            if is_kernels {
+            if is_kernels && register == dwarf::RAX {
                 continue;
             }
             // What nobody reads is nothing.

@@ -118,11 +118,14 @@ impl CodeImage<'_> {
 pub(super) fn all<'f>(elf: &Elf, debug: &DebugInfo, functions: impl Iterator<Item = &'f Function>) -> Vec<Signature> {
     let global = elf.symbols.iter().filter(|symbol| symbol.is_code() && symbol.binding != elf::STB_LOCAL.0);
     let global: HashSet<u64> = global.map(|symbol| symbol.address.0).collect();
-    functions.map(|function| signature(debug, function, global.contains(&function.entry().0))).collect()
+    // GCC makes a copy of a function whose arguments it changes.
+    let is_told = elf.is_all_of_gcc();
+    functions.map(|function| signature(debug, function, is_told || global.contains(&function.entry().0))).collect()
 }
 
-/// The arguments of a function that other objects cannot call are the compiler's to change; its result it can only leave out.
-fn signature(debug: &DebugInfo, function: &Function, is_global: bool) -> Signature {
+/// The arguments of a function that other objects cannot call are the compiler's to change, unless it `is_told` that it does not; its result it
+/// can only leave out.
+fn signature(debug: &DebugInfo, function: &Function, is_told: bool) -> Signature {
     let mut known = Signature::UNKNOWN;
     let [position] = function.debug.as_slice() else { return known };
     let kind = debug.functions.get(*position).and_then(|function| function.kind);
@@ -138,7 +141,7 @@ fn signature(debug: &DebugInfo, function: &Function, is_global: bool) -> Signatu
         // Of a function that no other object can call a compiler may change what it is given (clang's argument promotion): what the
         // code uses counts.
         let told = arguments(debug, parameters, *result).unwrap_or(Arguments::ALL);
-        known.arguments = if is_global { told } else { Arguments { on_stack: told.on_stack, ..Arguments::ALL } };
+        known.arguments = if is_told { told } else { Arguments { on_stack: told.on_stack, ..Arguments::ALL } };
         // The number of vector registers is told to functions that take any number of arguments.
         known.arguments.registers.general &= !RAX;
     }

@@ -85,6 +85,17 @@ impl Elf {
         })
     }
 
+    /// Whether every object of the program says that GCC made it (`.comment`, which compilers write and linkers put together).
+    pub fn is_all_of_gcc(&self) -> bool {
+        let comment = self.section(".comment").filter(|section| section.kind != object::elf::SHT_NOBITS.0);
+        let bytes = comment.and_then(|section| {
+            let start = usize::try_from(section.offset).ok()?;
+            self.bytes.get(start..start.checked_add(usize::try_from(section.size).ok()?)?)
+        });
+        let mut makers = bytes.unwrap_or_default().split(|byte| *byte == 0).filter(|maker| !maker.is_empty()).peekable();
+        makers.peek().is_some() && makers.all(|maker| maker.starts_with(b"GCC:"))
+    }
+
     /// What `length` bytes at `address` hold after loading and before relocation: the file's bytes, zero where there are none
     /// (`.bss`). `None` unless one loaded segment's memory holds all of them, or when more than 1 GiB would have to be made up.
     pub fn initial_bytes(&self, address: LinkAddress, length: u64) -> Option<Cow<'_, [u8]>> {
