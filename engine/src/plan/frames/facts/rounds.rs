@@ -223,8 +223,13 @@ fn passed(counter: Counter, bits: u8, ranges: &[(u64, u64)]) -> Option<Ranges> {
     let Some(first) = first else {
         // Wherever it began, one that goes down was higher before, and nothing that is counted begins beyond the highest number.
         let is_down = step & top > top / 2;
-        return match ranges {
-            [(_, high)] if is_down && (*high == top || *high == top / 2) => Some(ranges.to_vec()),
+        let is_highest = |number: u64| number == top || number == top / 2;
+        let [(low, high)] = ranges else { return None };
+        let behind = (low.wrapping_add(step) & top, high.wrapping_add(step) & top);
+        return match (is_highest(behind.1) && behind.0 <= behind.1, is_highest(*high)) {
+            // It is asked before it goes down, and what is asked about is what it goes down to.
+            (true, _) if is_down => Some(vec![behind]),
+            (_, true) if is_down => Some(ranges.to_vec()),
             _ => None,
         };
     };
