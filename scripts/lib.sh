@@ -157,9 +157,13 @@ ask() { # LINE WHAT
   local before
   before=$(grep -c "^$2" "$work/out" || true)
   printf '%s\n' "$1" >"$work/in"
-  wait_until 60 "$process" "the answer to '$1'" eval "[ \"\$(grep -c '^$2' '$work/out')\" -gt $before ]"
+  # A program may end with its answer.
+  wait_until 60 $$ "the answer to '$1'" eval "has_more '$2' $before || ! kill -0 $process"
+  has_more "$2" "$before" || fail "process $process ended without an answer to '$1': $(tail -n 3 "$work/out")"
   answer=$(grep "^$2" "$work/out" | tail -n 1)
 }
+
+has_more() { [ "$(grep -c "^$1" "$work/out")" -gt "$2" ]; } # WHAT COUNT
 
 # Waits for the end of the program that was launched; fails unless it ends well.
 wait_end() {

@@ -47,6 +47,7 @@ fn engine_with_a_fault() {
         accept_seccomp_risk: false,
         strict: false,
         debug_directories: Vec::new(),
+        cache: None,
         continuations: None,
     };
     match operation::update(&request, &mut Silent) {

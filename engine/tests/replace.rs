@@ -28,6 +28,7 @@ fn move_to(pid: i32, program: &Path) -> Result<Box<Updated>, UpdateError> {
         accept_seccomp_risk: false,
         strict: false,
         debug_directories: Vec::new(),
+        cache: None,
         continuations: None,
     };
     match update(&request, &mut Silent)? {
@@ -98,6 +99,7 @@ fn a_program_goes_through_the_vessel_onto_its_own_build() {
         accept_seccomp_risk: false,
         strict: false,
         debug_directories: Vec::new(),
+        cache: None,
         continuations: None,
     };
     update(&request, &mut Silent).unwrap();

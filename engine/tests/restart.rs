@@ -43,6 +43,7 @@ fn move_to(pid: i32, program: &Path, spec: &Spec, wait: Duration) -> Result<Upda
         spec: Some(spec.clone()),
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
+        cache: None,
         continuations: None,
     };
     update(&request, &mut Silent)

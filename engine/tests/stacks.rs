@@ -178,6 +178,7 @@ fn a_condition_that_does_not_hold_blocks_and_the_report_says_all() {
         wait: Duration::ZERO,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
+        cache: None,
         continuations: Some(by_hand(&one, &two, &[])),
         stacks: Some(Arc::clone(&stacks)),
         strict: false,

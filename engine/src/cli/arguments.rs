@@ -261,6 +261,16 @@ pub struct PairArguments {
     /// Directory with separate debug information, laid out as /usr/lib/debug is (repeatable)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_directories: Vec<PathBuf>,
+    /// Neither take from earlier updates nor keep for later ones what is found out about frames ($XDG_CACHE_HOME/dsu or ~/.cache/dsu)
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl PairArguments {
+    /// Where what is found out about frames is kept.
+    pub fn cache(&self) -> Option<PathBuf> {
+        if self.no_cache { None } else { dsu_engine::update::cache::default_directory() }
+    }
 }
 
 /// Arguments of `dsu diff`.

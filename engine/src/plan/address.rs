@@ -7,11 +7,11 @@ use dsu_formats::address::{PAGE_SIZE, RunAddress, RunRange};
 use crate::program::address::LinkAddress;
 
 /// A link-time address of the old program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct OldLink(pub LinkAddress);
 
 /// A link-time address of the new program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct NewLink(pub LinkAddress);
 
 /// A run-time address in the address space as it was captured.

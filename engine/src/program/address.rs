@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A link-time address of one ELF object: what its symbols, DWARF and relocations say. Never a run-time address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct LinkAddress(pub u64);
 
 impl LinkAddress {

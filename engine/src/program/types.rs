@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 pub use words::WordKind;
 
 /// Index of a type in a [`TypeTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TypeId(pub u32);
 
 /// All types of one build; equal entries of several units may stand more than once.

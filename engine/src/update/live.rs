@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use dsu_formats::spec::Spec;
 
 use super::aside;
+use super::cache::FrameCache;
 use super::capture::{self, Captured, Purpose};
 use super::error::UpdateError;
 use super::health;
@@ -49,8 +50,13 @@ pub fn update(request: &UpdateRequest, observer: &mut dyn Observer) -> Result<Up
         stacks: None,
         policy: Policy { strict: request.strict, complete: false },
     };
-    let pair =
-        Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories, told };
+    let pair = Pair {
+        program: &request.program,
+        spec: request.spec.as_ref(),
+        debug_directories: &request.debug_directories,
+        cache: request.cache.as_deref(),
+        told,
+    };
     let mut subject = Subject::open(&target, &pair, purpose, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let same = subject.builds.are_same();
@@ -133,8 +139,13 @@ pub fn plan(request: &PlanRequest, observer: &mut dyn Observer) -> Result<Planne
         stacks: request.stacks.clone(),
         policy: Policy { strict: request.strict, complete: true },
     };
-    let pair =
-        Pair { program: &request.program, spec: request.spec.as_ref(), debug_directories: &request.debug_directories, told };
+    let pair = Pair {
+        program: &request.program,
+        spec: request.spec.as_ref(),
+        debug_directories: &request.debug_directories,
+        cache: request.cache.as_deref(),
+        told,
+    };
     let mut subject = Subject::open(&target, &pair, Purpose::Update, observer)?;
     subject.accept_seccomp_risk = request.accept_seccomp_risk;
     let raised = Raised::new();
@@ -162,6 +173,7 @@ struct Pair<'a> {
     program: &'a Path,
     spec: Option<&'a Spec>,
     debug_directories: &'a [PathBuf],
+    cache: Option<&'a Path>,
     told: Told,
 }
 
@@ -173,6 +185,8 @@ struct Subject {
     /// Files below the mappings that the process had before the stop.
     files: MappedFiles,
     planner: Planner,
+    /// Where what is found out about frames is kept, and how many frames are.
+    cache: Option<(FrameCache, usize)>,
     files_give_privilege: bool,
     purpose: Purpose,
     accept_seccomp_risk: bool,
@@ -206,9 +220,26 @@ impl Subject {
         }
         let files_give_privilege = way::files_give_privilege(pid);
         timeline.mark("compare programs");
+        let cache = pair.cache.and_then(|directory| FrameCache::new(directory, &builds, pair.spec));
+        let known = cache.as_ref().map_or(0, |cache| planner.learn(cache, &builds));
         planner.foresee(target, &running, &mappings, &builds);
+        let cache = cache.map(|cache| {
+            let kept = planner.keep(&cache, &builds, known);
+            (cache, kept)
+        });
         timeline.mark("follow frames");
-        Ok(Self { running, builds, facts, files, planner, files_give_privilege, purpose, accept_seccomp_risk: false, timeline })
+        Ok(Self {
+            running,
+            builds,
+            facts,
+            files,
+            planner,
+            cache,
+            files_give_privilege,
+            purpose,
+            accept_seccomp_risk: false,
+            timeline,
+        })
     }
 
     /// Stops the process until nothing blocks, or something does that waiting does not change.
@@ -228,7 +259,7 @@ impl Subject {
             {
                 target = stopped.resume();
                 self.timeline.resume();
-                match self.planner.follow_deferred(&self.builds) {
+                match self.follow_deferred() {
                     true => deferrals += 1,
                     false => wait_between(attempts),
                 }
@@ -251,7 +282,7 @@ impl Subject {
             };
             target = borrowed.give_back()?.resume();
             self.timeline.resume();
-            if self.planner.follow_deferred(&self.builds) {
+            if self.follow_deferred() {
                 deferrals += 1;
                 self.planner.start_plugins(&self.builds)?;
                 earlier = Some(captured.snapshot);
@@ -266,6 +297,17 @@ impl Subject {
             earlier = Some(captured.snapshot);
             wait_between(attempts);
         }
+    }
+}
+
+impl Subject {
+    /// Finds out, while the process runs, how the frames go on that a look at it asked about; whether there were any.
+    fn follow_deferred(&mut self) -> bool {
+        let any = self.planner.follow_deferred(&self.builds);
+        if let Some((cache, kept)) = self.cache.as_mut().filter(|_| any) {
+            *kept = self.planner.keep(cache, &self.builds, *kept);
+        }
+        any
     }
 }
 

@@ -93,7 +93,7 @@ fn runtime_directory() -> PathBuf {
 }
 
 /// Makes the directory, or takes it as it is if nobody else could have put anything in it.
-fn private_directory(path: &Path) -> Result<PathBuf, LockError> {
+pub(super) fn private_directory(path: &Path) -> Result<PathBuf, LockError> {
     let failed = |source| LockError::Directory { path: path.to_owned(), source };
     create_private(path).map_err(failed)?;
     // A link is not followed: it is no directory, whoever made it.

@@ -4,6 +4,7 @@
 //! goes back into the same vessel by the same code. What cannot go back parks, and `recover` finishes it from the journal.
 
 mod aside;
+pub mod cache;
 pub mod capture;
 pub mod checkpoint;
 mod cold;

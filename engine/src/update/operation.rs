@@ -47,6 +47,8 @@ pub struct UpdateRequest {
     pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
+    /// Where what is found out about frames is kept for the next update between the same builds.
+    pub cache: Option<PathBuf>,
     /// How frames of changed functions go on, in place of what is found out about them: for tests.
     #[doc(hidden)]
     pub continuations: Option<Arc<dyn Continuations>>,
@@ -123,6 +125,8 @@ pub struct PlanRequest {
     pub strict: bool,
     /// Further directories that hold debug information.
     pub debug_directories: Vec<PathBuf>,
+    /// As for an update.
+    pub cache: Option<PathBuf>,
     /// As for an update.
     #[doc(hidden)]
     pub continuations: Option<Arc<dyn Continuations>>,

@@ -9,6 +9,7 @@ use dsu_formats::address::PAGE_SIZE;
 use dsu_formats::model::latest::{Backing, Mapping, ProgramId, Snapshot};
 use dsu_formats::spec::{Problem, Spec, SpecError};
 
+use super::cache::FrameCache;
 use super::capture::{self, Captured};
 use super::error::UpdateError;
 use super::libraries::Libraries;
@@ -104,6 +105,37 @@ impl Planner {
         let bias = first.range.start.0.wrapping_sub(lowest - lowest % PAGE_SIZE);
         let words = look::stack_words(target, mappings);
         prepared.explainer(builds).foresee(words.into_iter().map(|word| LinkAddress(word.wrapping_sub(bias))));
+    }
+
+    /// Takes what is known of frames from earlier updates between the same builds; gives how many.
+    pub fn learn(&self, cache: &FrameCache, builds: &Builds) -> usize {
+        let Some(prepared) = self.prepared.as_ref().filter(|prepared| prepared.told.continuations.is_none()) else { return 0 };
+        match cache.load() {
+            Ok(frames) => {
+                let known = frames.len();
+                prepared.explainer(builds).learn(frames);
+                known
+            }
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "nothing is taken from earlier updates");
+                0
+            }
+        }
+    }
+
+    /// Keeps what is known of frames, if that is more than `known`; gives how many are kept.
+    pub fn keep(&self, cache: &FrameCache, builds: &Builds, known: usize) -> usize {
+        let Some(prepared) = self.prepared.as_ref().filter(|prepared| prepared.told.continuations.is_none()) else {
+            return known;
+        };
+        let frames = prepared.explainer(builds).found();
+        if frames.len() <= known {
+            return known;
+        }
+        if let Err(error) = cache.store(&frames) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "nothing is kept for later updates");
+        }
+        frames.len()
     }
 
     /// Whether frames of which nothing is known yet are noted rather than followed while the process stands still.

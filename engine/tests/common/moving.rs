@@ -37,6 +37,7 @@ pub fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuat
         spec: None,
         accept_seccomp_risk: false,
         debug_directories: Vec::new(),
+        cache: None,
         continuations,
     };
     update(&request, &mut Silent)

@@ -55,6 +55,7 @@ fn of_process(pid: i32, arguments: &PlanArguments, mut progress: Progress) -> En
         accept_seccomp_risk: pair.accept_seccomp_risk,
         strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
+        cache: pair.cache(),
         continuations: None,
         stacks: arguments.stacks.then(Arc::default),
     };

@@ -29,6 +29,7 @@ pub fn run(arguments: &UpdateArguments, mut progress: Progress) -> Ending {
         accept_seccomp_risk: pair.accept_seccomp_risk,
         strict: pair.strict,
         debug_directories: pair.debug_directories.clone(),
+        cache: pair.cache(),
         continuations: None,
     };
     let build_ids = BuildIds::before(arguments.pid, &pair.program);

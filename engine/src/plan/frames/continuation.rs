@@ -8,7 +8,7 @@ use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 
 /// How a frame goes on in the new code.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Continuation {
     /// Position of the function in the new build.
     pub function: usize,
@@ -28,7 +28,8 @@ pub struct Continuation {
     pub warnings: Vec<String>,
     /// Where else the frame may go on, because the call became several: whichever has conditions that hold, if that is exactly one.
     pub rivals: Vec<Rival>,
-    /// What else the user says of it.
+    /// What else the user says of it; such a frame is not kept for later updates.
+    #[serde(skip)]
     pub besides: Besides,
 }
 
@@ -40,18 +41,19 @@ impl Continuation {
 }
 
 /// Another point that a call became.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Rival {
     /// Where control would come back to.
     pub returns_to: NewLink,
     /// What must hold of old values there, as far as it is known.
     pub conditions: Vec<Condition>,
     /// How a frame goes on there; `None` if something is not proved.
+    #[serde(with = "shared")]
     pub continuation: Option<Arc<Continuation>>,
 }
 
 /// A place of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FramePlace {
     /// A general register as the frame's code sees it, by DWARF number (System V ABI, figure 3.36).
     Register(u8),
@@ -65,7 +67,7 @@ pub enum FramePlace {
 }
 
 /// A location of the new frame and what it is given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Placed {
     /// Where in the new frame.
     pub place: FramePlace,
@@ -80,7 +82,7 @@ pub struct Placed {
 }
 
 /// Where a value comes from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Value {
     /// What the old frame has at this place, zero-extended; pointers follow what they point to.
     Old(FramePlace),
@@ -99,14 +101,15 @@ pub enum Value {
     Canary,
     /// An address of the old process, which follows what it points to.
     Pointer(u64),
-    /// What the user says.
+    /// What the user says; not kept for later updates.
+    #[serde(skip)]
     Said(Said),
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
 }
 
 /// What an old frame has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Held {
     /// In a place.
     Place(FramePlace),
@@ -117,7 +120,7 @@ pub enum Held {
 }
 
 /// What an instruction computes; all wrap, and the result is zero-extended from `bits` unless told otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Operation {
     /// Sum.
     Add {
@@ -177,7 +180,7 @@ pub enum Operation {
 }
 
 /// A variable that is in memory in both frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FrameObject {
     /// Its name, with the inlined function's where it belongs to one.
     pub name: String,
@@ -196,7 +199,7 @@ pub struct FrameObject {
 }
 
 /// Something that must hold of old values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Condition {
     /// Left side.
     pub left: Value,
@@ -211,7 +214,7 @@ pub struct Condition {
 }
 
 /// How two numbers relate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Relation {
     /// Equal.
     Equal,
@@ -237,4 +240,21 @@ pub enum Relation {
     NoCommonBit,
     /// Some bit that is set on the right side is set on the left one.
     CommonBit,
+}
+
+/// Something shared is written as if it were not.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Continuation;
+
+    pub(super) fn serialize<S: Serializer>(shared: &Option<Arc<Continuation>>, serializer: S) -> Result<S::Ok, S::Error> {
+        shared.as_deref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Option<Arc<Continuation>>, D::Error> {
+        Ok(Option::<Continuation>::deserialize(deserializer)?.map(Arc::new))
+    }
 }

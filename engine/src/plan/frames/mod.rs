@@ -48,6 +48,7 @@ pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
 pub use explain::Explainer;
+pub use follow::SavedFrame;
 pub use given::Givers;
 pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
 pub use layout_arguments::{arguments_pushed, arguments_read};

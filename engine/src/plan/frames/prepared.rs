@@ -135,6 +135,15 @@ impl Prepared {
         self.memory().known.insert(place, known);
     }
 
+    /// How all frames go on of which that is known, in a fixed order.
+    pub(super) fn found(&self) -> Vec<(FrameKey, Arc<Continuation>)> {
+        let memory = self.memory();
+        let mut found: Vec<(FrameKey, Arc<Continuation>)> =
+            memory.known.iter().filter_map(|(key, known)| Some((*key, Arc::clone(known.as_ref().ok()?)))).collect();
+        found.sort_by_key(|(key, _)| *key);
+        found
+    }
+
     /// What a thread that panicked left there is whole: entries are added in one piece.
     fn memory(&self) -> MutexGuard<'_, Remembered> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)

@@ -145,7 +145,6 @@ fn opens(site: &CallSite, coded: &Coded<'_, '_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::plan::testing::answered;
 
     const SPEC: &str = "[[restart]]\nfunction = \"main\"\n";

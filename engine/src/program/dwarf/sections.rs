@@ -70,6 +70,16 @@ impl DebugSections {
         Self { sections, supplement }
     }
 
+    /// A checksum (CRC32) of all sections that are read.
+    pub fn checksum(&self) -> u32 {
+        let mut sum = crc32fast::Hasher::new();
+        let _ = self.sections.borrow(|content| {
+            sum.update(content.bytes());
+            EndianSlice::new(content.bytes(), LittleEndian)
+        });
+        sum.finalize()
+    }
+
     /// Whether there is any `.debug_info`.
     pub fn is_empty(&self) -> bool {
         self.sections
