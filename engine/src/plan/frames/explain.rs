@@ -163,7 +163,7 @@ impl Explainer<'_> {
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        let given_back = if between { between::given_back(&live) } else { Vec::new() };
+        let given_back = if between { between::given_back(new, &live) } else { Vec::new() };
         let rivals = Vec::new();
         Ok(Continuation {
             function: partner,
