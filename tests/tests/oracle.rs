@@ -38,6 +38,7 @@ fn truth(scratch: &Scratch) -> Vec<ThreadPlan> {
         FramePlan {
             function: frame.function.clone(),
             fate: if is_programs { Fate::Rebuilt } else { Fate::Carried },
+            old: Position { pc: frame.pc, cfa: frame.cfa },
             new: Some(Position { pc: frame.pc, cfa: frame.cfa }),
             values: CALLEE_SAVED.into_iter().filter_map(register).collect(),
             objects: vec![object],

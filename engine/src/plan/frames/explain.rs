@@ -194,7 +194,7 @@ impl Explainer<'_> {
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        let given_back = if between.1 { between::given_back(&live) } else { Vec::new() };
+        let given_back = if between.1 { between::given_back(new, &live) } else { Vec::new() };
         let rivals = Vec::new();
         let warnings = here.warnings(warnings);
         let besides = Besides { exact: between.1, ..std::mem::take(&mut here.besides) };

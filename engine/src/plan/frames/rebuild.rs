@@ -383,8 +383,13 @@ impl At<'_, '_> {
             if is_kernels && register == dwarf::RAX {
                 continue;
             }
-            // What nobody reads is nothing.
-            self.set(register, registers.get(&register).copied().unwrap_or(0), made);
+            let is_callers = self.rebuilt.continuation.given_back.iter().any(|given| usize::from(*given) == register);
+            match registers.get(&register) {
+                Some(value) => self.set(register, *value, made),
+                None if is_callers => {}
+                // What nobody reads is nothing.
+                None => self.set(register, 0, made),
+            }
         }
         if machine {
             let behind = if self.subject.call.is_some() { SYSCALL_LENGTH } else { 0 };

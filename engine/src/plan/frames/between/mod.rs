@@ -21,11 +21,14 @@ use super::prepared::Facts;
 use super::terms::Candidate;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::scan::dead::RED_ZONE;
-use crate::program::flow::{Live, LiveKind, LivePlace, Place, Values};
+use crate::program::code::RegisterSet;
+use crate::program::flow::{Live, LiveKind, LivePlace, Location, Place, Values};
 
 pub(super) use align::Aligned;
 pub(super) use last::same_last_effects;
 
+/// Registers that calls need not keep.
+const CLOBBERED: u16 = RegisterSet::CLOBBERED.general;
 /// Number of the stack pointer, as instructions encode registers.
 const STACK_POINTER: u8 = 4;
 /// Registers that hold something else once the kernel was called: the number's place its answer, and two that `syscall` overwrites
@@ -102,13 +105,24 @@ pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Ve
     found
 }
 
-/// Registers, by DWARF number, that hold what the caller left in them and that are read as such.
-pub(super) fn given_back(live: &[Live]) -> Vec<u8> {
+/// Registers, by DWARF number, that hold what the caller left in them: those that are read as such, and those that the function never
+/// writes, in which a caller that knows that may keep a value.
+pub(super) fn given_back(new: &Facts, live: &[Live]) -> Vec<u8> {
+    let written = |register: u8| {
+        (0u32..).zip(new.graph.nodes()).any(|(index, node)| {
+            let effects = new.escapes.effects(index);
+            let touches = effects.into_iter().flat_map(|effects| effects.writes.iter().chain(&effects.may_write));
+            node.clobbers.general & 1 << register != 0
+                || touches.into_iter().any(|touch| touch.location == Location::Register(register))
+        })
+    };
+    let untouched = (0u8..).zip(DWARF).filter(|(register, _)| CLOBBERED & 1 << register != 0 && !written(*register));
+    let untouched: Vec<u8> = untouched.map(|(_, number)| number).collect();
     let own = live.iter().filter_map(|live| match (live.kind, live.place) {
         (LiveKind::Saved(register), LivePlace::Register(_)) => Some(register),
         _ => None,
     });
-    own.collect()
+    own.chain(untouched).collect()
 }
 
 /// Whether a place that values cannot be put into holds in the old code what the new code reads from it.
