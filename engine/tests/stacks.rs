@@ -75,7 +75,7 @@ impl Continuations for ByHand {
         Ok(Arc::clone(&self.continuation))
     }
 
-    fn given(&self, _caller: (usize, LinkAddress), _callee: usize, _register: u8) -> Result<Value, String> {
+    fn given(&self, _caller: (usize, LinkAddress), _callee: usize, _register: u8, _again: bool) -> Result<Value, String> {
         Err("no continuation by hand asks for it".to_owned())
     }
 }
@@ -127,6 +127,7 @@ fn by_hand(old: &Path, new: &Path, conditions: &[(Relation, u64)]) -> Arc<dyn Co
         conditions: conditions.iter().map(condition).collect(),
         warnings: Vec::new(),
         rivals: Vec::new(),
+        has_unread: false,
         besides: Besides::default(),
     };
     Arc::new(ByHand { returns: from.returns, continuation: Arc::new(continuation) })

@@ -174,6 +174,8 @@ pub struct Examiner<'a> {
     pub space: &'a AddressSpace,
     /// Functions that threads are to enter, as the spec wants it.
     pub restarts: &'a [restart::Restart],
+    /// Whether an earlier update made frames anew, which a thread may not have left since.
+    pub was_updated: bool,
 }
 
 /// What a look at one frame gives.
@@ -309,9 +311,17 @@ impl Examiner<'_> {
         continuation: Arc<Continuation>,
     ) -> Result<Arc<Continuation>, String> {
         let Some(continuations) = self.continuations else { return Ok(continuation) };
+        if self.was_updated && continuation.has_unread {
+            let reason =
+                "it needs what the old code does not read again, and an earlier update may have made the frame anew without that";
+            return Err(reason.to_owned());
+        }
         let functions = &self.view.sides.old.functions;
         let function = |link| functions.containing(link).map(|(index, _)| index);
-        let mut givers = Givers { continuations, frames: &stack.frames, function: &function, known: std::mem::take(known) };
+        let known_before = std::mem::take(known);
+        let was_updated = self.was_updated;
+        let frames = &stack.frames;
+        let mut givers = Givers { continuations, frames, function: &function, known: known_before, was_updated };
         let filled = givers.filled(number, continuation);
         *known = givers.known;
         filled

@@ -244,6 +244,7 @@ mod tests {
             conditions: Vec::new(),
             warnings: Vec::new(),
             rivals: Vec::new(),
+            has_unread: false,
             besides: Default::default(),
         };
         vec![SavedFrame { function: 4, place: LinkAddress(0x1200), is_between: false, continuation }]

@@ -83,7 +83,7 @@ static void *in_poll(void *argument) {
   long rounds = 0, wrong = 0;
   for (;;) {
     struct pollfd one = {pipes[2][0], POLLIN, 0};
-    wrong += CALL(poll(&one, 1, -1), SYS_poll, &one, 1, -1, 0, 0) != 1;
+    wrong += CALL(poll(&one, 1, -1), SYS_ppoll, &one, 1, 0, 0, 0) != 1;
     drain(pipes[2][0]);
     answer((long)argument, ++rounds, wrong, VERSION);
   }

@@ -162,6 +162,7 @@ mod tests {
             conditions,
             warnings,
             rivals,
+            has_unread: false,
             besides: Besides::default(),
         }
     }

@@ -28,6 +28,8 @@ pub struct Continuation {
     pub warnings: Vec<String>,
     /// Where else the frame may go on, because the call became several: whichever has conditions that hold, if that is exactly one.
     pub rivals: Vec<Rival>,
+    /// Whether it counts on places that the old code does not read again: they are right only if no earlier update made the frame anew.
+    pub has_unread: bool,
     /// What else the user says of it; such a frame is not kept for later updates.
     #[serde(skip)]
     pub besides: Besides,

@@ -24,11 +24,12 @@ use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
 use super::said::{Besides, FrameAt, Here, HereSides, Said};
 use super::terms::{Candidate, Terms};
+use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
-use crate::program::flow::{Live, LiveKind, LivePlace, Place, Term, ValueId, Values};
+use crate::program::flow::{Live, LiveKind, LivePlace, Place, Term, Unclear, ValueId, Values};
 
 /// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
 const RETURN_ADDRESS: i64 = -8;
@@ -155,10 +156,12 @@ impl Explainer<'_> {
         let handed_over = here.pair(&mut objects, types);
         let pairs = FunctionPairs::new((self.view, self.comparison), (function, partner), &objects);
         let mut values = (Values::new(old.function()), Values::new(new.function()));
-        let candidates = match between.0 {
+        let mut candidates = match between.0 {
             true => between::candidates(old, from, &mut values.0),
             false => candidates(old, from, &mut values.0),
         };
+        let readers = readers(old, (returns, from), between.0).map_err(|unclear| told(unclear.to_string()))?;
+        readers.prefer(&mut candidates);
         let mut attempt = Attempt {
             explainer: self,
             at: (function, returns, to),
@@ -166,6 +169,8 @@ impl Explainer<'_> {
             locals: (&locals.0, &locals.1),
             objects: &objects,
             candidates: &candidates,
+            readers: &readers,
+            has_unread: false,
             correspondence: Correspondence::new(
                 Side { values: &mut values.0, dominators: &old.dominators, point: from, between: between.0 },
                 Side { values: &mut values.1, dominators: &new.dominators, point: into, between: between.1 },
@@ -190,6 +195,7 @@ impl Explainer<'_> {
             None => {}
         }
         attempt.statics();
+        let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
         let (blockers, mut here) = (attempt.blockers, attempt.here);
         if !blockers.is_empty() {
             return Err(blockers);
@@ -208,6 +214,7 @@ impl Explainer<'_> {
             conditions,
             warnings,
             rivals,
+            has_unread,
             besides,
         })
     }
@@ -245,6 +252,8 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
             continuation: tried.found.ok().map(Arc::new),
         };
         continuation.rivals = tried.into_iter().map(rival).collect();
+        // Which of the points it is may be told by places that the old code does not read again.
+        continuation.has_unread |= !continuation.rivals.is_empty();
     }
     Some(first)
 }
@@ -267,9 +276,14 @@ impl Continuations for Explainer<'_> {
         self.comparison.prepared.remembered(frame, || self.find(frame))
     }
 
-    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String> {
-        given::given((self.view, self.comparison), caller, callee, register)
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String> {
+        given::given((self.view, self.comparison), caller, callee, register, was_updated)
     }
+}
+
+/// What the old code reads from a point on.
+pub(super) fn readers(old: &Facts, (returns, point): (OldLink, u32), between: bool) -> Result<Readers, Unclear> {
+    Ok(Readers::new(&if between { old.live_at(point) } else { old.live_behind(returns.0)? }))
 }
 
 /// Places of the old frame that are known to hold the function's own values at a point.
@@ -297,6 +311,10 @@ pub(super) struct Attempt<'a, 'g> {
     pub(super) locals: (&'a Locals, &'a Locals),
     pub(super) objects: &'a [FrameObject],
     pub(super) candidates: &'a [Candidate],
+    /// What the old code reads from the point on.
+    pub(super) readers: &'a Readers,
+    /// Whether variables count that the old code does not read again.
+    pub(super) has_unread: bool,
     pub(super) correspondence: Correspondence<'a, 'g>,
     pub(super) blockers: Vec<FrameBlocker>,
     /// What the user says.
@@ -587,6 +605,7 @@ impl Attempt<'_, '_> {
     /// A variable in memory that others may know: what the two functions themselves store there has to correspond.
     fn object(&mut self, object: usize, live: &Live) {
         let object = &self.objects[object];
+        self.has_unread |= !self.readers.reads_all(object.old, object.old_length);
         if let Err(reason) = definitions::correspond(&mut self.correspondence, object) {
             self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
             self.answer_local(&object.name);

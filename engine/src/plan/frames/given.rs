@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Continuations;
 use super::continuation::{Condition, Continuation, FramePlace, Held, Operation, Value};
-use super::explain::candidates;
+use super::explain::{candidates, readers};
 use super::rebuild_value;
 use super::terms::{Candidate, repeated};
 use crate::plan::address::OldLink;
@@ -30,6 +30,7 @@ pub(super) fn given(
     (caller, returns): (usize, LinkAddress),
     callee: usize,
     register: u8,
+    was_updated: bool,
 ) -> Result<Value, String> {
     let Some(called) = view.code.returns.get(&returns) else { return Err("its caller's call is not known".to_owned()) };
     let is_named = matches!(called, Callee::Function(FunctionId(to)) if *to as usize == callee);
@@ -41,7 +42,12 @@ pub(super) fn given(
     let facts = comparison.prepared.caller(caller).map_err(|unclear| unclear.to_string())?;
     let Some(call) = facts.graph.call_before(returns) else { return Err("its caller's call is not known".to_owned()) };
     let mut values = Values::new(facts.function());
-    let candidates = candidates(facts, call, &mut values);
+    let mut candidates = candidates(facts, call, &mut values);
+    if was_updated {
+        // An earlier update may have made the caller's frame anew, too.
+        let readers = readers(facts, (OldLink(returns), call), false).map_err(|unclear| unclear.to_string())?;
+        candidates.retain(|candidate| readers.reads(candidate.place, length_of(candidate.place)));
+    }
     let mut caller = Caller { values, candidates, view };
     let value = caller.values.before(call, Place::Register(register));
     caller.tell(value, DEPTH)
@@ -150,6 +156,8 @@ pub struct Givers<'g> {
     pub function: &'g dyn Fn(LinkAddress) -> Option<usize>,
     /// What was found.
     pub known: HashMap<(usize, u8), Result<Value, String>>,
+    /// Whether an earlier update made frames anew.
+    pub was_updated: bool,
 }
 
 impl Givers<'_> {
@@ -210,7 +218,7 @@ impl Givers<'_> {
             return Err(lost());
         }
         let returns = LinkAddress(link.0.wrapping_add(caller.pc.0.wrapping_sub(caller.lookup.0)));
-        let value = self.continuations.given((function, returns), callee, register);
+        let value = self.continuations.given((function, returns), callee, register, self.was_updated);
         let value = value.map_err(|reason| format!("{}, and {reason}", lost()))?;
         self.of_caller(above, &value, callers.saturating_add(1))
     }

@@ -43,6 +43,7 @@ mod stack_idle;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
@@ -92,9 +93,10 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     }
 
     /// What the call of the function at position `caller` that returns to `returns` gave the function at position `callee` in an argument
-    /// register (by the number that instructions have it by), in terms of the caller's old frame.
+    /// register (by the number that instructions have it by), in terms of the caller's old frame. Where an earlier update may have made that
+    /// frame anew (`was_updated`), only what its code reads again counts.
     ///
     /// # Errors
     /// Why that is not known any more.
-    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8) -> Result<Value, String>;
+    fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String>;
 }

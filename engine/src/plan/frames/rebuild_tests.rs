@@ -117,6 +117,7 @@ fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>)
         conditions,
         warnings,
         rivals: Vec::new(),
+        has_unread: false,
         besides: Besides::default(),
     })
 }

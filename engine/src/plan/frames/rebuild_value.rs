@@ -122,7 +122,7 @@ pub fn compute(operation: Operation, first: u64, second: u64) -> u64 {
 
 impl Operation {
     /// How many of the lowest bits of its first operand it reads.
-    fn reads(self) -> u8 {
+    pub(super) fn reads(self) -> u8 {
         match self {
             Operation::Add { bits }
             | Operation::Subtract { bits }

@@ -27,7 +27,9 @@ pub fn is_active(request: &Request<'_>) -> bool {
     let view = request.comparison.view(request.old, request.new);
     let continuations = request.continuations;
     let (memory, restarts) = (request.memory, request.comparison.bound.restarts.as_slice());
-    let examiner = Examiner { view: &view, placement: &placement, libraries: &loaded, continuations, memory, space, restarts };
+    let was_updated = request.snapshot.generations.first().is_some_and(|generation| generation.count > 0);
+    let examiner =
+        Examiner { view: &view, placement: &placement, libraries: &loaded, continuations, memory, space, restarts, was_updated };
     let stacks = safe_point::examine(&examiner, &request.snapshot.threads, space, &modules, request.memory);
     stacks.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. } | Blocker::Restart { .. }))
 }

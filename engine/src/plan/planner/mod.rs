@@ -205,7 +205,8 @@ impl<'a> Planner<'a> {
         let libraries = &ground.loaded;
         let (space, restarts) = (ground.space, self.request.comparison.bound.restarts.as_slice());
         let (view, placement) = (&ground.view, &ground.placement);
-        let examiner = Examiner { view, placement, libraries, continuations, memory, space, restarts };
+        let was_updated = self.request.snapshot.generations.first().is_some_and(|generation| generation.count > 0);
+        let examiner = Examiner { view, placement, libraries, continuations, memory, space, restarts, was_updated };
         self.stacks = safe_point::examine(&examiner, threads, ground.space, &modules, self.request.memory);
         self.blockers.append(&mut self.stacks.blockers);
         self.patches.append(&mut self.stacks.patches);

@@ -203,6 +203,7 @@ fn made(examiner: &Examiner<'_>, restart: &Restart, thread: &Thread, (stack, num
         conditions,
         warnings,
         rivals,
+        has_unread: false,
         besides: Besides::default(),
     };
     let (old, what) = (examiner.name(restart.instead_of), wait.describe());
