@@ -1,9 +1,10 @@
-/* Sorts 50,000 numbers with the sort that it is linked with, and checks the result: sorted, and the same numbers. */
+/* Sorts 50,000 numbers with the sort that it is linked with, and checks the result: sorted, and the same numbers. In the middle of the work,
+ * inside a step, it waits for a line. */
 #include "sort.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { COUNT = 50000 };
+enum { COUNT = 50000, HALF_WAY = 600000000 };
 
 static int numbers[COUNT];
 static long steps;
@@ -12,6 +13,11 @@ static int most;
 
 void step(void) {
     steps++;
+    if (steps == HALF_WAY) {
+        printf("half way\n");
+        fflush(stdout);
+        getchar();
+    }
 }
 
 void progress(int done, int count) {
