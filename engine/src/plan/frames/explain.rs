@@ -197,6 +197,7 @@ impl Explainer<'_> {
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
         let (blockers, mut here) = (attempt.blockers, attempt.here);
+        let has_unread = has_unread || readers.miss_besides(&here.besides);
         if !blockers.is_empty() {
             return Err(blockers);
         }

@@ -4,6 +4,7 @@
 use super::continuation::{Condition, FramePlace, Placed, Value};
 use super::locals::DWARF;
 use super::rebuild_value::mask;
+use super::said::{Besides, Piece, Said, SaidArgument};
 use super::terms::Candidate;
 use crate::program::flow::{Live, LivePlace};
 
@@ -88,8 +89,33 @@ impl Readers {
     fn misses(&self, value: &Value, wanted: u64) -> bool {
         match value {
             Value::Old(place) => wanted & !self.bits(*place) != 0,
+            Value::Said(given) => self.misses_said(given),
             Value::Computed(operation, operands) => operands.iter().any(|operand| self.misses(operand, mask(operation.reads()))),
             _ => false,
         }
+    }
+
+    /// Whether what the user gives reads a variable of the old frame that its code does not read again.
+    pub(super) fn misses_said(&self, given: &Said) -> bool {
+        given.places.iter().zip(&given.formula.reads).any(|(piece, read)| match piece {
+            Piece::Register(number) => {
+                let bits = u8::try_from(read.length.saturating_mul(8)).unwrap_or(u8::MAX);
+                bits > 64 || !self.reads(FramePlace::Register(*number), bits)
+            }
+            Piece::Frame(offset) => !self.reads_all(*offset, read.length),
+            Piece::Static(_) | Piece::Constant(_) => false,
+            // Made of registers that are not named here.
+            Piece::Described(_) => true,
+        })
+    }
+
+    /// The same of what is set, and of the calls, before the frame goes on.
+    pub(super) fn miss_besides(&self, besides: &Besides) -> bool {
+        let arguments = besides.before.iter().flat_map(|call| &call.arguments);
+        let of_frame = arguments.filter_map(|argument| match argument {
+            SaidArgument::Of(given) => Some(given),
+            SaidArgument::Word(_) | SaidArgument::Address(_) => None,
+        });
+        besides.set.iter().map(|(_, given)| given).chain(of_frame).any(|given| self.misses_said(given))
     }
 }
