@@ -47,7 +47,7 @@ clean_up() {
 # A folder for the script's files, gone when it ends well.
 make_work() {
   mkdir -p "$drills"
-  work=$(mktemp -d "$drills/${0##*/}.XXXXXX")
+  work=$(mktemp -d --tmpdir="$drills" --suffix=".${0##*/}")
   trap clean_up EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM

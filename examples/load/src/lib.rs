@@ -12,7 +12,7 @@ pub use line::LineClient;
 pub use random::Random;
 pub use session::{Session, run_sessions};
 pub use stop::Stop;
-pub use tally::{Summary, Tally};
+pub use tally::{Summary, Tally, finish};
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,8 +1,11 @@
 //! What a client saw: requests, errors, wrong values, the longest stall, the versions that answered.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::LoadError;
 
 /// Problems kept word by word; the counts go on beyond them.
 const KEPT_PROBLEMS: usize = 20;
@@ -123,10 +126,25 @@ impl Summary {
     }
 
     /// Prints the summary as one JSON line on standard output.
-    pub fn print(&self) {
+    fn print(&self) {
         match serde_json::to_string(self) {
             Ok(text) => println!("{text}"),
             Err(error) => eprintln!("the summary cannot be written as JSON: {error}"),
+        }
+    }
+}
+
+/// Prints what came of the client called `name`, and what it exits with: 0 when its clients noticed nothing, 1 when they did, 2 when it could not
+/// go on.
+pub fn finish(name: &str, result: Result<Summary, LoadError>) -> ExitCode {
+    match result {
+        Ok(summary) => {
+            summary.print();
+            if summary.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::from(2)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dsu_load::{LoadError, Stop, Summary, run_sessions};
+use dsu_load::{LoadError, Stop, Summary, finish, run_sessions};
 
 use session::KvdSession;
 
@@ -34,14 +34,5 @@ fn run(options: &Options) -> Result<Summary, LoadError> {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(summary) => {
-            summary.print();
-            if summary.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            eprintln!("kvload: {error}");
-            ExitCode::from(2)
-        }
-    }
+    finish("kvload", run(&Options::parse()))
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dsu_load::{LoadError, Random, Stop, Summary, Tally, run_sessions};
+use dsu_load::{LoadError, Random, Stop, Summary, Tally, finish, run_sessions};
 
 use protocol::{Memcached, Stored};
 
@@ -86,14 +86,5 @@ fn run(options: &Options) -> Result<Summary, LoadError> {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(summary) => {
-            summary.print();
-            if summary.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            eprintln!("memcached-check: {error}");
-            ExitCode::from(2)
-        }
-    }
+    finish("memcached-check", run(&Options::parse()))
 }

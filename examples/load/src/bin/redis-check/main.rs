@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
-use dsu_load::{LoadError, REQUEST_DEADLINE, Stop, Summary, run_sessions};
+use dsu_load::{LoadError, REQUEST_DEADLINE, Stop, Summary, finish, run_sessions};
 use redis::Connection;
 
 /// Fills, loads and verifies a redis server on this machine.
@@ -79,14 +79,5 @@ fn run(options: &Options) -> Result<Summary, LoadError> {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(summary) => {
-            summary.print();
-            if summary.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            eprintln!("redis-check: {error}");
-            ExitCode::from(2)
-        }
-    }
+    finish("redis-check", run(&Options::parse()))
 }
