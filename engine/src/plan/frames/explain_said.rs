@@ -1,8 +1,8 @@
 //! What the user says of a point, while it is explained; and what would answer what is not.
 
+use super::attempt::Attempt;
 use super::by_rules::local;
 use super::continuation::{Condition, FramePlace, Placed, Relation, Value};
-use super::explain::Attempt;
 use super::facts::Constants;
 use super::said::Said;
 use crate::plan::address::NewLink;

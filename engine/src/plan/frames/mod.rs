@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 mod arguments;
+mod attempt;
 mod between;
 mod blocker;
 mod by_rules;

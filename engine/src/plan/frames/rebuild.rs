@@ -1,12 +1,14 @@
 //! What rebuilt frames hold, and what changes in carried ones below them: values, saved registers, return addresses.
 
+mod scene;
+
 use std::collections::BTreeMap;
 
 use dsu_formats::address::RunAddress;
 
 use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, entered};
-use super::rebuild_value::{self, Scene};
+use super::rebuild_value;
 use super::said::{Said, SaidArgument};
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
@@ -345,7 +347,7 @@ impl At<'_, '_> {
 
     fn condition(&mut self, condition: &Condition) -> Result<(), String> {
         let wanted = rebuild_value::mask(condition.bits);
-        let mut quiet = Quiet(self);
+        let mut quiet = scene::Quiet(self);
         let left = rebuild_value::evaluate(&condition.left, wanted, &mut quiet)?;
         let right = rebuild_value::evaluate(&condition.right, wanted, &mut quiet)?;
         if rebuild_value::holds(condition, left, right) {
@@ -524,82 +526,6 @@ impl At<'_, '_> {
                 Ok((link.0.0.wrapping_add(bias), Place::Computed, true))
             }
         }
-    }
-}
-
-impl Scene for At<'_, '_> {
-    fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
-        let (word, held) = self.raw(self.frame, place)?;
-        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
-        Ok(if self.is_address(place, wanted) { self.follow.word(word, held) } else { word })
-    }
-
-    fn address(&self, link: NewLink) -> u64 {
-        self.follow.address(link)
-    }
-
-    fn frame(&self) -> u64 {
-        self.position.new.1
-    }
-
-    fn pointer(&mut self, address: u64) -> Result<u64, String> {
-        Ok(self.follow.word(address, Place::Computed))
-    }
-
-    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
-        let (word, holder, is_address) = self.held(frame, held, wanted)?;
-        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
-        Ok(if is_address { self.follow.word(word, holder) } else { word })
-    }
-
-    fn said(&mut self, given: &Said) -> Result<u64, String> {
-        self.follow.said(given, self.frame, true)
-    }
-
-    fn canary(&mut self) -> Result<u64, String> {
-        let mut bytes = [0; 8];
-        self.follow.read(RunAddress(self.subject.thread.wrapping_add(CANARY)), &mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-}
-
-/// The same, for values that are only looked at.
-struct Quiet<'q, 'a, 'f>(&'q mut At<'a, 'f>);
-
-impl Scene for Quiet<'_, '_, '_> {
-    fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
-        let (word, held) = self.0.raw(self.0.frame, place)?;
-        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
-        if !self.0.is_address(place, wanted) {
-            return Ok(word);
-        }
-        self.0
-            .follow
-            .quietly(word, held)
-            .ok_or_else(|| format!("the new code asks about {word:#x}, and nothing says what that is now"))
-    }
-
-    fn address(&self, link: NewLink) -> u64 {
-        self.0.address(link)
-    }
-
-    fn frame(&self) -> u64 {
-        self.0.frame()
-    }
-
-    fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
-        let (word, holder, is_address) = self.0.held(frame, held, wanted)?;
-        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
-        let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
-        if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
-    }
-
-    fn said(&mut self, given: &Said) -> Result<u64, String> {
-        self.0.follow.said(given, self.0.frame, false)
-    }
-
-    fn canary(&mut self) -> Result<u64, String> {
-        self.0.canary()
     }
 }
 

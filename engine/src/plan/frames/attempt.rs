@@ -1,0 +1,370 @@
+//! One pair of points: whether every value that the new code reads there is explained, and all else that has to be proved of it.
+
+use std::collections::BTreeMap;
+
+use dsu_formats::spec::continuation::Question;
+
+use super::arguments;
+use super::between;
+use super::blocker::{CodePlace, FrameBlocker};
+use super::by_rules::{accept, local};
+use super::continuation::{Condition, FrameObject, FramePlace, Placed, Value};
+use super::correspond::Correspondence;
+use super::definitions;
+use super::effects;
+use super::explain::{Explainer, KEPT};
+use super::facts::{self, Constants};
+use super::kinds;
+use super::locals::{DWARF, Locals};
+use super::prepared::Facts;
+use super::said::{Here, Said};
+use super::terms::{Candidate, Terms};
+use super::unread::Readers;
+use crate::plan::address::{NewLink, OldLink};
+use crate::plan::view::View;
+use crate::program::address::LinkAddress;
+use crate::program::flow::{Live, LiveKind, LivePlace, Place, Term, ValueId};
+
+/// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
+const RETURN_ADDRESS: i64 = -8;
+
+/// One pair of points.
+pub(super) struct Attempt<'a, 'g> {
+    pub(super) explainer: &'a Explainer<'a>,
+    pub(super) at: (usize, OldLink, NewLink),
+    pub(super) sides: (&'g Facts, &'g Facts),
+    pub(super) locals: (&'a Locals, &'a Locals),
+    pub(super) objects: &'a [FrameObject],
+    pub(super) candidates: &'a [Candidate],
+    /// What the old code reads from the point on.
+    pub(super) readers: &'a Readers,
+    /// Whether variables count that the old code does not read again.
+    pub(super) has_unread: bool,
+    pub(super) correspondence: Correspondence<'a, 'g>,
+    pub(super) blockers: Vec<FrameBlocker>,
+    /// What the user says.
+    pub(super) here: Here,
+    /// Variables that are handed over whole because he says so.
+    pub(super) handed_over: &'a [String],
+    /// Values of the new code at the point that he gives, with their widths in bits.
+    pub(super) said: Vec<(ValueId, u8, Value)>,
+    /// What must hold besides the facts of position.
+    pub(super) conditions: Vec<Condition>,
+}
+
+impl Attempt<'_, '_> {
+    /// The nodes of the calls under way, or of the next instructions.
+    fn points(&self) -> (u32, u32) {
+        (self.correspondence.old.point, self.correspondence.new.point)
+    }
+
+    fn is_between(&self) -> bool {
+        self.correspondence.new.between
+    }
+
+    /// What no value can be put into stays as it is, if it is the same: flags and vector registers.
+    fn as_it_is(&mut self, place: LivePlace, live: &Live) {
+        if let Err(reason) = between::same_as_it_is(&mut self.correspondence, place) {
+            self.tell(Some(name(place)), live, reason.to_owned());
+        }
+    }
+
+    pub(super) fn all(&mut self, live: &[Live]) -> Vec<Placed> {
+        let mut placed = Vec::new();
+        let mut needed: BTreeMap<usize, Live> = BTreeMap::new();
+        for live in live {
+            match (live.kind, live.place) {
+                (LiveKind::Saved(_), _) | (_, LivePlace::Slot { offset: RETURN_ADDRESS, .. }) => {}
+                (_, LivePlace::Register(register)) if self.correspondence.old.between || KEPT.contains(&register) => {
+                    let place = FramePlace::Register(DWARF[usize::from(register)]);
+                    placed.extend(self.place(place, Place::Register(register), live));
+                }
+                (_, LivePlace::Slot { offset, length }) if self.is_handed_over(offset, length) => {}
+                (_, LivePlace::Slot { offset, length }) => {
+                    let place = FramePlace::Slot { offset, length };
+                    placed.extend(self.place(place, Place::Slot { offset, length }, live));
+                }
+                (_, LivePlace::Object { offset, length: length @ 1..=8 })
+                    if !self.is_handed_over(offset, length as u8)
+                        && self.here.at(FramePlace::Slot { offset, length: length as u8 }).is_some() =>
+                {
+                    placed.extend(self.placed_as_given(FramePlace::Slot { offset, length: length as u8 }, live));
+                }
+                (_, LivePlace::Object { offset, length }) => match self.object_at(offset, length) {
+                    Some(object) if self.handed_over.contains(&self.objects[object].name) => {}
+                    // As long as nobody else knows its address, it is what the function itself made it.
+                    _ if length <= 8 && self.correspondence.new.is_private(offset, length.cast_signed()) => {
+                        let length = length as u8;
+                        let place = FramePlace::Slot { offset, length };
+                        placed.extend(self.place(place, Place::Slot { offset, length }, live));
+                    }
+                    Some(object) => drop(needed.entry(object).or_insert(*live)),
+                    None => self.unpaired(offset, live),
+                },
+                (_, place) if self.correspondence.old.between => self.as_it_is(place, live),
+                (_, place) => {
+                    let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
+                    self.tell(Some(name(place)), live, what);
+                }
+            }
+        }
+        for (object, live) in &needed {
+            self.object(*object, live);
+        }
+        placed
+    }
+
+    /// What has to hold because control is at the point (PROOF 3.5).
+    pub(super) fn position(&mut self) -> Vec<Condition> {
+        let (_, returns, to) = self.at;
+        let View { old, new, .. } = self.explainer.view;
+        let (from, into) = self.points();
+        let between = (self.correspondence.old.between, self.correspondence.new.between);
+        let said = &self.said;
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said };
+        let here = |build, call, side: &Facts| facts::Here { build, call, slots: side.slots().collect() };
+        let mut position = facts::position(&mut terms, &here(old, from, self.sides.0), &here(new, into, self.sides.1));
+        let constants = |build, side: &Facts, next, between| Constants::at(build, side.function(), next, between);
+        match (constants(old, self.sides.0, returns.0, between.0), constants(new, self.sides.1, to.0, between.1)) {
+            (Ok(olds), Ok(news)) => {
+                let given = self.given_constants(&news);
+                position.conditions.extend(given);
+                let news = news.without(&|name| self.here.gives(name));
+                let same =
+                    |from, into| self.correspondence.same_address(from, into) || facts::are_literals((old, from), (new, into));
+                position.extend(news.check(&olds, (returns, to), &same));
+            }
+            (Err(error), _) | (_, Err(error)) => self.refuse(None, error.to_string()),
+        }
+        for problem in position.problems {
+            let line = problem.branch.and_then(|branch| new.line_at(branch.0));
+            if problem.branch.is_none() || !self.here.accepts(Question::Branch, line.as_ref(), None) {
+                self.refuse(problem.branch, problem.reason);
+                self.answer_with(line.map(|line| accept(Question::Branch, &line)));
+            }
+        }
+        position.conditions.append(&mut self.conditions);
+        position.conditions
+    }
+
+    /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
+    pub(super) fn effects(&mut self) -> Vec<String> {
+        let (points, function) = ((self.explainer.view, &self.explainer.comparison.points), self.at.0);
+        let at = self.points();
+        let effects = effects::effects(&mut self.correspondence, points, function, at);
+        let mut warnings = effects.warnings;
+        for effect in effects.problems {
+            let line = self.explainer.view.new.line_at(effect.at.0);
+            let question = if effect.again { Question::Repeated } else { Question::Skipped };
+            if self.here.accepts(question, line.as_ref(), None) {
+                warnings.push(format!("taken as right by the spec: {}", effect.reason));
+                continue;
+            }
+            self.refuse(Some(effect.at), effect.reason);
+            self.answer_with(line.map(|line| accept(question, &line)));
+        }
+        warnings
+    }
+
+    /// What variables of one name say: which loops are one; and where the new code counts on a constant, whether that is what the variable
+    /// had, although nothing reads it from the frame (PROOF 3.5).
+    pub(super) fn variables(&mut self) {
+        let names: Vec<String> = self.locals.1.names().map(str::to_owned).collect();
+        for name in names {
+            if self.here.gives(&name) {
+                continue;
+            }
+            let (Some(old), Some(new)) = (self.locals.0.place_of(&name), self.locals.1.place_of(&name)) else { continue };
+            self.correspondence.know(old, new);
+            let value = self.correspondence.new.here(new);
+            let is_constant = matches!(self.correspondence.new.values.node(value), Term::Constant(_));
+            if is_constant && self.had_another(Some(&name), value) {
+                self.refuse(
+                    None,
+                    format!("variable `{name}` is a constant for the new code, and the old code gave it another value"),
+                );
+                self.answer_with(Some(local(&name, &format!("\"old.{name}\""))));
+            }
+        }
+    }
+
+    /// What was done last before a next instruction (PROOF 3.14).
+    pub(super) fn last_effects(&mut self, aligned: &between::Aligned) {
+        let points = &self.explainer.comparison.points;
+        if let Err(reason) = between::same_last_effects(&mut self.correspondence, points, aligned) {
+            self.refuse(None, reason.to_owned());
+        }
+    }
+
+    /// What the call under way is given.
+    pub(super) fn arguments(&mut self) {
+        let calls = self.points();
+        for name in arguments::differing(&mut self.correspondence, self.explainer.view, calls) {
+            if self.here.accepts(Question::Argument, None, Some(&name)) {
+                continue;
+            }
+            let reason = format!("the new code gives the call that is under way another argument (`{name}`)");
+            self.refuse(None, reason);
+            self.answer_with(Some(format!("accept = [\"argument {name}\"]")));
+        }
+    }
+
+    /// Variables that are no longer the frame's.
+    pub(super) fn statics(&mut self) {
+        let view = self.explainer.view;
+        let function = view.sides.old.functions.list()[self.at.0].identity.name.clone();
+        for name in kinds::become_static(view, &function, self.locals) {
+            let is_it = |(place, _): &(NewLink, Said)| {
+                let found = view.sides.new.objects.covering(place.0).and_then(|index| view.sides.new.objects.list().get(index));
+                found.is_some_and(|object| object.identity.name == name)
+            };
+            if self.here.besides.set.iter().any(is_it) {
+                continue;
+            }
+            self.refuse(None, format!("variable `{name}` becomes a static one, and would begin with its initial value"));
+            self.answer_with(Some(format!("set = {{ \"{function}::{name}\" = \"old.{name}\" }}")));
+        }
+    }
+
+    /// Refuses the point for something that is no location.
+    pub(super) fn refuse(&mut self, branch: Option<NewLink>, reason: String) {
+        let (function, returns, to) = self.at;
+        let mut blocker = self.explainer.point_blocker(function, (returns, Some(to)), self.is_between(), reason);
+        blocker.reader = branch.map(|branch| CodePlace::new(self.explainer.view.new, branch.0));
+        self.blockers.push(blocker);
+    }
+
+    /// Explains one location of its own.
+    fn place(&mut self, to: FramePlace, place: Place, live: &Live) -> Option<Placed> {
+        if let Some(placed) = self.placed_as_given(to, live) {
+            return Some(placed);
+        }
+        let value = self.correspondence.new.here(place);
+        let bits = (64 - live.bits.leading_zeros()).next_multiple_of(8).clamp(8, 64) as u8;
+        let bits = if bits > 32 { 64 } else { bits.next_power_of_two() };
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said: &self.said };
+        let explained = terms.explain(value, bits);
+        let named = self.variable(to);
+        let retyped = named.as_deref().filter(|name| kinds::is_retyped(self.explainer.view, self.locals, name));
+        let explained = match (retyped, explained) {
+            (Some(_), _) => Err("its type changes, and so does what its value means".to_owned()),
+            // A constant is the new code's word; where the old code has the variable, too, its own counts (PROOF 3.5).
+            (None, Ok(Value::Constant(_))) if self.had_another(named.as_deref(), value) => {
+                Err("the new code takes it for a constant, and the old code gave it another value".to_owned())
+            }
+            (None, explained) => explained,
+        };
+        match explained {
+            Ok(Value::Canary) => {
+                let why = "what the stack protector compares with".to_owned();
+                Some(Placed { place: to, bits: live.bits, value: Value::Canary, why, reader: NewLink(live.reader) })
+            }
+            Ok(value) => {
+                let why = named.map_or_else(|| "made in the same way".to_owned(), |name| format!("variable `{name}`"));
+                Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
+            }
+            Err(reason) => {
+                let location = match &named {
+                    Some(variable) => format!("variable `{variable}` ({})", text(to)),
+                    None => text(to),
+                };
+                self.tell(Some(location), live, reason);
+                if let Some(name) = named {
+                    self.answer_local(&name);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the old frame has the variable, too, and it was not made in the same way as the new value.
+    fn had_another(&mut self, name: Option<&str>, value: ValueId) -> bool {
+        let Some(place) = name.and_then(|name| self.locals.0.place_of(name)) else { return false };
+        let value = self.correspondence.new.values.resolve(value);
+        let had = self.correspondence.old.here(place);
+        let bits = if let Place::Slot { length, .. } = place { length.saturating_mul(8) } else { 64 };
+        let (had, value) = (
+            self.correspondence.old.values.extend(bits.min(32), false, had),
+            self.correspondence.new.values.extend(bits.min(32), false, value),
+        );
+        !self.correspondence.same(had, value)
+    }
+
+    /// The variable of the new code that is at a place.
+    fn variable(&self, place: FramePlace) -> Option<String> {
+        match place {
+            FramePlace::Register(register) => {
+                self.locals.1.in_registers.iter().find(|(own, _)| *own == register).map(|(_, name)| name.clone())
+            }
+            FramePlace::Slot { offset, .. } => self.locals.1.holding(offset).map(|variable| variable.name.clone()),
+        }
+    }
+
+    pub(super) fn object_at(&self, offset: i64, length: u64) -> Option<usize> {
+        let end = offset.saturating_add_unsigned(length);
+        let holds = |object: &FrameObject| object.new <= offset && end <= object.new.saturating_add_unsigned(object.new_length);
+        self.objects.iter().position(holds)
+    }
+
+    fn is_out_of_scope(&self, offset: i64) -> bool {
+        let (_, _, to) = self.at;
+        let place = LinkAddress(to.0.0.wrapping_sub(u64::from(!self.is_between())));
+        self.sides.1.escapes.is_out_of_scope(&self.sides.1.graph, offset, place)
+    }
+
+    /// Bytes that addresses lead to and that no pair of variables holds.
+    fn unpaired(&mut self, offset: i64, live: &Live) {
+        match self.locals.1.holding(offset) {
+            Some(variable) => {
+                let name = variable.name.clone();
+                let location = format!("variable `{name}` (cfa{offset:+})");
+                self.tell(Some(location), live, "the old frame has no such variable in memory".to_owned());
+                self.answer_local(&name);
+            }
+            // A variable of a block that control is not in has no value here.
+            None if self.is_out_of_scope(offset) => {}
+            None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
+        }
+    }
+
+    /// A variable in memory that others may know: what the two functions themselves store there has to correspond.
+    fn object(&mut self, object: usize, live: &Live) {
+        let object = &self.objects[object];
+        self.has_unread |= !self.readers.reads_all(object.old, object.old_length);
+        if let Err(reason) = definitions::correspond(&mut self.correspondence, object) {
+            self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
+            self.answer_local(&object.name);
+        }
+    }
+
+    fn tell(&mut self, location: Option<String>, live: &Live, reason: String) {
+        let (function, returns, to) = self.at;
+        let mut blocker = self.explainer.point_blocker(function, (returns, Some(to)), self.is_between(), reason);
+        blocker.location = location;
+        blocker.reader = Some(CodePlace::new(self.explainer.view.new, live.reader));
+        self.blockers.push(blocker);
+    }
+}
+
+fn text(place: FramePlace) -> String {
+    const NAMES: [&str; 16] =
+        ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+    match place {
+        FramePlace::Register(register) => NAMES.get(usize::from(register)).map_or_else(String::new, |name| (*name).to_owned()),
+        FramePlace::Slot { offset, .. } => format!("cfa{offset:+}"),
+    }
+}
+
+fn name(place: LivePlace) -> String {
+    match place {
+        LivePlace::Register(register) => text(FramePlace::Register(DWARF[usize::from(register)])),
+        LivePlace::Vector(vector) => format!("xmm{vector}"),
+        LivePlace::Slot { offset, length } => text(FramePlace::Slot { offset, length }),
+        LivePlace::Object { offset, .. } => format!("cfa{offset:+}"),
+        LivePlace::Mask(mask) => format!("k{mask}"),
+        LivePlace::Flags => "the flags".to_owned(),
+        LivePlace::X87 => "the x87 unit".to_owned(),
+        LivePlace::Incoming => "the arguments on the stack".to_owned(),
+        LivePlace::Dynamic => "the part of the frame whose length is known at run time only".to_owned(),
+    }
+}
