@@ -381,7 +381,10 @@ impl<'a> Words<'a> {
             Decision::Blocked(reason) => {
                 let on_stack = is_passing(site) || site == Site::ReturnAddress;
                 if !on_stack || !self.is_active(&holder) {
-                    self.block(word, reason.clone(), is_passing(site), holder);
+                    // What leads to nothing that the program knows is as a rule what is left of an address in a buffer that has been used
+                    // again: nobody can tell, but it may be gone a moment later.
+                    let is_remainder = site == Site::Memory && matches!(reason, PointerReason::Unknown { .. });
+                    self.block(word, reason.clone(), is_passing(site) || is_remainder, holder);
                 }
             }
             Decision::Stale => {}

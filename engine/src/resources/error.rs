@@ -120,6 +120,12 @@ pub enum Obstacle {
         /// Why not.
         reason: String,
     },
+    /// A thread that the kernel lets go on with a call whose number is lost (`restart_syscall`), until that call is over.
+    #[error("thread {tid}: it restarts a system call whose number its code does not show")]
+    RestartedCall {
+        /// The thread.
+        tid: i32,
+    },
     /// A POSIX timer that cannot be made again.
     #[error("timer {id}: {reason}")]
     Timer {
@@ -196,6 +202,13 @@ pub enum Obstacle {
         /// The capability, as `setcap(8)` writes it.
         capability: &'static str,
     },
+}
+
+impl Obstacle {
+    /// Whether it may be gone a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::RestartedCall { .. })
+    }
 }
 
 /// Why a process that is to become a program by an exec of it cannot.

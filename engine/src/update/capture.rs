@@ -236,10 +236,7 @@ pub fn unrestartable(threads: &[Thread]) -> Vec<Obstacle> {
     threads
         .iter()
         .filter(|thread| thread.in_syscall.is_some_and(|call| !syscall::can_restart(&call)))
-        .map(|thread| Obstacle::Thread {
-            tid: thread.tid,
-            reason: "it restarts a system call whose number its code does not show".to_owned(),
-        })
+        .map(|thread| Obstacle::RestartedCall { tid: thread.tid })
         .collect()
 }
 

@@ -25,6 +25,7 @@ use crate::plan::blocker::Blocker;
 use crate::plan::request::Policy;
 use crate::plan::rewrite::Rewrite;
 use crate::program::build::DebugSearch;
+use crate::resources::Obstacle;
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
 use crate::tracee::priority::Raised;
@@ -288,7 +289,8 @@ impl Subject {
                 earlier = Some(captured.snapshot);
                 continue;
             }
-            let passing = obstacles.is_empty() && blockers.iter().any(Blocker::is_transient);
+            let may_pass = !obstacles.is_empty() || blockers.iter().any(Blocker::is_transient);
+            let passing = may_pass && obstacles.iter().all(Obstacle::is_transient);
             if !passing || Instant::now() >= give_up {
                 return Err(UpdateError::Blocked { blockers, obstacles });
             }

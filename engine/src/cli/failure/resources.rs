@@ -34,7 +34,7 @@ impl Sorted for Obstacle {
                 "thread-differs",
                 format!("give thread {tid} the same {attribute} as the main thread, or wait until that thread has ended"),
             ),
-            Obstacle::Thread { tid, .. } => {
+            Obstacle::Thread { tid, .. } | Obstacle::RestartedCall { tid } => {
                 ("thread", format!("try again when thread {tid} does something else; /proc/{pid}/task/{tid}/status shows it"))
             }
             Obstacle::Timer { id, .. } => (
