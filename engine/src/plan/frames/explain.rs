@@ -171,6 +171,9 @@ impl Explainer<'_> {
             said: Vec::new(),
             conditions: Vec::new(),
         };
+        let one = self.comparison.points.partner(function, returns);
+        let is_one = matches!(one, Ok(Partners::One(only)) if *only == to);
+        attempt.correspondence.is_single = is_one && between == (false, false);
         attempt.know_given();
         attempt.agree();
         attempt.variables();

@@ -29,6 +29,8 @@ mod layout_arguments;
 mod layout_depth;
 mod layout_shape;
 mod locals;
+mod lockstep;
+mod lockstep_value;
 mod pairing;
 mod parameters;
 mod points;
