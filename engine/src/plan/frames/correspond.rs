@@ -80,8 +80,8 @@ type Pair = (ValueId, ValueId, bool);
 /// What is taken as equal until something speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Assumed {
-    /// Two values.
-    Values(Pair),
+    /// Two values; those of each round of a loop of the old code where that is what is asked.
+    Values(Pair, Option<u32>),
     /// How often two loops have been gone round.
     Rounds(u32, u32),
 }
@@ -98,6 +98,8 @@ pub(super) struct Correspondence<'c, 'g> {
     different: HashSet<Assumed>,
     same: HashSet<Assumed>,
     assumed: Vec<Assumed>,
+    /// The innermost loop of the old code around the point, while only its own rounds are looked at.
+    round: Option<u32>,
 }
 
 impl<'c, 'g> Correspondence<'c, 'g> {
@@ -111,6 +113,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             different: HashSet::new(),
             same: HashSet::new(),
             assumed: Vec::new(),
+            round: None,
         }
     }
 
@@ -165,12 +168,13 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     pub(super) fn check(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
         let pair = (self.old.values.resolve(old), self.new.values.resolve(new), carried);
-        let assumed = Assumed::Values(pair);
+        let assumed = Assumed::Values(pair, self.round.filter(|_| carried));
         if let Some(known) = self.is_known(assumed) {
             return known;
         }
         let Some(before) = self.assume(assumed) else { return false };
-        let same = self.compare(pair) || (!carried && self.is_in_step(pair.0, pair.1));
+        let step = if carried { self.round.map(Some) } else { Some(None) };
+        let same = self.compare(pair) || step.is_some_and(|only| self.is_in_step(pair.0, pair.1, only));
         if !same {
             self.give_up(before, assumed);
         }
@@ -389,18 +393,38 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     fn same_choice(&mut self, (at, old): (u32, ValueId), (other, new): (u32, ValueId), carried: bool) -> bool {
         let (from, to) = (self.old.values.inputs(old), self.new.values.inputs(new));
-        let loops = (events::is_loop(self.old.graph(), at), events::is_loop(self.new.graph(), other));
+        let is_loop = |side: &Side<'_, '_>, at: u32| events::goes_round(side.graph(), side.dominators, at);
+        let loops = (is_loop(&self.old, at), is_loop(&self.new, other));
         if loops.0 != loops.1 {
             return false;
         }
-        let carried = carried || loops.0;
+        let around = self.round;
+        // What a round leaves to the next is compared as both come to the end of the same round.
+        self.round = match carried {
+            false if loops.0 => Some(at),
+            true if loops.0 && around != Some(at) => None,
+            _ => around,
+        };
+        let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0);
+        self.round = around;
+        same
+    }
+
+    /// Whether the ways to two choices bring the same.
+    fn same_ways(
+        &mut self,
+        (at, from): (u32, &[ValueId]),
+        (other, to): (u32, &[ValueId]),
+        carried: bool,
+        is_loop: bool,
+    ) -> bool {
         let distinct = |inputs: &[ValueId]| {
             let mut distinct = inputs.to_vec();
             distinct.sort_unstable();
             distinct.dedup();
             distinct
         };
-        let (olds, mut open) = (distinct(&from), distinct(&to));
+        let (olds, mut open) = (distinct(from), distinct(to));
         if olds.len() != open.len() {
             return false;
         }
@@ -409,9 +433,9 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let Some(index) = (0..open.len()).find(|index| self.check(value, open[*index], carried)) else { return false };
             matched.push((value, open.swap_remove(index)));
         }
-        match loops.0 {
+        match is_loop {
             true => self.same_loop(at, other),
-            false => self.same_gates((at, &from), (other, &to), &matched, carried),
+            false => self.same_gates((at, from), (other, to), &matched, carried),
         }
     }
 

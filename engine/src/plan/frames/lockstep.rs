@@ -252,14 +252,14 @@ impl Correspondence<'_, '_> {
         matches!(self.old.values.node(old), Term::Frame(_)) || matches!(self.new.values.node(new), Term::Frame(_))
     }
 
-    /// Whether two values that are not made in the same way come to the same because of the rounds gone.
-    pub(super) fn is_in_step(&mut self, old: ValueId, new: ValueId) -> bool {
+    /// Whether two values that are not made in the same way come to the same because of the rounds gone; with `only`, of that loop of the
+    /// old code.
+    pub(super) fn is_in_step(&mut self, old: ValueId, new: ValueId, only: Option<u32>) -> bool {
         let bits = if self.old.values.width(old) <= 32 && self.new.values.width(new) <= 32 { 32 } else { 64 };
         let (from, to) = (Linear::of(self.old.values, old, bits), Linear::of(self.new.values, new, bits));
-        match (from, to) {
-            (Some(from), Some(to)) if from.rounds().is_some() && to.rounds().is_some() => self.same_linear(&from, &to, false),
-            _ => false,
-        }
+        let (Some(from), Some(to)) = (from, to) else { return false };
+        let (Some((at, _)), Some(_)) = (from.rounds(), to.rounds()) else { return false };
+        only.is_none_or(|only| only == at) && self.same_linear(&from, &to, only.is_some())
     }
 }
 

@@ -35,9 +35,11 @@ impl Terms<'_, '_, '_> {
         for index in 0..self.candidates.len() {
             let Candidate { place, value } = *self.candidates.get(index)?;
             let values = &self.correspondence.old.values;
-            let bits = if values.width(value) <= 32 { 32 } else { 64 };
-            let Some(sum) = Linear::of(values, value, bits) else { continue };
-            let Some((at, step)) = sum.rounds() else { continue };
+            let counted = [64, 32].into_iter().find_map(|bits| {
+                let sum = Linear::of(values, value, bits)?;
+                Some((sum.rounds()?, sum, bits))
+            });
+            let Some(((at, step), sum, bits)) = counted else { continue };
             let Some(start) = self.start(&sum) else { continue };
             if step.trailing_zeros() <= MOST_ZEROS && self.correspondence.same_rounds(at, other) {
                 return Some(divided(place, start, step, bits));

@@ -23,6 +23,7 @@ mod explain_said;
 mod facts;
 mod follow;
 mod given;
+mod history;
 mod kinds;
 mod layout;
 mod layout_arguments;
