@@ -4,7 +4,7 @@ use dsu_formats::spec::continuation::Question;
 
 use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, Rival};
-use super::explain::{Explainer, Way};
+use super::explain::{Explainer, Seen, Way};
 use super::points::PointProblem;
 use super::said::{Besides, FrameAt, FrameRule};
 use crate::plan::address::{NewLink, OldLink};
@@ -36,7 +36,7 @@ impl Explainer<'_> {
             // Behind a call that is not the one under way, its result is not there.
             let is_under_way = !frame.between && !between && self.is_same_callee(frame.function, frame.place, to.0);
             let way = Way { between: (frame.between, !is_under_way), aligned: None, about };
-            match (self.attempt_as((frame.function, partner), (place, to), way, &mut Vec::new()), &mut first) {
+            match (self.attempt_as((frame.function, partner), (place, to), way, &mut Seen::default()), &mut first) {
                 (Ok(continuation), None) => first = Some(continuation),
                 (Ok(continuation), Some(first)) => first.rivals.push(Rival {
                     returns_to: to,

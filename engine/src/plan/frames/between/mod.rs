@@ -14,7 +14,7 @@ use iced_x86::Mnemonic;
 use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, FramePlace};
 use super::correspond::Correspondence;
-use super::explain::{Explainer, Way};
+use super::explain::{Explainer, Seen, Way};
 use super::locals::DWARF;
 use super::points::Partners;
 use super::prepared::Facts;
@@ -61,18 +61,23 @@ impl Explainer<'_> {
         let Some(node) = old.point(place.0, true) else {
             return Err(told("control does not come there by any way that is known".to_owned()));
         };
-        let aligned =
-            prepared.aligned(function, || Arc::new(Aligned::new(&old.graph, &new.graph, &self.paired(function, old, new))));
+        let aligned = self.aligned(function, old, new);
         let mut first = None;
         for to in aligned.of(node) {
             let Some(to) = new.graph.node(*to).map(|node| NewLink(node.address())) else { continue };
             let way = Way { between: (true, true), aligned: Some(&aligned), about };
-            match self.attempt_as((function, partner), (place, to), way, &mut Vec::new()) {
+            match self.attempt_as((function, partner), (place, to), way, &mut Seen::default()) {
                 Ok(continuation) => return Ok(continuation),
                 Err(reasons) => drop(first.get_or_insert(reasons)),
             }
         }
         Err(first.unwrap_or_else(|| told("no instruction of the new code is known to be the one that is next there".to_owned())))
+    }
+
+    /// How the old code and the new one of a function run along each other.
+    pub(super) fn aligned(&self, function: usize, old: &Facts, new: &Facts) -> Arc<Aligned> {
+        let aligned = || Arc::new(Aligned::new(&old.graph, &new.graph, &self.paired(function, old, new)));
+        self.comparison.prepared.aligned(function, aligned)
     }
 
     /// The calls of a function that are certain to be one, as pairs of nodes.
