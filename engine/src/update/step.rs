@@ -17,11 +17,11 @@ use crate::tracee::step::{Stepped, Stepping};
 use crate::tracee::stopped::Stopped;
 
 /// A thread goes on by no more instructions before it is another's turn.
-const TURN: u32 = 256;
+const TURN: u32 = 64;
 /// How long the first search may take; each further one twice as long as the last.
-const FIRST_LIMIT: Duration = Duration::from_millis(20);
+const FIRST_LIMIT: Duration = Duration::from_millis(50);
 /// No search takes longer.
-const MOST: Duration = Duration::from_millis(160);
+const MOST: Duration = Duration::from_millis(400);
 
 /// A search for a moment at which all threads are where they can go on.
 pub(super) struct Search<'a> {
@@ -133,6 +133,6 @@ mod tests {
     #[test]
     fn searches_that_find_nothing_take_longer_up_to_a_limit() {
         let limits: Vec<u128> = [0, 1, 2, 3, 4, 100].map(|searches| limit(searches).as_millis()).to_vec();
-        assert_eq!(limits, [20, 40, 80, 160, 160, 160]);
+        assert_eq!(limits, [50, 100, 200, 400, 400, 400]);
     }
 }

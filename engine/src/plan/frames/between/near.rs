@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::explain::Explainer;
 use crate::program::address::LinkAddress;
+use crate::program::flow::may_store;
 
 /// How far ahead points are looked for, in instructions.
 const MOST: usize = 400;
@@ -33,21 +34,36 @@ impl Explainer<'_> {
         Some(Near { place, steps })
     }
 
-    /// Finds out about the points ahead of a place at which the frame cannot go on, the nearest first.
+    /// Finds out about the points ahead of a place at which the frame cannot go on. Those where ways meet or part, and behind what is stored
+    /// or called, come first: in the middle of what is worked out differently there are none.
     pub(in super::super) fn look_ahead(&self, function: usize, place: LinkAddress) {
         let prepared = &self.comparison.prepared;
         let started = Instant::now();
         let mut found = 0;
-        for (_, address) in self.ahead(function, place, MOST) {
+        let mut ahead = self.ahead(function, place, MOST);
+        ahead.sort_by_key(|(steps, address)| (!self.is_likely(function, *address), *steps));
+        for (_, address) in ahead {
             let key = (function, address, true);
             if !prepared.is_known(key) {
-                prepared.remember(key, self.find(key));
+                let known = self.find(key);
+                tracing::trace!(%address, ?known, "looked at a point ahead");
+                prepared.remember(key, known);
             }
             found += usize::from(prepared.is_point(function, address));
             if found >= WANTED || started.elapsed() > LIMIT {
                 return;
             }
         }
+    }
+
+    fn is_likely(&self, function: usize, place: LinkAddress) -> bool {
+        let Ok(facts) = self.comparison.prepared.old(function) else { return false };
+        let Some(node) = facts.graph.at(place).and_then(|node| facts.graph.node(node)) else { return false };
+        let ends = |before: &u32| {
+            let before = facts.graph.node(*before);
+            before.is_some_and(|before| before.is_call() || before.next.len() > 1 || may_store(&before.instruction))
+        };
+        node.before.len() != 1 || node.before.iter().any(ends)
     }
 
     /// Instructions that may come after a place, the nearest first, with how far away they are.
