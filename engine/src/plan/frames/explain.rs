@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Continuations;
 use super::attempt::Attempt;
-use super::between;
+use super::between::{self, Near};
 use super::blocker::{CodePlace, FrameBlocker};
 use super::continuation::{Condition, Continuation, FramePlace, Rival, Value};
 use super::correspond::{Correspondence, Side};
@@ -291,6 +291,10 @@ impl Continuations for Explainer<'_> {
     fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let frame = (old_function, place, true);
         self.comparison.prepared.remembered(frame, || self.find(frame))
+    }
+
+    fn near(&self, old_function: usize, place: LinkAddress) -> Option<Near> {
+        self.nearest(old_function, place)
     }
 
     fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String> {

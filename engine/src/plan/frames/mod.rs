@@ -49,6 +49,7 @@ mod terms;
 mod tests;
 mod unread;
 
+pub use between::Near;
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
@@ -61,7 +62,7 @@ pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};
 pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
-pub use report::{FrameFate, FrameReport, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
+pub use report::{FrameFate, FrameReport, NextPoint, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
 pub use said::{
     Besides, CallArgument, CallRule, Form, Formula, FrameAt, FrameRule, FrameRules, LocalRule, NotFound, OldProcess, OldScope,
     Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, ScopeVariable, SetRule, Source, Whole, Word, calls_of,
@@ -94,6 +95,12 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let _ = (old_function, place);
         Err(Vec::new())
+    }
+
+    /// The nearest point at or after `place` at which [`Continuations::between`] is known to say how the frame goes on.
+    fn near(&self, old_function: usize, place: LinkAddress) -> Option<Near> {
+        let _ = (old_function, place);
+        None
     }
 
     /// What the call of the function at position `caller` that returns to `returns` gave the function at position `callee` in an argument

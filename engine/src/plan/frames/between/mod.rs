@@ -6,10 +6,11 @@
 
 mod align;
 mod last;
+mod near;
 
 use std::sync::Arc;
 
-use iced_x86::Mnemonic;
+use iced_x86::{Instruction, Mnemonic};
 
 use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, FramePlace};
@@ -26,6 +27,7 @@ use crate::program::flow::{Live, LiveKind, LivePlace, Location, Place, Values};
 
 pub(super) use align::Aligned;
 pub(super) use last::same_last_effects;
+pub use near::Near;
 
 /// Registers that calls need not keep.
 const CLOBBERED: u16 = RegisterSet::CLOBBERED.general;
@@ -61,6 +63,9 @@ impl Explainer<'_> {
         let Some(node) = old.point(place.0, true) else {
             return Err(told("control does not come there by any way that is known".to_owned()));
         };
+        if old.graph.node(node).is_some_and(|node| is_repeated(&node.instruction)) {
+            return Err(told("it repeats itself there, and how often it has is not known".to_owned()));
+        }
         let aligned = self.aligned(function, old, new);
         let mut first = None;
         for to in aligned.of(node) {
@@ -88,6 +93,12 @@ impl Explainer<'_> {
         });
         calls.collect()
     }
+}
+
+/// Whether an instruction may be interrupted when part of it is done: its registers are then not what they were before it.
+fn is_repeated(instruction: &Instruction) -> bool {
+    let repeats = instruction.has_rep_prefix() || instruction.has_repe_prefix() || instruction.has_repne_prefix();
+    instruction.is_string_instruction() && repeats
 }
 
 /// Places of the old frame that hold the function's own values before an instruction.
