@@ -154,7 +154,7 @@ static inline int send_all(int data, const char *bytes, long length) {
   return 1;
 }
 
-static inline struct session *new_session(int control) {
+struct session *new_session(int control) {
   struct session *session = calloc(1, sizeof *session);
   int one = 1;
   if (!session)
@@ -169,7 +169,7 @@ static inline struct session *new_session(int control) {
   return session;
 }
 
-static inline void end_session(struct session *session) {
+void end_session(struct session *session) {
   close(session->control);
   close(session->folder);
   if (session->passive >= 0)

@@ -134,7 +134,6 @@ void execute(struct session *session, char *line, int *is_over) {
   static atomic_long served;
   char *rest = cut_word(line);
   session->commands++;
-  served++;
   if (!strcasecmp(line, "USER")) {
     snprintf(session->user, sizeof session->user, "%.31s", rest);
     session->is_in = 0;
@@ -178,6 +177,7 @@ void execute(struct session *session, char *line, int *is_over) {
   } else {
     reply(session, "500 what?");
   }
+  served++;
 }
 
 void session(struct session *session) {

@@ -1,5 +1,7 @@
-/* depot 3: a session has limits, which it is given, and says how it ended. */
+/* depot 3: a session has a limit, which it is given, and counts how sessions end. */
 #include "depot.h"
+
+enum { MOST_COMMANDS = 1000000000 };
 
 /* Sends a file from where `REST` said. */
 void send_file(struct session *session, const char *name) {
@@ -90,19 +92,8 @@ void send_listing(struct session *session, int has_sizes) {
   reply(session, "226 %ld names", count);
 }
 
-/* What a session may do. */
-struct limits {
-  long commands;
-  long longest_line;
-};
-
-static struct limits limits = {1000000000, LINE_MAX_LEN - 1};
-static atomic_long endings[4];
-
-enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
-
-/* Waits for a line and takes it out of what came; 0 where there will be no more. `is_cut` says whether it was longer than it may be. */
-static int read_line(struct session *session, const struct limits *limits, char *line, int *is_cut) {
+/* Waits for a line and takes it out of what came; 0 where there will be no more. */
+static int read_line(struct session *session, char *line) {
   char *end;
   while (!(end = memchr(session->input, '\n', session->used))) {
     if (session->used == sizeof session->input)
@@ -114,10 +105,7 @@ static int read_line(struct session *session, const struct limits *limits, char 
       return 0;
     session->used += got;
   }
-  int taken = end + 1 - session->input, length = taken - 1;
-  *is_cut = length > limits->longest_line;
-  if (*is_cut)
-    length = limits->longest_line;
+  int taken = end + 1 - session->input, length = taken - 1 < LINE_MAX_LEN ? taken - 1 : LINE_MAX_LEN - 1;
   memcpy(line, session->input, length);
   line[length] = '\0';
   line[strcspn(line, "\r")] = '\0';
@@ -143,18 +131,17 @@ static void tell_size(struct session *session, const char *name) {
     reply(session, "550 no such file");
 }
 
-/* Does what a line says; `ending` says so where the session ends with it. */
-void execute(struct session *session, const struct limits *limits, char *line, enum ending *ending) {
+enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
+
+/* Does what a line says, up to `most` commands in a session; `ending` says so where the session ends with it. */
+void execute(struct session *session, long most, char *line, enum ending *ending) {
   static atomic_long served;
   char *rest = cut_word(line);
   session->commands++;
-  served++;
-  if (session->commands > limits->commands) {
+  if (session->commands > most) {
     reply(session, "421 too much");
     *ending = TOO_MUCH;
-    return;
-  }
-  if (!strcasecmp(line, "USER")) {
+  } else if (!strcasecmp(line, "USER")) {
     snprintf(session->user, sizeof session->user, "%.31s", rest);
     session->is_in = 0;
     reply(session, "331 and the password?");
@@ -197,26 +184,22 @@ void execute(struct session *session, const struct limits *limits, char *line, e
   } else {
     reply(session, "500 what?");
   }
+  served++;
 }
 
-void session(struct session *session, const struct limits *limits, enum ending *ending) {
+void session(struct session *session, long most) {
+  static atomic_long endings[4];
   char line[LINE_MAX_LEN];
-  int is_cut;
-  *ending = NOT_YET;
+  enum ending ending = NOT_YET;
   reply(session, "220 depot %d", VERSION);
-  while (*ending == NOT_YET && read_line(session, limits, line, &is_cut)) {
-    if (is_cut)
-      reply(session, "500 too long");
-    else
-      execute(session, limits, line, ending);
-  }
+  while (ending == NOT_YET && read_line(session, line))
+    execute(session, most, line, &ending);
+  endings[ending == NOT_YET ? GONE : ending]++;
 }
 
 static void *serve(void *argument) {
   struct session *own = argument;
-  enum ending ending;
-  session(own, &limits, &ending);
-  endings[ending == NOT_YET ? GONE : ending]++;
+  session(own, MOST_COMMANDS);
   end_session(own);
   return NULL;
 }

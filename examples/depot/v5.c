@@ -1,6 +1,8 @@
 /* depot 5: a session is one function again. */
 #include "depot.h"
 
+enum { MOST_COMMANDS = 1000000000 };
+
 /* Begins a transfer of an open file; without a data connection it waits for one. */
 void begin_transfer(struct session *session, int file, int data, int is_inwards, long moved, unsigned sum) {
   session->transfer = (struct transfer){file, data, is_inwards, sum, moved};
@@ -76,19 +78,8 @@ void send_listing(struct session *session, int has_sizes) {
   reply(session, "226 %ld names", count);
 }
 
-/* What a session may do. */
-struct limits {
-  long commands;
-  long longest_line;
-};
-
-static struct limits limits = {1000000000, LINE_MAX_LEN - 1};
-static atomic_long endings[4];
-
-enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
-
-/* Waits for a line and takes it out of what came; 0 where there will be no more. `is_cut` says whether it was longer than it may be. */
-static int read_line(struct session *session, const struct limits *limits, char *line, int *is_cut) {
+/* Waits for a line and takes it out of what came; 0 where there will be no more. */
+static int read_line(struct session *session, char *line) {
   char *end;
   while (!(end = memchr(session->input, '\n', session->used))) {
     if (session->used == sizeof session->input)
@@ -100,10 +91,7 @@ static int read_line(struct session *session, const struct limits *limits, char 
       return 0;
     session->used += got;
   }
-  int taken = end + 1 - session->input, length = taken - 1;
-  *is_cut = length > limits->longest_line;
-  if (*is_cut)
-    length = limits->longest_line;
+  int taken = end + 1 - session->input, length = taken - 1 < LINE_MAX_LEN ? taken - 1 : LINE_MAX_LEN - 1;
   memcpy(line, session->input, length);
   line[length] = '\0';
   line[strcspn(line, "\r")] = '\0';
@@ -129,26 +117,21 @@ static void tell_size(struct session *session, const char *name) {
     reply(session, "550 no such file");
 }
 
-void converse(struct session *session, const struct limits *limits, enum ending *ending) {
-  static atomic_long served;
+enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
+
+/* Up to `most` commands of a session. */
+void converse(struct session *session, long most) {
+  static atomic_long served, endings[4];
   char line[LINE_MAX_LEN], *rest;
-  int is_cut;
-  *ending = NOT_YET;
+  enum ending ending = NOT_YET;
   reply(session, "220 depot %d", VERSION);
-  while (*ending == NOT_YET && read_line(session, limits, line, &is_cut)) {
-    if (is_cut) {
-      reply(session, "500 too long");
-      continue;
-    }
+  while (ending == NOT_YET && read_line(session, line)) {
     rest = cut_word(line);
     session->commands++;
-    served++;
-    if (session->commands > limits->commands) {
+    if (session->commands > most) {
       reply(session, "421 too much");
-      *ending = TOO_MUCH;
-      break;
-    }
-    if (!strcasecmp(line, "USER")) {
+      ending = TOO_MUCH;
+    } else if (!strcasecmp(line, "USER")) {
       snprintf(session->user, sizeof session->user, "%.31s", rest);
       session->is_in = 0;
       reply(session, "331 and the password?");
@@ -162,7 +145,7 @@ void converse(struct session *session, const struct limits *limits, enum ending 
             session->commands, session->bytes, (long)served);
     } else if (!strcasecmp(line, "QUIT")) {
       reply(session, "221 bye");
-      *ending = SAID_BYE;
+      ending = SAID_BYE;
     } else if (!session->is_in) {
       reply(session, "530 who are you?");
     } else if (!strcasecmp(line, "CWD")) {
@@ -189,14 +172,14 @@ void converse(struct session *session, const struct limits *limits, enum ending 
     } else {
       reply(session, "500 what?");
     }
+    served++;
   }
+  endings[ending == NOT_YET ? GONE : ending]++;
 }
 
 static void *serve(void *argument) {
   struct session *own = argument;
-  enum ending ending;
-  converse(own, &limits, &ending);
-  endings[ending == NOT_YET ? GONE : ending]++;
+  converse(own, MOST_COMMANDS);
   end_session(own);
   return NULL;
 }
