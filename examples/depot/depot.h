@@ -22,17 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_LEN = 256, NAME_MAX_LEN = 64, CHUNK = 16384, SEND_BUFFER = 65536 };
-
-#if VERSION >= 4
-/* A transfer that is under way. */
-struct transfer {
-  int file, data;       /* -1: none */
-  int is_inwards;
-  unsigned sum;
-  long moved;
-};
-#endif
+enum { LINE_MAX_LEN = 256, NAME_MAX_LEN = 64, CHUNK = 16384, SEND_BUFFER = 65536, MOST_DESCRIPTORS = 1024 };
 
 struct session {
   int control, passive; /* -1: nobody listens for a data connection */
@@ -46,9 +36,6 @@ struct session {
   char folder_name[NAME_MAX_LEN];
   char input[2 * LINE_MAX_LEN];
   char chunk[CHUNK];    /* of a transfer */
-#if VERSION >= 4
-  struct transfer transfer;
-#endif
 };
 
 /* Where the files are. */
@@ -163,9 +150,6 @@ struct session *new_session(int control) {
   session->control = control;
   session->passive = -1;
   session->folder = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-#if VERSION >= 4
-  session->transfer.file = session->transfer.data = -1;
-#endif
   return session;
 }
 

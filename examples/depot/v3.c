@@ -6,7 +6,7 @@ enum { MOST_COMMANDS = 1000000000 };
 /* Sends a file from where `REST` said. */
 void send_file(struct session *session, const char *name) {
   unsigned sum = 2166136261u;
-  long moved = 0, got = 0;
+  long moved = 0, got = -1;
   int file = is_name(name) ? openat(session->folder, name, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0 || lseek(file, session->rest, SEEK_SET) < 0) {
     reply(session, "550 no such file");
@@ -220,6 +220,10 @@ int main(int count, char **arguments) {
     int control = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (control < 0)
       continue;
+    if (control >= MOST_DESCRIPTORS) {
+      close(control);
+      continue;
+    }
     if (pthread_create(&thread, NULL, serve, new_session(control)))
       abort();
     pthread_detach(thread);

@@ -1,54 +1,92 @@
-/* depot 4: one function moves files both ways, and what it has done is in the session; names have changed. */
+/* depot 4: what a transfer has done is in the session; names have changed. */
 #include "depot.h"
 
 enum { MOST_COMMANDS = 1000000000 };
 
+/* A transfer that is under way. */
+struct transfer {
+  int file, data; /* `data` is -1 while it waits for its connection */
+  int is_inwards;
+  unsigned sum;
+  long moved;
+};
+
+/* By the descriptors of control connections. */
+static struct transfer transfers[MOST_DESCRIPTORS];
+
 /* Begins a transfer of an open file; without a data connection it waits for one. */
-void begin_transfer(struct session *session, int file, int data, int is_inwards, long moved, unsigned sum) {
-  session->transfer = (struct transfer){file, data, is_inwards, sum, moved};
+void begin_transfer(int control, int file, int data, int is_inwards, long moved, unsigned sum) {
+  transfers[control] = (struct transfer){file, data, is_inwards, sum, moved};
 }
 
-/* Opens the file of a transfer where `REST` said; 0 where there is nothing to transfer. */
-static int open_transfer(struct session *session, const char *name, int is_inwards, int is_appended) {
-  int how = !is_inwards ? O_RDONLY : O_WRONLY | O_CREAT | (is_appended ? O_APPEND : session->rest ? 0 : O_TRUNC);
-  int file = is_name(name) ? openat(session->folder, name, how | O_CLOEXEC, 0644) : -1;
+/* Tells what came of a transfer. */
+static void end_transfer(struct session *session, int is_whole) {
+  struct transfer *own = &transfers[session->control];
+  close(own->data);
+  close(own->file);
+  own->data = own->file = -1;
+  if (is_whole)
+    reply(session, "226 %ld bytes, sum %u", own->moved, own->sum);
+  else
+    reply(session, "426 broken off");
+}
+
+/* Counts bytes of `chunk` that were moved. */
+static void count_moved(struct session *session, long length) {
+  struct transfer *own = &transfers[session->control];
+  own->sum = add_to_sum(own->sum, session->chunk, length);
+  own->moved += length;
+  session->bytes += length;
+}
+
+/* Sends a file from where `REST` said. */
+void send_file(struct session *session, const char *name) {
+  long got = -1;
+  int file = is_name(name) ? openat(session->folder, name, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0 || lseek(file, session->rest, SEEK_SET) < 0) {
     reply(session, "550 no such file");
     if (file >= 0)
       close(file);
-    return 0;
+    return;
   }
   session->rest = 0;
-  reply(session, is_inwards ? "150 send it" : "150 here it comes");
-  begin_transfer(session, file, -1, is_inwards, 0, 2166136261u);
-  return 1;
+  reply(session, "150 here it comes");
+  begin_transfer(session->control, file, -1, 0, 0, 2166136261u);
+  int data = accept_data(session);
+  transfers[session->control].data = data;
+  while (data >= 0 && (got = read(file, session->chunk, CHUNK)) > 0) {
+    if (!send_all(data, session->chunk, got))
+      break;
+    count_moved(session, got);
+  }
+  end_transfer(session, !got);
 }
 
-/* Moves what is left of a transfer, and tells what came of it. */
-void transfer(struct session *session) {
-  struct transfer *own = &session->transfer;
+/* Takes a file: anew, from where `REST` said, or at its end. */
+void receive_file(struct session *session, const char *name, int is_appended) {
   long got = -1;
-  if (own->data < 0)
-    own->data = accept_data(session);
-  while (own->data >= 0) {
-    got = own->is_inwards ? recv(own->data, session->chunk, CHUNK, 0) : read(own->file, session->chunk, CHUNK);
+  int how = is_appended ? O_APPEND : session->rest ? 0 : O_TRUNC;
+  int file = is_name(name) ? openat(session->folder, name, O_WRONLY | O_CREAT | O_CLOEXEC | how, 0644) : -1;
+  if (file < 0 || lseek(file, session->rest, SEEK_SET) < 0) {
+    reply(session, "550 no such file");
+    if (file >= 0)
+      close(file);
+    return;
+  }
+  session->rest = 0;
+  reply(session, "150 send it");
+  begin_transfer(session->control, file, -1, 1, 0, 2166136261u);
+  int data = accept_data(session);
+  transfers[session->control].data = data;
+  while (data >= 0) {
+    got = recv(data, session->chunk, CHUNK, 0);
     if (got < 0 && errno == EINTR)
       continue;
-    if (got <= 0)
+    if (got <= 0 || write(file, session->chunk, got) != got)
       break;
-    if (own->is_inwards ? write(own->file, session->chunk, got) != got : !send_all(own->data, session->chunk, got))
-      break;
-    own->sum = add_to_sum(own->sum, session->chunk, got);
-    own->moved += got;
-    session->bytes += got;
+    count_moved(session, got);
   }
-  close(own->data);
-  close(own->file);
-  own->data = own->file = -1;
-  if (got)
-    reply(session, "426 broken off");
-  else
-    reply(session, "226 %ld bytes, sum %u", own->moved, own->sum);
+  end_transfer(session, !got);
 }
 
 /* Sends the names of the folder's files, with sizes if they are asked for. */
@@ -163,8 +201,10 @@ void perform(struct session *session, long most, char *line, enum ending *ending
   } else if (!strcasecmp(line, "RETR") || !strcasecmp(line, "STOR") || !strcasecmp(line, "APPE")) {
     if (session->passive < 0)
       reply(session, "425 no data connection");
-    else if (open_transfer(session, rest, strcasecmp(line, "RETR"), !strcasecmp(line, "APPE")))
-      transfer(session);
+    else if (!strcasecmp(line, "RETR"))
+      send_file(session, rest);
+    else
+      receive_file(session, rest, !strcasecmp(line, "APPE"));
   } else {
     reply(session, "500 what?");
   }
@@ -204,6 +244,10 @@ int main(int count, char **arguments) {
     int control = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (control < 0)
       continue;
+    if (control >= MOST_DESCRIPTORS) {
+      close(control);
+      continue;
+    }
     if (pthread_create(&thread, NULL, serve, new_session(control)))
       abort();
     pthread_detach(thread);

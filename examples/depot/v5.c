@@ -1,11 +1,22 @@
-/* depot 5: a session is one function again. */
+/* depot 5: a session is one function again, and one function moves files both ways. */
 #include "depot.h"
 
 enum { MOST_COMMANDS = 1000000000 };
 
+/* A transfer that is under way. */
+struct transfer {
+  int file, data; /* `data` is -1 while it waits for its connection */
+  int is_inwards;
+  unsigned sum;
+  long moved;
+};
+
+/* By the descriptors of control connections. */
+static struct transfer transfers[MOST_DESCRIPTORS];
+
 /* Begins a transfer of an open file; without a data connection it waits for one. */
-void begin_transfer(struct session *session, int file, int data, int is_inwards, long moved, unsigned sum) {
-  session->transfer = (struct transfer){file, data, is_inwards, sum, moved};
+void begin_transfer(int control, int file, int data, int is_inwards, long moved, unsigned sum) {
+  transfers[control] = (struct transfer){file, data, is_inwards, sum, moved};
 }
 
 /* Opens the file of a transfer where `REST` said; 0 where there is nothing to transfer. */
@@ -20,13 +31,13 @@ static int open_transfer(struct session *session, const char *name, int is_inwar
   }
   session->rest = 0;
   reply(session, is_inwards ? "150 send it" : "150 here it comes");
-  begin_transfer(session, file, -1, is_inwards, 0, 2166136261u);
+  begin_transfer(session->control, file, -1, is_inwards, 0, 2166136261u);
   return 1;
 }
 
 /* Moves what is left of a transfer, and tells what came of it. */
 void transfer(struct session *session) {
-  struct transfer *own = &session->transfer;
+  struct transfer *own = &transfers[session->control];
   long got = -1;
   if (own->data < 0)
     own->data = accept_data(session);
@@ -200,6 +211,10 @@ int main(int count, char **arguments) {
     int control = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (control < 0)
       continue;
+    if (control >= MOST_DESCRIPTORS) {
+      close(control);
+      continue;
+    }
     if (pthread_create(&thread, NULL, serve, new_session(control)))
       abort();
     pthread_detach(thread);
