@@ -23,12 +23,26 @@ pub struct Continue {
     pub at: Vec<At<Point>>,
     /// What variables of the new frame take, by name.
     pub locals: Vec<Rule<String, Expression>>,
-    /// What variables of the new program, and fields of them, take.
-    pub set: Vec<Rule<Subject, Expression>>,
+    /// What variables of the new program, fields of them, and fields of objects that pointers lead to take.
+    pub set: Vec<Rule<SetPlace, Expression>>,
     /// Calls of functions of the new program before it runs on.
     pub before: Vec<Call>,
     /// What the user takes upon himself.
     pub accept: Vec<At<Accepted>>,
+}
+
+/// What `set` gives a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetPlace {
+    /// A variable of the new program, or a field of one: `stats.active`.
+    Variable(Subject),
+    /// A field of the object that a pointer leads to: `old.conn->peer.port`.
+    Through {
+        /// The pointer, as the old program has it.
+        pointer: Expression,
+        /// The field, in the new program.
+        path: Vec<String>,
+    },
 }
 
 /// A place in a function.
@@ -91,6 +105,16 @@ impl Question {
             Self::Repeated => "repeated",
             Self::Branch => "branch",
             Self::Argument => "argument",
+        }
+    }
+
+    /// What the question is about, for messages.
+    pub fn asks(self) -> &'static str {
+        match self {
+            Self::Skipped => "something that the new code has done when it comes to the point, and that the old code has not",
+            Self::Repeated => "something that the old code has done, and that the new code does behind the point",
+            Self::Branch => "a branch on the new code's way to the point, of which nothing says that it goes that way",
+            Self::Argument => "an argument of the call under way that the new code makes otherwise",
         }
     }
 }

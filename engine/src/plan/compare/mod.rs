@@ -108,6 +108,7 @@ impl Comparison {
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.follow((old, &from), (new, &to), points);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        spec::check_settings(spec, &comparison, &to)?;
         let coded = Coded { build: old, image: &from, unwind: &comparison.unwind };
         let coming = Coded { build: new, image: &to, unwind: &comparison.new_unwind };
         restart::find_start_up(&mut comparison.bound.restarts, &coming);

@@ -17,7 +17,7 @@ use super::facts::{self, Constants};
 use super::kinds;
 use super::locals::{DWARF, Locals};
 use super::prepared::Facts;
-use super::said::{Here, Said};
+use super::said::{Here, SaidSet, SetPlace};
 use super::terms::{Candidate, Terms};
 use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
@@ -153,10 +153,18 @@ impl Attempt<'_, '_> {
         let at = self.points();
         let effects = effects::effects(&mut self.correspondence, points, function, at);
         let mut warnings = effects.warnings;
+        if !warnings.is_empty() {
+            self.here.makes_up_for(None);
+        }
         for effect in effects.problems {
             let line = self.explainer.view.new.line_at(effect.at.0);
             let question = if effect.again { Question::Repeated } else { Question::Skipped };
-            if self.here.accepts(question, line.as_ref(), None) {
+            let is_accepted = self.here.accepts(question, line.as_ref(), None);
+            if !effect.again && self.is_made_up_for(effect.at) {
+                warnings.push(format!("made up for by the spec: {}", effect.reason));
+                continue;
+            }
+            if is_accepted {
                 warnings.push(format!("taken as right by the spec: {}", effect.reason));
                 continue;
             }
@@ -214,7 +222,8 @@ impl Attempt<'_, '_> {
         let view = self.explainer.view;
         let function = view.sides.old.functions.list()[self.at.0].identity.name.clone();
         for name in kinds::become_static(view, &function, self.locals) {
-            let is_it = |(place, _): &(NewLink, Said)| {
+            let is_it = |set: &SaidSet| {
+                let SetPlace::Fixed(place) = set.place else { return false };
                 let found = view.sides.new.objects.covering(place.0).and_then(|index| view.sides.new.objects.list().get(index));
                 found.is_some_and(|object| object.identity.name == name)
             };

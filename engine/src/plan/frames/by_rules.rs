@@ -6,10 +6,13 @@ use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, Rival};
 use super::explain::{Explainer, Way};
 use super::points::PointProblem;
-use super::said::{Besides, FrameAt, FrameRule};
+use super::said::{About, Answer, Besides, FrameAt, FrameRule};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::spec::names::written_among;
 use crate::program::address::LinkAddress;
+
+/// Places of a function that are tried to see whether an answer is to anything.
+const MOST_TRIED: usize = 256;
 
 impl Explainer<'_> {
     /// How a frame goes on that rules are about, by their positions.
@@ -17,7 +20,61 @@ impl Explainer<'_> {
     /// # Errors
     /// What they do not answer, or what of it is not possible.
     pub(super) fn by_rules(&self, frame: &FrameAt, about: &[usize]) -> Result<Continuation, Vec<FrameBlocker>> {
-        let rules: Vec<&FrameRule> = about.iter().filter_map(|index| self.comparison.bound.frames.get(*index)).collect();
+        let about = About::new(about);
+        let found = self.tried(frame, &about)?;
+        let idle = self.idle(frame, &about);
+        if idle.is_empty() { Ok(found) } else { Err(idle) }
+    }
+
+    /// What stands against answers to nothing: neither at this point nor at another one that their tables are about is anything asked that
+    /// they answer.
+    fn idle(&self, frame: &FrameAt, about: &About) -> Vec<FrameBlocker> {
+        let rules = &self.comparison.bound.frames;
+        let mut idle = about.idle(rules);
+        let bare = about.bare();
+        if !idle.is_empty() && self.tried(frame, &bare).is_err() {
+            // What a value answers, too, is answered twice.
+            let still = bare.idle(rules);
+            idle.retain(|answer| still.contains(answer));
+        }
+        for place in self.other_points(frame) {
+            let other = FrameAt { place: place.0, between: place.1, ..frame.clone() };
+            let own = About::new(&rules.about(&other));
+            if !idle.iter().any(|answer| own.rules.contains(&answer.rule())) {
+                continue;
+            }
+            // What stands against it is told when a frame is there.
+            let _ = self.tried(&other, &own);
+            let still = own.idle(rules);
+            idle.retain(|answer| !own.rules.contains(&answer.rule()) || still.contains(answer));
+        }
+        let asked = match &about.questions()[..] {
+            [] => "nothing is asked here".to_owned(),
+            questions => format!("asked here is `{}`", questions.join("`, `")),
+        };
+        let told = |answer: &Answer| {
+            let (what, asks) = answer.described(rules)?;
+            let reason = format!("{what} answers no question, which would be {asks}; {asked}; take it out of the spec");
+            Some(self.point_blocker(frame.function, (OldLink(frame.place), None), frame.between, reason))
+        };
+        idle.iter().filter_map(told).collect()
+    }
+
+    /// Other places that a frame of the same function may be at: the calls that it may wait in, and what tables name.
+    fn other_points(&self, frame: &FrameAt) -> Vec<(LinkAddress, bool)> {
+        let calls = self.comparison.points.calls(frame.function).map(|(returns, _)| (returns.0, false));
+        let rules = self.comparison.bound.frames.rules.iter().filter(|rule| rule.function == frame.function);
+        let named = rules.flat_map(|rule| rule.from.iter().flatten()).map(|(at, between)| (at.0, *between));
+        let mut found: Vec<_> = calls.chain(named).filter(|place| *place != (frame.place, frame.between)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(MOST_TRIED);
+        found
+    }
+
+    /// How a frame goes on that rules are about.
+    fn tried(&self, frame: &FrameAt, about: &About) -> Result<Continuation, Vec<FrameBlocker>> {
+        let rules: Vec<&FrameRule> = about.rules.iter().filter_map(|index| self.comparison.bound.frames.get(*index)).collect();
         let place = OldLink(frame.place);
         let at: Vec<(NewLink, bool)> = rules.iter().flat_map(|rule| rule.at.iter().copied()).collect();
         if at.is_empty() {

@@ -13,7 +13,7 @@ use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
 use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
-use super::said::{Besides, FrameAt, Here, HereSides};
+use super::said::{About, Besides, FrameAt, Here, HereSides};
 use super::terms::Candidate;
 use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
@@ -40,15 +40,15 @@ impl Explainer<'_> {
     /// # Errors
     /// All that is not proved.
     pub fn continuation(&self, function: usize, returns: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
-        self.continuation_about(function, returns, &[])
+        self.continuation_about(function, returns, &About::default())
     }
 
-    /// The same, with rules of the user's about the frame, by their positions.
+    /// The same, with rules of the user's about the frame.
     pub(super) fn continuation_about(
         &self,
         function: usize,
         returns: OldLink,
-        about: &[usize],
+        about: &About,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.blocker(function, returns, None, reason)];
         let Some(partner) = self.comparison.points.function(function) else {
@@ -107,7 +107,7 @@ impl Explainer<'_> {
     }
 
     /// The frame at one point that its call may have become.
-    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &[usize]) -> Tried {
+    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &About) -> Tried {
         let mut conditions = Vec::new();
         let way = Way { between: (false, false), aligned: None, about };
         let found = self.attempt_as((function, partner), (returns, to), way, &mut conditions);
@@ -187,12 +187,12 @@ impl Explainer<'_> {
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
         let (blockers, mut here) = (attempt.blockers, attempt.here);
         let has_unread = has_unread || readers.miss_besides(&here.besides);
+        way.about.note(here.asked());
         if !blockers.is_empty() {
             return Err(blockers);
         }
         let given_back = if between.1 { between::given_back(new, &live) } else { Vec::new() };
         let rivals = Vec::new();
-        let warnings = here.warnings(warnings);
         let besides = Besides { exact: between.1, ..std::mem::take(&mut here.besides) };
         Ok(Continuation {
             function: partner,
@@ -217,8 +217,8 @@ pub(super) struct Way<'w> {
     pub(super) between: (bool, bool),
     /// How the codes run along each other, where that is how the new point was found.
     pub(super) aligned: Option<&'w between::Aligned>,
-    /// Rules of the user's about the frame, by their positions.
-    pub(super) about: &'w [usize],
+    /// Rules of the user's about the frame, and what is asked where they are tried.
+    pub(super) about: &'w About,
 }
 
 /// What comes of one of the points that a call became.

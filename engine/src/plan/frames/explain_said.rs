@@ -3,10 +3,13 @@
 use super::attempt::Attempt;
 use super::by_rules::local;
 use super::continuation::{Condition, FramePlace, Placed, Relation, Value};
+use super::events::{self, Store};
 use super::facts::Constants;
 use super::said::Said;
 use crate::plan::address::NewLink;
-use crate::program::flow::Live;
+use crate::plan::compare::functions::position;
+use crate::program::code::{Callee, Symbolic};
+use crate::program::flow::{Live, Term};
 
 impl Attempt<'_, '_> {
     /// Which values of the new code the user gives.
@@ -53,6 +56,27 @@ impl Attempt<'_, '_> {
                 right: Value::Said(other),
                 branch: self.at.2,
             })),
+        }
+    }
+
+    /// Whether the spec makes up for an effect of the new code that never ran: it calls the function, or sets what is stored.
+    pub(super) fn is_made_up_for(&mut self, at: NewLink) -> bool {
+        let new = &mut self.correspondence.new;
+        let Some(node) = new.values.function().graph.at(at.0) else { return self.here.makes_up_for(None) };
+        let called = new.values.function().graph.node(node).filter(|node| node.is_call()).map(|node| node.call);
+        if let Some(callee) = called {
+            let functions = self.explainer.view.sides.new.functions.list();
+            let called = match callee {
+                Some(Callee::Function(id)) => functions.get(position(id)).map(|code| NewLink(code.entry)),
+                _ => None,
+            };
+            return self.here.makes_up_for(called);
+        }
+        self.here.makes_up_for(None);
+        let Some(Store { address, bytes, .. }) = events::store(new.values, node) else { return false };
+        match new.values.node(address) {
+            Term::Address(Symbolic::Address(place)) => self.here.sets(NewLink(*place), bytes.into()),
+            _ => false,
         }
     }
 

@@ -57,12 +57,12 @@ pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};
-pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
+pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, SetTo, SetWord, Subject, overridden, rebuild};
 pub use report::{FrameFate, FrameReport, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
 pub use said::{
     Besides, CallArgument, CallRule, Form, Formula, FrameAt, FrameRule, FrameRules, LocalRule, NotFound, OldProcess, OldScope,
-    Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, ScopeVariable, SetRule, Source, Whole, Word, calls_of,
-    code_points, scope_of, word,
+    Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, SaidSet, ScopeVariable, SetPlace, SetRule, Source, Whole,
+    Word, calls_of, code_points, scope_of, word,
 };
 pub use stack::{Followed, FrameMoves};
 pub use stack_idle::{IdleRegisters, JUMP_POINTER};

@@ -9,7 +9,7 @@ use dsu_formats::address::RunAddress;
 use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, entered};
 use super::rebuild_value;
-use super::said::{Said, SaidArgument};
+use super::said::{Said, SaidArgument, SaidSet, SetPlace};
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 
@@ -104,12 +104,38 @@ pub struct Made {
     pub filled: Vec<Vec<Filled>>,
     /// Registers that a frame does not keep and that its callers find changed: frame, position in [`KEPT`], value.
     pub passed: Vec<(usize, usize, u64)>,
-    /// Numbers and addresses that variables of the new program take, with their lengths in bytes and the frame that says so.
-    pub set: Vec<(NewLink, u8, u64, usize)>,
+    /// Numbers and addresses that variables of the new program and fields take.
+    pub set: Vec<SetWord>,
     /// Calls before the frames go on: function, arguments, as they were written.
     pub calls: Vec<(NewLink, Vec<CallWord>, String)>,
     /// What is in the way.
     pub problems: Vec<RebuildProblem>,
+}
+
+/// A number or an address that something takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetWord {
+    /// Where.
+    pub to: SetTo,
+    /// Length in bytes, at most 8.
+    pub length: u8,
+    /// For a bit-field: its first bit from there, and its width.
+    pub bits: Option<(u8, u8)>,
+    /// What.
+    pub word: u64,
+    /// The frame that says so.
+    pub frame: usize,
+}
+
+/// Where a value goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTo {
+    /// There in the new program.
+    Link(NewLink),
+    /// So many bytes into the thread's block of thread-local variables.
+    Thread(u64),
+    /// There in the new process; a place-holder for an object that is yet to be made.
+    Address(u64),
 }
 
 /// An argument of a call.
@@ -312,11 +338,33 @@ impl At<'_, '_> {
         made.registers.push((dwarf::RETURN_ADDRESS, self.follow.address(continuation.returns_to)));
     }
 
+    /// What the user gives something that is not in the frame.
+    fn set_word(&mut self, set: &SaidSet) -> Result<SetWord, String> {
+        let to = match &set.place {
+            SetPlace::Fixed(link) => SetTo::Link(*link),
+            SetPlace::Thread(offset) => SetTo::Thread(*offset),
+            SetPlace::Through(pointer, offset) => match self.follow.said(pointer, self.frame, true)? {
+                0 => return Err(format!("{}: a null pointer is followed", pointer.formula.origin)),
+                object => SetTo::Address(object.wrapping_add(*offset)),
+            },
+        };
+        let form = set.given.formula.form;
+        let word = self.follow.said(&set.given, self.frame, true)?;
+        if let Some((_, width)) = set.bits {
+            let above = 64u32.saturating_sub(u32::from(width).max(1));
+            let kept = if form.signed { (word.cast_signed() << above >> above).cast_unsigned() } else { word << above >> above };
+            if kept != word {
+                return Err(format!("{}: the value does not fit a field of {width} bits", set.given.formula.origin));
+            }
+        }
+        Ok(SetWord { to, length: form.length, bits: set.bits, word, frame: self.number })
+    }
+
     /// What the user wants done besides.
     fn besides(&mut self, continuation: &Continuation, made: &mut Made) {
-        for (place, given) in &continuation.besides.set {
-            match self.follow.said(given, self.frame, true) {
-                Ok(word) => made.set.push((*place, given.formula.form.length, word, self.number)),
+        for set in &continuation.besides.set {
+            match self.set_word(set) {
+                Ok(set) => made.set.push(set),
                 Err(reason) => self.problem(None, reason, made),
             }
         }

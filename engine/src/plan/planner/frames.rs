@@ -2,6 +2,7 @@
 
 mod fill;
 mod objects;
+mod settings;
 mod told;
 
 pub(super) use fill::{clear_registers, jump_words, make};

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::calls;
 use super::reader::{Reader, Value, span};
-use crate::spec::continuation::{Accepted, CodeLine, Continue, Point};
+use crate::spec::continuation::{Accepted, CodeLine, Continue, Point, SetPlace};
 use crate::spec::model::{Expression, Rule};
 use crate::spec::names::{Subject, VariableName};
 use crate::spec::place::At;
@@ -101,8 +101,28 @@ fn locals(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Rule<String, Expression
     reader.rules(value, "locals", name, |reader, value| reader.expression(value).map(|at| at.value))
 }
 
-fn settings(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Rule<Subject, Expression>> {
-    reader.rules(value, "set", Subject::parse, |reader, value| reader.expression(value).map(|at| at.value))
+fn settings(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Rule<SetPlace, Expression>> {
+    let rules =
+        reader.rules(value, "set", |text| Ok(text.to_owned()), |reader, value| reader.expression(value).map(|at| at.value));
+    let places = rules.into_iter().filter_map(|rule| {
+        let place = set_place(reader, &rule.subject)?;
+        Some(Rule { subject: At::new(place, rule.subject.span), value: rule.value })
+    });
+    places.collect()
+}
+
+/// `stats.active`, or `old.conn->peer.port`: what stands before the last arrow is an expression.
+fn set_place(reader: &Reader<'_>, text: &At<String>) -> Option<SetPlace> {
+    let Some((pointer, field)) = text.value.rsplit_once("->") else {
+        return reader.name(text.clone(), Subject::parse).map(|subject| SetPlace::Variable(subject.value));
+    };
+    let path: Vec<String> = field.split('.').map(str::to_owned).collect();
+    if path.iter().any(|name| VariableName::parse(name).is_err()) {
+        reader.complain(text.span, format!("expected a field behind `->`, as in `old.conn->state`, found `{field}`"));
+        return None;
+    }
+    let pointer = reader.parsed_within(text.span, &text.value, pointer, 0)?.value;
+    Some(SetPlace::Through { pointer, path })
 }
 
 fn before(reader: &Reader<'_>, value: &Value<'_>) -> Vec<crate::spec::model::Call> {

@@ -18,6 +18,7 @@ use super::explain::{Explainer, Way};
 use super::locals::DWARF;
 use super::points::Partners;
 use super::prepared::Facts;
+use super::said::About;
 use super::terms::Candidate;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::scan::dead::RED_ZONE;
@@ -41,15 +42,15 @@ impl Explainer<'_> {
     /// # Errors
     /// All that is not proved.
     pub fn between_calls(&self, function: usize, place: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
-        self.between_calls_about(function, place, &[])
+        self.between_calls_about(function, place, &About::default())
     }
 
-    /// The same, with rules of the user's about the frame, by their positions.
+    /// The same, with rules of the user's about the frame.
     pub(super) fn between_calls_about(
         &self,
         function: usize,
         place: OldLink,
-        about: &[usize],
+        about: &About,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.point_blocker(function, (place, None), true, reason)];
         let Some(partner) = self.comparison.points.function(function) else {

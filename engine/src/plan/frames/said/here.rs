@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use dsu_formats::spec::continuation::Question;
+use dsu_formats::spec::continuation::{Accepted, CodeLine, Question};
 
+use super::asked::{About, Answer, Asked};
 use super::{
-    Besides, CallArgument, Formula, FrameRule, FrameRules, LocalRule, Piece, Readable, Said, SaidArgument, SaidCall, Whole,
-    is_line,
+    Besides, CallArgument, Formula, FrameRule, FrameRules, LocalRule, Piece, Readable, Said, SaidArgument, SaidCall, SaidSet,
+    SetPlace, SetRule, Whole, is_line,
 };
+use crate::plan::address::NewLink;
 use crate::plan::frames::continuation::{FrameObject, FramePlace};
 use crate::plan::frames::locals::{InMemory, Locals};
 use crate::program::compare_types::Comparison as TypeComparison;
@@ -38,8 +40,12 @@ enum Where {
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Here {
     pub(in super::super) variables: Vec<Variable>,
-    /// Questions that he answers, each with whether that was needed.
-    accepted: Vec<(dsu_formats::spec::continuation::Accepted, bool)>,
+    /// Questions that he answers.
+    accepted: Vec<(Accepted, Answer)>,
+    /// Calls that make up for what the new code has done by then.
+    calls: Vec<(NewLink, Answer)>,
+    /// What is asked there, and which answers that uses.
+    asked: Asked,
     pub(in super::super) besides: Besides,
 }
 
@@ -54,22 +60,28 @@ impl Here {
     ///
     /// # Errors
     /// What they say and what is not possible there.
-    pub(in super::super) fn new(rules: &FrameRules, about: &[usize], sides: &Sides<'_>) -> Result<Self, Vec<String>> {
+    pub(in super::super) fn new(rules: &FrameRules, about: &About, sides: &Sides<'_>) -> Result<Self, Vec<String>> {
         let mut here = Self::default();
         let mut problems = Vec::new();
-        let about: Vec<&FrameRule> = about.iter().filter_map(|index| rules.get(*index)).collect();
+        let found: Vec<(usize, &FrameRule)> = about.rules.iter().filter_map(|index| Some((*index, rules.get(*index)?))).collect();
         let mut take = |result: Result<(), String>| problems.extend(result.err());
-        for rule in &about {
+        let is_bare = about.is_bare;
+        for (index, rule) in found {
+            let accepted = rule.accept.iter().enumerate();
+            here.accepted.extend(accepted.map(|(at, (accepted, _))| (accepted.clone(), Answer::Accept(index, at))));
+            if is_bare {
+                continue;
+            }
             for local in &rule.locals {
                 take(here.local(local, sides));
             }
             for set in &rule.set {
-                take(said(&set.formula, sides.old).map(|given| here.besides.set.push((set.place, given))));
+                take(here.set(set, sides.old));
             }
-            for call in &rule.before {
+            for (at, call) in rule.before.iter().enumerate() {
                 take(here.call(call, sides.old));
+                here.calls.push((call.function, Answer::Before(index, at)));
             }
-            here.accepted.extend(rule.accept.iter().map(|(accepted, _)| (accepted.clone(), false)));
         }
         if problems.is_empty() { Ok(here) } else { Err(problems) }
     }
@@ -91,6 +103,17 @@ impl Here {
             return Err(format!("{}: `{name}` {what}", rule.origin));
         }
         self.variables.push(Variable { name: name.clone(), given, whole, place, origin: Arc::clone(&rule.origin) });
+        Ok(())
+    }
+
+    fn set(&mut self, rule: &SetRule, old: &Locals) -> Result<(), String> {
+        let place = match &rule.place {
+            SetPlace::Fixed(link) => SetPlace::Fixed(*link),
+            SetPlace::Thread(offset) => SetPlace::Thread(*offset),
+            SetPlace::Through(pointer, offset) => SetPlace::Through(said(pointer, old)?, *offset),
+        };
+        let given = said(&rule.formula, old)?;
+        self.besides.set.push(SaidSet { place, bits: rule.bits, given });
         Ok(())
     }
 
@@ -189,22 +212,43 @@ impl Here {
 
     /// Whether the user takes a question upon himself that is asked about a line of the new program, or about a name.
     pub(in super::super) fn accepts(&mut self, question: Question, line: Option<&(String, u64)>, name: Option<&str>) -> bool {
+        let short = line.map(|(file, line)| CodeLine { file: file.rsplit('/').next().map(str::to_owned), line: *line });
+        let asked = Accepted { question, line: short, name: name.map(str::to_owned) };
+        self.asked.questions.insert(asked.to_string());
         let mut found = false;
-        for (accepted, used) in &mut self.accepted {
+        for (accepted, answer) in &self.accepted {
             let is_meant = accepted.question == question
                 && accepted.line.as_ref().is_none_or(|wanted| line.is_some_and(|(file, line)| is_line(wanted, file, *line)))
                 && accepted.name.as_deref().is_none_or(|wanted| name == Some(wanted));
-            *used |= is_meant;
-            found |= is_meant;
+            if is_meant {
+                self.asked.used.insert(*answer);
+                found = true;
+            }
         }
         found
     }
 
-    /// Warnings, with those about answers that nothing asks for.
-    pub(in super::super) fn warnings(&self, mut warnings: Vec<String>) -> Vec<String> {
-        let idle = self.accepted.iter().filter(|(_, used)| !used);
-        warnings.extend(idle.map(|(accepted, _)| format!("`{accepted}` of the spec answers no question at this point")));
-        warnings
+    /// Something is left out that the new code has done by then: calls may make up for it. Whether one is of the function itself that the new
+    /// code has called, if that is what it has done.
+    pub(in super::super) fn makes_up_for(&mut self, called: Option<NewLink>) -> bool {
+        self.asked.used.extend(self.calls.iter().map(|(_, answer)| *answer));
+        called.is_some_and(|called| self.calls.iter().any(|(function, _)| *function == called))
+    }
+
+    /// Whether a variable of the new program is set, all bytes of it that the new code has stored to.
+    pub(in super::super) fn sets(&self, place: NewLink, length: u64) -> bool {
+        let end = place.0.0.saturating_add(length);
+        self.besides.set.iter().any(|set| match set.place {
+            SetPlace::Fixed(own) if set.bits.is_none() => {
+                own.0.0 <= place.0.0 && end <= own.0.0.saturating_add(set.given.formula.form.length.into())
+            }
+            _ => false,
+        })
+    }
+
+    /// What was asked.
+    pub(in super::super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 }
 

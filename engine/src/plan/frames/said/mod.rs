@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod answers_tests;
+mod asked;
 mod compute;
 mod here;
 mod scope;
@@ -9,8 +10,10 @@ mod scope;
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use dsu_formats::spec::Span;
 use dsu_formats::spec::continuation::Accepted;
 
 use crate::plan::address::{NewLink, OldLink};
@@ -18,6 +21,7 @@ use crate::plan::data::rules::FieldValue;
 use crate::plan::data::value::Value;
 use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
+pub(super) use asked::{About, Answer};
 pub use compute::{OldProcess, Word, word};
 pub(super) use here::{Here, Sides as HereSides};
 pub(super) use scope::is_line;
@@ -35,6 +39,8 @@ pub struct FrameRules {
 pub struct FrameRule {
     /// Position of the function in the old build.
     pub function: usize,
+    /// Position in the new build of what its frames become.
+    pub into: Option<usize>,
     /// Position of an old function that has to be further out on the stack.
     pub called_by: Option<usize>,
     /// Position of the old function that the thread has to have begun with.
@@ -80,13 +86,30 @@ pub struct Whole {
     pub kind: Option<TypeId>,
 }
 
-/// What a variable of the new program, or a field of one, takes.
+/// What a variable of the new program, or a field of something, takes.
 #[derive(Clone, Debug)]
 pub struct SetRule {
     /// Where it is.
-    pub place: NewLink,
+    pub place: SetPlace<Arc<Formula>>,
+    /// For a bit-field: its first bit from there, and its width.
+    pub bits: Option<(u8, u8)>,
     /// What it takes.
     pub formula: Arc<Formula>,
+    /// Where the variable lies that it is, or is part of: link-time addresses of the new build.
+    pub variable: Option<Range<u64>>,
+    /// Where the rule stands.
+    pub span: Span,
+}
+
+/// Where something is that takes a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetPlace<P> {
+    /// In the new program.
+    Fixed(NewLink),
+    /// In the thread-local block of the thread whose frame it is, from its start.
+    Thread(u64),
+    /// In the object that a pointer of the old process leads to, so many bytes into what becomes of it.
+    Through(P, u64),
 }
 
 /// A call of a function of the new program.
@@ -98,6 +121,8 @@ pub struct CallRule {
     pub arguments: Vec<CallArgument>,
     /// The call as it was written.
     pub text: String,
+    /// Where the rule stands: `update.toml:3:12`.
+    pub origin: Arc<str>,
 }
 
 /// An argument of such a call.
@@ -213,10 +238,21 @@ pub struct Besides {
     pub in_order: bool,
     /// Whether it goes on at a next instruction, whether a call is under way or not.
     pub exact: bool,
-    /// What variables of the new program take, with the lengths in bytes.
-    pub set: Vec<(NewLink, Said)>,
+    /// What variables of the new program and fields take.
+    pub set: Vec<SaidSet>,
     /// Calls before it goes on.
     pub before: Vec<SaidCall>,
+}
+
+/// Something that takes a value before a frame goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaidSet {
+    /// Where it is.
+    pub place: SetPlace<Said>,
+    /// For a bit-field: its first bit from there, and its width.
+    pub bits: Option<(u8, u8)>,
+    /// What it takes.
+    pub given: Said,
 }
 
 /// A call before a frame goes on.
