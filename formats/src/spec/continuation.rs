@@ -13,6 +13,10 @@ pub struct Continue {
     pub function: At<VariableName>,
     /// What its frames become; `None`: its partner.
     pub into: Option<At<VariableName>>,
+    /// Old functions whose frames vanish: those that it called, the nearest first.
+    pub drops: Vec<At<VariableName>>,
+    /// Functions of the new program that the thread is in besides, each called by the one before; the first by `into`, at `at`.
+    pub inside: Vec<Inside>,
     /// Only frames of threads in which this old function is further out.
     pub called_by: Option<At<VariableName>>,
     /// Only threads that began with this old function.
@@ -28,6 +32,19 @@ pub struct Continue {
     /// Calls of functions of the new program before it runs on.
     pub before: Vec<Call>,
     /// What the user takes upon himself.
+    pub accept: Vec<At<Accepted>>,
+}
+
+/// One `[[continue.inside]]`: a function of the new program that the frame becomes a frame of, besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inside {
+    /// The new function.
+    pub function: At<VariableName>,
+    /// Where it goes on.
+    pub at: At<Point>,
+    /// What its variables take, by name, in terms of the old frame.
+    pub locals: Vec<Rule<String, Expression>>,
+    /// What the user takes upon himself there.
     pub accept: Vec<At<Accepted>>,
 }
 

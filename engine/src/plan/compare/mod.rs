@@ -79,7 +79,7 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
-        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
+        let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &[]);
         let mut comparison = Self::of(old, new, sides, code, Accepted::default());
         comparison.follow((old, &from), (new, &to), points);
         comparison.data = comparison.data_changes(old, (new, &to));
@@ -104,7 +104,8 @@ impl Comparison {
             }
         };
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
-        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
+        let others = pairing::frame_pairs(spec, &sides);
+        let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &others);
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.follow((old, &from), (new, &to), points);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
@@ -121,8 +122,11 @@ impl Comparison {
 
     /// Looks at what the code of changed functions does.
     fn follow<'b>(&mut self, (old, from): (&'b Build, &CodeImage<'b>), (new, to): (&'b Build, &CodeImage<'b>), points: Points) {
-        let olds: Vec<usize> = points.functions().collect();
-        let news: Vec<usize> = olds.iter().filter_map(|function| points.function(*function)).collect();
+        let (mut olds, mut news): (Vec<usize>, Vec<usize>) = points.pairs().unzip();
+        for list in [&mut olds, &mut news] {
+            list.sort_unstable();
+            list.dedup();
+        }
         let changed: HashSet<usize> = olds.iter().copied().collect();
         let callers: Vec<usize> = self.code.calls.callers(&changed).filter(|caller| !changed.contains(caller)).collect();
         let from = Coded { build: old, image: from, unwind: &self.unwind };

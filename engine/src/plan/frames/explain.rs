@@ -51,13 +51,14 @@ impl Explainer<'_> {
         about: &About,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.blocker(function, returns, None, reason)];
-        let Some(partner) = self.comparison.points.function(function) else {
+        let points = about.points(self.comparison);
+        let Some(partner) = points.function(function) else {
             let mut blockers = told("the new program has no such function".to_owned());
             blockers[0].answer = self.answer(function, "in = \"NAME IN THE NEW PROGRAM\"");
             return Err(blockers);
         };
-        let partners = self.comparison.points.partner(function, returns);
-        let partners = partners.map_err(|problem| self.no_partner(function, told(problem.to_string()), &problem))?;
+        let partners = points.partner(function, returns);
+        let partners = partners.map_err(|problem| self.no_partner((function, partner), told(problem.to_string()), &problem))?;
         match partners {
             Partners::One(to) => self.at(function, partner, returns, *to, about).found,
             Partners::Shared { to, copies } => match self.are_copies(function, copies) {
@@ -109,7 +110,7 @@ impl Explainer<'_> {
     /// The frame at one point that its call may have become.
     fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &About) -> Tried {
         let mut conditions = Vec::new();
-        let way = Way { between: (false, false), aligned: None, about };
+        let way = Way { between: (false, false), aligned: None, about, is_other_call: false };
         let found = self.attempt_as((function, partner), (returns, to), way, &mut conditions);
         Tried { to, conditions, found }
     }
@@ -139,11 +140,13 @@ impl Explainer<'_> {
         );
         let mut objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
-        let sides = HereSides { old: &locals.0, new: &locals.1 };
+        let inner = self.inner_locals((function, returns), &way.about.inner).map_err(told)?;
+        let sides = HereSides { old: &locals.0, new: &locals.1, inner: &inner };
         let here = Here::new(&self.comparison.bound.frames, way.about, &sides);
         let here = here.map_err(|reasons| reasons.into_iter().flat_map(told).collect::<Vec<_>>())?;
         let handed_over = here.pair(&mut objects, types);
-        let pairs = FunctionPairs::new((self.view, self.comparison), (function, partner), &objects);
+        let points = way.about.points(self.comparison);
+        let pairs = FunctionPairs::new((self.view, self.comparison, points), (function, partner), &objects);
         let mut values = (Values::new(old.function()), Values::new(new.function()));
         let mut candidates = match between.0 {
             true => between::candidates(old, from, &mut values.0),
@@ -153,6 +156,8 @@ impl Explainer<'_> {
         readers.prefer(&mut candidates);
         let mut attempt = Attempt {
             explainer: self,
+            points,
+            inner: &way.about.inner,
             at: (function, returns, to),
             sides: (old, new),
             locals: (&locals.0, &locals.1),
@@ -180,6 +185,7 @@ impl Explainer<'_> {
         let warnings = attempt.effects();
         match way.aligned {
             Some(aligned) => attempt.last_effects(aligned),
+            None if way.is_other_call => attempt.other_arguments(),
             None if between == (false, false) => attempt.arguments(),
             None => {}
         }
@@ -219,6 +225,8 @@ pub(super) struct Way<'w> {
     pub(super) aligned: Option<&'w between::Aligned>,
     /// Rules of the user's about the frame, and what is asked where they are tried.
     pub(super) about: &'w About,
+    /// Whether the new point is behind a call that is under way, and not the old point's: frames go or come between them.
+    pub(super) is_other_call: bool,
 }
 
 /// What comes of one of the points that a call became.
@@ -249,11 +257,16 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
 }
 
 impl Continuations for Explainer<'_> {
+    fn drops(&self, frame: &FrameAt) -> usize {
+        self.comparison.bound.frames.drops(frame)
+    }
+
     fn told(&self, frame: &FrameAt) -> Option<Result<Arc<Continuation>, Vec<FrameBlocker>>> {
         let about = self.comparison.bound.frames.about(frame);
         let find = || self.by_rules(frame, &about).map(Arc::new);
         let asked = (frame.function, frame.place, frame.between);
-        (!about.is_empty()).then(|| self.comparison.prepared.remembered_about((asked, about.clone()), find))
+        let inner = frame.inner.iter().take(self.drops(frame)).copied().collect();
+        (!about.is_empty()).then(|| self.comparison.prepared.remembered_about((asked, about.clone(), inner), find))
     }
 
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use dsu_formats::address::RunAddress;
 
 use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
-use super::layout::{Layout, Position, Rebuilt, entered};
+use super::layout::{Layout, Position, Rebuilt, Tie, entered};
 use super::rebuild_value;
 use super::said::{Said, SaidArgument, SaidSet, SetPlace};
 use crate::plan::address::NewLink;
@@ -40,11 +40,11 @@ pub trait Follow {
     /// Run-time address of a place of the new program.
     fn address(&self, link: NewLink) -> u64;
 
-    /// What the user gives in `frame`; a pointer follows what it points to, with a note as in [`Follow::word`] where that is wanted.
+    /// What the user gives in a frame, by its number among those of its thread; a pointer follows what it points to, with a note as in [`Follow::word`] where that is wanted.
     ///
     /// # Errors
     /// What cannot be read or computed, or what nothing decides.
-    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String>;
+    fn said(&mut self, given: &Said, frame: (&[Frame], usize), noted: bool) -> Result<u64, String>;
 }
 
 /// Offset of the stack protectors' word from the thread pointer (glibc, `tcbhead_t`).
@@ -173,6 +173,10 @@ pub fn rebuild(subject: &Subject<'_>, follow: &mut dyn Follow) -> Made {
                     at.entered(&caller, &mut made);
                     return made;
                 }
+                if rebuilt.tie == Tie::Vanishes {
+                    caller = at.own_view(&caller);
+                    continue;
+                }
                 at.rebuilt(&caller, &mut made)
             }
             None => carried(subject, number, frame, &caller, &mut made, follow),
@@ -226,7 +230,7 @@ impl Follow for Nothing {
         link.0.0
     }
 
-    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+    fn said(&mut self, _given: &Said, _frame: (&[Frame], usize), _noted: bool) -> Result<u64, String> {
         Ok(0)
     }
 }
@@ -343,13 +347,13 @@ impl At<'_, '_> {
         let to = match &set.place {
             SetPlace::Fixed(link) => SetTo::Link(*link),
             SetPlace::Thread(offset) => SetTo::Thread(*offset),
-            SetPlace::Through(pointer, offset) => match self.follow.said(pointer, self.frame, true)? {
+            SetPlace::Through(pointer, offset) => match self.follow.said(pointer, (self.subject.frames, self.number), true)? {
                 0 => return Err(format!("{}: a null pointer is followed", pointer.formula.origin)),
                 object => SetTo::Address(object.wrapping_add(*offset)),
             },
         };
         let form = set.given.formula.form;
-        let word = self.follow.said(&set.given, self.frame, true)?;
+        let word = self.follow.said(&set.given, (self.subject.frames, self.number), true)?;
         if let Some((_, width)) = set.bits {
             let above = 64u32.saturating_sub(u32::from(width).max(1));
             let kept = if form.signed { (word.cast_signed() << above >> above).cast_unsigned() } else { word << above >> above };
@@ -372,7 +376,7 @@ impl At<'_, '_> {
             let word = |argument: &SaidArgument| match argument {
                 SaidArgument::Word(word) => Ok(CallWord::Word(*word)),
                 SaidArgument::Address(link) => Ok(CallWord::Address(*link)),
-                SaidArgument::Of(given) => self.follow.said(given, self.frame, true).map(CallWord::Word),
+                SaidArgument::Of(given) => self.follow.said(given, (self.subject.frames, self.number), true).map(CallWord::Word),
             };
             match call.arguments.iter().map(word).collect() {
                 Ok(arguments) => made.calls.push((call.function, arguments, call.text.clone())),

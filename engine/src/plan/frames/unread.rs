@@ -104,8 +104,8 @@ impl Readers {
             }
             Piece::Frame(offset) => !self.reads_all(*offset, read.length),
             Piece::Static(_) | Piece::Constant(_) => false,
-            // Made of registers that are not named here.
-            Piece::Described(_) => true,
+            // Made of registers that are not named here, or another frame's.
+            Piece::Described(_) | Piece::Inner(..) => true,
         })
     }
 

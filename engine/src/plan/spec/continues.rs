@@ -29,24 +29,19 @@ pub(super) fn bind(binder: &mut Binder<'_>, bound: &mut Bound) {
     let spec = binder.spec;
     let Bound { rules, frames, .. } = bound;
     let rules = &*rules;
-    let mut known: Vec<(usize, OldScope, OldScope)> = Vec::new();
     for table in &spec.continues {
         let function = old_function(binder, &table.function);
         let Some(function) = binder.take(function) else { continue };
-        let scopes = match known.iter().position(|(own, ..)| *own == function) {
-            Some(index) => Some(index),
-            None => {
-                let found = scopes(binder, table, function);
-                binder.take(found).map(|(old, new)| {
-                    known.push((function, old, new));
-                    known.len() - 1
-                })
-            }
-        };
-        let Some((_, old, new)) = scopes.and_then(|index| known.get(index)) else { continue };
-        let about = About { table, function, old, new, rules };
+        let into = into(binder, table, function);
+        let Some(into) = binder.take(into) else { continue };
+        let scopes = scopes(binder, table, (function, into));
+        let Some((old, new)) = binder.take(scopes) else { continue };
+        let about = About { table, function, into, old: &old, new: &new, rules };
         let rule = about.rule(binder);
-        frames.rules.push(rule);
+        let inside = about.insides(binder);
+        let first = frames.rules.len() + 1;
+        frames.rules.push(FrameRule { inside: (first..first + inside.len()).collect(), ..rule });
+        frames.rules.extend(inside);
     }
 }
 
@@ -54,40 +49,51 @@ fn old_function(binder: &Binder<'_>, name: &At<VariableName>) -> Result<usize, P
     names::find(&binder.spec.source, name, ("function", Side::Old), binder.comparison.sides.old.functions.list())
 }
 
-/// The variables of a function on both sides; a problem where its frames need no answer, or no answer helps.
-fn scopes(binder: &Binder<'_>, table: &Continue, function: usize) -> Result<(OldScope, OldScope), Problem> {
+/// What the frames of a function become; a problem where they need no answer, or no answer helps.
+fn into(binder: &Binder<'_>, table: &Continue, function: usize) -> Result<usize, Problem> {
     let comparison = binder.comparison;
     let problem = |message: String| binder.spec.source.problem(table.function.span, message);
     let name = &table.function.value;
     if comparison.code.same.get(function) == Some(&true) {
         return Err(problem(format!("`{name}` does not change: its frames are carried, and this answers nothing")));
     }
-    let Some(partner) = comparison.points.function(function) else {
-        return Err(problem(format!(
-            "`{name}` is nothing in the new program; add `in = \"NAME\"` with the function that its frames become"
-        )));
+    let partner = comparison.points.function(function);
+    let Some(into) = &table.into else {
+        let message =
+            format!("`{name}` is nothing in the new program; add `in = \"NAME\"` with the function that its frames become");
+        return partner.ok_or_else(|| problem(message));
     };
-    if let Some(into) = &table.into {
-        let list = comparison.sides.new.functions.list();
-        let wanted = names::find(&binder.spec.source, into, ("function", Side::New), list)?;
-        if wanted != partner {
-            let found = list.get(partner).map(|code| code.identity.name.clone()).unwrap_or_default();
-            let message =
-                format!("`{name}` is `{found}` in the new program by another rule, and cannot be `{}`, too", into.value);
-            return Err(binder.spec.source.problem(into.span, message));
-        }
+    let list = comparison.sides.new.functions.list();
+    let wanted = names::find(&binder.spec.source, into, ("function", Side::New), list)?;
+    if comparison.points.pairs().any(|pair| pair == (function, wanted)) {
+        return Ok(wanted);
     }
-    let scope = |build, new: bool| {
-        let graph = comparison.changed_graph(function, new);
-        graph.map(|graph| scope_of(build, graph)).map_err(|unclear| problem(unclear.to_string()))
+    let found = partner.and_then(|partner| list.get(partner)).map(|code| code.identity.name.clone()).unwrap_or_default();
+    let message = format!("`{name}` is `{found}` in the new program by another rule, and cannot be `{}`, too", into.value);
+    Err(binder.spec.source.problem(into.span, message))
+}
+
+/// The variables of a function on both sides, with those of old frames that vanish.
+fn scopes(binder: &Binder<'_>, table: &Continue, (function, into): (usize, usize)) -> Result<(OldScope, OldScope), Problem> {
+    let comparison = binder.comparison;
+    let scope = |build, function: usize, into: Option<usize>, span: Span| {
+        let graph = comparison.changed_graph(function, into);
+        graph.map(|graph| scope_of(build, graph)).map_err(|unclear| binder.spec.source.problem(span, unclear.to_string()))
     };
-    Ok((scope(binder.old, false)?, scope(binder.new, true)?))
+    let mut old = scope(binder.old, function, None, table.function.span)?;
+    for (number, name) in (1u8..).zip(&table.drops) {
+        let dropped = old_function(binder, name)?;
+        old.add(number, &scope(binder.old, dropped, None, name.span)?);
+    }
+    Ok((old, scope(binder.new, function, Some(into), table.function.span)?))
 }
 
 /// One table about one function.
 struct About<'t> {
     table: &'t Continue,
     function: usize,
+    /// Position of the new function.
+    into: usize,
     old: &'t OldScope,
     new: &'t OldScope,
     /// How types pair.
@@ -98,12 +104,16 @@ impl About<'_> {
     /// The table, but for what is wrong in it.
     fn rule(&self, binder: &mut Binder<'_>) -> FrameRule {
         let table = self.table;
-        let into = binder.comparison.points.function(self.function);
         let mut other = |name: &Option<At<VariableName>>| {
             let found = name.as_ref().map(|name| old_function(binder, name)).transpose();
             binder.take(found).flatten()
         };
         let (called_by, thread) = (other(&table.called_by), other(&table.thread));
+        let drops = table.drops.iter().filter_map(|name| {
+            let found = old_function(binder, name);
+            binder.take(found)
+        });
+        let drops = drops.collect();
         let from = table.from.as_ref().map(|point| self.points(binder, point, false)).transpose();
         let from = binder.take(from).flatten();
         let mut at = Vec::new();
@@ -126,7 +136,10 @@ impl About<'_> {
             binder.take(found)
         });
         FrameRule {
-            into,
+            into: Some(self.into),
+            drops,
+            inside: Vec::new(),
+            is_inner: false,
             function: self.function,
             called_by,
             thread,
@@ -139,9 +152,42 @@ impl About<'_> {
         }
     }
 
+    /// Rules about functions of the new program that the thread is in besides.
+    fn insides(&self, binder: &mut Binder<'_>) -> Vec<FrameRule> {
+        let mut found = Vec::new();
+        for inside in &self.table.inside {
+            let list = binder.comparison.sides.new.functions.list();
+            let function = names::find(&binder.spec.source, &inside.function, ("function", Side::New), list);
+            let Some(into) = binder.take(function) else { continue };
+            let graph = binder.comparison.changed_graph(self.function, Some(into));
+            let scope = graph.map(|graph| scope_of(binder.new, graph));
+            let scope = scope.map_err(|unclear| binder.spec.source.problem(inside.function.span, unclear.to_string()));
+            let Some(scope) = binder.take(scope) else { continue };
+            let table = Continue {
+                span: inside.function.span,
+                function: self.table.function.clone(),
+                into: Some(inside.function.clone()),
+                drops: Vec::new(),
+                inside: Vec::new(),
+                called_by: None,
+                thread: None,
+                from: None,
+                at: vec![inside.at.clone()],
+                locals: inside.locals.clone(),
+                set: Vec::new(),
+                before: Vec::new(),
+                accept: inside.accept.clone(),
+            };
+            let about = About { table: &table, into, new: &scope, ..*self };
+            found.push(FrameRule { is_inner: true, ..about.rule(binder) });
+        }
+        found
+    }
+
     fn points(&self, binder: &Binder<'_>, point: &At<Point>, new: bool) -> Result<Vec<(LinkAddress, bool)>, Problem> {
         let build = if new { binder.new } else { binder.old };
-        let found = code_points(binder.comparison, build, (self.function, new), &point.value);
+        let into = new.then_some(self.into);
+        let found = code_points(binder.comparison, build, (self.function, into), &point.value);
         found.map_err(|(message, nearest)| {
             let side = if new { Side::New } else { Side::Old };
             let problem =
@@ -152,6 +198,11 @@ impl About<'_> {
 
     fn local(&self, binder: &Binder<'_>, rule: &Rule<String, Expression>) -> Result<LocalRule, Problem> {
         let (source, name) = (&binder.spec.source, &rule.subject.value);
+        // A variable of a function that is inlined.
+        let name = &match name.split_once("::") {
+            Some((function, name)) => format!("{name} of {function}"),
+            None => name.clone(),
+        };
         let Some(variable) = self.new.get(name) else {
             let what = format!("variable of the new function of `{}`", self.table.function.value);
             return Err(source.unknown(rule.subject.span, &what, name, self.new.names()));
@@ -180,7 +231,8 @@ impl About<'_> {
         let names = Checker::field_path(expression)?;
         let (variable, path) = names.split_first()?;
         let table = &binder.old.debug.types;
-        let [mut kind] = self.old.get(variable)?.kinds[..] else { return None };
+        let found = self.old.get(variable)?;
+        let [mut kind] = found.kinds[..] else { return None };
         let mut offset = 0u64;
         for name in path {
             let inner = table.peel(kind).map(|kind| table.resolve(kind));
@@ -193,7 +245,7 @@ impl About<'_> {
                 kind = member.kind;
             }
         }
-        Some(Whole { variable: variable.clone(), offset, length: table.size_of(kind)?, kind })
+        Some(Whole { variable: variable.clone(), frame: found.frame, offset, length: table.size_of(kind)?, kind })
     }
 
     /// An expression for something of a type of the new build.

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::FrameRules;
+use super::{FrameRules, Inner};
+use crate::plan::compare::Comparison;
+use crate::plan::frames::points::Points;
 
 /// An answer of a table: the table's position, and the answer's in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,18 +31,33 @@ pub(in crate::plan::frames) struct About {
     pub(in crate::plan::frames) rules: Vec<usize>,
     /// Whether only what they accept counts: what would be asked without their values.
     pub(in crate::plan::frames) is_bare: bool,
+    /// Frames that vanish, the nearest first.
+    pub(in crate::plan::frames) inner: Vec<Inner>,
+    /// The calls of the function as those of one that is not its partner.
+    points: Option<Points>,
     asked: RefCell<Asked>,
 }
 
 impl About {
     /// Nothing is tried yet.
     pub(in crate::plan::frames) fn new(rules: &[usize]) -> Self {
-        Self { rules: rules.to_vec(), is_bare: false, asked: RefCell::default() }
+        Self { rules: rules.to_vec(), ..Self::default() }
+    }
+
+    /// The same for a frame that becomes one of the function at position `into`, while frames in it vanish.
+    pub(in crate::plan::frames) fn becoming(self, points: &Points, pair: (usize, usize), inner: &[Inner]) -> Self {
+        Self { points: points.besides(pair.0, pair.1), inner: inner.to_vec(), ..self }
+    }
+
+    /// The calls of the function, and of what it becomes.
+    pub(in crate::plan::frames) fn points<'p>(&'p self, comparison: &'p Comparison) -> &'p Points {
+        self.points.as_ref().unwrap_or(&comparison.points)
     }
 
     /// The same rules without the values that they give.
     pub(in crate::plan::frames) fn bare(&self) -> Self {
-        Self { is_bare: true, ..Self::new(&self.rules) }
+        let (points, inner) = (self.points.clone(), self.inner.clone());
+        Self { is_bare: true, points, inner, ..Self::new(&self.rules) }
     }
 
     /// Adds what came up at one pair of points.

@@ -53,6 +53,8 @@ pub(in super::super) struct Here {
 pub(in super::super) struct Sides<'s> {
     pub(in super::super) old: &'s Locals,
     pub(in super::super) new: &'s Locals,
+    /// Those of frames that vanish, each with how far its canonical frame address is from the frame's.
+    pub(in super::super) inner: &'s [(Locals, i64)],
 }
 
 impl Here {
@@ -76,10 +78,10 @@ impl Here {
                 take(here.local(local, sides));
             }
             for set in &rule.set {
-                take(here.set(set, sides.old));
+                take(here.set(set, sides));
             }
             for (at, call) in rule.before.iter().enumerate() {
-                take(here.call(call, sides.old));
+                take(here.call(call, sides));
                 here.calls.push((call.function, Answer::Before(index, at)));
             }
         }
@@ -93,9 +95,9 @@ impl Here {
         }
         let place = located(sides.new, name).map_err(|what| format!("{}: in the new frame `{name}` {what}", rule.origin))?;
         let wide = matches!(&place, Where::Memory(variable) if variable.length > 8);
-        let whole = rule.whole.as_ref().and_then(|whole| part(sides.old, whole));
+        let whole = rule.whole.as_ref().and_then(|whole| part(sides, whole));
         let given = match &rule.formula {
-            Some(formula) if !wide => Some(said(formula, sides.old)).transpose()?,
+            Some(formula) if !wide => Some(said(formula, sides)).transpose()?,
             _ => None,
         };
         if given.is_none() && whole.is_none() && !matches!(place, Where::Nowhere) {
@@ -106,7 +108,7 @@ impl Here {
         Ok(())
     }
 
-    fn set(&mut self, rule: &SetRule, old: &Locals) -> Result<(), String> {
+    fn set(&mut self, rule: &SetRule, old: &Sides<'_>) -> Result<(), String> {
         let place = match &rule.place {
             SetPlace::Fixed(link) => SetPlace::Fixed(*link),
             SetPlace::Thread(offset) => SetPlace::Thread(*offset),
@@ -117,7 +119,7 @@ impl Here {
         Ok(())
     }
 
-    fn call(&mut self, rule: &super::CallRule, old: &Locals) -> Result<(), String> {
+    fn call(&mut self, rule: &super::CallRule, old: &Sides<'_>) -> Result<(), String> {
         let argument = |argument: &CallArgument| match argument {
             CallArgument::Word(word) => Ok(SaidArgument::Word(*word)),
             CallArgument::Address(link) => Ok(SaidArgument::Address(*link)),
@@ -266,29 +268,44 @@ fn located(locals: &Locals, name: &str) -> Result<Where, &'static str> {
 }
 
 /// A part of a variable of the old frame, where that is in memory.
-fn part(old: &Locals, whole: &Whole) -> Option<InMemory> {
+fn part(sides: &Sides<'_>, whole: &Whole) -> Option<InMemory> {
+    let (old, distance) = frame(sides, whole.frame)?;
     let Ok(Where::Memory(variable)) = located(old, &whole.variable) else { return None };
-    let offset = variable.offset.checked_add_unsigned(whole.offset)?;
+    let offset = variable.offset.checked_add(distance)?.checked_add_unsigned(whole.offset)?;
     Some(InMemory { name: variable.name, offset, length: whole.length, kind: whole.kind })
 }
 
+/// The variables of the frame itself, or of one that vanishes, and how far that is.
+fn frame<'s>(sides: &Sides<'s>, number: u8) -> Option<(&'s Locals, i64)> {
+    match number.checked_sub(1) {
+        None => Some((sides.old, 0)),
+        Some(index) => sides.inner.get(usize::from(index)).map(|(locals, distance)| (locals, *distance)),
+    }
+}
+
 /// An expression, with where it finds what it reads.
-fn said(formula: &Arc<Formula>, old: &Locals) -> Result<Said, String> {
-    let place = |what: &Readable| match what {
-        Readable::Static(link) => Ok(Piece::Static(*link)),
-        Readable::Local(name) => match located(old, name) {
-            Ok(Where::Memory(variable)) => Ok(Piece::Frame(variable.offset)),
+fn said(formula: &Arc<Formula>, sides: &Sides<'_>) -> Result<Said, String> {
+    let local = |number: u8, name: &str| {
+        let (old, distance) = frame(sides, number).ok_or_else(|| format!("{}: `{name}` is in no frame there", formula.origin))?;
+        match located(old, name) {
+            Ok(Where::Memory(variable)) => Ok(Piece::Frame(variable.offset.saturating_add(distance))),
+            Ok(Where::Register(register)) if number > 0 => Ok(Piece::Inner(number, register)),
             Ok(Where::Register(register)) => Ok(Piece::Register(register)),
             Ok(Where::Nowhere) => match old.constant(name) {
                 Some(number) => Ok(Piece::Constant(number)),
-                None if old.is_computed(name) => Ok(Piece::Described(old.place)),
+                None if old.is_computed(name) && number == 0 => Ok(Piece::Described(old.place)),
                 None => Err(format!(
                     "{}: the old frame does not keep `{name}` there (optimised away, or not in scope)",
                     formula.origin
                 )),
             },
             Err(what) => Err(format!("{}: in the old frame `{name}` {what}", formula.origin)),
-        },
+        }
+    };
+    let place = |what: &Readable| match what {
+        Readable::Static(link) => Ok(Piece::Static(*link)),
+        Readable::Local(name) => local(0, name),
+        Readable::Inner(number, name) => local(*number, name),
     };
     let places = formula.reads.iter().map(|read| place(&read.what)).collect::<Result<_, _>>()?;
     Ok(Said { formula: Arc::clone(formula), places, skip: 0 })

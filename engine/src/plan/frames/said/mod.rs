@@ -19,6 +19,7 @@ use dsu_formats::spec::continuation::Accepted;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::data::rules::FieldValue;
 use crate::plan::data::value::Value;
+use crate::plan::frames::Continuation;
 use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
 pub(super) use asked::{About, Answer};
@@ -50,6 +51,12 @@ pub struct FrameRule {
     pub from: Option<Vec<(OldLink, bool)>>,
     /// Where frames go on, likewise; the first that fits.
     pub at: Vec<(NewLink, bool)>,
+    /// Positions of old functions whose frames vanish: those that it called, the nearest first.
+    pub drops: Vec<usize>,
+    /// Positions of the rules about functions of the new program that the thread is in besides, outermost first.
+    pub inside: Vec<usize>,
+    /// Whether it is such a rule, and about no frame by itself.
+    pub is_inner: bool,
     /// What variables of the new frame take.
     pub locals: Vec<LocalRule>,
     /// What variables of the new program take.
@@ -78,6 +85,8 @@ pub struct LocalRule {
 pub struct Whole {
     /// The variable.
     pub variable: String,
+    /// Which of the frames that vanish has it, from 1; 0 is the frame itself.
+    pub frame: u8,
     /// First byte of the part.
     pub offset: u64,
     /// Its length in bytes.
@@ -184,6 +193,8 @@ pub struct Read {
 pub enum Readable {
     /// A variable of the old frame.
     Local(String),
+    /// One of a frame that vanishes, from 1, the nearest first.
+    Inner(u8, String),
     /// A variable of the old program.
     Static(OldLink),
 }
@@ -215,6 +226,8 @@ pub struct Said {
 pub enum Piece {
     /// In a register of the old frame, by DWARF number.
     Register(u8),
+    /// In a register as a frame further in has it: how many frames, and its DWARF number.
+    Inner(u8, u8),
     /// In the old frame, from its canonical frame address.
     Frame(i64),
     /// In the old program's memory.
@@ -242,6 +255,8 @@ pub struct Besides {
     pub set: Vec<SaidSet>,
     /// Calls before it goes on.
     pub before: Vec<SaidCall>,
+    /// How it goes on in functions that it called, in the new program, outermost first.
+    pub inside: Vec<Arc<Continuation>>,
 }
 
 /// Something that takes a value before a frame goes on.
@@ -288,18 +303,38 @@ pub struct FrameAt {
     pub between: bool,
     /// Positions of the functions of the program further out, the caller first.
     pub callers: Vec<usize>,
+    /// Frames of the program further in that nothing else lies between, the nearest first.
+    pub inner: Vec<Inner>,
+}
+
+/// A frame further in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inner {
+    /// Position of its function in the old build.
+    pub function: usize,
+    /// Where the call that it waits in comes back to.
+    pub place: LinkAddress,
 }
 
 impl FrameRules {
     /// The rules about a frame, by their positions.
     pub fn about(&self, frame: &FrameAt) -> Vec<usize> {
         let fits = |rule: &FrameRule| {
-            rule.function == frame.function
+            let inner = frame.inner.iter().map(|inner| inner.function);
+            !rule.is_inner
+                && rule.function == frame.function
+                && rule.drops.iter().copied().eq(inner.take(rule.drops.len()))
                 && rule.called_by.is_none_or(|caller| frame.callers.contains(&caller))
                 && rule.thread.is_none_or(|start| frame.callers.last().unwrap_or(&frame.function) == &start)
                 && rule.from.as_ref().is_none_or(|from| from.contains(&(OldLink(frame.place), frame.between)))
         };
         (0..).zip(&self.rules).filter(|(_, rule)| fits(rule)).map(|(index, _)| index).collect()
+    }
+
+    /// How many frames further in vanish with one.
+    pub fn drops(&self, frame: &FrameAt) -> usize {
+        let about = self.about(frame);
+        about.iter().filter_map(|index| self.get(*index)).map(|rule| rule.drops.len()).max().unwrap_or(0)
     }
 
     /// The rule at a position.

@@ -66,7 +66,7 @@ impl Pair {
         let mut calls = decoder.filter(|instruction| instruction.is_call_near() && instruction.near_branch_target() == callee.0);
         let place = LinkAddress(calls.nth(ordinal - 1).expect("a call").next_ip());
         let explainer = Explainer { view: comparison.view(&self.old, &self.new), comparison: &comparison };
-        let frame = FrameAt { function: work, place, between: false, callers: vec![position("main")] };
+        let frame = FrameAt { function: work, place, between: false, callers: vec![position("main")], inner: Vec::new() };
         let found = explainer.told(&frame).unwrap_or_else(|| explainer.of(work, place));
         Ok(found.map(|continuation| (*continuation).clone()))
     }

@@ -71,7 +71,7 @@ impl Follow for Following<'_, '_> {
         self.placement.new_run(link).0.0
     }
 
-    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String> {
+    fn said(&mut self, given: &Said, frame: (&[Frame], usize), noted: bool) -> Result<u64, String> {
         let build = self.words.pointers.view.old;
         match word(given, frame, OldProcess { placement: &self.placement, memory: self.memory, build })? {
             Word::Number(number) => Ok(number),
