@@ -9,7 +9,9 @@ use dsu_formats::model::latest::{AddressSpace, Thread};
 use super::address::Placement;
 use super::blocker::Blocker;
 use super::compare::functions::position;
-use super::frames::{CodePlace, Continuation, Continuations, FrameAt, FrameBlocker, Givers, OldProcess, Value, choose};
+use super::frames::{
+    CodePlace, Continuation, Continuations, FrameAt, FrameBlocker, Givers, Inner, OldProcess, Value, choose, come_apart,
+};
 use super::link::scope::LoadedLibrary;
 use super::restart::{self, Entry, Refusal};
 use super::rewrite::Patch;
@@ -127,7 +129,11 @@ pub fn examine(
             let tid = thread.tid;
             stacks.registers.extend(known.map(|(register, value)| FrameRegister { tid, place, register, value }));
         }
-        stacks.frames.push((thread.tid, stack.frames));
+        let mut frames = stack.frames;
+        if let Some(standings) = stacks.standings.last_mut() {
+            come_apart(&mut frames, standings);
+        }
+        stacks.frames.push((thread.tid, frames));
     }
     stacks.active = Arc::new(active);
     stacks
@@ -217,15 +223,19 @@ impl Examiner<'_> {
                 blockers.push(refusal.blocker(tid));
             }
         }
+        let vanishing = self.vanishing(&stack.frames, kept);
         for (number, (frame, standing)) in stack.frames.iter().zip(&mut standings).enumerate().skip(kept) {
-            let callee = number.checked_sub(1).and_then(|below| stack.frames.get(below));
-            let callers = stack.frames.get(number + 1..).unwrap_or_default();
-            match self.frame(thread, frame, (callee, callers)) {
+            if vanishing.contains(&number) {
+                *standing = Standing::Dropped;
+                continue;
+            }
+            match self.frame(thread, frame, (&stack.frames, number)) {
                 Found::Nothing => {}
                 Found::Unsafe(blocker) => {
                     first_unsafe.get_or_insert((number, blocker));
                 }
-                Found::Changed(function, link, Ok(continuation)) => match self.given(stack, &mut known, number, continuation) {
+                Found::Changed(function, link, Ok(continuation)) => match self.all_given(stack, &mut known, number, continuation)
+                {
                     Ok(continuation) => *standing = Standing::Rebuilt(continuation),
                     Err(reason) => {
                         *standing = Standing::Blocked(vec![self.blocker(function, frame, &reason)]);
@@ -273,8 +283,9 @@ impl Examiner<'_> {
         function.is_some_and(|function| function.identity.name != "_start")
     }
 
-    /// `callee` is the frame below, `callers` are those above.
-    fn frame(&self, thread: &Thread, frame: &Frame, (callee, callers): (Option<&Frame>, &[Frame])) -> Found {
+    /// `frames` are all of the thread, `number` is the frame's among them.
+    fn frame(&self, thread: &Thread, frame: &Frame, (frames, number): (&[Frame], usize)) -> Found {
+        let callee = number.checked_sub(1).and_then(|below| frames.get(below));
         let tid = thread.tid;
         let Some((module, link)) = frame.module else { return Found::Nothing };
         let is_unsafe = |what: String| Found::Unsafe(Blocker::UnsafePlace { tid, what, address: frame.pc });
@@ -291,8 +302,8 @@ impl Examiner<'_> {
         let hidden = self.tail_called(frame, callee);
         if !self.view.same_code(function) {
             let found = match frame.pc == frame.lookup && hidden.is_none() {
-                true => self.between(function, frame, (callee.map_or(Some(thread), |_| None), callers)),
-                false => self.continuation(function, frame, (link, callers), hidden),
+                true => self.between(function, frame, (callee.map_or(Some(thread), |_| None), frames, number)),
+                false => self.continuation(function, frame, (frames, number), hidden),
             };
             return Found::Changed(function, link, found);
         }
@@ -300,6 +311,23 @@ impl Examiner<'_> {
             Some((tail, place)) => Found::Changed(tail, place, Err(self.tail_blocker(tail, frame))),
             None => Found::Nothing,
         }
+    }
+
+    /// The same for a frame that comes apart into several.
+    fn all_given(
+        &self,
+        stack: &Stack,
+        known: &mut HashMap<(usize, u8), Result<Value, String>>,
+        number: usize,
+        continuation: Arc<Continuation>,
+    ) -> Result<Arc<Continuation>, String> {
+        let mut whole = self.given(stack, known, number, continuation)?;
+        if !whole.besides.inside.is_empty() {
+            let inside = whole.besides.inside.clone().into_iter().map(|inner| self.given(stack, known, number, inner));
+            let inside = inside.collect::<Result<_, _>>()?;
+            Arc::make_mut(&mut whole).besides.inside = inside;
+        }
+        Ok(whole)
     }
 
     /// A continuation with what the frame's callers gave it.
@@ -332,19 +360,18 @@ impl Examiner<'_> {
         &self,
         function: usize,
         frame: &Frame,
-        (link, callers): (LinkAddress, &[Frame]),
+        (frames, number): (&[Frame], usize),
         hidden: Option<(usize, LinkAddress)>,
     ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let Some(continuations) = self.continuations else { return Err(Vec::new()) };
         if let Some((tail, _)) = hidden {
             return Err(self.tail_blocker(tail, frame));
         }
-        let place = LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0)));
-        let callers = callers.iter().filter_map(|caller| self.function_of(caller)).collect();
-        if let Some(told) = continuations.told(&FrameAt { function, place, between: false, callers }) {
+        let Some(at) = self.frame_at(frames, number) else { return Err(Vec::new()) };
+        if let Some(told) = continuations.told(&at) {
             return self.chosen(told?, function, frame);
         }
-        self.chosen(continuations.of(function, place)?, function, frame)
+        self.chosen(continuations.of(function, at.place)?, function, frame)
     }
 
     /// Which of the points that a continuation has is this frame's.
@@ -359,19 +386,45 @@ impl Examiner<'_> {
         self.view.sides.old.functions.containing(link).map(|(function, _)| function)
     }
 
+    /// A frame that waits in a call, as rules of the user's are about it.
+    fn frame_at(&self, frames: &[Frame], number: usize) -> Option<FrameAt> {
+        let own = self.waiting(frames.get(number)?)?;
+        let callers = frames.iter().skip(number + 1).filter_map(|caller| self.function_of(caller)).collect();
+        let inner = frames.iter().take(number).rev().map_while(|frame| self.waiting(frame)).collect();
+        Some(FrameAt { function: own.function, place: own.place, between: false, callers, inner })
+    }
+
+    /// A frame of the program that waits in a call.
+    fn waiting(&self, frame: &Frame) -> Option<Inner> {
+        let (_, link) = frame.module.filter(|(module, _)| *module == 0 && !frame.is_signal_frame && frame.pc != frame.lookup)?;
+        let place = LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0)));
+        Some(Inner { function: self.function_of(frame)?, place })
+    }
+
+    /// Frames, by their numbers, that vanish with one further out, because the user says so.
+    fn vanishing(&self, frames: &[Frame], first: usize) -> HashSet<usize> {
+        let Some(continuations) = self.continuations else { return HashSet::new() };
+        let of = |number: usize| {
+            let count = self.frame_at(frames, number).map_or(0, |at| continuations.drops(&at));
+            number.saturating_sub(count).max(first)..number
+        };
+        (first..frames.len()).flat_map(of).collect()
+    }
+
     /// How a frame goes on that no call comes back to. `thread` is the frame's where it is what the thread itself runs.
     fn between(
         &self,
         function: usize,
         frame: &Frame,
-        (thread, callers): (Option<&Thread>, &[Frame]),
+        (thread, frames, number): (Option<&Thread>, &[Frame], usize),
     ) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let Some(continuations) = self.continuations else { return Err(Vec::new()) };
         let again = thread.is_some_and(|thread| thread.in_syscall.is_some_and(|call| call.restart));
         let skipped = if again { SYSCALL_LENGTH } else { 0 };
         let place = LinkAddress(frame.pc.0.wrapping_sub(self.placement.old_bias()).wrapping_sub(skipped));
-        let callers = callers.iter().filter_map(|caller| self.function_of(caller)).collect();
-        if let Some(told) = continuations.told(&FrameAt { function, place, between: true, callers }) {
+        let callers = frames.iter().skip(number + 1).filter_map(|caller| self.function_of(caller)).collect();
+        let inner = Vec::new();
+        if let Some(told) = continuations.told(&FrameAt { function, place, between: true, callers, inner }) {
             return self.chosen(told?, function, frame);
         }
         continuations.between(function, place).map_err(|reasons| match reasons.is_empty() {

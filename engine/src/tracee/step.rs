@@ -219,7 +219,8 @@ impl Stepping {
         let mut code = [0; LONGEST];
         // The last instruction of a mapping may be shorter.
         let read = (1..=LONGEST).rev().find(|length| self.memory().read_fast(place, &mut code[..*length]).is_ok());
-        let kind = read.map_or(Kind::Never, |length| kind(&Decoder::with_ip(64, &code[..length], 0, DecoderOptions::NONE).decode()));
+        let kind =
+            read.map_or(Kind::Never, |length| kind(&Decoder::with_ip(64, &code[..length], 0, DecoderOptions::NONE).decode()));
         self.kinds.insert(place.0, kind);
         kind
     }
@@ -299,7 +300,9 @@ impl Stepping {
     /// Brings a thread to an event stop with its own mask, and reads it anew. `signal` is delivered on the way.
     fn settle(&mut self, tid: i32, signal: i32) -> Result<(), TraceeError> {
         self.loose.retain(|loose| *loose != tid);
-        let Some(own) = self.threads().iter().find(|thread| thread.tid == tid).map(|thread| thread.signal_mask) else { return Ok(()) };
+        let Some(own) = self.threads().iter().find(|thread| thread.tid == tid).map(|thread| thread.signal_mask) else {
+            return Ok(());
+        };
         if ptrace::signal_mask(tid)? != own {
             ptrace::set_signal_mask(tid, own)?;
         }

@@ -88,7 +88,8 @@ impl Search<'_> {
                 }
             }
             if !all_come {
-                let others: Vec<i32> = stepping.threads().iter().map(|thread| thread.tid).filter(|tid| !stuck.contains(tid)).collect();
+                let others: Vec<i32> =
+                    stepping.threads().iter().map(|thread| thread.tid).filter(|tid| !stuck.contains(tid)).collect();
                 for tid in others {
                     self.turn(stepping, tid, Some(reach))?;
                 }

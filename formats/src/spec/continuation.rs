@@ -13,6 +13,10 @@ pub struct Continue {
     pub function: At<VariableName>,
     /// What its frames become; `None`: its partner.
     pub into: Option<At<VariableName>>,
+    /// Old functions whose frames vanish: those that it called, the nearest first.
+    pub drops: Vec<At<VariableName>>,
+    /// Functions of the new program that the thread is in besides, each called by the one before; the first by `into`, at `at`.
+    pub inside: Vec<Inside>,
     /// Only frames of threads in which this old function is further out.
     pub called_by: Option<At<VariableName>>,
     /// Only threads that began with this old function.
@@ -23,12 +27,39 @@ pub struct Continue {
     pub at: Vec<At<Point>>,
     /// What variables of the new frame take, by name.
     pub locals: Vec<Rule<String, Expression>>,
-    /// What variables of the new program, and fields of them, take.
-    pub set: Vec<Rule<Subject, Expression>>,
+    /// What variables of the new program, fields of them, and fields of objects that pointers lead to take.
+    pub set: Vec<Rule<SetPlace, Expression>>,
     /// Calls of functions of the new program before it runs on.
     pub before: Vec<Call>,
     /// What the user takes upon himself.
     pub accept: Vec<At<Accepted>>,
+}
+
+/// One `[[continue.inside]]`: a function of the new program that the frame becomes a frame of, besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inside {
+    /// The new function.
+    pub function: At<VariableName>,
+    /// Where it goes on.
+    pub at: At<Point>,
+    /// What its variables take, by name, in terms of the old frame.
+    pub locals: Vec<Rule<String, Expression>>,
+    /// What the user takes upon himself there.
+    pub accept: Vec<At<Accepted>>,
+}
+
+/// What `set` gives a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetPlace {
+    /// A variable of the new program, or a field of one: `stats.active`.
+    Variable(Subject),
+    /// A field of the object that a pointer leads to: `old.conn->peer.port`.
+    Through {
+        /// The pointer, as the old program has it.
+        pointer: Expression,
+        /// The field, in the new program.
+        path: Vec<String>,
+    },
 }
 
 /// A place in a function.
@@ -91,6 +122,16 @@ impl Question {
             Self::Repeated => "repeated",
             Self::Branch => "branch",
             Self::Argument => "argument",
+        }
+    }
+
+    /// What the question is about, for messages.
+    pub fn asks(self) -> &'static str {
+        match self {
+            Self::Skipped => "something that the new code has done when it comes to the point, and that the old code has not",
+            Self::Repeated => "something that the old code has done, and that the new code does behind the point",
+            Self::Branch => "a branch on the new code's way to the point, of which nothing says that it goes that way",
+            Self::Argument => "an argument of the call under way that the new code makes otherwise",
         }
     }
 }

@@ -79,7 +79,7 @@ impl Comparison {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
-        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
+        let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &[]);
         let mut comparison = Self::of(old, new, sides, code, Accepted::default());
         comparison.follow((old, &from), (new, &to), points);
         comparison.data = comparison.data_changes(old, (new, &to));
@@ -104,10 +104,12 @@ impl Comparison {
             }
         };
         let code = code::compare((old, &from), (new, &to), &mut sides, &given);
-        let points = Points::new((old, &from), (new, &to), &sides, &code.same);
+        let others = pairing::frame_pairs(spec, &sides);
+        let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &others);
         let mut comparison = Self::of(old, new, sides, code, accepted);
         comparison.follow((old, &from), (new, &to), points);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
+        spec::check_settings(spec, &comparison, &to)?;
         let coded = Coded { build: old, image: &from, unwind: &comparison.unwind };
         let coming = Coded { build: new, image: &to, unwind: &comparison.new_unwind };
         restart::find_start_up(&mut comparison.bound.restarts, &coming);
@@ -120,8 +122,11 @@ impl Comparison {
 
     /// Looks at what the code of changed functions does.
     fn follow<'b>(&mut self, (old, from): (&'b Build, &CodeImage<'b>), (new, to): (&'b Build, &CodeImage<'b>), points: Points) {
-        let olds: Vec<usize> = points.functions().collect();
-        let news: Vec<usize> = olds.iter().filter_map(|function| points.function(*function)).collect();
+        let (mut olds, mut news): (Vec<usize>, Vec<usize>) = points.pairs().unzip();
+        for list in [&mut olds, &mut news] {
+            list.sort_unstable();
+            list.dedup();
+        }
         let changed: HashSet<usize> = olds.iter().copied().collect();
         let callers: Vec<usize> = self.code.calls.callers(&changed).filter(|caller| !changed.contains(caller)).collect();
         let from = Coded { build: old, image: from, unwind: &self.unwind };

@@ -83,7 +83,8 @@ pub(super) fn changes(old: &Build, new: &Build, comparison: &Comparison) -> Vec<
 }
 
 fn calls(old: &Build, new: &Build, (comparison, function): (&Comparison, usize)) -> (Vec<CallChange>, Vec<CallSite>) {
-    let (olds, news) = (sites(old, comparison, (function, false)), sites(new, comparison, (function, true)));
+    let (olds, news) =
+        (sites(old, comparison, (function, None)), sites(new, comparison, (function, comparison.points.function(function))));
     let mut taken = BTreeSet::new();
     let change = |(returns, site): (LinkAddress, CallSite)| {
         let partner = comparison.points.partner(function, crate::plan::address::OldLink(returns));
@@ -99,7 +100,7 @@ fn calls(old: &Build, new: &Build, (comparison, function): (&Comparison, usize))
     (calls, added)
 }
 
-fn sites(build: &Build, comparison: &Comparison, side: (usize, bool)) -> Vec<(LinkAddress, CallSite)> {
+fn sites(build: &Build, comparison: &Comparison, side: (usize, Option<usize>)) -> Vec<(LinkAddress, CallSite)> {
     let mut known: Vec<String> = Vec::new();
     let site = |(returns, callee): (LinkAddress, String)| {
         known.push(callee.clone());

@@ -16,8 +16,9 @@ use super::explain::{Explainer, KEPT};
 use super::facts::{self, Constants};
 use super::kinds;
 use super::locals::{DWARF, Locals};
+use super::points::Points;
 use super::prepared::Facts;
-use super::said::{Here, Said};
+use super::said::{Here, Inner, SaidSet, SetPlace};
 use super::terms::{Candidate, Terms};
 use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
@@ -31,6 +32,8 @@ const RETURN_ADDRESS: i64 = -8;
 /// One pair of points.
 pub(super) struct Attempt<'a, 'g> {
     pub(super) explainer: &'a Explainer<'a>,
+    /// The calls of both functions.
+    pub(super) points: &'a Points,
     pub(super) at: (usize, OldLink, NewLink),
     pub(super) sides: (&'g Facts, &'g Facts),
     pub(super) locals: (&'a Locals, &'a Locals),
@@ -44,6 +47,8 @@ pub(super) struct Attempt<'a, 'g> {
     pub(super) blockers: Vec<FrameBlocker>,
     /// What the user says.
     pub(super) here: Here,
+    /// Frames that vanish, the nearest first.
+    pub(super) inner: &'a [Inner],
     /// Variables that are handed over whole because he says so.
     pub(super) handed_over: &'a [String],
     /// Values of the new code at the point that he gives, with their widths in bits.
@@ -54,7 +59,7 @@ pub(super) struct Attempt<'a, 'g> {
 
 impl Attempt<'_, '_> {
     /// The nodes of the calls under way, or of the next instructions.
-    fn points(&self) -> (u32, u32) {
+    fn nodes(&self) -> (u32, u32) {
         (self.correspondence.old.point, self.correspondence.new.point)
     }
 
@@ -103,7 +108,15 @@ impl Attempt<'_, '_> {
                 },
                 (_, place) if self.correspondence.old.between => self.as_it_is(place, live),
                 (_, place) => {
-                    let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
+                    let what = match place {
+                        // It counts as read only where the call that comes back is another one.
+                        LivePlace::Register(0) => {
+                            "it is the result of the call that the new code goes on behind, and another call comes back: let it go on \
+                             before a line or a label (`at = { line = … }`), or behind a call of which no result is read"
+                        }
+                        _ => "the new code keeps a value there over the call, where calls need not keep it",
+                    };
+                    let what = what.to_owned();
                     self.tell(Some(name(place)), live, what);
                 }
             }
@@ -118,7 +131,7 @@ impl Attempt<'_, '_> {
     pub(super) fn position(&mut self) -> Vec<Condition> {
         let (_, returns, to) = self.at;
         let View { old, new, .. } = self.explainer.view;
-        let (from, into) = self.points();
+        let (from, into) = self.nodes();
         let between = (self.correspondence.old.between, self.correspondence.new.between);
         let said = &self.said;
         let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said };
@@ -149,14 +162,22 @@ impl Attempt<'_, '_> {
 
     /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
     pub(super) fn effects(&mut self) -> Vec<String> {
-        let (points, function) = ((self.explainer.view, &self.explainer.comparison.points), self.at.0);
-        let at = self.points();
+        let (points, function) = ((self.explainer.view, self.points), self.at.0);
+        let at = self.nodes();
         let effects = effects::effects(&mut self.correspondence, points, function, at);
         let mut warnings = effects.warnings;
+        if !warnings.is_empty() {
+            self.here.makes_up_for(None);
+        }
         for effect in effects.problems {
             let line = self.explainer.view.new.line_at(effect.at.0);
             let question = if effect.again { Question::Repeated } else { Question::Skipped };
-            if self.here.accepts(question, line.as_ref(), None) {
+            let is_accepted = self.here.accepts(question, line.as_ref(), None);
+            if !effect.again && self.is_made_up_for(effect.at) {
+                warnings.push(format!("made up for by the spec: {}", effect.reason));
+                continue;
+            }
+            if is_accepted {
                 warnings.push(format!("taken as right by the spec: {}", effect.reason));
                 continue;
             }
@@ -190,7 +211,7 @@ impl Attempt<'_, '_> {
 
     /// What was done last before a next instruction (PROOF 3.14).
     pub(super) fn last_effects(&mut self, aligned: &between::Aligned) {
-        let points = &self.explainer.comparison.points;
+        let points = self.points;
         if let Err(reason) = between::same_last_effects(&mut self.correspondence, points, aligned) {
             self.refuse(None, reason.to_owned());
         }
@@ -198,7 +219,7 @@ impl Attempt<'_, '_> {
 
     /// What the call under way is given.
     pub(super) fn arguments(&mut self) {
-        let calls = self.points();
+        let calls = self.nodes();
         for name in arguments::differing(&mut self.correspondence, self.explainer.view, calls) {
             if self.here.accepts(Question::Argument, None, Some(&name)) {
                 continue;
@@ -214,7 +235,8 @@ impl Attempt<'_, '_> {
         let view = self.explainer.view;
         let function = view.sides.old.functions.list()[self.at.0].identity.name.clone();
         for name in kinds::become_static(view, &function, self.locals) {
-            let is_it = |(place, _): &(NewLink, Said)| {
+            let is_it = |set: &SaidSet| {
+                let SetPlace::Fixed(place) = set.place else { return false };
                 let found = view.sides.new.objects.covering(place.0).and_then(|index| view.sides.new.objects.list().get(index));
                 found.is_some_and(|object| object.identity.name == name)
             };
@@ -260,10 +282,15 @@ impl Attempt<'_, '_> {
                 Some(Placed { place: to, bits: live.bits, value: Value::Canary, why, reader: NewLink(live.reader) })
             }
             Ok(value) => {
-                let why = named.map_or_else(|| "made in the same way".to_owned(), |name| format!("variable `{name}`"));
+                let why = match (named, &value) {
+                    (Some(name), _) => format!("variable `{name}`"),
+                    (None, Value::Said(given)) => format!("as {} says", given.formula.origin),
+                    (None, _) => "made in the same way".to_owned(),
+                };
                 Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
             }
             Err(reason) => {
+                let named = named.or_else(|| self.given_as(value));
                 let location = match &named {
                     Some(variable) => format!("variable `{variable}` ({})", text(to)),
                     None => text(to),
@@ -288,6 +315,14 @@ impl Attempt<'_, '_> {
             self.correspondence.new.values.extend(bits.min(32), false, value),
         );
         !self.correspondence.same(had, value)
+    }
+
+    /// The parameter of the new code that was given as a value.
+    fn given_as(&self, value: ValueId) -> Option<String> {
+        match self.correspondence.new.values.node(value) {
+            Term::Entry(Place::Register(register)) => self.locals.1.entered_in(*register).map(str::to_owned),
+            _ => None,
+        }
     }
 
     /// The variable of the new code that is at a place.

@@ -126,7 +126,7 @@ impl Scene for OldFrame<'_> {
     }
 
     fn said(&mut self, given: &Said) -> Result<u64, String> {
-        match word(given, self.frame, self.process)? {
+        match word(given, (std::slice::from_ref(self.frame), 0), self.process)? {
             Word::Number(number) => Ok(number),
             Word::Pointer(address, _) => Err(format!("which of several points it is depends on the address {address:#x}")),
         }

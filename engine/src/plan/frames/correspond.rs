@@ -411,13 +411,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     }
 
     /// Whether the ways to two choices bring the same.
-    fn same_ways(
-        &mut self,
-        (at, from): (u32, &[ValueId]),
-        (other, to): (u32, &[ValueId]),
-        carried: bool,
-        is_loop: bool,
-    ) -> bool {
+    fn same_ways(&mut self, (at, from): (u32, &[ValueId]), (other, to): (u32, &[ValueId]), carried: bool, is_loop: bool) -> bool {
         let distinct = |inputs: &[ValueId]| {
             let mut distinct = inputs.to_vec();
             distinct.sort_unstable();

@@ -13,7 +13,7 @@ use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
 use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
-use super::said::{Besides, FrameAt, Here, HereSides};
+use super::said::{About, Besides, FrameAt, Here, HereSides};
 use super::terms::Candidate;
 use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
@@ -40,27 +40,29 @@ impl Explainer<'_> {
     /// # Errors
     /// All that is not proved.
     pub fn continuation(&self, function: usize, returns: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
-        self.continuation_about(function, returns, &[])
+        self.continuation_about(function, returns, &About::default())
     }
 
-    /// The same, with rules of the user's about the frame, by their positions.
+    /// The same, with rules of the user's about the frame.
     pub(super) fn continuation_about(
         &self,
         function: usize,
         returns: OldLink,
-        about: &[usize],
+        about: &About,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.blocker(function, returns, None, reason)];
-        let Some(partner) = self.comparison.points.function(function) else {
+        let points = about.points(self.comparison);
+        let Some(partner) = points.function(function) else {
             let mut blockers = told("the new program has no such function".to_owned());
             blockers[0].answer = self.answer(function, "in = \"NAME IN THE NEW PROGRAM\"");
             return Err(blockers);
         };
-        let partners = match self.comparison.points.partner(function, returns) {
+        let partners = match points.partner(function, returns) {
             Ok(partners) => partners,
             Err(problem) => {
                 let found = self.by_history((function, partner), returns, about, &problem);
-                return found.unwrap_or_else(|| Err(self.no_partner(function, told(problem.to_string()), &problem)));
+                let told = || self.no_partner((function, partner), told(problem.to_string()), &problem);
+                return found.unwrap_or_else(|| Err(told()));
             }
         };
         match partners {
@@ -112,8 +114,8 @@ impl Explainer<'_> {
     }
 
     /// The frame at one point that its call may have become.
-    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &[usize]) -> Tried {
-        let way = Way { between: (false, false), aligned: None, about };
+    fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &About) -> Tried {
+        let way = Way { between: (false, false), aligned: None, about, is_other_call: false };
         self.try_as((function, partner), (returns, to), way)
     }
 
@@ -149,11 +151,13 @@ impl Explainer<'_> {
         );
         let mut objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
-        let sides = HereSides { old: &locals.0, new: &locals.1 };
+        let inner = self.inner_locals((function, returns), &way.about.inner).map_err(told)?;
+        let sides = HereSides { old: &locals.0, new: &locals.1, inner: &inner };
         let here = Here::new(&self.comparison.bound.frames, way.about, &sides);
         let here = here.map_err(|reasons| reasons.into_iter().flat_map(told).collect::<Vec<_>>())?;
         let handed_over = here.pair(&mut objects, types);
-        let pairs = FunctionPairs::new((self.view, self.comparison), (function, partner), &objects);
+        let points = way.about.points(self.comparison);
+        let pairs = FunctionPairs::new((self.view, self.comparison, points), (function, partner), &objects);
         let mut values = (Values::new(old.function()), Values::new(new.function()));
         let mut candidates = match between.0 {
             true => between::candidates(old, from, &mut values.0),
@@ -163,6 +167,8 @@ impl Explainer<'_> {
         readers.prefer(&mut candidates);
         let mut attempt = Attempt {
             explainer: self,
+            points,
+            inner: &way.about.inner,
             at: (function, returns, to),
             sides: (old, new),
             locals: (&locals.0, &locals.1),
@@ -196,19 +202,21 @@ impl Explainer<'_> {
             attempt.last_effects(aligned);
             seen.is_alike = attempt.blockers.len() == before;
         }
-        if between == (false, false) {
-            attempt.arguments();
+        match way.is_other_call {
+            true => attempt.other_arguments(),
+            false if between == (false, false) => attempt.arguments(),
+            false => {}
         }
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
         let (blockers, mut here) = (attempt.blockers, attempt.here);
         let has_unread = has_unread || readers.miss_besides(&here.besides);
+        way.about.note(here.asked());
         if !blockers.is_empty() {
             return Err(blockers);
         }
         let given_back = if between.1 { between::given_back(new, &live) } else { Vec::new() };
         let rivals = Vec::new();
-        let warnings = here.warnings(warnings);
         let besides = Besides { exact: between.1, ..std::mem::take(&mut here.besides) };
         Ok(Continuation {
             function: partner,
@@ -233,8 +241,10 @@ pub(super) struct Way<'w> {
     pub(super) between: (bool, bool),
     /// How the codes run along each other, where that is how the new point was found.
     pub(super) aligned: Option<&'w between::Aligned>,
-    /// Rules of the user's about the frame, by their positions.
-    pub(super) about: &'w [usize],
+    /// Rules of the user's about the frame, and what is asked where they are tried.
+    pub(super) about: &'w About,
+    /// Whether the new point is behind a call that is under way, and not the old point's: frames go or come between them.
+    pub(super) is_other_call: bool,
 }
 
 /// What is known of a pair of points, whether or not all is proved.
@@ -276,11 +286,16 @@ pub(super) fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<F
 }
 
 impl Continuations for Explainer<'_> {
+    fn drops(&self, frame: &FrameAt) -> usize {
+        self.comparison.bound.frames.drops(frame)
+    }
+
     fn told(&self, frame: &FrameAt) -> Option<Result<Arc<Continuation>, Vec<FrameBlocker>>> {
         let about = self.comparison.bound.frames.about(frame);
         let find = || self.by_rules(frame, &about).map(Arc::new);
         let asked = (frame.function, frame.place, frame.between);
-        (!about.is_empty()).then(|| self.comparison.prepared.remembered_about((asked, about.clone()), find))
+        let inner = frame.inner.iter().take(self.drops(frame)).copied().collect();
+        (!about.is_empty()).then(|| self.comparison.prepared.remembered_about((asked, about.clone(), inner), find))
     }
 
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {

@@ -7,6 +7,7 @@ use super::blocker::FrameBlocker;
 use super::continuation::Continuation;
 use super::explain::{Explainer, Tried, Way, rivals};
 use super::points::{PointProblem, PointReason, exclude_each_other};
+use super::said::About;
 use crate::plan::address::{NewLink, OldLink};
 
 /// More pairs of calls are not tried.
@@ -18,10 +19,10 @@ impl Explainer<'_> {
         &self,
         (function, partner): (usize, usize),
         returns: OldLink,
-        about: &[usize],
+        about: &About,
         problem: &PointProblem,
     ) -> Option<Result<Continuation, Vec<FrameBlocker>>> {
-        let points = &self.comparison.points;
+        let points = about.points(self.comparison);
         if !matches!(problem.reason, PointReason::Ambiguous { .. }) {
             return None;
         }
@@ -40,13 +41,12 @@ impl Explainer<'_> {
         if open.len().saturating_mul(others.len().saturating_add(1)) > MOST_TRIED {
             return None;
         }
-        let aligned = self.aligned(function, old, new);
+        let aligned = self.aligned(points, (function, partner), old, new);
         let attempt = |from: OldLink, to: NewLink| -> Tried {
-            let way = Way { between: (false, false), aligned: Some(&aligned), about };
+            let way = Way { between: (false, false), aligned: Some(&aligned), about, is_other_call: false };
             self.try_as((function, partner), (from, to), way)
         };
-        let fitting: Vec<Tried> =
-            open.iter().map(|to| attempt(returns, *to)).filter(|tried| tried.is_alike).collect();
+        let fitting: Vec<Tried> = open.iter().map(|to| attempt(returns, *to)).filter(|tried| tried.is_alike).collect();
         // Whichever is the partner of another call as well may be either's.
         let is_shared = |tried: &Tried| others.iter().any(|other| attempt(*other, tried.to).is_alike);
         if fitting.is_empty() || fitting.iter().any(is_shared) {

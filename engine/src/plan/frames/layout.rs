@@ -27,12 +27,41 @@ pub struct Rebuilt {
     pub shape: Shape,
     /// Whether the thread is to enter its function: it is a return address and nothing else, and what it called is gone.
     pub is_entry: bool,
+    /// What it has to do with the frame above it.
+    pub tie: Tie,
+}
+
+/// What a frame has to do with the one above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tie {
+    /// It was called by it, and is.
+    #[default]
+    Called,
+    /// It vanishes: what it called is called by that one now.
+    Vanishes,
+    /// It is called by it now; before both were one frame, whose place it has.
+    Inside,
 }
 
 impl Rebuilt {
     /// A frame at the entry of a function, which `continuation` names with its arguments.
     pub fn entry(continuation: Arc<Continuation>) -> Self {
-        Self { continuation, shape: Shape { size: RETURN_ADDRESS, base: None, saved: [None; 16] }, is_entry: true }
+        Self {
+            continuation,
+            shape: Shape { size: RETURN_ADDRESS, base: None, saved: [None; 16] },
+            is_entry: true,
+            tie: Tie::Called,
+        }
+    }
+
+    /// A frame that vanishes, where the one further out goes on as `continuation` says.
+    pub fn vanishing(continuation: Arc<Continuation>) -> Self {
+        Self { continuation, shape: Shape { size: 0, base: None, saved: [None; 16] }, is_entry: false, tie: Tie::Vanishes }
+    }
+
+    /// Whether variables of the frame above it may have been in its part of the old stack.
+    fn is_tied(&self) -> bool {
+        self.tie != Tie::Called
     }
 }
 
@@ -180,7 +209,11 @@ fn group_of(
         check_alignment(frames, number, &position, rebuilt, around)?;
         let mut pieces = match rebuilt.get(number).and_then(Option::as_ref) {
             Some(rebuilt) if rebuilt.is_entry => continue,
-            Some(rebuilt) => rebuilt_pieces(number, rebuilt, number != outermost, around, layout)?,
+            Some(own) => {
+                let owners = owners(rebuilt, number);
+                let lowest = lowest_tied(rebuilt, &layout.positions, number);
+                rebuilt_pieces((number, own, lowest), &owners, number != outermost, around, layout)?
+            }
             None => carried_pieces(frames, number, position, is_between(rebuilt, number + 1)),
         };
         if number == innermost && !is_between(rebuilt, number) {
@@ -308,10 +341,30 @@ fn carried_pieces(frames: &[Frame], number: usize, position: Position, struck: b
     vec![carried((low, cfa), new_low, number)]
 }
 
+/// Frames whose variables may have been in one's part of the old stack: itself first, then those that it is tied to.
+fn owners(rebuilt: &[Option<Rebuilt>], number: usize) -> Vec<(usize, &Rebuilt)> {
+    let mut found = Vec::new();
+    for (at, own) in rebuilt.iter().enumerate().skip(number) {
+        let Some(own) = own else { break };
+        found.push((at, own));
+        if !own.is_tied() {
+            break;
+        }
+    }
+    found
+}
+
+/// The lowest old stack pointer of a frame and of those below that are tied to it.
+fn lowest_tied(rebuilt: &[Option<Rebuilt>], positions: &[Position], number: usize) -> u64 {
+    let below = rebuilt.get(..number).unwrap_or_default().iter().rev();
+    let count = below.take_while(|own| own.as_ref().is_some_and(Rebuilt::is_tied)).count();
+    positions.get(number - count).map_or(0, |position| position.old.0)
+}
+
 /// The pieces of a rebuilt frame, ascending and without gaps; `has_moving_caller` says that its caller has pieces, too.
 fn rebuilt_pieces(
-    frame: usize,
-    rebuilt: &Rebuilt,
+    (frame, rebuilt, lowest): (usize, &Rebuilt, u64),
+    owners: &[(usize, &Rebuilt)],
     has_moving_caller: bool,
     around: &Surroundings<'_>,
     layout: &Layout,
@@ -322,8 +375,8 @@ fn rebuilt_pieces(
     let zone = if rebuilt.continuation.between { RED_ZONE } else { 0 };
     // Whoever points to the frame's base means that of the new frame.
     let base = RunRange::new(cfa.saturating_sub(16).max(low), cfa);
-    let mut pieces =
-        vec![Piece { old: base, to: new_cfa.wrapping_sub(base.len()), length: 0, fate: Fate::Address, frame, may_end: false }];
+    let base = Piece { old: base, to: new_cfa.wrapping_sub(base.len()), length: 0, fate: Fate::Address, frame, may_end: false };
+    let mut pieces = if rebuilt.tie == Tie::Vanishes { Vec::new() } else { vec![base] };
     let arguments = if frame == 0 { Ok(0) } else { (around.arguments)(frame) };
     let arguments = arguments.map_err(|reason| LayoutProblem { frame, reason })?;
     if arguments > rebuilt.shape.size.min(cfa - low) {
@@ -331,8 +384,17 @@ fn rebuilt_pieces(
         return Err(LayoutProblem { frame, reason });
     }
     pieces.push(carried((low, low + arguments), new_low, frame));
-    for object in &rebuilt.continuation.objects {
-        pieces.extend(object_piece(object, (frame, position, zone), has_moving_caller, around, layout)?);
+    for (owner, rebuilt) in owners.iter().filter(|(_, rebuilt)| rebuilt.tie != Tie::Vanishes) {
+        let Some(home) = layout.positions.get(*owner).copied() else { continue };
+        for object in &rebuilt.continuation.objects {
+            // Of frames that are tied each has what was in its part of the old stack.
+            let start = RunAddress(home.old.1.wrapping_add_signed(object.old));
+            let is_here = start.0 >= low.saturating_sub(zone) && start.0 < cfa;
+            let is_nowhere = start.0 < lowest.saturating_sub(zone) || start.0 >= cfa;
+            if is_here || (*owner == frame && (lowest == low || is_nowhere)) {
+                pieces.extend(object_piece(object, (frame, position, home, zone), has_moving_caller, around, layout)?);
+            }
+        }
     }
     pieces.retain(|piece| !piece.old.is_empty());
     pieces.sort_by_key(|piece| (piece.old.start, piece.old.end));
@@ -355,14 +417,14 @@ fn below_pointer(piece: Piece, position: Position) -> Vec<Piece> {
 
 fn object_piece(
     object: &FrameObject,
-    (frame, position, zone): (usize, Position, u64),
+    (frame, position, home, zone): (usize, Position, Position, u64),
     has_moving_caller: bool,
     around: &Surroundings<'_>,
     layout: &Layout,
 ) -> Result<Option<Piece>, LayoutProblem> {
     let problem = |what: &str| LayoutProblem { frame, reason: format!("variable `{}` {what}", object.name) };
-    let start = position.old.1.wrapping_add_signed(object.old);
-    let to = position.new.1.wrapping_add_signed(object.new);
+    let start = home.old.1.wrapping_add_signed(object.old);
+    let to = home.new.1.wrapping_add_signed(object.new);
     let old = RunRange { start: RunAddress(start), end: RunAddress(start.saturating_add(object.old_length)) };
     if object.old >= 0 {
         // An argument on the stack lies in the caller's frame, and goes with that.
@@ -374,7 +436,7 @@ fn object_piece(
         let is_right = goes_along && !object.is_changed;
         return if is_right { Ok(None) } else { Err(problem("is an argument on the stack, which the caller has elsewhere")) };
     }
-    if start < position.old.0.saturating_sub(zone) || to < position.new.0.saturating_sub(zone) || object.new >= 0 {
+    if start < position.old.0.saturating_sub(zone) || to < home.new.0.saturating_sub(zone) || object.new >= 0 {
         return Err(problem("is not within its frame"));
     }
     let (fate, length) = match object.is_changed {

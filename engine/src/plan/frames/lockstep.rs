@@ -201,9 +201,7 @@ impl Correspondence<'_, '_> {
         olds.iter().any(|old| {
             let goes_round = |end: &facts::End, at: u32| end.zero.parts.contains_key(&Atom::Rounds(at));
             news.iter().any(|new| {
-                goes_round(old, at)
-                    && goes_round(new, other)
-                    && (self.is_multiple(old, new) || self.is_multiple_back(old, new))
+                goes_round(old, at) && goes_round(new, other) && (self.is_multiple(old, new) || self.is_multiple_back(old, new))
             })
         })
     }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod apart;
 mod arguments;
 mod attempt;
 mod between;
@@ -49,6 +50,7 @@ mod terms;
 mod tests;
 mod unread;
 
+pub use apart::{come_apart, is_inside};
 pub use between::Near;
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
@@ -56,17 +58,17 @@ pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, O
 pub use explain::Explainer;
 pub use follow::SavedFrame;
 pub use given::Givers;
-pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, lay_out};
+pub use layout::{Fate, Layout, LayoutProblem, Piece, Position, Rebuilt, StackRoom, Surroundings, Tie, lay_out};
 pub use layout_arguments::{arguments_pushed, arguments_read};
 pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};
-pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, Subject, overridden, rebuild};
+pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, SetTo, SetWord, Subject, overridden, rebuild};
 pub use report::{FrameFate, FrameReport, NextPoint, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
 pub use said::{
-    Besides, CallArgument, CallRule, Form, Formula, FrameAt, FrameRule, FrameRules, LocalRule, NotFound, OldProcess, OldScope,
-    Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, ScopeVariable, SetRule, Source, Whole, Word, calls_of,
-    code_points, scope_of, word,
+    Besides, CallArgument, CallRule, Form, Formula, FrameAt, FrameRule, FrameRules, Inner, LocalRule, NotFound, OldProcess,
+    OldScope, Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, SaidSet, ScopeVariable, SetPlace, SetRule,
+    Source, Whole, Word, calls_of, code_points, scope_of, word,
 };
 pub use stack::{Followed, FrameMoves};
 pub use stack_idle::{IdleRegisters, JUMP_POINTER};
@@ -80,6 +82,12 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     /// # Errors
     /// Everything about it that is not proved.
     fn of(&self, old_function: usize, old_return: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>>;
+
+    /// How many frames further in vanish with one, because the user says so.
+    fn drops(&self, frame: &FrameAt) -> usize {
+        let _ = frame;
+        0
+    }
 
     /// How a frame goes on that the user says something of; `None` where he does not.
     fn told(&self, frame: &FrameAt) -> Option<Result<Arc<Continuation>, Vec<FrameBlocker>>> {

@@ -6,7 +6,7 @@ use super::continuation::FrameObject;
 use super::correspond::Pairs;
 use super::effects::Impact;
 use super::parameters::Parameters;
-use super::points::Partners;
+use super::points::{Partners, Points};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::compare::layout::LayoutChange;
@@ -26,6 +26,7 @@ const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
 pub(super) struct FunctionPairs<'p> {
     view: View<'p>,
     comparison: &'p Comparison,
+    points: &'p Points,
     function: usize,
     parameters: Option<(Parameters, Parameters)>,
     /// System calls that both make, by where they come back to.
@@ -36,7 +37,7 @@ pub(super) struct FunctionPairs<'p> {
 impl<'p> FunctionPairs<'p> {
     /// The functions at these positions of the old and of the new build; `objects` are pairs of variables in their frames.
     pub(super) fn new(
-        (view, comparison): (View<'p>, &'p Comparison),
+        (view, comparison, points): (View<'p>, &'p Comparison, &'p Points),
         (function, partner): (usize, usize),
         objects: &'p [FrameObject],
     ) -> Self {
@@ -46,7 +47,7 @@ impl<'p> FunctionPairs<'p> {
             .zip(new)
             .and_then(|(old, new)| Some((Parameters::of(view.old, old.entry)?, Parameters::of(view.new, new.entry)?)));
         let kernel_calls = kernel_calls(comparison, (function, partner));
-        Self { view, comparison, function, parameters, kernel_calls, objects }
+        Self { view, comparison, points, function, parameters, kernel_calls, objects }
     }
 
     fn address(&self, old: LinkAddress, new: LinkAddress, bytes: Option<u8>) -> bool {
@@ -90,7 +91,7 @@ impl<'p> FunctionPairs<'p> {
 impl Pairs for FunctionPairs<'_> {
     fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool {
         self.kernel_calls.contains(&(old, new))
-            || matches!(self.comparison.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
+            || matches!(self.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
     }
 
     fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool {
@@ -148,7 +149,7 @@ impl Pairs for FunctionPairs<'_> {
     }
 
     fn may_change(&self, old: Callee) -> bool {
-        self.comparison.points.old_impact(old) == Impact::Memory
+        self.points.old_impact(old) == Impact::Memory
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {

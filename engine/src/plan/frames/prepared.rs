@@ -8,6 +8,7 @@ use iced_x86::OpKind;
 use super::between::Aligned;
 use super::blocker::FrameBlocker;
 use super::continuation::Continuation;
+use super::said::Inner;
 use crate::plan::compare::functions::position;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
@@ -25,14 +26,17 @@ pub struct Prepared {
     /// Continuations that were asked for.
     memory: Mutex<Remembered>,
     /// The same for those that rules of the user's are about.
-    about: Mutex<HashMap<(FrameKey, Vec<usize>), Known>>,
-    /// How functions run along their partners, by their positions in the old build.
-    aligned: Mutex<HashMap<usize, Arc<Aligned>>>,
+    about: Mutex<HashMap<ToldKey, Known>>,
+    /// How functions run along their partners, by their positions in both builds.
+    aligned: Mutex<HashMap<(usize, usize), Arc<Aligned>>>,
 }
 
 /// A frame of the old program: the position of its function, an address in it, and whether that is the next instruction rather than where
 /// the call under way returns to.
 pub(super) type FrameKey = (usize, LinkAddress, bool);
+
+/// The same with the rules of the user's about it, by their positions, and frames further in.
+pub(super) type ToldKey = (FrameKey, Vec<usize>, Vec<Inner>);
 
 /// How a frame goes on, or all that is not proved.
 pub(super) type Known = Result<Arc<Continuation>, Vec<FrameBlocker>>;
@@ -83,7 +87,7 @@ impl Prepared {
     }
 
     /// What was found out before about a frame and rules of the user's, else what `find` says.
-    pub(super) fn remembered_about(&self, asked: (FrameKey, Vec<usize>), find: impl FnOnce() -> Known) -> Known {
+    pub(super) fn remembered_about(&self, asked: ToldKey, find: impl FnOnce() -> Known) -> Known {
         if let Some(known) = self.about.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return known.clone();
         }
@@ -111,7 +115,7 @@ impl Prepared {
     }
 
     /// How a function runs along its partner; found once.
-    pub(super) fn aligned(&self, function: usize, find: impl FnOnce() -> Arc<Aligned>) -> Arc<Aligned> {
+    pub(super) fn aligned(&self, function: (usize, usize), find: impl FnOnce() -> Arc<Aligned>) -> Arc<Aligned> {
         let mut aligned = self.aligned.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(aligned.entry(function).or_insert_with(find))
     }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use dsu_formats::address::RunAddress;
 
 use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
-use super::layout::{Layout, Position, Rebuilt, entered};
+use super::layout::{Layout, Position, Rebuilt, Tie, entered};
 use super::rebuild_value;
-use super::said::{Said, SaidArgument};
+use super::said::{Said, SaidArgument, SaidSet, SetPlace};
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 
@@ -40,11 +40,11 @@ pub trait Follow {
     /// Run-time address of a place of the new program.
     fn address(&self, link: NewLink) -> u64;
 
-    /// What the user gives in `frame`; a pointer follows what it points to, with a note as in [`Follow::word`] where that is wanted.
+    /// What the user gives in a frame, by its number among those of its thread; a pointer follows what it points to, with a note as in [`Follow::word`] where that is wanted.
     ///
     /// # Errors
     /// What cannot be read or computed, or what nothing decides.
-    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String>;
+    fn said(&mut self, given: &Said, frame: (&[Frame], usize), noted: bool) -> Result<u64, String>;
 }
 
 /// Offset of the stack protectors' word from the thread pointer (glibc, `tcbhead_t`).
@@ -104,12 +104,38 @@ pub struct Made {
     pub filled: Vec<Vec<Filled>>,
     /// Registers that a frame does not keep and that its callers find changed: frame, position in [`KEPT`], value.
     pub passed: Vec<(usize, usize, u64)>,
-    /// Numbers and addresses that variables of the new program take, with their lengths in bytes and the frame that says so.
-    pub set: Vec<(NewLink, u8, u64, usize)>,
+    /// Numbers and addresses that variables of the new program and fields take.
+    pub set: Vec<SetWord>,
     /// Calls before the frames go on: function, arguments, as they were written.
     pub calls: Vec<(NewLink, Vec<CallWord>, String)>,
     /// What is in the way.
     pub problems: Vec<RebuildProblem>,
+}
+
+/// A number or an address that something takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetWord {
+    /// Where.
+    pub to: SetTo,
+    /// Length in bytes, at most 8.
+    pub length: u8,
+    /// For a bit-field: its first bit from there, and its width.
+    pub bits: Option<(u8, u8)>,
+    /// What.
+    pub word: u64,
+    /// The frame that says so.
+    pub frame: usize,
+}
+
+/// Where a value goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTo {
+    /// There in the new program.
+    Link(NewLink),
+    /// So many bytes into the thread's block of thread-local variables.
+    Thread(u64),
+    /// There in the new process; a place-holder for an object that is yet to be made.
+    Address(u64),
 }
 
 /// An argument of a call.
@@ -146,6 +172,10 @@ pub fn rebuild(subject: &Subject<'_>, follow: &mut dyn Follow) -> Made {
                 if rebuilt.is_entry {
                     at.entered(&caller, &mut made);
                     return made;
+                }
+                if rebuilt.tie == Tie::Vanishes {
+                    caller = at.own_view(&caller);
+                    continue;
                 }
                 at.rebuilt(&caller, &mut made)
             }
@@ -200,7 +230,7 @@ impl Follow for Nothing {
         link.0.0
     }
 
-    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+    fn said(&mut self, _given: &Said, _frame: (&[Frame], usize), _noted: bool) -> Result<u64, String> {
         Ok(0)
     }
 }
@@ -312,11 +342,33 @@ impl At<'_, '_> {
         made.registers.push((dwarf::RETURN_ADDRESS, self.follow.address(continuation.returns_to)));
     }
 
+    /// What the user gives something that is not in the frame.
+    fn set_word(&mut self, set: &SaidSet) -> Result<SetWord, String> {
+        let to = match &set.place {
+            SetPlace::Fixed(link) => SetTo::Link(*link),
+            SetPlace::Thread(offset) => SetTo::Thread(*offset),
+            SetPlace::Through(pointer, offset) => match self.follow.said(pointer, (self.subject.frames, self.number), true)? {
+                0 => return Err(format!("{}: a null pointer is followed", pointer.formula.origin)),
+                object => SetTo::Address(object.wrapping_add(*offset)),
+            },
+        };
+        let form = set.given.formula.form;
+        let word = self.follow.said(&set.given, (self.subject.frames, self.number), true)?;
+        if let Some((_, width)) = set.bits {
+            let above = 64u32.saturating_sub(u32::from(width).max(1));
+            let kept = if form.signed { (word.cast_signed() << above >> above).cast_unsigned() } else { word << above >> above };
+            if kept != word {
+                return Err(format!("{}: the value does not fit a field of {width} bits", set.given.formula.origin));
+            }
+        }
+        Ok(SetWord { to, length: form.length, bits: set.bits, word, frame: self.number })
+    }
+
     /// What the user wants done besides.
     fn besides(&mut self, continuation: &Continuation, made: &mut Made) {
-        for (place, given) in &continuation.besides.set {
-            match self.follow.said(given, self.frame, true) {
-                Ok(word) => made.set.push((*place, given.formula.form.length, word, self.number)),
+        for set in &continuation.besides.set {
+            match self.set_word(set) {
+                Ok(set) => made.set.push(set),
                 Err(reason) => self.problem(None, reason, made),
             }
         }
@@ -324,7 +376,7 @@ impl At<'_, '_> {
             let word = |argument: &SaidArgument| match argument {
                 SaidArgument::Word(word) => Ok(CallWord::Word(*word)),
                 SaidArgument::Address(link) => Ok(CallWord::Address(*link)),
-                SaidArgument::Of(given) => self.follow.said(given, self.frame, true).map(CallWord::Word),
+                SaidArgument::Of(given) => self.follow.said(given, (self.subject.frames, self.number), true).map(CallWord::Word),
             };
             match call.arguments.iter().map(word).collect() {
                 Ok(arguments) => made.calls.push((call.function, arguments, call.text.clone())),

@@ -91,7 +91,7 @@ impl Follow for Plain<'_> {
     fn address(&self, link: NewLink) -> u64 {
         NEW_PROGRAM + link.0.0
     }
-    fn said(&mut self, _given: &Said, _frame: &Frame, _noted: bool) -> Result<u64, String> {
+    fn said(&mut self, _given: &Said, _frame: (&[Frame], usize), _noted: bool) -> Result<u64, String> {
         Err("nobody gives anything".to_owned())
     }
 }
@@ -125,7 +125,7 @@ fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>)
 fn anew(size: u64, saved: &[(usize, i64)], continuation: Arc<Continuation>) -> Option<Rebuilt> {
     let mut slots = [None; 16];
     saved.iter().for_each(|(register, offset)| slots[*register] = Some(*offset));
-    Some(Rebuilt { continuation, shape: Shape { size, base: None, saved: slots }, is_entry: false })
+    Some(Rebuilt { continuation, shape: Shape { size, base: None, saved: slots }, is_entry: false, tie: Tie::Called })
 }
 
 fn laid_out(frames: &[Frame], rebuilt: &[Option<Rebuilt>], alignment: u64, lowest: u64) -> Result<Layout, LayoutProblem> {

@@ -4,7 +4,7 @@
 use super::continuation::{Condition, FramePlace, Placed, Value};
 use super::locals::DWARF;
 use super::rebuild_value::mask;
-use super::said::{Besides, Piece, Said, SaidArgument};
+use super::said::{Besides, Piece, Said, SaidArgument, SetPlace};
 use super::terms::Candidate;
 use crate::program::flow::{Live, LivePlace};
 
@@ -104,8 +104,8 @@ impl Readers {
             }
             Piece::Frame(offset) => !self.reads_all(*offset, read.length),
             Piece::Static(_) | Piece::Constant(_) => false,
-            // Made of registers that are not named here.
-            Piece::Described(_) => true,
+            // Made of registers that are not named here, or another frame's.
+            Piece::Described(_) | Piece::Inner(..) => true,
         })
     }
 
@@ -116,6 +116,10 @@ impl Readers {
             SaidArgument::Of(given) => Some(given),
             SaidArgument::Word(_) | SaidArgument::Address(_) => None,
         });
-        besides.set.iter().map(|(_, given)| given).chain(of_frame).any(|given| self.misses_said(given))
+        let pointers = besides.set.iter().filter_map(|set| match &set.place {
+            SetPlace::Through(pointer, _) => Some(pointer),
+            SetPlace::Fixed(_) | SetPlace::Thread(_) => None,
+        });
+        besides.set.iter().map(|set| &set.given).chain(pointers).chain(of_frame).any(|given| self.misses_said(given))
     }
 }

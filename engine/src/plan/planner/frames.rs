@@ -2,6 +2,7 @@
 
 mod fill;
 mod objects;
+mod settings;
 mod told;
 
 pub(super) use fill::{clear_registers, jump_words, make};
@@ -18,7 +19,7 @@ use crate::plan::address::page_floor;
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::{
     CodePlace, FrameBlocker, FrameMoves, IdleRegisters, Layout, LayoutProblem, Made, Rebuilt, StackRoom, Subject, Surroundings,
-    arguments_pushed, arguments_read, lay_out, overridden, shape,
+    Tie, arguments_pushed, arguments_read, is_inside, lay_out, overridden, shape,
 };
 use crate::plan::safe_point::{Standing, alternate_stack};
 use crate::program::address::LinkAddress;
@@ -104,15 +105,20 @@ impl Planner<'_> {
         let mut shapes = HashMap::new();
         let made_anew = |(frame, standing): (usize, &Standing)| match standing {
             Standing::Rebuilt(continuation) => {
+                let tie = if is_inside(frames, frame) { Tie::Inside } else { Tie::Called };
                 let place = (continuation.returns_to.0, continuation.between || continuation.besides.exact);
                 // A recursion has the same frame many times.
                 match shapes.entry(place).or_insert_with(|| shape(elf, unwind, place.0, place.1)).clone() {
-                    Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape, is_entry: false })),
+                    Ok(shape) => Ok(Some(Rebuilt { continuation: Arc::clone(continuation), shape, is_entry: false, tie })),
                     Err(reason) => Err(LayoutProblem { frame, reason }),
                 }
             }
             Standing::Entered(continuation) => Ok(Some(Rebuilt::entry(Arc::clone(continuation)))),
-            Standing::Carried | Standing::Dropped | Standing::Blocked(_) => Ok(None),
+            Standing::Dropped => match standings.iter().skip(frame).find(|standing| !matches!(standing, Standing::Dropped)) {
+                Some(Standing::Rebuilt(continuation)) => Ok(Some(Rebuilt::vanishing(Arc::clone(continuation)))),
+                _ => Ok(None),
+            },
+            Standing::Carried | Standing::Blocked(_) => Ok(None),
         };
         let rebuilt = standings.iter().enumerate().map(made_anew).collect::<Result<Vec<_>, _>>()?;
         let alignments = RefCell::new(HashMap::new());

@@ -334,6 +334,7 @@ impl<'a> Planner<'a> {
         self.allocations.fixups.extend(waiting.map(|patch| patch.address));
         self.store_data(&data, filled, Arc::unwrap_or_clone(objects));
         self.store_frames();
+        self.store_settings();
         self.tell_stacks();
         Ok(())
     }

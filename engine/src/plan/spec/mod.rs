@@ -13,8 +13,10 @@ mod memory;
 pub mod names;
 pub mod pairing;
 mod restart;
+mod settings;
 #[cfg(test)]
 mod tests;
 pub mod types;
 
 pub use bind::{Bound, Initial, bind};
+pub use settings::check_settings;

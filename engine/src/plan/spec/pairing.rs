@@ -143,11 +143,39 @@ pub fn given_functions(spec: &Spec, old: &Functions, new: &Functions) -> Result<
     if problems.is_empty() { Ok(pairs) } else { Err(problems) }
 }
 
-/// What `in` of `[[continue]]` pairs.
+/// Pairs of functions that frames go on by besides those of partners, by their positions: several `in` for one function, functions that a frame
+/// is inside besides, and functions whose frames vanish with what their caller becomes. Names that mean nothing are told when they are bound.
+pub fn frame_pairs(spec: &Spec, sides: &Sides) -> Vec<(usize, usize)> {
+    let (olds, news) = (sides.old.functions.list(), sides.new.functions.list());
+    let old = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::Old), olds).ok();
+    let new = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::New), news).ok();
+    let mut pairs = Vec::new();
+    for table in &spec.continues {
+        let Some(function) = old(&table.function) else { continue };
+        let partner = sides.functions.get(function).and_then(Partner::one);
+        let into = table.into.as_ref().map_or(partner, new);
+        pairs.extend(into.filter(|into| Some(*into) != partner).map(|into| (function, into)));
+        pairs.extend(table.inside.iter().filter_map(|inside| new(&inside.function)).map(|inside| (function, inside)));
+        pairs.extend(
+            table.drops.iter().filter_map(old).zip(std::iter::repeat(into)).filter_map(|(gone, into)| Some((gone, into?))),
+        );
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
+}
+
+/// What `in` of `[[continue]]` pairs, where it is one function for all frames.
 fn continued(spec: &Spec) -> Vec<Pairing<VariableName>> {
     let mut found: Vec<Pairing<VariableName>> = Vec::new();
     for table in &spec.continues {
         let Some(into) = &table.into else { continue };
+        let is_other = |other: &dsu_formats::spec::continuation::Continue| {
+            other.function.value == table.function.value && other.into.as_ref().is_some_and(|other| other.value != into.value)
+        };
+        if spec.continues.iter().any(is_other) {
+            continue;
+        }
         let same = |other: &Pairing<VariableName>| {
             other.old.value == table.function.value && other.new.value.as_ref() == Some(&into.value)
         };

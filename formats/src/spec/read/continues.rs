@@ -4,13 +4,16 @@ use toml::de::DeValue;
 
 use super::calls;
 use super::reader::{Reader, Value, span};
-use crate::spec::continuation::{Accepted, CodeLine, Continue, Point};
+use crate::spec::continuation::{Accepted, CodeLine, Continue, Inside, Point, SetPlace};
 use crate::spec::model::{Expression, Rule};
 use crate::spec::names::{Subject, VariableName};
 use crate::spec::place::At;
 
 /// Keys of a table.
-const KEYS: [&str; 10] = ["function", "in", "called-by", "thread", "from", "at", "locals", "set", "before", "accept"];
+const KEYS: [&str; 12] =
+    ["function", "in", "called-by", "thread", "from", "at", "drop", "inside", "locals", "set", "before", "accept"];
+/// Keys of a table within one.
+const INSIDE: [&str; 4] = ["function", "at", "locals", "accept"];
 
 /// All tables.
 pub(super) fn continues(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Continue> {
@@ -33,6 +36,8 @@ fn continuation(reader: &Reader<'_>, table: &Value<'_>) -> Option<Continue> {
         span: span(table),
         function: function?,
         into: named("in"),
+        drops: of("drop").map(|value| names(reader, value)).unwrap_or_default(),
+        inside: of("inside").map(|value| insides(reader, value)).unwrap_or_default(),
         called_by: named("called-by"),
         thread: named("thread"),
         from: of("from").and_then(|value| point(reader, value)),
@@ -43,6 +48,36 @@ fn continuation(reader: &Reader<'_>, table: &Value<'_>) -> Option<Continue> {
         accept: of("accept").map(|value| reader.names(value, Accepted::parse)).unwrap_or_default(),
     };
     Some(found)
+}
+
+/// One name, or several.
+fn names(reader: &Reader<'_>, value: &Value<'_>) -> Vec<At<VariableName>> {
+    match value.get_ref() {
+        DeValue::Array(_) => reader.names(value, VariableName::parse),
+        _ => reader.named(value, VariableName::parse).into_iter().collect(),
+    }
+}
+
+fn insides(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Inside> {
+    let tables = reader.items(value, "tables with the heading `[[continue.inside]]`");
+    let inside = |table: &Value<'_>| {
+        let entries = reader.known(table, "[[continue.inside]]", &INSIDE);
+        let of = |key: &str| entries.iter().find(|(own, _)| *own == key).map(|(_, value)| *value);
+        let (Some(function), Some(at)) = (of("function"), of("at")) else {
+            reader.complain(
+                span(table),
+                "expected `function = \"NAME\"` and `at = { call = \"NAME\" }`: a function of the new program",
+            );
+            return None;
+        };
+        Some(Inside {
+            function: reader.named(function, VariableName::parse)?,
+            at: point(reader, at)?,
+            locals: of("locals").map(|value| locals(reader, value)).unwrap_or_default(),
+            accept: of("accept").map(|value| reader.names(value, Accepted::parse)).unwrap_or_default(),
+        })
+    };
+    tables.iter().filter_map(inside).collect()
 }
 
 /// One point, or several that are tried in order.
@@ -101,8 +136,28 @@ fn locals(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Rule<String, Expression
     reader.rules(value, "locals", name, |reader, value| reader.expression(value).map(|at| at.value))
 }
 
-fn settings(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Rule<Subject, Expression>> {
-    reader.rules(value, "set", Subject::parse, |reader, value| reader.expression(value).map(|at| at.value))
+fn settings(reader: &Reader<'_>, value: &Value<'_>) -> Vec<Rule<SetPlace, Expression>> {
+    let rules =
+        reader.rules(value, "set", |text| Ok(text.to_owned()), |reader, value| reader.expression(value).map(|at| at.value));
+    let places = rules.into_iter().filter_map(|rule| {
+        let place = set_place(reader, &rule.subject)?;
+        Some(Rule { subject: At::new(place, rule.subject.span), value: rule.value })
+    });
+    places.collect()
+}
+
+/// `stats.active`, or `old.conn->peer.port`: what stands before the last arrow is an expression.
+fn set_place(reader: &Reader<'_>, text: &At<String>) -> Option<SetPlace> {
+    let Some((pointer, field)) = text.value.rsplit_once("->") else {
+        return reader.name(text.clone(), Subject::parse).map(|subject| SetPlace::Variable(subject.value));
+    };
+    let path: Vec<String> = field.split('.').map(str::to_owned).collect();
+    if path.iter().any(|name| VariableName::parse(name).is_err()) {
+        reader.complain(text.span, format!("expected a field behind `->`, as in `old.conn->state`, found `{field}`"));
+        return None;
+    }
+    let pointer = reader.parsed_within(text.span, &text.value, pointer, 0)?.value;
+    Some(SetPlace::Through { pointer, path })
 }
 
 fn before(reader: &Reader<'_>, value: &Value<'_>) -> Vec<crate::spec::model::Call> {

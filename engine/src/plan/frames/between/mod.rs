@@ -17,8 +17,9 @@ use super::continuation::{Continuation, FramePlace};
 use super::correspond::Correspondence;
 use super::explain::{Explainer, Seen, Way};
 use super::locals::DWARF;
-use super::points::Partners;
+use super::points::{Partners, Points};
 use super::prepared::Facts;
+use super::said::About;
 use super::terms::Candidate;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::scan::dead::RED_ZONE;
@@ -43,18 +44,19 @@ impl Explainer<'_> {
     /// # Errors
     /// All that is not proved.
     pub fn between_calls(&self, function: usize, place: OldLink) -> Result<Continuation, Vec<FrameBlocker>> {
-        self.between_calls_about(function, place, &[])
+        self.between_calls_about(function, place, &About::default())
     }
 
-    /// The same, with rules of the user's about the frame, by their positions.
+    /// The same, with rules of the user's about the frame.
     pub(super) fn between_calls_about(
         &self,
         function: usize,
         place: OldLink,
-        about: &[usize],
+        about: &About,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
         let told = |reason: String| vec![self.point_blocker(function, (place, None), true, reason)];
-        let Some(partner) = self.comparison.points.function(function) else {
+        let points = about.points(self.comparison);
+        let Some(partner) = points.function(function) else {
             return Err(told("the new program has no such function".to_owned()));
         };
         let prepared = &self.comparison.prepared;
@@ -66,11 +68,11 @@ impl Explainer<'_> {
         if old.graph.node(node).is_some_and(|node| is_repeated(&node.instruction)) {
             return Err(told("it repeats itself there, and how often it has is not known".to_owned()));
         }
-        let aligned = self.aligned(function, old, new);
+        let aligned = self.aligned(points, (function, partner), old, new);
         let mut first = None;
         for to in aligned.of(node) {
             let Some(to) = new.graph.node(*to).map(|node| NewLink(node.address())) else { continue };
-            let way = Way { between: (true, true), aligned: Some(&aligned), about };
+            let way = Way { between: (true, true), aligned: Some(&aligned), about, is_other_call: false };
             match self.attempt_as((function, partner), (place, to), way, &mut Seen::default()) {
                 Ok(continuation) => return Ok(continuation),
                 Err(reasons) => drop(first.get_or_insert(reasons)),
@@ -78,21 +80,23 @@ impl Explainer<'_> {
         }
         Err(first.unwrap_or_else(|| told("no instruction of the new code is known to be the one that is next there".to_owned())))
     }
+}
 
-    /// How the old code and the new one of a function run along each other.
-    pub(super) fn aligned(&self, function: usize, old: &Facts, new: &Facts) -> Arc<Aligned> {
-        let aligned = || Arc::new(Aligned::new(&old.graph, &new.graph, &self.paired(function, old, new)));
-        self.comparison.prepared.aligned(function, aligned)
+impl Explainer<'_> {
+    /// How the old code of a function and the new one of its partner run along each other.
+    pub(super) fn aligned(&self, points: &Points, (function, partner): (usize, usize), old: &Facts, new: &Facts) -> Arc<Aligned> {
+        let aligned = || Arc::new(Aligned::new(&old.graph, &new.graph, &paired(points, function, old, new)));
+        self.comparison.prepared.aligned((function, partner), aligned)
     }
+}
 
-    /// The calls of a function that are certain to be one, as pairs of nodes.
-    fn paired(&self, function: usize, old: &Facts, new: &Facts) -> Vec<(u32, u32)> {
-        let calls = self.comparison.points.calls(function).filter_map(|(returns, partners)| match partners {
-            Ok(Partners::One(to)) => Some((old.graph.call_before(returns.0)?, new.graph.call_before(to.0)?)),
-            _ => None,
-        });
-        calls.collect()
-    }
+/// The calls of a function that are certain to be one, as pairs of nodes.
+fn paired(points: &Points, function: usize, old: &Facts, new: &Facts) -> Vec<(u32, u32)> {
+    let calls = points.calls(function).filter_map(|(returns, partners)| match partners {
+        Ok(Partners::One(to)) => Some((old.graph.call_before(returns.0)?, new.graph.call_before(to.0)?)),
+        _ => None,
+    });
+    calls.collect()
 }
 
 /// Whether an instruction may be interrupted when part of it is done: its registers are then not what they were before it.

@@ -59,8 +59,10 @@ impl Partners {
 #[derive(Clone, Debug, Default)]
 pub struct Points {
     functions: HashMap<usize, Function>,
+    /// The same of functions that frames become besides, because the user says so.
+    others: HashMap<(usize, usize), Function>,
     /// What the calls of changed functions leave behind, old and new.
-    impacts: [Impacts; 2],
+    impacts: Arc<[Impacts; 2]>,
 }
 
 /// A changed function.
@@ -80,11 +82,20 @@ struct Function {
 
 impl Points {
     /// Pairs the calls of all changed functions. `same` tells of each function of the old build whether its partner's code is the same.
-    pub fn new((old, from): (&Build, &CodeImage<'_>), (new, to): (&Build, &CodeImage<'_>), sides: &Sides, same: &[bool]) -> Self {
+    /// `others` are pairs of functions besides, by their positions.
+    pub fn new(
+        (old, from): (&Build, &CodeImage<'_>),
+        (new, to): (&Build, &CodeImage<'_>),
+        (sides, same): (&Sides, &[bool]),
+        others: &[(usize, usize)],
+    ) -> Self {
         let names = Names::new((old, from), (new, to), sides);
         let (mut old_variables, mut new_variables) = (Variables::new(old), Variables::new(new));
         let mut functions = HashMap::new();
-        for (index, partner) in partners(&names, from, sides, same) {
+        let own = partners(&names, from, sides, same);
+        let mut besides = HashMap::new();
+        let others: Vec<(usize, usize)> = others.iter().filter(|pair| !own.contains(pair)).copied().collect();
+        for (index, partner) in own.iter().chain(&others).copied() {
             let Some((id, partner_id)) = number(index).zip(number(partner)) else { continue };
             let old_source = source::read(
                 (old, from),
@@ -117,13 +128,32 @@ impl Points {
             };
             let Paired { calls, counterparts } = paired;
             let Callees { numbers, names } = callees;
-            functions.insert(index, Function { partner, calls, counterparts, callees: numbers, names });
+            let function = Function { partner, calls, counterparts, callees: numbers, names };
+            match others.contains(&(index, partner)) {
+                true => drop(besides.insert((index, partner), function)),
+                false => drop(functions.insert(index, function)),
+            }
         }
         let impacts =
             |image: &CodeImage<'_>, functions: Vec<usize>| Impacts::new(image, functions.into_iter().filter_map(number));
-        let olds = functions.keys().copied().collect();
-        let news = functions.values().map(|function: &Function| function.partner).collect();
-        Self { impacts: [impacts(from, olds), impacts(to, news)], functions }
+        let (mut olds, mut news): (Vec<usize>, Vec<usize>) = own.iter().chain(&others).copied().unzip();
+        for list in [&mut olds, &mut news] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Self { impacts: Arc::new([impacts(from, olds), impacts(to, news)]), functions, others: besides }
+    }
+
+    /// The calls of `old` as those of a function that it becomes besides its partner; `None` for its partner, and for any other function.
+    pub fn besides(&self, old: usize, new: usize) -> Option<Self> {
+        let function = self.others.get(&(old, new))?.clone();
+        Some(Self { functions: HashMap::from([(old, function)]), others: HashMap::new(), impacts: Arc::clone(&self.impacts) })
+    }
+
+    /// All pairs of functions, by their positions in both builds.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let own = self.functions.iter().map(|(old, function)| (*old, function.partner));
+        own.chain(self.others.keys().copied())
     }
 
     /// What the changed function `old` (a position in the old build) is in the new one: its partner, or where that is gone the only

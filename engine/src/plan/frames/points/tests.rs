@@ -67,7 +67,7 @@ fn case(compiler: &str, level: &str, old: &str, new: &str) -> Case {
     let mut sides = Sides::new(&old.build, &new.build);
     let (from, to) = code::read(&old.build, &new.build, &mut sides);
     let facts = code::compare((&old.build, &from), (&new.build, &to), &mut sides, &[]);
-    let points = Points::new((&old.build, &from), (&new.build, &to), &sides, &facts.same);
+    let points = Points::new((&old.build, &from), (&new.build, &to), (&sides, &facts.same), &[]);
     Case { old, new, sides, points, what: format!("{compiler} {level}") }
 }
 

@@ -35,7 +35,7 @@ impl Scene for At<'_, '_> {
     }
 
     fn said(&mut self, given: &Said) -> Result<u64, String> {
-        self.follow.said(given, self.frame, true)
+        self.follow.said(given, (self.subject.frames, self.number), true)
     }
 
     fn canary(&mut self) -> Result<u64, String> {
@@ -77,7 +77,7 @@ impl Scene for Quiet<'_, '_, '_> {
     }
 
     fn said(&mut self, given: &Said) -> Result<u64, String> {
-        self.0.follow.said(given, self.0.frame, false)
+        self.0.follow.said(given, (self.0.subject.frames, self.0.number), false)
     }
 
     fn canary(&mut self) -> Result<u64, String> {

@@ -31,11 +31,12 @@ pub enum Word {
     Pointer(u64, Place),
 }
 
-/// What a value comes to in `frame`: the bytes of the variable from `skip` on.
+/// What a value comes to in a frame, by its number among those of its thread, innermost first: the bytes of the variable from `skip` on.
 ///
 /// # Errors
 /// What cannot be read or computed.
-pub fn word(given: &Said, frame: &Frame, old: OldProcess<'_>) -> Result<Word, String> {
+pub fn word(given: &Said, (frames, position): (&[Frame], usize), old: OldProcess<'_>) -> Result<Word, String> {
+    let frame = frames.get(position).ok_or("a frame that is not there")?;
     let formula = &given.formula;
     let mut bytes = vec![0; formula.length];
     let mut holder = Place::Computed;
@@ -44,6 +45,10 @@ pub fn word(given: &Said, frame: &Frame, old: OldProcess<'_>) -> Result<Word, St
         let wanted = end.and_then(|end| bytes.get_mut(read.at..end)).ok_or("an expression reads past what it is given")?;
         let at = match (piece, &read.what) {
             (Piece::Described(place), Readable::Local(name)) => At::Number(described(name, *place, frame, old)?, None),
+            (Piece::Inner(inner, register), _) => {
+                let inner = position.checked_sub(usize::from(*inner)).and_then(|position| frames.get(position));
+                place(&Piece::Register(*register), inner.ok_or("a frame further in is not looked at")?, old.placement)?
+            }
             _ => place(piece, frame, old.placement)?,
         };
         match at {
@@ -84,7 +89,7 @@ fn place(piece: &Piece, frame: &Frame, placement: &Placement) -> Result<At, Stri
         Piece::Frame(offset) => At::Memory(RunAddress(frame.cfa.0.wrapping_add_signed(*offset))),
         Piece::Static(link) => At::Memory(placement.old_run(*link).0),
         Piece::Constant(number) => At::Number(*number, None),
-        Piece::Described(_) => return Err("a variable without a name".to_owned()),
+        Piece::Described(_) | Piece::Inner(..) => return Err("a variable without a name".to_owned()),
         Piece::Register(register) => {
             let known = frame.registers.get(usize::from(*register)).copied().flatten();
             let known = known.ok_or_else(|| format!("what the old frame has in register {register} (DWARF number) is lost"))?;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use dsu_formats::spec::continuation::Question;
+use dsu_formats::spec::continuation::{Accepted, CodeLine, Question};
 
+use super::asked::{About, Answer, Asked};
 use super::{
-    Besides, CallArgument, Formula, FrameRule, FrameRules, LocalRule, Piece, Readable, Said, SaidArgument, SaidCall, Whole,
-    is_line,
+    Besides, CallArgument, Formula, FrameRule, FrameRules, LocalRule, Piece, Readable, Said, SaidArgument, SaidCall, SaidSet,
+    SetPlace, SetRule, Whole, is_line,
 };
+use crate::plan::address::NewLink;
 use crate::plan::frames::continuation::{FrameObject, FramePlace};
 use crate::plan::frames::locals::{InMemory, Locals};
 use crate::program::compare_types::Comparison as TypeComparison;
@@ -38,8 +40,12 @@ enum Where {
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Here {
     pub(in super::super) variables: Vec<Variable>,
-    /// Questions that he answers, each with whether that was needed.
-    accepted: Vec<(dsu_formats::spec::continuation::Accepted, bool)>,
+    /// Questions that he answers.
+    accepted: Vec<(Accepted, Answer)>,
+    /// Calls that make up for what the new code has done by then.
+    calls: Vec<(NewLink, Answer)>,
+    /// What is asked there, and which answers that uses.
+    asked: Asked,
     pub(in super::super) besides: Besides,
 }
 
@@ -47,6 +53,8 @@ pub(in super::super) struct Here {
 pub(in super::super) struct Sides<'s> {
     pub(in super::super) old: &'s Locals,
     pub(in super::super) new: &'s Locals,
+    /// Those of frames that vanish, each with how far its canonical frame address is from the frame's.
+    pub(in super::super) inner: &'s [(Locals, i64)],
 }
 
 impl Here {
@@ -54,22 +62,28 @@ impl Here {
     ///
     /// # Errors
     /// What they say and what is not possible there.
-    pub(in super::super) fn new(rules: &FrameRules, about: &[usize], sides: &Sides<'_>) -> Result<Self, Vec<String>> {
+    pub(in super::super) fn new(rules: &FrameRules, about: &About, sides: &Sides<'_>) -> Result<Self, Vec<String>> {
         let mut here = Self::default();
         let mut problems = Vec::new();
-        let about: Vec<&FrameRule> = about.iter().filter_map(|index| rules.get(*index)).collect();
+        let found: Vec<(usize, &FrameRule)> = about.rules.iter().filter_map(|index| Some((*index, rules.get(*index)?))).collect();
         let mut take = |result: Result<(), String>| problems.extend(result.err());
-        for rule in &about {
+        let is_bare = about.is_bare;
+        for (index, rule) in found {
+            let accepted = rule.accept.iter().enumerate();
+            here.accepted.extend(accepted.map(|(at, (accepted, _))| (accepted.clone(), Answer::Accept(index, at))));
+            if is_bare {
+                continue;
+            }
             for local in &rule.locals {
                 take(here.local(local, sides));
             }
             for set in &rule.set {
-                take(said(&set.formula, sides.old).map(|given| here.besides.set.push((set.place, given))));
+                take(here.set(set, sides));
             }
-            for call in &rule.before {
-                take(here.call(call, sides.old));
+            for (at, call) in rule.before.iter().enumerate() {
+                take(here.call(call, sides));
+                here.calls.push((call.function, Answer::Before(index, at)));
             }
-            here.accepted.extend(rule.accept.iter().map(|(accepted, _)| (accepted.clone(), false)));
         }
         if problems.is_empty() { Ok(here) } else { Err(problems) }
     }
@@ -81,9 +95,9 @@ impl Here {
         }
         let place = located(sides.new, name).map_err(|what| format!("{}: in the new frame `{name}` {what}", rule.origin))?;
         let wide = matches!(&place, Where::Memory(variable) if variable.length > 8);
-        let whole = rule.whole.as_ref().and_then(|whole| part(sides.old, whole));
+        let whole = rule.whole.as_ref().and_then(|whole| part(sides, whole));
         let given = match &rule.formula {
-            Some(formula) if !wide => Some(said(formula, sides.old)).transpose()?,
+            Some(formula) if !wide => Some(said(formula, sides)).transpose()?,
             _ => None,
         };
         if given.is_none() && whole.is_none() && !matches!(place, Where::Nowhere) {
@@ -94,7 +108,18 @@ impl Here {
         Ok(())
     }
 
-    fn call(&mut self, rule: &super::CallRule, old: &Locals) -> Result<(), String> {
+    fn set(&mut self, rule: &SetRule, old: &Sides<'_>) -> Result<(), String> {
+        let place = match &rule.place {
+            SetPlace::Fixed(link) => SetPlace::Fixed(*link),
+            SetPlace::Thread(offset) => SetPlace::Thread(*offset),
+            SetPlace::Through(pointer, offset) => SetPlace::Through(said(pointer, old)?, *offset),
+        };
+        let given = said(&rule.formula, old)?;
+        self.besides.set.push(SaidSet { place, bits: rule.bits, given });
+        Ok(())
+    }
+
+    fn call(&mut self, rule: &super::CallRule, old: &Sides<'_>) -> Result<(), String> {
         let argument = |argument: &CallArgument| match argument {
             CallArgument::Word(word) => Ok(SaidArgument::Word(*word)),
             CallArgument::Address(link) => Ok(SaidArgument::Address(*link)),
@@ -189,22 +214,43 @@ impl Here {
 
     /// Whether the user takes a question upon himself that is asked about a line of the new program, or about a name.
     pub(in super::super) fn accepts(&mut self, question: Question, line: Option<&(String, u64)>, name: Option<&str>) -> bool {
+        let short = line.map(|(file, line)| CodeLine { file: file.rsplit('/').next().map(str::to_owned), line: *line });
+        let asked = Accepted { question, line: short, name: name.map(str::to_owned) };
+        self.asked.questions.insert(asked.to_string());
         let mut found = false;
-        for (accepted, used) in &mut self.accepted {
+        for (accepted, answer) in &self.accepted {
             let is_meant = accepted.question == question
                 && accepted.line.as_ref().is_none_or(|wanted| line.is_some_and(|(file, line)| is_line(wanted, file, *line)))
                 && accepted.name.as_deref().is_none_or(|wanted| name == Some(wanted));
-            *used |= is_meant;
-            found |= is_meant;
+            if is_meant {
+                self.asked.used.insert(*answer);
+                found = true;
+            }
         }
         found
     }
 
-    /// Warnings, with those about answers that nothing asks for.
-    pub(in super::super) fn warnings(&self, mut warnings: Vec<String>) -> Vec<String> {
-        let idle = self.accepted.iter().filter(|(_, used)| !used);
-        warnings.extend(idle.map(|(accepted, _)| format!("`{accepted}` of the spec answers no question at this point")));
-        warnings
+    /// Something is left out that the new code has done by then: calls may make up for it. Whether one is of the function itself that the new
+    /// code has called, if that is what it has done.
+    pub(in super::super) fn makes_up_for(&mut self, called: Option<NewLink>) -> bool {
+        self.asked.used.extend(self.calls.iter().map(|(_, answer)| *answer));
+        called.is_some_and(|called| self.calls.iter().any(|(function, _)| *function == called))
+    }
+
+    /// Whether a variable of the new program is set, all bytes of it that the new code has stored to.
+    pub(in super::super) fn sets(&self, place: NewLink, length: u64) -> bool {
+        let end = place.0.0.saturating_add(length);
+        self.besides.set.iter().any(|set| match set.place {
+            SetPlace::Fixed(own) if set.bits.is_none() => {
+                own.0.0 <= place.0.0 && end <= own.0.0.saturating_add(set.given.formula.form.length.into())
+            }
+            _ => false,
+        })
+    }
+
+    /// What was asked.
+    pub(in super::super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 }
 
@@ -222,29 +268,44 @@ fn located(locals: &Locals, name: &str) -> Result<Where, &'static str> {
 }
 
 /// A part of a variable of the old frame, where that is in memory.
-fn part(old: &Locals, whole: &Whole) -> Option<InMemory> {
+fn part(sides: &Sides<'_>, whole: &Whole) -> Option<InMemory> {
+    let (old, distance) = frame(sides, whole.frame)?;
     let Ok(Where::Memory(variable)) = located(old, &whole.variable) else { return None };
-    let offset = variable.offset.checked_add_unsigned(whole.offset)?;
+    let offset = variable.offset.checked_add(distance)?.checked_add_unsigned(whole.offset)?;
     Some(InMemory { name: variable.name, offset, length: whole.length, kind: whole.kind })
 }
 
+/// The variables of the frame itself, or of one that vanishes, and how far that is.
+fn frame<'s>(sides: &Sides<'s>, number: u8) -> Option<(&'s Locals, i64)> {
+    match number.checked_sub(1) {
+        None => Some((sides.old, 0)),
+        Some(index) => sides.inner.get(usize::from(index)).map(|(locals, distance)| (locals, *distance)),
+    }
+}
+
 /// An expression, with where it finds what it reads.
-fn said(formula: &Arc<Formula>, old: &Locals) -> Result<Said, String> {
-    let place = |what: &Readable| match what {
-        Readable::Static(link) => Ok(Piece::Static(*link)),
-        Readable::Local(name) => match located(old, name) {
-            Ok(Where::Memory(variable)) => Ok(Piece::Frame(variable.offset)),
+fn said(formula: &Arc<Formula>, sides: &Sides<'_>) -> Result<Said, String> {
+    let local = |number: u8, name: &str| {
+        let (old, distance) = frame(sides, number).ok_or_else(|| format!("{}: `{name}` is in no frame there", formula.origin))?;
+        match located(old, name) {
+            Ok(Where::Memory(variable)) => Ok(Piece::Frame(variable.offset.saturating_add(distance))),
+            Ok(Where::Register(register)) if number > 0 => Ok(Piece::Inner(number, register)),
             Ok(Where::Register(register)) => Ok(Piece::Register(register)),
             Ok(Where::Nowhere) => match old.constant(name) {
                 Some(number) => Ok(Piece::Constant(number)),
-                None if old.is_computed(name) => Ok(Piece::Described(old.place)),
+                None if old.is_computed(name) && number == 0 => Ok(Piece::Described(old.place)),
                 None => Err(format!(
                     "{}: the old frame does not keep `{name}` there (optimised away, or not in scope)",
                     formula.origin
                 )),
             },
             Err(what) => Err(format!("{}: in the old frame `{name}` {what}", formula.origin)),
-        },
+        }
+    };
+    let place = |what: &Readable| match what {
+        Readable::Static(link) => Ok(Piece::Static(*link)),
+        Readable::Local(name) => local(0, name),
+        Readable::Inner(number, name) => local(*number, name),
     };
     let places = formula.reads.iter().map(|read| place(&read.what)).collect::<Result<_, _>>()?;
     Ok(Said { formula: Arc::clone(formula), places, skip: 0 })

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod answers_tests;
+mod asked;
 mod compute;
 mod here;
 mod scope;
@@ -9,15 +10,19 @@ mod scope;
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use dsu_formats::spec::Span;
 use dsu_formats::spec::continuation::Accepted;
 
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::data::rules::FieldValue;
 use crate::plan::data::value::Value;
+use crate::plan::frames::Continuation;
 use crate::program::address::LinkAddress;
 use crate::program::types::TypeId;
+pub(super) use asked::{About, Answer};
 pub use compute::{OldProcess, Word, word};
 pub(super) use here::{Here, Sides as HereSides};
 pub(super) use scope::is_line;
@@ -35,6 +40,8 @@ pub struct FrameRules {
 pub struct FrameRule {
     /// Position of the function in the old build.
     pub function: usize,
+    /// Position in the new build of what its frames become.
+    pub into: Option<usize>,
     /// Position of an old function that has to be further out on the stack.
     pub called_by: Option<usize>,
     /// Position of the old function that the thread has to have begun with.
@@ -44,6 +51,12 @@ pub struct FrameRule {
     pub from: Option<Vec<(OldLink, bool)>>,
     /// Where frames go on, likewise; the first that fits.
     pub at: Vec<(NewLink, bool)>,
+    /// Positions of old functions whose frames vanish: those that it called, the nearest first.
+    pub drops: Vec<usize>,
+    /// Positions of the rules about functions of the new program that the thread is in besides, outermost first.
+    pub inside: Vec<usize>,
+    /// Whether it is such a rule, and about no frame by itself.
+    pub is_inner: bool,
     /// What variables of the new frame take.
     pub locals: Vec<LocalRule>,
     /// What variables of the new program take.
@@ -72,6 +85,8 @@ pub struct LocalRule {
 pub struct Whole {
     /// The variable.
     pub variable: String,
+    /// Which of the frames that vanish has it, from 1; 0 is the frame itself.
+    pub frame: u8,
     /// First byte of the part.
     pub offset: u64,
     /// Its length in bytes.
@@ -80,13 +95,30 @@ pub struct Whole {
     pub kind: Option<TypeId>,
 }
 
-/// What a variable of the new program, or a field of one, takes.
+/// What a variable of the new program, or a field of something, takes.
 #[derive(Clone, Debug)]
 pub struct SetRule {
     /// Where it is.
-    pub place: NewLink,
+    pub place: SetPlace<Arc<Formula>>,
+    /// For a bit-field: its first bit from there, and its width.
+    pub bits: Option<(u8, u8)>,
     /// What it takes.
     pub formula: Arc<Formula>,
+    /// Where the variable lies that it is, or is part of: link-time addresses of the new build.
+    pub variable: Option<Range<u64>>,
+    /// Where the rule stands.
+    pub span: Span,
+}
+
+/// Where something is that takes a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetPlace<P> {
+    /// In the new program.
+    Fixed(NewLink),
+    /// In the thread-local block of the thread whose frame it is, from its start.
+    Thread(u64),
+    /// In the object that a pointer of the old process leads to, so many bytes into what becomes of it.
+    Through(P, u64),
 }
 
 /// A call of a function of the new program.
@@ -98,6 +130,8 @@ pub struct CallRule {
     pub arguments: Vec<CallArgument>,
     /// The call as it was written.
     pub text: String,
+    /// Where the rule stands: `update.toml:3:12`.
+    pub origin: Arc<str>,
 }
 
 /// An argument of such a call.
@@ -159,6 +193,8 @@ pub struct Read {
 pub enum Readable {
     /// A variable of the old frame.
     Local(String),
+    /// One of a frame that vanishes, from 1, the nearest first.
+    Inner(u8, String),
     /// A variable of the old program.
     Static(OldLink),
 }
@@ -190,6 +226,8 @@ pub struct Said {
 pub enum Piece {
     /// In a register of the old frame, by DWARF number.
     Register(u8),
+    /// In a register as a frame further in has it: how many frames, and its DWARF number.
+    Inner(u8, u8),
     /// In the old frame, from its canonical frame address.
     Frame(i64),
     /// In the old program's memory.
@@ -213,10 +251,23 @@ pub struct Besides {
     pub in_order: bool,
     /// Whether it goes on at a next instruction, whether a call is under way or not.
     pub exact: bool,
-    /// What variables of the new program take, with the lengths in bytes.
-    pub set: Vec<(NewLink, Said)>,
+    /// What variables of the new program and fields take.
+    pub set: Vec<SaidSet>,
     /// Calls before it goes on.
     pub before: Vec<SaidCall>,
+    /// How it goes on in functions that it called, in the new program, outermost first.
+    pub inside: Vec<Arc<Continuation>>,
+}
+
+/// Something that takes a value before a frame goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaidSet {
+    /// Where it is.
+    pub place: SetPlace<Said>,
+    /// For a bit-field: its first bit from there, and its width.
+    pub bits: Option<(u8, u8)>,
+    /// What it takes.
+    pub given: Said,
 }
 
 /// A call before a frame goes on.
@@ -252,18 +303,38 @@ pub struct FrameAt {
     pub between: bool,
     /// Positions of the functions of the program further out, the caller first.
     pub callers: Vec<usize>,
+    /// Frames of the program further in that nothing else lies between, the nearest first.
+    pub inner: Vec<Inner>,
+}
+
+/// A frame further in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inner {
+    /// Position of its function in the old build.
+    pub function: usize,
+    /// Where the call that it waits in comes back to.
+    pub place: LinkAddress,
 }
 
 impl FrameRules {
     /// The rules about a frame, by their positions.
     pub fn about(&self, frame: &FrameAt) -> Vec<usize> {
         let fits = |rule: &FrameRule| {
-            rule.function == frame.function
+            let inner = frame.inner.iter().map(|inner| inner.function);
+            !rule.is_inner
+                && rule.function == frame.function
+                && rule.drops.iter().copied().eq(inner.take(rule.drops.len()))
                 && rule.called_by.is_none_or(|caller| frame.callers.contains(&caller))
                 && rule.thread.is_none_or(|start| frame.callers.last().unwrap_or(&frame.function) == &start)
                 && rule.from.as_ref().is_none_or(|from| from.contains(&(OldLink(frame.place), frame.between)))
         };
         (0..).zip(&self.rules).filter(|(_, rule)| fits(rule)).map(|(index, _)| index).collect()
+    }
+
+    /// How many frames further in vanish with one.
+    pub fn drops(&self, frame: &FrameAt) -> usize {
+        let about = self.about(frame);
+        about.iter().filter_map(|index| self.get(*index)).map(|rule| rule.drops.len()).max().unwrap_or(0)
     }
 
     /// The rule at a position.

@@ -21,9 +21,11 @@ pub struct ScopeVariable {
     pub name: String,
     /// Its type; several where variables of one name differ.
     pub kinds: Vec<Option<TypeId>>,
+    /// Which of the frames that vanish has it, from 1; 0 is the function itself.
+    pub frame: u8,
 }
 
-/// All variables of one function, its inlined ones left out.
+/// All variables of one function; those of functions inlined into it as `NAME of FUNCTION`.
 #[derive(Clone, Debug, Default)]
 pub struct OldScope {
     /// By name.
@@ -34,6 +36,15 @@ impl OldScope {
     /// The variable with this name.
     pub fn get(&self, name: &str) -> Option<&ScopeVariable> {
         self.variables.iter().find(|variable| variable.name == name)
+    }
+
+    /// Adds the variables of a frame that vanishes, from 1, where none further out has their name.
+    pub fn add(&mut self, frame: u8, inner: &Self) {
+        for variable in &inner.variables {
+            if self.get(&variable.name).is_none() {
+                self.variables.push(ScopeVariable { frame, ..variable.clone() });
+            }
+        }
     }
 
     /// Names of all.
@@ -60,14 +71,18 @@ pub fn scope_of(build: &Build, graph: &Graph) -> OldScope {
             continue;
         }
         last = line;
-        for local in reader.at(node.address()).unwrap_or_default().into_iter().filter(|local| local.inlined.is_none()) {
-            add(local.name, local.kind);
+        for local in reader.at(node.address()).unwrap_or_default() {
+            let name = match &local.inlined {
+                Some(function) => format!("{} of {function}", local.name),
+                None => local.name,
+            };
+            add(name, local.kind);
         }
         for absent in reader.absent(node.address()).unwrap_or_default().into_iter().filter(|absent| absent.inlined.is_none()) {
             add(absent.name, absent.kind);
         }
     }
-    OldScope { variables: found.into_iter().map(|(name, kinds)| ScopeVariable { name, kinds }).collect() }
+    OldScope { variables: found.into_iter().map(|(name, kinds)| ScopeVariable { name, kinds, frame: 0 }).collect() }
 }
 
 /// Places that a spec names, in one function of one build.
@@ -198,56 +213,65 @@ pub(in crate::plan::frames) fn is_line(wanted: &CodeLine, file: &str, line: u64)
 }
 
 impl Comparison {
-    /// The code of a changed function: of the old build, or of its partner.
+    /// The code of a changed function of the old build; with `into`, of the function of the new one that its frames become.
     ///
     /// # Errors
     /// What is not understood of it.
-    pub fn changed_graph(&self, function: usize, new: bool) -> Result<&Graph, Unclear> {
-        let facts = match new {
-            true => self.prepared.new_function(self.points.function(function).unwrap_or(usize::MAX)),
-            false => self.prepared.old(function),
+    pub fn changed_graph(&self, function: usize, into: Option<usize>) -> Result<&Graph, Unclear> {
+        let facts = match into {
+            Some(into) => self.prepared.new_function(into),
+            None => self.prepared.old(function),
         };
         facts.map(|facts| &facts.graph)
     }
 
-    /// The places in a changed function of the old build, or in its partner, that a spec may name.
+    /// The places in a changed function of the old build, or in one that its frames become, that a spec may name.
     pub(in crate::plan::frames) fn points_in<R>(
         &self,
         build: &Build,
-        (function, new): (usize, bool),
+        (function, into): (usize, Option<usize>),
         look: impl FnOnce(&Points<'_>) -> R,
     ) -> Result<R, Unclear> {
-        let graph = self.changed_graph(function, new)?;
+        let graph = self.changed_graph(function, into)?;
+        let besides = into.and_then(|into| self.points.besides(function, into));
+        let points = besides.as_ref().unwrap_or(&self.points);
         let callee = |returns: LinkAddress| {
-            let found = match new {
-                true => self.points.new_callee(function, returns),
-                false => self.points.old_callee(function, returns),
+            let found = match into {
+                Some(_) => points.new_callee(function, returns),
+                None => points.old_callee(function, returns),
             };
-            found.map(|(_, name)| name.to_owned())
+            found.map(|(_, name)| name.to_owned()).or_else(|| self.any_old_callee(function, returns).filter(|_| into.is_none()))
         };
         Ok(look(&Points { build, graph, callee: &callee }))
     }
+
+    /// What a call of a function of the old build goes to that has no partner, by one of the functions that its frames become.
+    fn any_old_callee(&self, function: usize, returns: LinkAddress) -> Option<String> {
+        let others = self.points.pairs().filter(|(old, _)| *old == function);
+        let mut found = others.filter_map(|(old, new)| self.points.besides(old, new));
+        found.find_map(|points| points.old_callee(function, returns).map(|(_, name)| name.to_owned()))
+    }
 }
 
-/// The calls of a changed function of the old build, or of its partner, in the order of the source: where each comes back to, and what it
-/// goes to as a spec names it. Nothing where the code is not understood.
-pub fn calls_of(comparison: &Comparison, build: &Build, side: (usize, bool)) -> Vec<(LinkAddress, String)> {
+/// The calls of a changed function of the old build, or of what its frames become, in the order of the source: where each comes back to, and
+/// what it goes to as a spec names it. Nothing where the code is not understood.
+pub fn calls_of(comparison: &Comparison, build: &Build, side: (usize, Option<usize>)) -> Vec<(LinkAddress, String)> {
     let calls = comparison.points_in(build, side, |points| points.calls()).unwrap_or_default();
     let named = |name: String| if name == UNNAMED { POINTER.to_owned() } else { name };
     calls.into_iter().map(|(returns, name)| (returns, named(name))).collect()
 }
 
-/// The addresses that a point means in a changed function of the old build, or in its partner, each with whether it is a next instruction
-/// rather than where a call comes back to: in the old one all that fit, in the new one exactly one.
+/// The addresses that a point means in a changed function of the old build, or in one that its frames become, each with whether it is a next
+/// instruction rather than where a call comes back to: in the old one all that fit, in the new one exactly one.
 ///
 /// # Errors
 /// What is not there, or not certain, with the nearest name.
 pub fn code_points(
     comparison: &Comparison,
     build: &Build,
-    (function, new): (usize, bool),
+    side: (usize, Option<usize>),
     point: &Point,
 ) -> Result<Vec<(LinkAddress, bool)>, NotFound> {
-    let found = comparison.points_in(build, (function, new), |points| points.find(point, !new));
+    let found = comparison.points_in(build, side, |points| points.find(point, side.1.is_none()));
     found.unwrap_or_else(|unclear| Err((unclear.to_string(), None)))
 }

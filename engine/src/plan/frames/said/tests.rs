@@ -5,7 +5,7 @@ use std::path::Path;
 use dsu_formats::spec::Spec;
 
 use crate::plan::compare::Comparison;
-use crate::plan::frames::{Continuation, Continuations, Explainer, FrameAt, FrameBlocker, Value};
+use crate::plan::frames::{Continuation, Continuations, Explainer, FrameAt, FrameBlocker, SetPlace, Value};
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::testing::Compiled;
@@ -19,6 +19,8 @@ const COMMON: &str = r#"
     long limit = 5; struct { long active, done; } stats; static __thread long mine = 3;
     __attribute__((noipa)) void note(long n) { stats.done = n; }
     enum mode { IDLE, BUSY = 4 } mode = BUSY;
+    struct node { long key; unsigned low : 3, high : 5; struct node *next; } *head, *sent;
+    __attribute__((noipa)) struct node *first(void) { return head ? head : sent; }
 "#;
 const LEVELS: [&[&str]; 3] = [&["-g", "-O0"], &["-g", "-O1"], &["-g", "-O2"]];
 
@@ -64,7 +66,7 @@ impl Pair {
         let mut calls = decoder.filter(|instruction| instruction.is_call_near() && instruction.near_branch_target() == callee.0);
         let place = LinkAddress(calls.nth(ordinal - 1).expect("a call").next_ip());
         let explainer = Explainer { view: comparison.view(&self.old, &self.new), comparison: &comparison };
-        let frame = FrameAt { function: work, place, between: false, callers: vec![position("main")] };
+        let frame = FrameAt { function: work, place, between: false, callers: vec![position("main")], inner: Vec::new() };
         let found = explainer.told(&frame).unwrap_or_else(|| explainer.of(work, place));
         Ok(found.map(|continuation| (*continuation).clone()))
     }
@@ -84,7 +86,7 @@ fn a_variable_that_only_the_new_code_has_takes_what_the_spec_says() {
         let pair = Pair::new(OLD, NEW, flags);
         let message = pair.goes_on("", 1).unwrap_err();
         assert!(message.contains("left") || flags[1] != "-O0", "{flags:?}: {message}");
-        let spec = table("locals = { left = \"limit * 2 - old.i + BUSY\" }\naccept = [\"skipped\"]");
+        let spec = table("locals = { left = \"limit * 2 - old.i + BUSY\" }");
         let continuation = pair.goes_on(&spec, 1).unwrap_or_else(|message| panic!("{flags:?}: {message}"));
         let given = continuation.values.iter().filter(|placed| matches!(placed.value, Value::Said(_)));
         assert_eq!(given.count(), 1, "{flags:?}: {continuation:#?}");
@@ -98,9 +100,8 @@ fn a_call_is_chosen_by_its_number() {
     for flags in LEVELS {
         let pair = Pair::new(old, new, flags);
         let at = |ordinal: u32| {
-            let spec = table(&format!(
-                "from = {{ call = \"point\", ordinal = 2 }}\nat = {{ call = \"point\", ordinal = {ordinal} }}\naccept = [\"skipped\"]"
-            ));
+            let spec =
+                table(&format!("from = {{ call = \"point\", ordinal = 2 }}\nat = {{ call = \"point\", ordinal = {ordinal} }}"));
             pair.goes_on(&spec, 2).unwrap_or_else(|message| panic!("{flags:?}: {message}")).returns_to
         };
         assert!(at(1) < at(2) && at(2) < at(3), "{flags:?}");
@@ -116,7 +117,7 @@ fn a_line_and_a_label_are_points_too() {
         "long work(long n, char **argv) {\n if (n == 3)\n  goto again;\n point();\n put(n);\nagain:\n put(n + 7);\n return n;\n}";
     let pair = Pair::new(old, new, &["-g", "-O0"]);
     let at = |point: &str| {
-        let spec = table(&format!("at = [{point}]\naccept = [\"skipped\", \"branch\"]"));
+        let spec = table(&format!("at = [{point}]"));
         pair.goes_on(&spec, 1).unwrap_or_else(|message| panic!("{point}: {message}"))
     };
     let (line, label) = (at("{ line = 7 }"), at("{ label = \"again\" }"));
@@ -132,9 +133,8 @@ fn what_the_point_says_of_a_value_must_hold_of_the_one_given() {
         "long work(long n, char **argv) {\n long left = get(n);\n if (left > 10) {\n  point();\n  put(left);\n }\n return n;\n}";
     for flags in LEVELS {
         let pair = Pair::new(old, new, flags);
-        let continuation = pair
-            .goes_on(&table("locals = { left = 20 }\naccept = [\"skipped\"]"), 1)
-            .unwrap_or_else(|message| panic!("{flags:?}: {message}"));
+        let continuation =
+            pair.goes_on(&table("locals = { left = 20 }"), 1).unwrap_or_else(|message| panic!("{flags:?}: {message}"));
         assert!(
             continuation.conditions.iter().any(|condition| matches!(condition.left, Value::Said(_))),
             "{flags:?}: {continuation:#?}"
@@ -149,7 +149,7 @@ fn an_array_is_handed_over_whole() {
     for flags in LEVELS {
         let pair = Pair::new(old, new, flags);
         assert!(pair.goes_on("", 1).unwrap_err().contains("sorted"), "{flags:?}");
-        let spec = table("locals = { sorted = \"old.numbers\" }\naccept = [\"skipped\"]");
+        let spec = table("locals = { sorted = \"old.numbers\" }");
         let continuation = pair.goes_on(&spec, 1).unwrap_or_else(|message| panic!("{flags:?}: {message}"));
         let object = continuation.objects.iter().find(|object| object.name == "sorted");
         assert!(object.is_some_and(|object| object.old_length == 32 && !object.is_changed), "{flags:?}: {continuation:#?}");
@@ -170,6 +170,58 @@ fn effects_are_taken_one_by_one() {
         let continuation = pair.goes_on(&spec, 1).unwrap_or_else(|message| panic!("{flags:?}: {message}"));
         assert_eq!(continuation.besides.set.len(), 2);
     }
+}
+
+#[test]
+fn what_is_set_or_called_makes_up_for_what_never_ran() {
+    let old = "long work(long n, char **argv) {\n point();\n return n;\n}";
+    let new =
+        "long work(long n, char **argv) {\n stats.active = n;\n note(n);\n point();\n return n + stats.active + stats.done;\n}";
+    for flags in LEVELS {
+        let pair = Pair::new(old, new, flags);
+        let message = pair.goes_on(&table("set = { \"stats.active\" = \"old.n\" }"), 1).unwrap_err();
+        assert!(message.contains("`note`") && !message.contains("given.c:2 when"), "{flags:?}: {message}");
+        let spec = table("set = { \"stats.active\" = \"old.n\" }\nbefore = [\"note(old.n)\"]");
+        let continuation = pair.goes_on(&spec, 1).unwrap_or_else(|message| panic!("{flags:?}: {message}"));
+        assert_eq!(continuation.warnings.iter().filter(|warning| warning.contains("made up for")).count(), 2, "{flags:?}");
+    }
+}
+
+#[test]
+fn an_answer_to_nothing_is_an_error() {
+    let old = "long work(long n, char **argv) {\n point();\n get(n);\n point();\n return n;\n}";
+    let new =
+        "long work(long n, char **argv) {\n point();\n get(n);\n stats.active = n;\n point();\n return n + stats.active;\n}";
+    for flags in LEVELS {
+        let pair = Pair::new(old, new, flags);
+        let message = pair.goes_on(&table("accept = [\"skipped given.c:4\", \"skipped given.c:7\"]"), 2).unwrap_err();
+        let expected = "u.toml:3:33: `skipped given.c:7` answers no question, which would be something that the new code has done when it \
+                        comes to the point, and that the old code has not; asked here is `skipped given.c:4`";
+        assert!(message.contains(expected) && message.contains("given.c:4"), "{flags:?}: {message}");
+        // What another point asks is an answer, wherever the thread is now.
+        let asked_elsewhere = table("accept = [\"skipped given.c:4\"]");
+        assert!(pair.goes_on(&asked_elsewhere, 1).is_ok() && pair.goes_on(&asked_elsewhere, 2).is_ok(), "{flags:?}");
+        let here_alone = table("from = { call = \"point\", ordinal = 1 }\naccept = [\"skipped given.c:4\"]");
+        assert!(pair.goes_on(&here_alone, 1).unwrap_err().contains("u.toml:4:12"), "{flags:?}");
+        let call = table("from = { call = \"point\", ordinal = 1 }\nbefore = [\"note(1)\"]");
+        assert!(pair.goes_on(&call, 1).unwrap_err().contains("u.toml:4:12: `note(1)` answers no question"), "{flags:?}");
+        let idle = pair.goes_on(&table("set = { limit = 3 }"), 1).unwrap_err();
+        assert!(idle.starts_with("u.toml:3:9: this answers no question: neither `work`"), "{flags:?}: {idle}");
+    }
+}
+
+#[test]
+fn what_is_set_may_be_thread_local_a_bit_field_or_behind_a_pointer() {
+    let old = "long work(long n, char **argv) {\n struct node *at = first();\n point();\n return at ? at->key : n;\n}";
+    let new = "long work(long n, char **argv) {\n struct node *at = first();\n mine++;\n point();\n return (at ? at->key : n) + mine;\n}";
+    let pair = Pair::new(old, new, &["-g", "-O1"]);
+    let spec = table("set = { mine = 4, \"old.at->key\" = 1, \"head->next->high\" = 2 }\naccept = [\"skipped given.c:3\"]");
+    let continuation = pair.goes_on(&spec, 1).unwrap_or_else(|message| panic!("{message}"));
+    let places: Vec<_> = continuation.besides.set.iter().map(|set| (&set.place, set.bits)).collect();
+    let [(SetPlace::Thread(_), None), (SetPlace::Through(_, 0), None), (SetPlace::Through(_, 8), Some((3, 5)))] = places[..]
+    else {
+        panic!("{places:?}");
+    };
 }
 
 #[test]
@@ -218,6 +270,8 @@ fn what_means_nothing_is_refused_with_its_place() {
         (&*table("locals = { left = \"2.5\" }"), "u.toml:3:19: type mismatch"),
         (&*table("locals = { argv = \"old.n\" }"), "u.toml:3:19: type mismatch"),
         (&*table("set = { \"stats.activ\" = 1 }"), "u.toml:3:9: member of"),
+        (&*table("set = { \"head->kye\" = 1 }"), "u.toml:3:9: member of `struct node` of the new program `kye` is not known"),
+        (&*table("set = { \"limit->key\" = 1 }"), "u.toml:3:9: expected a pointer to a structure before `->`"),
         (
             &*table("set = { \"stat\" = 1 }"),
             "u.toml:3:9: variable of the new program `stat` is not known; the nearest known name is `stats`",

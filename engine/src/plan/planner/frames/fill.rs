@@ -71,7 +71,7 @@ impl Follow for Following<'_, '_> {
         self.placement.new_run(link).0.0
     }
 
-    fn said(&mut self, given: &Said, frame: &Frame, noted: bool) -> Result<u64, String> {
+    fn said(&mut self, given: &Said, frame: (&[Frame], usize), noted: bool) -> Result<u64, String> {
         let build = self.words.pointers.view.old;
         match word(given, frame, OldProcess { placement: &self.placement, memory: self.memory, build })? {
             Word::Number(number) => Ok(number),
@@ -187,46 +187,11 @@ impl Planner<'_> {
         let waiting =
             written.filter(|(_, bytes)| bytes.first_chunk().is_some_and(|word| Allocations::may_hold(u64::from_le_bytes(*word))));
         self.allocations.fixups.extend(waiting.map(|(at, _)| RunAddress(*at)));
-        self.set_variables(&made);
         let blockers: Vec<Blocker> =
             self.frames.threads.iter().zip(&made).flat_map(|(one, made)| self.problems(one, made)).collect();
         self.blockers.extend(blockers);
         self.frames.words = words;
         self.frames.made = made;
-    }
-
-    /// Stores what the user gives variables of the new program when frames go on.
-    fn set_variables(&mut self, made: &[Made]) {
-        let mut known: Vec<(NewLink, u8, u64)> = Vec::new();
-        let mut failed = Vec::new();
-        for (one, made) in self.frames.threads.iter().zip(made) {
-            for (place, length, word, frame) in &made.set {
-                let bytes = word.to_le_bytes();
-                let bytes = bytes.get(..usize::from(*length)).unwrap_or(&bytes);
-                if known.iter().any(|(other, _, value)| other == place && value != word) {
-                    let reason = "another frame gives a variable of the new program another value".to_owned();
-                    failed.push((one.thread, *frame, reason));
-                }
-                match self.image.slice_mut(place.0, u64::from(*length)) {
-                    Some(stored) => stored.copy_from_slice(bytes),
-                    None => failed.push((one.thread, *frame, format!("{} is no variable that can be stored to", place.0))),
-                }
-                if Allocations::may_hold(*word) {
-                    self.allocations.fixups.push(self.ground.placement.new_run(*place).0);
-                }
-                known.push((*place, *length, *word));
-            }
-            let waits = |word: &CallWord| matches!(word, CallWord::Word(word) if Allocations::may_hold(*word));
-            if made.calls.iter().any(|(_, arguments, _)| arguments.iter().any(waits)) {
-                let reason = "a call before it goes on is given the address of an object that is yet to be made".to_owned();
-                failed.push((one.thread, 0, reason));
-            }
-        }
-        for (thread, frame, reason) in failed {
-            let tid = self.stacks.frames.get(thread).map_or(0, |(tid, _)| *tid);
-            let frame = self.frame_blocker(thread, frame, reason);
-            self.blockers.push(Blocker::Frame { tid, frame });
-        }
     }
 
     /// Whether functions of the new program are to be called before some frame goes on.

@@ -52,6 +52,7 @@ impl<'f> FrameScope<'f> {
             return Found::Unknown(dsu_formats::spec::place::nearest(name, self.locals.names()).map(str::to_owned));
         };
         match variable.kinds[..] {
+            [kind] if variable.frame > 0 => self.place(Readable::Inner(variable.frame, name.to_owned()), kind),
             [kind] => self.place(Readable::Local(name.to_owned()), kind),
             _ => Found::Unclear("is declared several times in the old function, with different types".to_owned()),
         }
