@@ -66,6 +66,14 @@ impl TypeChanges {
         self.partners.get(&old).unwrap_or(GONE)
     }
 
+    /// The type of the new build that an old one, canonical, certainly becomes.
+    pub fn successor(&self, old: TypeId) -> Option<TypeId> {
+        match self.partner(old) {
+            Partner::One(new) => Some(*new),
+            Partner::Doubtful(_) | Partner::Gone => None,
+        }
+    }
+
     /// The old type that becomes `new`, if there is just one.
     pub fn origin(&self, new: TypeId) -> Option<TypeId> {
         let mut found = self.partners.iter().filter(|(_, partner)| **partner == Partner::One(new)).map(|(old, _)| *old);

@@ -191,6 +191,11 @@ impl Recipe {
         spans::map(self, offset, target)
     }
 
+    /// Where `length` bytes from `offset` on are in the new object, if they mean there what they meant and are carried as they are.
+    pub fn carried(&self, offset: usize, length: usize) -> Option<usize> {
+        spans::carried(&self.span, (offset, length), 0).filter(|_| self.plugin.is_none())
+    }
+
     fn check_size(&self, old: &[u8], context: &Context<'_>) -> Result<(), RecipeError> {
         let (expected, found) = (self.old_size, old.len());
         if found < expected { Err(self.error(context, None, RecipeProblem::Size { expected, found })) } else { Ok(()) }

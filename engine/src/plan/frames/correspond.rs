@@ -28,6 +28,9 @@ pub(super) trait Pairs {
     fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool;
     /// Whether two addresses name the same thing. `bytes` of it are read, if that is known.
     fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool;
+    /// Whether what is at two addresses, `bytes` long, is the same part of an object whose type changes, given that it is the same object;
+    /// `None` where no type that changes is known to be there.
+    fn same_part(&self, old: (&Values<'_>, ValueId), new: (&Values<'_>, ValueId), bytes: u8) -> Option<bool>;
     /// Whether what is in these places at the entries is the same argument, or a register that both keep for their callers.
     fn same_entry(&self, old: Place, new: Place) -> bool;
     /// The register in which the old function was given the argument that the new one is given in this place.
@@ -228,7 +231,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
                 a == b && s == t && self.check(*x, *y, carried)
             }
             (Term::Sum { bits: a, terms: x, constant: c }, Term::Sum { bits: b, terms: y, constant: d }) => {
-                a == b && self.same_sum((x, *c), (y, *d), carried)
+                a == b
+                    && match self.pairs.same_part((self.old.values, old), (self.new.values, new), 1) {
+                        Some(same) => same && self.same_terms(x, y, carried),
+                        None => self.same_sum((x, *c), (y, *d), carried),
+                    }
             }
             (
                 Term::Binary { operation: o, bits: a, left: l, right: r },
@@ -328,7 +335,25 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             return self.pairs.same_symbol(a, b, Some(bytes))
                 && (self.pairs.is_constant(a, bytes) || self.same_memory((at, from), (other, to), bytes, carried));
         }
-        self.check(from, to, carried) && self.same_memory((at, from), (other, to), bytes, carried)
+        self.same_place(from, to, bytes, carried) && self.same_memory((at, from), (other, to), bytes, carried)
+    }
+
+    /// Whether two addresses, of which `bytes` are read or written, are the same place.
+    fn same_place(&mut self, from: ValueId, to: ValueId, bytes: u8, carried: bool) -> bool {
+        if let (Term::Address(old), Term::Address(new)) = (self.old.values.node(from), self.new.values.node(to)) {
+            return self.pairs.same_symbol(old, new, Some(bytes));
+        }
+        let parts = |values: &Values<'_>, address: ValueId| match values.node(address) {
+            Term::Sum { terms, .. } => terms.clone(),
+            _ => vec![(address, 1)],
+        };
+        match self.pairs.same_part((self.old.values, from), (self.new.values, to), bytes) {
+            Some(same) => {
+                let terms = (parts(self.old.values, from), parts(self.new.values, to));
+                same && self.same_terms(&terms.0, &terms.1, carried)
+            }
+            None => self.check(from, to, carried),
+        }
     }
 
     /// Whether what two reads find is the same: nothing that only one side does may have changed it between the read and the point, or
@@ -384,7 +409,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
                 let store = (events::store(self.old.values, old), events::store(self.new.values, new));
                 let (Some(old), Some(new)) = store else { return false };
                 old.bytes == new.bytes
-                    && self.check(old.address, new.address, carried)
+                    && self.same_place(old.address, new.address, old.bytes, carried)
                     && self.check(old.value, new.value, carried)
             }
             _ => false,

@@ -48,6 +48,7 @@ mod stack_idle;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod unread;
 
 pub use apart::{come_apart, is_inside};

@@ -1,5 +1,7 @@
 //! Which things of a changed function are which of its partner.
 
+use std::collections::HashMap;
+
 use iced_x86::Mnemonic;
 
 use super::continuation::FrameObject;
@@ -7,17 +9,20 @@ use super::correspond::Pairs;
 use super::effects::Impact;
 use super::parameters::Parameters;
 use super::points::{Partners, Points};
+use super::typed::Typed;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::compare::layout::LayoutChange;
 use crate::plan::compare::objects::Objects;
 use crate::plan::compare::pairs::Partner;
 use crate::plan::compare::strings::may_hold_literals;
+use crate::plan::data::compile::Compiled;
+use crate::plan::data::recipe::Recipe;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::code::{Callee, ImportId, Symbolic};
 use crate::program::elf::{DynamicSymbol, Elf};
-use crate::program::flow::{Graph, Place};
+use crate::program::flow::{Graph, Place, ValueId, Values};
 
 /// Registers that a function keeps for its caller, as instructions number them (System V ABI, figure 3.4).
 const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
@@ -54,7 +59,8 @@ impl<'p> FunctionPairs<'p> {
         let sides = self.view.sides;
         if sides.old.objects.covering(old).is_some() {
             let objects = (&sides.old.objects, &sides.new.objects);
-            return same_place(objects, &sides.objects, &self.comparison.layouts, old, new);
+            let changes = (&self.comparison.layouts[..], &self.comparison.data.variables);
+            return same_place(objects, (&sides.objects, changes), (old, new), bytes);
         }
         let content = self.view.content();
         match bytes {
@@ -65,7 +71,7 @@ impl<'p> FunctionPairs<'p> {
     }
 
     /// Distances from the thread pointer to thread-local variables.
-    fn thread_local(&self, old: i64, new: i64) -> bool {
+    fn thread_local(&self, old: i64, new: i64, bytes: Option<u8>) -> bool {
         let sides = self.view.sides;
         let place = |elf: &Elf, distance: i64| {
             let block = elf.tls()?;
@@ -74,7 +80,8 @@ impl<'p> FunctionPairs<'p> {
         };
         let (Some(old), Some(new)) = (place(&self.view.old.elf, old), place(&self.view.new.elf, new)) else { return false };
         let objects = (&sides.old.locals, &sides.new.locals);
-        same_place(objects, &sides.locals, &self.comparison.local_layouts, old, new)
+        let changes = (&self.comparison.local_layouts[..], &self.comparison.data.locals);
+        same_place(objects, (&sides.locals, changes), (old, new), bytes)
     }
 
     fn both_constant(&self, old: LinkAddress, new: LinkAddress, bytes: u8) -> bool {
@@ -99,11 +106,32 @@ impl Pairs for FunctionPairs<'_> {
             (Symbolic::Address(old), Symbolic::Address(new)) => self.address(*old, *new, bytes),
             (Symbolic::Import(old, plus), Symbolic::Import(new, more)) => plus == more && self.same_import(*old, *new),
             (Symbolic::Selected(old), Symbolic::Selected(new)) => self.address(*old, *new, None),
-            (Symbolic::Thread(old), Symbolic::Thread(new)) => self.thread_local(*old, *new),
+            (Symbolic::Thread(old), Symbolic::Thread(new)) => self.thread_local(*old, *new, bytes),
             (Symbolic::ImportedThread(old), Symbolic::ImportedThread(new)) => self.same_import(*old, *new),
             (Symbolic::Null, Symbolic::Null) => true,
             _ => false,
         }
+    }
+
+    fn same_part(&self, old: (&Values<'_>, ValueId), new: (&Values<'_>, ValueId), bytes: u8) -> Option<bool> {
+        let data = &self.comparison.data;
+        if data.types.is_empty() {
+            return None;
+        }
+        let (sides, parameters) = (self.view.sides, self.parameters.as_ref());
+        let from = Typed { build: self.view.old, side: &sides.old, parameters: parameters.map(|both| &both.0) };
+        let to = Typed { build: self.view.new, side: &sides.new, parameters: parameters.map(|both| &both.1) };
+        let (from, to) = (from.at(old.0, old.1), to.at(new.0, new.1));
+        let Some(from) = from.filter(|from| data.types.changed(Some(from.kind))) else {
+            // A changed type's partner on one side alone: nothing says that it is the same object.
+            let origin = to.and_then(|to| data.types.origin(self.view.new.debug.types.canonical(to.kind)));
+            return origin.filter(|origin| data.types.changed(Some(*origin))).map(|_| false);
+        };
+        let kind = self.view.old.debug.types.canonical(from.kind);
+        let to = to.filter(|to| data.types.successor(kind) == Some(self.view.new.debug.types.canonical(to.kind)));
+        let recipe = data.recipes.get(kind).and_then(|recipe| recipe.as_ref().ok());
+        let carried = recipe.and_then(|recipe| recipe.carried(from.offset as usize, bytes.into()));
+        Some(to.zip(carried).is_some_and(|(to, carried)| to.offset == carried as u64))
     }
 
     fn same_entry(&self, old: Place, new: Place) -> bool {
@@ -170,20 +198,28 @@ fn kernel_calls(comparison: &Comparison, (function, partner): (usize, usize)) ->
     if olds.len() == news.len() { olds.into_iter().zip(news).collect() } else { Vec::new() }
 }
 
-/// Whether two places are the same one of paired variables. Where a variable's parts move, only its start is.
+/// Whether two places are the same one of paired variables. Where a variable's parts move, a part is that which is carried there as it is;
+/// without a length, as an address, only what lies there decides.
 fn same_place(
     (olds, news): (&Objects, &Objects),
-    partners: &[Partner],
-    layouts: &[Option<LayoutChange>],
-    old: LinkAddress,
-    new: LinkAddress,
+    (partners, (layouts, recipes)): (&[Partner], (&[Option<LayoutChange>], &HashMap<usize, Compiled>)),
+    (old, new): (LinkAddress, LinkAddress),
+    bytes: Option<u8>,
 ) -> bool {
     let Some(index) = olds.covering(old) else { return false };
     let partner = partners.get(index).and_then(Partner::one).and_then(|partner| news.list().get(partner));
     let (Some(from), Some(to)) = (olds.list().get(index), partner) else { return false };
-    let distance = old.0.wrapping_sub(from.start.0);
-    let keeps_layout = layouts.get(index).is_some_and(Option::is_none);
-    new.0.wrapping_sub(to.start.0) == distance && (distance == 0 || keeps_layout)
+    let (distance, other) = (old.0.wrapping_sub(from.start.0), new.0.wrapping_sub(to.start.0));
+    if layouts.get(index).is_some_and(Option::is_none) {
+        return distance == other;
+    }
+    // As a start it is the variable's, whatever lies there.
+    if bytes.is_none() && distance == 0 {
+        return other == 0;
+    }
+    let carried = |recipe: &Recipe| recipe.carried(distance as usize, bytes.unwrap_or(1).into());
+    let place = recipes.get(&index).and_then(|recipe| recipe.as_ref().ok()).and_then(|recipe| carried(recipe));
+    place.is_some_and(|place| place as u64 == other)
 }
 
 /// Whether bytes are in memory that is never written: not even by the loader.

@@ -25,6 +25,8 @@ const MOVED: u64 = 1 << 42;
 #[derive(Debug)]
 pub(super) struct Parameters {
     places: Vec<(Place, String)>,
+    /// Their types.
+    kinds: Vec<(Place, Option<TypeId>)>,
     /// Parameters that nobody passes: the compiler made the function for these values.
     fixed: Vec<(String, Fixed)>,
     /// Whether the place of each is known.
@@ -59,11 +61,12 @@ impl Parameters {
     fn told(build: &Build, entry: LinkAddress) -> Option<Self> {
         let mut variables = Variables::new(build);
         let parameters = variables.parameters(entry).ok()?;
-        let (mut places, mut fixed) = (Vec::new(), Vec::new());
+        let (mut places, mut kinds, mut fixed) = (Vec::new(), Vec::new(), Vec::new());
         let locals = variables.at(entry).ok()?.into_iter().filter(|local| local.inlined.is_none());
         for local in locals.filter(|local| parameters.contains(&local.name)) {
             match told_of(&variables, &local) {
                 Some(Told::In(register)) if matches!(class(build, local.kind), Class::General) => {
+                    kinds.push((Place::Register(register), local.kind));
                     places.push((Place::Register(register), local.name));
                 }
                 Some(Told::Always(value)) => fixed.push((local.name, value)),
@@ -74,7 +77,7 @@ impl Parameters {
         for absent in absent.filter(|absent| parameters.contains(&absent.name)) {
             fixed.extend(absent.value.map(|value| (absent.name, Fixed::Number(value))));
         }
-        Some(Self { places, fixed, is_whole: false })
+        Some(Self { places, kinds, fixed, is_whole: false })
     }
 
     /// Those of a function as its source has it, by the calling convention.
@@ -90,7 +93,7 @@ impl Parameters {
         let locals = Variables::new(build).at(entry).ok()?;
         let mut names = locals.into_iter().filter(|local| local.inlined.is_none());
         let (mut general, mut vectors, mut stack) = (GENERAL.iter(), 0..VECTORS, 0i64);
-        let (mut places, mut is_whole) = (Vec::new(), true);
+        let (mut places, mut kinds, mut is_whole) = (Vec::new(), Vec::new(), true);
         for kind in parameters {
             let local = names.next().filter(|local| types.peel(local.kind) == types.peel(*kind))?;
             let place = match class(build, *kind) {
@@ -106,9 +109,10 @@ impl Parameters {
                 stack += 8;
                 Place::Slot { offset: stack - 8, length: 8 }
             });
+            kinds.push((place, local.kind));
             places.push((place, local.name));
         }
-        Some(Self { places, fixed: Vec::new(), is_whole })
+        Some(Self { places, kinds, fixed: Vec::new(), is_whole })
     }
 
     /// All parameters with the places of their arguments.
@@ -129,6 +133,11 @@ impl Parameters {
     /// Where the argument of a parameter is.
     pub(super) fn place(&self, name: &str) -> Option<Place> {
         self.places.iter().find(|(_, own)| own == name).map(|(place, _)| *place)
+    }
+
+    /// The type of the parameter whose argument is at a place when the function is entered.
+    pub(super) fn kind(&self, place: Place) -> Option<TypeId> {
+        self.kinds.iter().find(|(own, _)| *own == place).and_then(|(_, kind)| *kind)
     }
 
     /// The parameter whose argument is at a place when the function is entered.

@@ -69,6 +69,25 @@ pub(super) fn map(recipe: &Recipe, offset: usize, target: Option<TypeId>) -> Map
     }
 }
 
+/// Where `length` bytes from `offset` on are in the new object, if they are carried there as they are. `to_base` is where in the new object
+/// that is which `span` is in.
+pub(super) fn carried(span: &Span, (offset, length): (usize, usize), to_base: usize) -> Option<usize> {
+    let delta = offset.checked_sub(span.from)?;
+    let start = to_base.checked_add(span.to)?;
+    match &span.body {
+        Body::Linear => (delta.checked_add(length)? <= span.length).then_some(start.checked_add(delta)?),
+        Body::Fixed => None,
+        Body::Fields(fields) => {
+            let behind = fields.partition_point(|field| field.from <= offset);
+            carried(fields.get(behind.checked_sub(1)?)?, (offset, length), to_base)
+        }
+        Body::Elements { count, stride, to_stride, element } => {
+            let index = delta.checked_div(*stride).filter(|index| index < count)?;
+            carried(element, (delta - index * stride, length), start.checked_add(index.checked_mul(*to_stride)?)?)
+        }
+    }
+}
+
 struct Search {
     target: Option<TypeId>,
     /// The outermost part that starts at the offset: its new place.

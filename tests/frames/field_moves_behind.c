@@ -1,0 +1,52 @@
+// Fields move in a structure that is reached through pointers: a parameter's, one in a variable, one of an array's elements.
+// rule: 3.26
+// good: right
+// point: 2
+// input: 3 4 5 6
+#include "frames.h"
+
+struct part {
+#if NEW
+    int more;
+#endif
+    int level;
+};
+struct state {
+#if NEW
+    long before;
+#endif
+    long rounds;
+    int largest;
+    bool seen;
+    struct state *other;
+    struct part parts[4];
+};
+static struct state *global;
+
+NOINLINE static void work(struct state *state) {
+    for (long value = next(); value; value = next()) {
+        state->rounds++;
+        if (value > state->largest)
+            state->largest = (int)value;
+        global->other->parts[value & 3].level = (int)value;
+        long kept = state->rounds * 2;
+        point();
+        state->seen = true;
+        say("kept", kept);
+        say("value", value);
+    }
+    say("largest", state->largest);
+}
+
+NOINLINE static struct state *make(void) {
+    struct state *state = calloc(1, sizeof *state);
+    state->other = state;
+    return state;
+}
+
+int main(void) {
+    global = make();
+    work(make());
+    say("level", global->other->parts[3].level);
+    return 0;
+}
