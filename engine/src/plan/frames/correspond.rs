@@ -36,6 +36,8 @@ pub(super) trait Pairs {
     fn same_slot(&self, old: i64, new: i64) -> bool;
     /// Whether what lies at an address never changes while the program runs.
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool;
+    /// What lies at an address of the new build that never changes while the program runs.
+    fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64>;
     /// Whether both addresses are texts: what a text says is no difference (PROOF §3).
     fn are_texts(&self, old: &Symbolic, new: &Symbolic) -> bool;
     /// Whether a call of the old function may change what the program can read later.
@@ -151,6 +153,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     /// Whether an address of the old build and one of the new build name the same thing.
     pub(super) fn same_address(&self, old: LinkAddress, new: LinkAddress) -> bool {
         self.pairs.same_symbol(&Symbolic::Address(old), &Symbolic::Address(new), None)
+    }
+
+    /// What lies at an address of the new build that never changes while the program runs.
+    pub(super) fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64> {
+        self.pairs.number_at(new, bytes)
     }
 
     /// The register in which the old function was given the argument that the new one is given in a place.
@@ -286,6 +293,14 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             };
             texts || self.check(from, to, carried)
         })
+    }
+
+    /// Whether two calls pass the same in the registers that their callee reads or may read, as far as that is known.
+    pub(super) fn same_given(&mut self, old: u32, new: u32) -> bool {
+        let is_known = self.new.graph().node(new).is_some_and(|node| node.arguments.is_some());
+        let same = is_known && self.same_registers(old, new, false);
+        self.settle(same);
+        same
     }
 
     /// Whether a call of the old function may change what the program can read later.

@@ -4,7 +4,8 @@
 use super::continuation::FrameObject;
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
-use crate::program::flow::Term;
+use crate::program::flow::{Term, may_store};
+use iced_x86::OpKind;
 
 /// A store into the variable: where in it, if that is known.
 struct Definition {
@@ -72,6 +73,40 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
         }
     }
     found
+}
+
+/// Whether nothing has stored into bytes of the frame on any way to the point, nor may have: they hold whatever was there, in the new
+/// program's own run, too.
+pub(super) fn is_untouched(side: &mut Side<'_, '_>, start: i64, length: u64) -> bool {
+    let function = side.values.function();
+    let bytes = length.cast_signed();
+    let end = start.saturating_add(bytes);
+    if side.between || function.escapes.is_escaped_at(side.point, start, bytes) {
+        return false;
+    }
+    events::ahead_of(function.graph, side.point).into_iter().all(|at| {
+        let Some(node) = function.graph.node(at) else { return false };
+        let instruction = &node.instruction;
+        if node.call.is_some() || events::is_kernel_call(function.graph, at) {
+            return !function.escapes.is_escaped_at(at, start, bytes);
+        }
+        if instruction.is_string_instruction() {
+            return false;
+        }
+        if instruction.op0_kind() != OpKind::Memory || !may_store(instruction) {
+            return true;
+        }
+        match function.frame_operand(at, instruction) {
+            Some((offset, bytes)) => offset >= end || offset.saturating_add(bytes) <= start,
+            None => match side.values.address_at(at).map(|address| side.values.node(address).clone()) {
+                Some(Term::Address(_) | Term::Entry(_) | Term::Load { .. } | Term::Result { .. }) => true,
+                Some(Term::Sum { terms, .. }) => terms.iter().all(|(term, _)| {
+                    matches!(side.values.node(*term), Term::Address(_) | Term::Entry(_) | Term::Load { .. } | Term::Result { .. })
+                }),
+                _ => false,
+            },
+        }
+    })
 }
 
 /// The calls ahead of the point that may know the address of `length` bytes of the frame from `start` on.

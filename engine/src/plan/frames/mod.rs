@@ -13,6 +13,7 @@ mod blocker;
 mod by_rules;
 mod choice;
 mod continuation;
+mod copies;
 mod correspond;
 mod counters;
 mod definitions;

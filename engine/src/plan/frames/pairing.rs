@@ -3,6 +3,7 @@
 use iced_x86::Mnemonic;
 
 use super::continuation::FrameObject;
+use super::copies;
 use super::correspond::Pairs;
 use super::effects::Impact;
 use super::parameters::Parameters;
@@ -28,8 +29,8 @@ pub(super) struct FunctionPairs<'p> {
     comparison: &'p Comparison,
     function: usize,
     parameters: Option<(Parameters, Parameters)>,
-    /// System calls that both make, by where they come back to.
-    kernel_calls: Vec<(LinkAddress, LinkAddress)>,
+    /// System calls that both make, and copies of calls that follow one another alike, by where they come back to.
+    alike: Vec<(LinkAddress, LinkAddress)>,
     objects: &'p [FrameObject],
 }
 
@@ -45,8 +46,9 @@ impl<'p> FunctionPairs<'p> {
         let parameters = old
             .zip(new)
             .and_then(|(old, new)| Some((Parameters::of(view.old, old.entry)?, Parameters::of(view.new, new.entry)?)));
-        let kernel_calls = kernel_calls(comparison, (function, partner));
-        Self { view, comparison, function, parameters, kernel_calls, objects }
+        let mut alike = kernel_calls(comparison, (function, partner));
+        alike.extend(copies::alike((view, comparison), (function, partner)));
+        Self { view, comparison, function, parameters, alike, objects }
     }
 
     fn address(&self, old: LinkAddress, new: LinkAddress, bytes: Option<u8>) -> bool {
@@ -89,7 +91,7 @@ impl<'p> FunctionPairs<'p> {
 
 impl Pairs for FunctionPairs<'_> {
     fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool {
-        self.kernel_calls.contains(&(old, new))
+        self.alike.contains(&(old, new))
             || matches!(self.comparison.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
     }
 
@@ -149,6 +151,15 @@ impl Pairs for FunctionPairs<'_> {
 
     fn may_change(&self, old: Callee) -> bool {
         self.comparison.points.old_impact(old) == Impact::Memory
+    }
+
+    fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64> {
+        let Symbolic::Address(at) = new else { return None };
+        let elf = &self.view.new.elf;
+        let read = elf.file_bytes(*at, u64::from(bytes)).filter(|_| is_constant(elf, *at, bytes))?;
+        let mut whole = [0; 8];
+        whole.get_mut(..usize::from(bytes))?.copy_from_slice(read);
+        Some(u64::from_le_bytes(whole))
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {

@@ -149,7 +149,7 @@ impl<'g> Check<'_, 'g, '_> {
     }
 
     /// A call behind the new point that is, or may be, the old one.
-    fn called_again(&self, old: u32, news: &[(u32, Kind)]) -> Option<u32> {
+    fn called_again(&mut self, old: u32, news: &[(u32, Kind)]) -> Option<u32> {
         let (old_graph, new_graph) = self.graphs();
         let call = old_graph.node(old)?;
         let partners: Vec<&super::points::Counterpart> =
@@ -167,7 +167,8 @@ impl<'g> Check<'_, 'g, '_> {
                     self.points.new_callee(self.function, returns).is_some_and(|(other, _)| other == callee) && alone(returns)
                 })
             };
-            return news.iter().find(|(node, kind)| is_call(kind) && fits(*node)).map(|(node, _)| *node);
+            let again = news.iter().find(|(node, kind)| is_call(kind) && fits(*node)).map(|(node, _)| *node);
+            return again.filter(|_| !self.is_made_ahead(old, callee));
         }
         let is_partner = |node: u32| {
             let new = new_graph.node(node);
@@ -177,6 +178,32 @@ impl<'g> Check<'_, 'g, '_> {
             return None;
         }
         news.iter().find(|(node, kind)| is_call(kind) && is_partner(*node)).map(|(node, _)| *node)
+    }
+
+    /// Whether a call that nothing pairs is one that the new code always makes, with the same arguments, before it comes to the point: of
+    /// calls of this function that nothing pairs, each code makes one before.
+    fn is_made_ahead(&mut self, old: u32, callee: usize) -> bool {
+        let graphs = self.graphs();
+        let own = |graph: &Graph, node: u32| graph.node(node).map(crate::program::flow::Node::behind);
+        let points = self.points;
+        let pairs = points.counterparts(self.function);
+        let is_one = |is_old: bool, node: u32| {
+            let graph = if is_old { graphs.0 } else { graphs.1 };
+            let Some(returns) = own(graph, node) else { return false };
+            let found =
+                if is_old { points.old_callee(self.function, returns) } else { points.new_callee(self.function, returns) };
+            let sides = |pair: &super::points::Counterpart| if is_old { pair.old.clone() } else { pair.new.clone() };
+            found.is_some_and(|(number, _)| number == callee) && !pairs.iter().any(|pair| sides(pair).returns.contains(&returns))
+        };
+        let olds: Vec<u32> = self.ways.0.ahead.iter().copied().filter(|node| is_one(true, *node)).collect();
+        let news: Vec<u32> = self.ways.1.ahead.iter().copied().filter(|node| is_one(false, *node)).collect();
+        let ([only], [new]) = (olds.as_slice(), news.as_slice()) else { return false };
+        *only == old
+            && !events::is_loop(graphs.0, old)
+            && !events::is_loop(graphs.1, *new)
+            && self.always(*new)
+            && self.correspondence.old.dominators.passes(self.ways.0.point, old)
+            && self.correspondence.same_given(old, *new)
     }
 
     /// A change of memory behind the new point that the old code has made already: what is added twice is wrong, what is stored twice is not.
