@@ -420,7 +420,9 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             true if loops.0 && around != Some(at) => None,
             _ => around,
         };
-        let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0);
+        // Of earlier times that control came to a loop, all ends count: how often it was gone round then decides what it made.
+        let is_current = !carried || around == Some(at);
+        let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0.then_some(is_current));
         self.round = around;
         same
     }
@@ -431,7 +433,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         (at, from): (u32, &[ValueId]),
         (other, to): (u32, &[ValueId]),
         carried: bool,
-        is_loop: bool,
+        is_loop: Option<bool>,
     ) -> bool {
         let distinct = |inputs: &[ValueId]| {
             let mut distinct = inputs.to_vec();
@@ -449,21 +451,21 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             matched.push((value, open.swap_remove(index)));
         }
         match is_loop {
-            true => self.same_loop(at, other),
-            false => self.same_gates((at, from), (other, to), &matched, carried),
+            Some(is_current) => self.same_loop(at, other, is_current),
+            None => self.same_gates((at, from), (other, to), &matched, carried),
         }
     }
 
     /// Whether two loops are one. Those around the points are paired from outside; besides, a question whether to go on has to be the same,
     /// or a variable that they change has one name. Loops that control has left were left for the same reasons: how often they were gone round decides what they
     /// made.
-    pub(super) fn same_loop(&mut self, at: u32, other: u32) -> bool {
+    pub(super) fn same_loop(&mut self, at: u32, other: u32, is_current: bool) -> bool {
         let rank = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point);
         let ranks = (rank(&self.old, at), rank(&self.new, other));
         if ranks.0 != ranks.1 {
             return false;
         }
-        let is_around = ranks.0.is_some();
+        let is_around = is_current && ranks.0.is_some();
         let olds = events::exits(self.old.graph(), self.old.dominators, at);
         let news = events::exits(self.new.graph(), self.new.dominators, other);
         let (Some(olds), Some(mut open)) = (olds, news) else { return is_around && self.is_named(at, other) };

@@ -174,7 +174,7 @@ impl Correspondence<'_, '_> {
                 && self.is_single
                 && counts(&self.old, at)
                 && counts(&self.new, other)
-                && (self.same_loop(at, other) || self.has_same_end(at, other)))
+                && (self.same_loop(at, other, true) || self.has_same_end(at, other)))
     }
 
     /// Whether a variable of one name counts the rounds of both loops alike.
