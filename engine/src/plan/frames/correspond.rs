@@ -42,6 +42,8 @@ pub(super) trait Pairs {
     fn are_texts(&self, old: &Symbolic, new: &Symbolic) -> bool;
     /// Whether a call of the old function may change what the program can read later.
     fn may_change(&self, old: Callee) -> bool;
+    /// The same for a call of the new one.
+    fn new_may_change(&self, new: Callee) -> bool;
 }
 
 /// One side of the comparison.
@@ -303,6 +305,13 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         same
     }
 
+    /// As [`Self::same`]; `carried`: a loop may have been gone round since they were made.
+    pub(super) fn same_at(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
+        let same = self.check(old, new, carried);
+        self.settle(same);
+        same
+    }
+
     /// Whether a call of the old function may change what the program can read later.
     pub(super) fn may_change(&self, callee: Callee) -> bool {
         self.pairs.may_change(callee)
@@ -361,7 +370,8 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             passed.retain(|node| *node != read);
             events::writes(side.values, &passed, (address, bytes))
         };
-        let (olds, news) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let (mut olds, mut news) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        self.drop_harmless(&mut olds, &mut news);
         let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
         let mut alike = |old: u32, new: u32| match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
             // What it wrote depends on what it was given.
@@ -382,9 +392,17 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let passed = events::between(side.graph(), read, side.point, carried);
             events::writes(side.values, &passed, (address, bytes))
         };
-        let (from, to) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let (mut from, mut to) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        self.drop_harmless(&mut from, &mut to);
         from.iter().all(|event| to.iter().any(|other| self.same_event(*event, *other, carried)))
             && to.iter().all(|event| from.iter().any(|other| self.same_event(*other, *event, carried)))
+    }
+
+    /// Drops calls that change nothing that the program reads.
+    fn drop_harmless(&self, olds: &mut Vec<u32>, news: &mut Vec<u32>) {
+        let callee = |graph: &Graph, node: u32| graph.node(node).and_then(|node| node.call);
+        olds.retain(|node| callee(self.old.graph(), *node).is_none_or(|callee| self.pairs.may_change(callee)));
+        news.retain(|node| callee(self.new.graph(), *node).is_none_or(|callee| self.pairs.new_may_change(callee)));
     }
 
     /// Paired calls, or stores of the same value to the same place.

@@ -4,6 +4,7 @@
 use super::continuation::FrameObject;
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
+use super::lockstep::Linear;
 use crate::program::flow::{Term, may_store};
 use iced_x86::OpKind;
 
@@ -59,9 +60,15 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
         let Some(store) = events::store(side.values, node) else { continue };
         let offset = match side.values.node(store.address) {
             Term::Frame(offset) => Some(offset.wrapping_sub(start)),
-            // A place in an array, by an index.
-            Term::Sum { terms, constant, .. } if terms.iter().any(|term| matches!(side.values.node(term.0), Term::Frame(0))) => {
-                if (0..length.cast_signed()).contains(&constant.wrapping_sub(start)) {
+            // A place in an array, by an index or a pointer that walks it.
+            Term::Sum { .. } | Term::Choice { .. } => {
+                let sum = Linear::of(side.values, store.address, 64);
+                let walks = sum.as_ref().is_some_and(|sum| sum.rounds().is_some());
+                let within = |from: i64| (0..length.cast_signed()).contains(&from.wrapping_sub(start));
+                // What a pointer comes to that walks is looked at by what it begins with, and by that less what each round adds.
+                if let Some(from) = sum.and_then(|sum| sum.in_frame(side.values))
+                    && (within(from) || (walks && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
+                {
                     found.push(Definition { offset: None, store });
                 }
                 continue;

@@ -38,6 +38,22 @@ impl Linear {
         Some(found)
     }
 
+    /// The distance from the frame's address, if it is an address in the frame, without what varies.
+    pub(super) fn in_frame(&self, values: &Values<'_>) -> Option<i64> {
+        let is_frame = |part: &Atom| match part {
+            Atom::Value(value) => match values.node(*value) {
+                Term::Frame(offset) => Some(*offset),
+                _ => None,
+            },
+            Atom::Rounds(_) => None,
+        };
+        let mut frames = self.parts.iter().filter_map(|(part, factor)| Some((is_frame(part)?, *factor)));
+        match (frames.next(), frames.next()) {
+            (Some((offset, 1)), None) => Some(self.constant.wrapping_add(offset)),
+            _ => None,
+        }
+    }
+
     /// What is added for each round of a loop, and that loop, if it is one.
     pub(super) fn rounds(&self) -> Option<(u32, i64)> {
         let mut rounds = self.parts.iter().filter_map(|(part, factor)| match part {

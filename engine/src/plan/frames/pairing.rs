@@ -153,6 +153,10 @@ impl Pairs for FunctionPairs<'_> {
         self.comparison.points.old_impact(old) == Impact::Memory
     }
 
+    fn new_may_change(&self, new: Callee) -> bool {
+        self.comparison.points.impact(new) == Impact::Memory
+    }
+
     fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64> {
         let Symbolic::Address(at) = new else { return None };
         let elf = &self.view.new.elf;

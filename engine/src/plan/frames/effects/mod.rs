@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
+use super::lockstep::Linear;
 use super::points::Points;
 use crate::plan::address::NewLink;
 use crate::plan::view::View;
@@ -288,19 +289,55 @@ fn is_in_frame(values: &mut Values<'_>, node: u32) -> bool {
         Term::Frame(_) => true,
         Term::Sum { terms, .. } => {
             terms.iter().any(|(term, factor)| *factor == 1 && matches!(values.node(*term), Term::Frame(0)))
+                || Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame(values).is_some())
         }
+        Term::Choice { .. } => Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame(values).is_some()),
         _ => false,
     }
 }
 
 /// Whether two stores are of the same value to the same place, or are the same instruction with the same operands.
 pub(super) fn same_store(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
-    if correspondence.same_effect(old, new, carried) {
+    if correspondence.same_effect(old, new, carried) || is_same_update(correspondence, old, new, carried) {
         return true;
     }
     let understood =
         events::store(correspondence.old.values, old).is_some() || events::store(correspondence.new.values, new).is_some();
     !understood && same_operands(correspondence, old, new)
+}
+
+/// Whether two instructions add the same to what is at the same place: what that is does not matter, it is the old program's.
+fn is_same_update(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
+    let (Some((from, one)), Some((to, other))) =
+        (added(correspondence.old.values, old), added(correspondence.new.values, new))
+    else {
+        return false;
+    };
+    from.bytes == to.bytes
+        && one.1 == other.1
+        && one.0.len() == other.0.len()
+        && correspondence.same_at(from.address, to.address, carried)
+        && one.0.iter().zip(&other.0).all(|(one, other)| one.1 == other.1 && correspondence.same_at(one.0, other.0, carried))
+}
+
+/// The store that an instruction is which adds to what is in memory, with the terms and the number that it adds.
+fn added(values: &mut Values<'_>, node: u32) -> Option<(Store, (Vec<(ValueId, i64)>, i64))> {
+    let store = events::store(values, node)?;
+    let mut value = values.resolve(store.value);
+    while let Term::Extend { from, of, .. } = values.node(value)
+        && u32::from(*from) >= u32::from(store.bytes) * 8
+    {
+        value = values.resolve(*of);
+    }
+    let Term::Sum { terms, constant, .. } = values.node(value) else { return None };
+    let is_own = |term: &(ValueId, i64)| {
+        term.1 == 1
+            && matches!(values.node(term.0), Term::Load { at, address, bytes }
+                if *at == node && *bytes == store.bytes && values.resolve(*address) == values.resolve(store.address))
+    };
+    let own = terms.iter().position(is_own)?;
+    let rest = terms.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, term)| *term).collect();
+    Some((store, (rest, *constant)))
 }
 
 /// Whether instructions are the same and read the same: those that are not taken apart.

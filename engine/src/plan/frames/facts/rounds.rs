@@ -220,8 +220,8 @@ fn stays(terms: &mut Terms<'_, '_, '_>, (head, outermost): (u32, Option<u32>), q
     };
     let made = seen_from(head);
     // In earlier rounds of a loop around this one, it may have been left at what the old code passed.
-    let is_inner = outermost.is_some_and(|outermost| outermost != head && seen_from(outermost) != Made::Before);
-    if is_inner && made != Made::Anew {
+    let is_fixed = made == Made::Before && outermost.is_none_or(|outermost| seen_from(outermost) == Made::Before);
+    if made != Made::Anew && !is_fixed && outermost.is_some_and(|outermost| outermost != head) {
         let reason = "the new code may have left the loop in an earlier round".to_owned();
         return found.problems.push(Problem { branch: Some(NewLink(branch)), reason });
     }
@@ -250,6 +250,11 @@ fn made_of(values: &Values<'_>, roots: &[ValueId], head: u32, body: &[u32]) -> M
             return Made::Anew;
         }
         let inner: Vec<ValueId> = match values.node(value) {
+            // A variable of the frame is what earlier rounds left there, whoever else may know it.
+            Term::Load { at, address, .. } if is_in(at) && matches!(values.node(*address), Term::Frame(_)) => {
+                made = Made::Carried;
+                Vec::new()
+            }
             Term::Load { at, .. } | Term::Result { call: at, .. } | Term::Unknown { at, .. } if is_in(at) => return Made::Anew,
             Term::Load { address, .. } => vec![*address],
             Term::Choice { at, .. } => {
