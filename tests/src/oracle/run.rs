@@ -216,7 +216,10 @@ fn there_and_back(program: &Program, old: &Path, new: &Path) -> Result<bool, Str
     let found = process.finish(&before);
     match end(if is_back { old } else { new }) {
         Some(end) if end == found => Ok(is_back),
-        end => Err(format!("WRONG: updated and {}, it ran on to {found:?}, not {end:?}", if is_back { "taken back" } else { "not taken back" })),
+        end => Err(format!(
+            "WRONG: updated and {}, it ran on to {found:?}, not {end:?}",
+            if is_back { "taken back" } else { "not taken back" }
+        )),
     }
 }
 

@@ -12,7 +12,10 @@ use crate::program::build::Build;
 const MOST_COPIES: usize = 64;
 
 /// Copies of calls of two functions that are one call each, by where they come back to.
-pub(super) fn alike((view, comparison): (View<'_>, &Comparison), (function, partner): (usize, usize)) -> Vec<(LinkAddress, LinkAddress)> {
+pub(super) fn alike(
+    (view, comparison): (View<'_>, &Comparison),
+    (function, partner): (usize, usize),
+) -> Vec<(LinkAddress, LinkAddress)> {
     let (Ok(old), Ok(new)) = (comparison.prepared.old(function), comparison.prepared.new_function(partner)) else {
         return Vec::new();
     };

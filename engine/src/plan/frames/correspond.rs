@@ -103,7 +103,9 @@ pub(super) struct Correspondence<'c, 'g> {
     same: HashSet<Assumed>,
     assumed: Vec<Assumed>,
     /// The innermost loop of the old code around the point, while only its own rounds are looked at.
-    round: Option<u32>,
+    pub(super) round: Option<u32>,
+    /// Loops that control has left, the rounds of which are compared one by one.
+    pub(super) walked: Option<(u32, u32)>,
 }
 
 impl<'c, 'g> Correspondence<'c, 'g> {
@@ -118,6 +120,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             same: HashSet::new(),
             assumed: Vec::new(),
             round: None,
+            walked: None,
         }
     }
 
@@ -303,6 +306,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         let same = is_known && self.same_registers(old, new, false);
         self.settle(same);
         same
+    }
+
+    /// Whether the same place of the same variable is at these offsets of the frames.
+    pub(super) fn same_slot(&self, old: i64, new: i64) -> bool {
+        self.pairs.same_slot(old, new)
     }
 
     /// As [`Self::same`]; `carried`: a loop may have been gone round since they were made.

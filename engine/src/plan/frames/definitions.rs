@@ -12,6 +12,8 @@ use iced_x86::OpKind;
 struct Definition {
     offset: Option<i64>,
     store: Store,
+    /// The instruction.
+    node: u32,
 }
 
 /// Whether the stores into a variable on all ways to the points correspond.
@@ -46,10 +48,18 @@ pub(super) fn correspond(correspondence: &mut Correspondence<'_, '_>, object: &F
 }
 
 fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition, new: &Definition) -> bool {
-    old.offset == new.offset
-        && old.store.bytes == new.store.bytes
-        && (old.offset.is_some() || correspondence.check(old.store.address, new.store.address, true))
-        && correspondence.check(old.store.value, new.store.value, true)
+    if old.offset != new.offset || old.store.bytes != new.store.bytes {
+        return false;
+    }
+    let stores = |correspondence: &mut Correspondence<'_, '_>| {
+        (old.offset.is_some() || correspondence.check(old.store.address, new.store.address, true))
+            && correspondence.check(old.store.value, new.store.value, true)
+    };
+    stores(correspondence) || {
+        let around = |side: &Side<'_, '_>, node: u32| events::around(side.graph(), side.dominators, node).pop();
+        let loops = around(&correspondence.old, old.node).zip(around(&correspondence.new, new.node));
+        loops.is_some_and(|loops| correspondence.in_each_round(loops, stores))
+    }
 }
 
 /// The stores of a function into `length` bytes of its frame from `start` on.
@@ -66,17 +76,17 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
                 let walks = sum.as_ref().is_some_and(|sum| sum.rounds().is_some());
                 let within = |from: i64| (0..length.cast_signed()).contains(&from.wrapping_sub(start));
                 // What a pointer comes to that walks is looked at by what it begins with, and by that less what each round adds.
-                if let Some(from) = sum.and_then(|sum| sum.in_frame(side.values))
+                if let Some(from) = sum.and_then(|sum| sum.in_frame())
                     && (within(from) || (walks && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
                 {
-                    found.push(Definition { offset: None, store });
+                    found.push(Definition { offset: None, store, node });
                 }
                 continue;
             }
             _ => continue,
         };
         if let Some(offset) = offset.filter(|offset| (0..length.cast_signed()).contains(offset)) {
-            found.push(Definition { offset: Some(offset), store });
+            found.push(Definition { offset: Some(offset), store, node });
         }
     }
     found

@@ -45,8 +45,7 @@ impl Explainer<'_> {
             let way = Way { between: (false, false), aligned: Some(&aligned), about };
             self.try_as((function, partner), (from, to), way)
         };
-        let fitting: Vec<Tried> =
-            open.iter().map(|to| attempt(returns, *to)).filter(|tried| tried.is_alike).collect();
+        let fitting: Vec<Tried> = open.iter().map(|to| attempt(returns, *to)).filter(|tried| tried.is_alike).collect();
         // Whichever is the partner of another call as well may be either's.
         let is_shared = |tried: &Tried| others.iter().any(|other| attempt(*other, tried.to).is_alike);
         if fitting.is_empty() || fitting.iter().any(is_shared) {

@@ -289,9 +289,9 @@ fn is_in_frame(values: &mut Values<'_>, node: u32) -> bool {
         Term::Frame(_) => true,
         Term::Sum { terms, .. } => {
             terms.iter().any(|(term, factor)| *factor == 1 && matches!(values.node(*term), Term::Frame(0)))
-                || Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame(values).is_some())
+                || Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame().is_some())
         }
-        Term::Choice { .. } => Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame(values).is_some()),
+        Term::Choice { .. } => Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame().is_some()),
         _ => false,
     }
 }
@@ -308,8 +308,7 @@ pub(super) fn same_store(correspondence: &mut Correspondence<'_, '_>, old: u32, 
 
 /// Whether two instructions add the same to what is at the same place: what that is does not matter, it is the old program's.
 fn is_same_update(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
-    let (Some((from, one)), Some((to, other))) =
-        (added(correspondence.old.values, old), added(correspondence.new.values, new))
+    let (Some((from, one)), Some((to, other))) = (added(correspondence.old.values, old), added(correspondence.new.values, new))
     else {
         return false;
     };
@@ -320,8 +319,11 @@ fn is_same_update(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u3
         && one.0.iter().zip(&other.0).all(|(one, other)| one.1 == other.1 && correspondence.same_at(one.0, other.0, carried))
 }
 
+/// Terms with their factors, and a number.
+type Added = (Vec<(ValueId, i64)>, i64);
+
 /// The store that an instruction is which adds to what is in memory, with the terms and the number that it adds.
-fn added(values: &mut Values<'_>, node: u32) -> Option<(Store, (Vec<(ValueId, i64)>, i64))> {
+fn added(values: &mut Values<'_>, node: u32) -> Option<(Store, Added)> {
     let store = events::store(values, node)?;
     let mut value = values.resolve(store.value);
     while let Term::Extend { from, of, .. } = values.node(value)

@@ -91,9 +91,9 @@ pub(super) fn check_rounds(terms: &mut Terms<'_, '_, '_>, old: &Here<'_>, new: &
     for (rank, head) in news.iter().enumerate() {
         let partner = olds.get(rank).copied().filter(|_| olds.len() == news.len());
         let known = partner.map_or_else(Vec::new, |partner| exits(&terms.correspondence.old, partner));
-        let always = known.iter().filter(|exit| {
-            partner.is_some_and(|partner| is_in_each_round(&terms.correspondence.old, partner, exit.0))
-        });
+        let always = known
+            .iter()
+            .filter(|exit| partner.is_some_and(|partner| is_in_each_round(&terms.correspondence.old, partner, exit.0)));
         let always: Vec<Exit> = always.copied().collect();
         let asked: Vec<Question> =
             always.into_iter().filter_map(|exit| staying(&mut terms.correspondence.old, old, exit)).collect();
@@ -164,10 +164,9 @@ fn is_asked_as_often(
 
 fn is_same_question(correspondence: &mut Correspondence<'_, '_>, old: &Asked, new: &Asked) -> bool {
     match (old, new) {
-        (
-            Asked::Within { value, bits, ranges },
-            Asked::Within { value: other, bits: width, ranges: wanted },
-        ) => bits == width && ranges::within(wanted, ranges) && correspondence.same(*value, *other),
+        (Asked::Within { value, bits, ranges }, Asked::Within { value: other, bits: width, ranges: wanted }) => {
+            bits == width && ranges::within(wanted, ranges) && correspondence.same(*value, *other)
+        }
         _ => super::is_same(correspondence, old, new),
     }
 }

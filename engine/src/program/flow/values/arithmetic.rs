@@ -104,8 +104,12 @@ impl Values<'_> {
                 if by_sign { self.extend(from, true, narrow) } else { narrow }
             }
             // The rest of a register that a byte was put into.
-            Term::Binary { operation: Binary::Or, left, right, .. } if self.is_clear(left, from) => self.extend(from, by_sign, right),
-            Term::Binary { operation: Binary::Or, left, right, .. } if self.is_clear(right, from) => self.extend(from, by_sign, left),
+            Term::Binary { operation: Binary::Or, left, right, .. } if self.is_clear(left, from) => {
+                self.extend(from, by_sign, right)
+            }
+            Term::Binary { operation: Binary::Or, left, right, .. } if self.is_clear(right, from) => {
+                self.extend(from, by_sign, left)
+            }
             _ if !by_sign && self.width(of) <= from => of,
             _ if by_sign && self.width(of) < from => of,
             _ => self.number(Term::Extend { from, signed: by_sign, of }),
