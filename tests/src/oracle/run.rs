@@ -76,6 +76,8 @@ pub struct Report {
     pub findings: Vec<String>,
     /// The reasons of a refusal, in full.
     pub refusals: Vec<String>,
+    /// Whether the updated process was moved back where it stood, and went on as the old program does.
+    pub is_back: bool,
 }
 
 impl Report {
@@ -101,12 +103,22 @@ pub fn run(program: &Program, style: Style) -> Report {
         reasons: BTreeSet::new(),
         findings: scratch.findings,
         refusals: Vec::new(),
+        is_back: false,
     };
     if ended.code == Some(code::DONE) {
         report.outcome = update(process, &new, end.as_ref(), &mut report.findings);
         if program.good == Good::Refused && report.outcome == Outcome::Equal {
             report.findings.push(format!("planned, although nothing proves it (PROOF {})", program.rule));
             report.outcome = Outcome::Forbidden;
+        }
+        if report.outcome == Outcome::Equal {
+            match there_and_back(program, &old, &new) {
+                Ok(is_back) => report.is_back = is_back,
+                Err(finding) => {
+                    report.findings.push(finding);
+                    report.outcome = Outcome::Wrong;
+                }
+            }
         }
     } else {
         (report.reasons, report.refusals) = refusals(&answer);
@@ -182,6 +194,32 @@ fn update(process: Process, new: &Path, end: Option<&End>, findings: &mut Vec<St
             Outcome::Wrong
         }
         Some(_) => Outcome::Equal,
+    }
+}
+
+/// Updates a process and takes it back to its old program at once: frames that were made anew hold what their code reads, not all that it
+/// would have left there (PROOF 3.19). Where the way back is refused the process must go on as the new program, else as the old one.
+fn there_and_back(program: &Program, old: &Path, new: &Path) -> Result<bool, String> {
+    let end = |path: &Path| {
+        let process = Process::at_point(program, path)?;
+        let before = process.said();
+        Some(process.finish(&before))
+    };
+    let Some(process) = Process::at_point(program, old) else { return Ok(false) };
+    let update = |to: &Path| dsu::Run::update(process.pid(), to).options(&["--wait", "0s"]).run();
+    let there = update(new);
+    if there.code != Some(code::DONE) {
+        return Err(format!("updated once, and the second time the update ended with {:?}: {}", there.code, there.text()));
+    }
+    let is_back = update(old).code == Some(code::DONE);
+    let before = process.said();
+    let found = process.finish(&before);
+    match end(if is_back { old } else { new }) {
+        Some(end) if end == found => Ok(is_back),
+        end => Err(format!(
+            "WRONG: updated and {}, it ran on to {found:?}, not {end:?}",
+            if is_back { "taken back" } else { "not taken back" }
+        )),
     }
 }
 

@@ -73,6 +73,9 @@ pub fn table(reports: &[Report]) -> String {
         }
     }
     text += &Sum::of(reports.iter()).row("all");
+    let made = reports.iter().filter(|report| report.outcome == Outcome::Equal).count();
+    let back = reports.iter().filter(|report| report.is_back).count();
+    let _ = writeln!(text, "updated, and taken back where they stood: {}", of(back, made));
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in reports.iter().flat_map(|report| &report.reasons) {
         *reasons.entry(reason).or_default() += 1;

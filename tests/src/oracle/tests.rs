@@ -89,6 +89,7 @@ fn report(outcome: Outcome, equal: usize) -> Report {
         reasons: Default::default(),
         findings: Vec::new(),
         refusals: Vec::new(),
+        is_back: false,
     }
 }
 

@@ -349,6 +349,11 @@ impl Attempt<'_, '_> {
 
     /// Bytes that addresses lead to and that no pair of variables holds.
     fn unpaired(&mut self, offset: i64, live: &Live) {
+        if let LivePlace::Object { length, .. } = live.place
+            && definitions::is_untouched(&mut self.correspondence.new, offset, length)
+        {
+            return;
+        }
         match self.locals.1.holding(offset) {
             Some(variable) => {
                 let name = variable.name.clone();

@@ -207,6 +207,13 @@ mod tests {
         assert!(chosen(2, more(), vec![(more(), true)]).is_err_and(|why| why.contains("none of them fits")));
         assert!(chosen(2, more(), vec![(less(), false)]).is_err_and(|why| why.contains("not proved")));
         assert!(chosen(5, more(), vec![(Vec::new(), false)]).is_err(), "what is not known may fit");
+        let unknown = || Condition { left: Value::Given(7), ..asks(rbx, Relation::Equal, 0) };
+        assert_eq!(
+            chosen(5, more(), vec![(vec![unknown(), asks(rbx, Relation::Below, 3)], true)]),
+            Ok(0),
+            "one that fails is enough"
+        );
+        assert!(chosen(5, more(), vec![(vec![unknown()], true)]).is_err(), "what is not known may hold");
         assert_eq!(chosen(5, more(), Vec::new()), Ok(0));
         assert_eq!(chosen(2, more(), Vec::new()), Ok(0), "conditions of the only point are checked later");
     }

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use iced_x86::ConditionCode;
 
 use super::events;
+use super::pairs::Pairs;
 use crate::program::address::LinkAddress;
 use crate::program::code::{Callee, Symbolic};
 use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
@@ -21,29 +22,6 @@ const ARGUMENTS: u16 = 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9;
 const MOST_PAIRS: usize = 1500;
 /// More branches between two ways are not looked at.
 const MOST_GATES: usize = 24;
-
-/// Which things of the old function are which of the new one.
-pub(super) trait Pairs {
-    /// Whether the calls that return to these addresses are paired.
-    fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool;
-    /// Whether two addresses name the same thing. `bytes` of it are read, if that is known.
-    fn same_symbol(&self, old: &Symbolic, new: &Symbolic, bytes: Option<u8>) -> bool;
-    /// Whether what is at two addresses, `bytes` long, is the same part of an object whose type changes, given that it is the same object;
-    /// `None` where no type that changes is known to be there.
-    fn same_part(&self, old: (&Values<'_>, ValueId), new: (&Values<'_>, ValueId), bytes: u8) -> Option<bool>;
-    /// Whether what is in these places at the entries is the same argument, or a register that both keep for their callers.
-    fn same_entry(&self, old: Place, new: Place) -> bool;
-    /// The register in which the old function was given the argument that the new one is given in this place.
-    fn argument(&self, new: Place) -> Option<u8>;
-    /// Whether the same place of the same variable is at these offsets of the frames.
-    fn same_slot(&self, old: i64, new: i64) -> bool;
-    /// Whether what lies at an address never changes while the program runs.
-    fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool;
-    /// Whether both addresses are texts: what a text says is no difference (PROOF §3).
-    fn are_texts(&self, old: &Symbolic, new: &Symbolic) -> bool;
-    /// Whether a call of the old function may change what the program can read later.
-    fn may_change(&self, old: Callee) -> bool;
-}
 
 /// One side of the comparison.
 pub(super) struct Side<'s, 'g> {
@@ -102,7 +80,9 @@ pub(super) struct Correspondence<'c, 'g> {
     same: HashSet<Assumed>,
     assumed: Vec<Assumed>,
     /// The innermost loop of the old code around the point, while only its own rounds are looked at.
-    round: Option<u32>,
+    pub(super) round: Option<u32>,
+    /// Loops that control has left, the rounds of which are compared one by one.
+    pub(super) walked: Option<(u32, u32)>,
 }
 
 impl<'c, 'g> Correspondence<'c, 'g> {
@@ -117,6 +97,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             same: HashSet::new(),
             assumed: Vec::new(),
             round: None,
+            walked: None,
         }
     }
 
@@ -154,6 +135,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     /// Whether an address of the old build and one of the new build name the same thing.
     pub(super) fn same_address(&self, old: LinkAddress, new: LinkAddress) -> bool {
         self.pairs.same_symbol(&Symbolic::Address(old), &Symbolic::Address(new), None)
+    }
+
+    /// What lies at an address of the new build that never changes while the program runs.
+    pub(super) fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64> {
+        self.pairs.number_at(new, bytes)
     }
 
     /// The register in which the old function was given the argument that the new one is given in a place.
@@ -295,6 +281,26 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         })
     }
 
+    /// Whether two calls pass the same in the registers that their callee reads or may read, as far as that is known.
+    pub(super) fn same_given(&mut self, old: u32, new: u32) -> bool {
+        let is_known = self.new.graph().node(new).is_some_and(|node| node.arguments.is_some());
+        let same = is_known && self.same_registers(old, new, false);
+        self.settle(same);
+        same
+    }
+
+    /// Whether the same place of the same variable is at these offsets of the frames.
+    pub(super) fn same_slot(&self, old: i64, new: i64) -> bool {
+        self.pairs.same_slot(old, new)
+    }
+
+    /// As [`Self::same`]; `carried`: a loop may have been gone round since they were made.
+    pub(super) fn same_at(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
+        let same = self.check(old, new, carried);
+        self.settle(same);
+        same
+    }
+
     /// Whether a call of the old function may change what the program can read later.
     pub(super) fn may_change(&self, callee: Callee) -> bool {
         self.pairs.may_change(callee)
@@ -371,7 +377,8 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             passed.retain(|node| *node != read);
             events::writes(side.values, &passed, (address, bytes))
         };
-        let (olds, news) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let (mut olds, mut news) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        self.drop_harmless(&mut olds, &mut news);
         let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
         let mut alike = |old: u32, new: u32| match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
             // What it wrote depends on what it was given.
@@ -392,9 +399,17 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let passed = events::between(side.graph(), read, side.point, carried);
             events::writes(side.values, &passed, (address, bytes))
         };
-        let (from, to) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let (mut from, mut to) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        self.drop_harmless(&mut from, &mut to);
         from.iter().all(|event| to.iter().any(|other| self.same_event(*event, *other, carried)))
             && to.iter().all(|event| from.iter().any(|other| self.same_event(*other, *event, carried)))
+    }
+
+    /// Drops calls that change nothing that the program reads.
+    fn drop_harmless(&self, olds: &mut Vec<u32>, news: &mut Vec<u32>) {
+        let callee = |graph: &Graph, node: u32| graph.node(node).and_then(|node| node.call);
+        olds.retain(|node| callee(self.old.graph(), *node).is_none_or(|callee| self.pairs.may_change(callee)));
+        news.retain(|node| callee(self.new.graph(), *node).is_none_or(|callee| self.pairs.new_may_change(callee)));
     }
 
     /// Paired calls, or stores of the same value to the same place.
@@ -430,13 +445,21 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             true if loops.0 && around != Some(at) => None,
             _ => around,
         };
-        let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0);
+        // Of earlier times that control came to a loop, all ends count: how often it was gone round then decides what it made.
+        let is_current = !carried || around == Some(at);
+        let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0.then_some(is_current));
         self.round = around;
         same
     }
 
     /// Whether the ways to two choices bring the same.
-    fn same_ways(&mut self, (at, from): (u32, &[ValueId]), (other, to): (u32, &[ValueId]), carried: bool, is_loop: bool) -> bool {
+    fn same_ways(
+        &mut self,
+        (at, from): (u32, &[ValueId]),
+        (other, to): (u32, &[ValueId]),
+        carried: bool,
+        is_loop: Option<bool>,
+    ) -> bool {
         let distinct = |inputs: &[ValueId]| {
             let mut distinct = inputs.to_vec();
             distinct.sort_unstable();
@@ -453,21 +476,21 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             matched.push((value, open.swap_remove(index)));
         }
         match is_loop {
-            true => self.same_loop(at, other),
-            false => self.same_gates((at, from), (other, to), &matched, carried),
+            Some(is_current) => self.same_loop(at, other, is_current),
+            None => self.same_gates((at, from), (other, to), &matched, carried),
         }
     }
 
     /// Whether two loops are one. Those around the points are paired from outside; besides, a question whether to go on has to be the same,
     /// or a variable that they change has one name. Loops that control has left were left for the same reasons: how often they were gone round decides what they
     /// made.
-    pub(super) fn same_loop(&mut self, at: u32, other: u32) -> bool {
+    pub(super) fn same_loop(&mut self, at: u32, other: u32, is_current: bool) -> bool {
         let rank = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point);
         let ranks = (rank(&self.old, at), rank(&self.new, other));
         if ranks.0 != ranks.1 {
             return false;
         }
-        let is_around = ranks.0.is_some();
+        let is_around = is_current && ranks.0.is_some();
         let olds = events::exits(self.old.graph(), self.old.dominators, at);
         let news = events::exits(self.new.graph(), self.new.dominators, other);
         let (Some(olds), Some(mut open)) = (olds, news) else { return is_around && self.is_named(at, other) };

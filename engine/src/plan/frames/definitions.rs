@@ -4,12 +4,16 @@
 use super::continuation::FrameObject;
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
-use crate::program::flow::Term;
+use super::lockstep::Linear;
+use crate::program::flow::{Term, may_store};
+use iced_x86::OpKind;
 
 /// A store into the variable: where in it, if that is known.
 struct Definition {
     offset: Option<i64>,
     store: Store,
+    /// The instruction.
+    node: u32,
 }
 
 /// Whether the stores into a variable on all ways to the points correspond.
@@ -44,10 +48,18 @@ pub(super) fn correspond(correspondence: &mut Correspondence<'_, '_>, object: &F
 }
 
 fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition, new: &Definition) -> bool {
-    old.offset == new.offset
-        && old.store.bytes == new.store.bytes
-        && (old.offset.is_some() || correspondence.check(old.store.address, new.store.address, true))
-        && correspondence.check(old.store.value, new.store.value, true)
+    if old.offset != new.offset || old.store.bytes != new.store.bytes {
+        return false;
+    }
+    let stores = |correspondence: &mut Correspondence<'_, '_>| {
+        (old.offset.is_some() || correspondence.check(old.store.address, new.store.address, true))
+            && correspondence.check(old.store.value, new.store.value, true)
+    };
+    stores(correspondence) || {
+        let around = |side: &Side<'_, '_>, node: u32| events::around(side.graph(), side.dominators, node).pop();
+        let loops = around(&correspondence.old, old.node).zip(around(&correspondence.new, new.node));
+        loops.is_some_and(|loops| correspondence.in_each_round(loops, stores))
+    }
 }
 
 /// The stores of a function into `length` bytes of its frame from `start` on.
@@ -58,20 +70,60 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
         let Some(store) = events::store(side.values, node) else { continue };
         let offset = match side.values.node(store.address) {
             Term::Frame(offset) => Some(offset.wrapping_sub(start)),
-            // A place in an array, by an index.
-            Term::Sum { terms, constant, .. } if terms.iter().any(|term| matches!(side.values.node(term.0), Term::Frame(0))) => {
-                if (0..length.cast_signed()).contains(&constant.wrapping_sub(start)) {
-                    found.push(Definition { offset: None, store });
+            // A place in an array, by an index or a pointer that walks it.
+            Term::Sum { .. } | Term::Choice { .. } => {
+                let sum = Linear::of(side.values, store.address, 64);
+                let walks = sum.as_ref().is_some_and(|sum| sum.rounds().is_some());
+                let within = |from: i64| (0..length.cast_signed()).contains(&from.wrapping_sub(start));
+                // What a pointer comes to that walks is looked at by what it begins with, and by that less what each round adds.
+                if let Some(from) = sum.and_then(|sum| sum.in_frame())
+                    && (within(from) || (walks && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
+                {
+                    found.push(Definition { offset: None, store, node });
                 }
                 continue;
             }
             _ => continue,
         };
         if let Some(offset) = offset.filter(|offset| (0..length.cast_signed()).contains(offset)) {
-            found.push(Definition { offset: Some(offset), store });
+            found.push(Definition { offset: Some(offset), store, node });
         }
     }
     found
+}
+
+/// Whether nothing has stored into bytes of the frame on any way to the point, nor may have: they hold whatever was there, in the new
+/// program's own run, too.
+pub(super) fn is_untouched(side: &mut Side<'_, '_>, start: i64, length: u64) -> bool {
+    let function = side.values.function();
+    let bytes = length.cast_signed();
+    let end = start.saturating_add(bytes);
+    if side.between || function.escapes.is_escaped_at(side.point, start, bytes) {
+        return false;
+    }
+    events::ahead_of(function.graph, side.point).into_iter().all(|at| {
+        let Some(node) = function.graph.node(at) else { return false };
+        let instruction = &node.instruction;
+        if node.call.is_some() || events::is_kernel_call(function.graph, at) {
+            return !function.escapes.is_escaped_at(at, start, bytes);
+        }
+        if instruction.is_string_instruction() {
+            return false;
+        }
+        if instruction.op0_kind() != OpKind::Memory || !may_store(instruction) {
+            return true;
+        }
+        match function.frame_operand(at, instruction) {
+            Some((offset, bytes)) => offset >= end || offset.saturating_add(bytes) <= start,
+            None => match side.values.address_at(at).map(|address| side.values.node(address).clone()) {
+                Some(Term::Address(_) | Term::Entry(_) | Term::Load { .. } | Term::Result { .. }) => true,
+                Some(Term::Sum { terms, .. }) => terms.iter().all(|(term, _)| {
+                    matches!(side.values.node(*term), Term::Address(_) | Term::Entry(_) | Term::Load { .. } | Term::Result { .. })
+                }),
+                _ => false,
+            },
+        }
+    })
 }
 
 /// The calls ahead of the point that may know the address of `length` bytes of the frame from `start` on.

@@ -7,6 +7,7 @@ use super::attempt::Attempt;
 use super::between::{self, Near};
 use super::blocker::{CodePlace, FrameBlocker};
 use super::continuation::{Condition, Continuation, FramePlace, Rival, Value};
+use super::copies;
 use super::correspond::{Correspondence, Side};
 use super::given;
 use super::locals::{self, DWARF, Locals};
@@ -20,7 +21,7 @@ use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::Comparison;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
-use crate::program::flow::{Place, Unclear, Values};
+use crate::program::flow::{Live, LivePlace, Place, Unclear, Values};
 
 /// Registers that a call keeps (System V ABI, figure 3.4), as instructions number them.
 pub(super) const KEPT: [u8; 6] = [3, 5, 12, 13, 14, 15];
@@ -72,6 +73,10 @@ impl Explainer<'_> {
                 false => Err(told(format!("{} calls of the old code became one, and nothing tells which", copies.len()))),
             },
             Partners::Several(several) => {
+                let alike = copies::alike((self.view, self.comparison), (function, partner));
+                if let Some((_, to)) = alike.iter().find(|(from, to)| *from == returns.0 && several.contains(&NewLink(*to))) {
+                    return self.at(function, partner, returns, NewLink(*to), about).found;
+                }
                 let tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to, about)).collect();
                 rivals(tried).unwrap_or_else(|| Err(told("no call fits".to_owned())))
             }
@@ -145,10 +150,19 @@ impl Explainer<'_> {
             true => new.live_at(into),
             false => new.live_behind(to.0).map_err(|unclear| told(unclear.to_string()))?,
         };
-        let locals = (
+        let mut locals = (
             Locals::at(self.view.old, old.function(), returns.0, between.0).map_err(|error| told(error.to_string()))?,
             Locals::at(self.view.new, new.function(), to.0, between.1).map_err(|error| told(error.to_string()))?,
         );
+        let is_unnamed = |live: &Live| match live.place {
+            LivePlace::Object { offset, .. } => locals.1.holding(offset).is_none(),
+            _ => false,
+        };
+        if live.iter().any(is_unnamed) {
+            let found = locals.0.add_homes(self.view.old, old.function());
+            let found = found.and_then(|()| locals.1.add_homes(self.view.new, new.function()));
+            found.map_err(|error| told(error.to_string()))?;
+        }
         let mut objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
         let inner = self.inner_locals((function, returns), &way.about.inner).map_err(told)?;

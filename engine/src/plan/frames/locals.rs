@@ -14,6 +14,8 @@ use crate::program::variables::{Frame, Local, Piece, Source, Variables};
 
 /// Where the frame is thought to be while places in it are found.
 const FRAME: u64 = 1 << 40;
+/// More calls of one function are not looked at for places of its variables.
+const MOST_CALLS: usize = 256;
 /// Farther from the frame's address is not in the frame.
 const FARTHEST: u64 = 1 << 31;
 /// DWARF numbers of general registers, by the numbers that instructions have them by (System V ABI, figure 3.36).
@@ -71,6 +73,40 @@ impl Locals {
         let absent = variables.absent(place)?.into_iter().filter(|absent| absent.inlined.is_none());
         found.constants.extend(absent.filter_map(|absent| Some((absent.name, absent.value?))));
         Ok(found)
+    }
+
+    /// Adds variables that are in memory at other calls of the function and in one place only, where nothing else is in that memory here:
+    /// what is found in it now is what was stored there, although debug information has the value in a register.
+    pub(super) fn add_homes(&mut self, build: &Build, function: Function<'_>) -> Result<(), ProgramError> {
+        let mut variables = Variables::new(build);
+        let mut homes: Vec<InMemory> = Vec::new();
+        let mut moved: Vec<String> = Vec::new();
+        let calls = function.graph.nodes().iter().filter(|node| node.is_call());
+        for call in calls.take(MOST_CALLS) {
+            let registers = registers(function, call.behind());
+            for local in variables.at(LinkAddress(call.behind().0.wrapping_sub(1)))? {
+                let mut word = |_: RunAddress| None;
+                let mut frame = Frame { registers: &registers, cfa: RunAddress(FRAME), bias: 0, word: &mut word };
+                let pieces = variables.locate(&local, &mut frame);
+                let mut there = Self::default();
+                there.add(build, &local, &pieces);
+                for home in there.in_memory {
+                    match homes.iter().find(|known| known.name == home.name) {
+                        Some(known) if (known.offset, known.length) == (home.offset, home.length) => {}
+                        Some(_) => moved.push(home.name),
+                        None => homes.push(home),
+                    }
+                }
+            }
+        }
+        for home in homes {
+            let end = |variable: &InMemory| variable.offset.saturating_add_unsigned(variable.length);
+            let is_free = |own: &InMemory| own.name != home.name && (end(own) <= home.offset || end(&home) <= own.offset);
+            if !moved.contains(&home.name) && self.in_memory.iter().all(is_free) {
+                self.in_memory.push(home);
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, build: &Build, local: &Local<'_>, pieces: &[Piece]) {
@@ -132,6 +168,11 @@ impl Locals {
         }
         found.retain(|other| other != name);
         found
+    }
+
+    /// Names of the variables that are numbers.
+    pub(super) fn numbered(&self) -> Vec<String> {
+        self.constants.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// What the only variable with this name is, if it is a number.

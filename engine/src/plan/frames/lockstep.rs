@@ -18,6 +18,8 @@ const MOST_PARTS: usize = 16;
 pub(super) enum Atom {
     /// A value.
     Value(ValueId),
+    /// The frame's address.
+    Frame,
     /// How often the loop at this node has been gone round since control came to it.
     Rounds(u32),
 }
@@ -38,11 +40,16 @@ impl Linear {
         Some(found)
     }
 
+    /// The distance from the frame's address, if it is an address in the frame, without what varies.
+    pub(super) fn in_frame(&self) -> Option<i64> {
+        (self.parts.get(&Atom::Frame) == Some(&1)).then_some(self.constant)
+    }
+
     /// What is added for each round of a loop, and that loop, if it is one.
     pub(super) fn rounds(&self) -> Option<(u32, i64)> {
         let mut rounds = self.parts.iter().filter_map(|(part, factor)| match part {
             Atom::Rounds(at) => Some((*at, *factor)),
-            Atom::Value(_) => None,
+            Atom::Value(_) | Atom::Frame => None,
         });
         rounds.next().filter(|_| rounds.next().is_none())
     }
@@ -59,6 +66,10 @@ impl Linear {
                 for (term, times) in terms {
                     self.add(values, *term, times.wrapping_mul(factor), bits, depth)?;
                 }
+            }
+            Term::Frame(offset) => {
+                self.put(Atom::Frame, factor);
+                self.constant = self.constant.wrapping_add(offset.wrapping_mul(factor));
             }
             Term::Choice { at, .. } => match Counter::of(values, value, bits) {
                 Some(counter) => {
@@ -147,7 +158,22 @@ impl Correspondence<'_, '_> {
         same
     }
 
+    /// Compares what each round of two loops that control has left makes: the loops were gone round as often, each for the same reasons.
+    pub(super) fn in_each_round(&mut self, (at, other): (u32, u32), compare: impl FnOnce(&mut Self) -> bool) -> bool {
+        let is_left = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point).is_none();
+        if !is_left(&self.old, at) || !is_left(&self.new, other) {
+            return false;
+        }
+        let before = (self.round.replace(at), self.walked.replace((at, other)));
+        let same = self.same_loop(at, other, false) && compare(self);
+        (self.round, self.walked) = before;
+        same
+    }
+
     fn check_rounds(&mut self, at: u32, other: u32) -> bool {
+        if self.walked == Some((at, other)) {
+            return true;
+        }
         let pair = Assumed::Rounds(at, other);
         if let Some(known) = self.is_known(pair) {
             return known;
@@ -174,7 +200,7 @@ impl Correspondence<'_, '_> {
                 && self.is_single
                 && counts(&self.old, at)
                 && counts(&self.new, other)
-                && (self.same_loop(at, other) || self.has_same_end(at, other)))
+                && (self.same_loop(at, other, true) || self.has_same_end(at, other)))
     }
 
     /// Whether a variable of one name counts the rounds of both loops alike.
@@ -226,7 +252,13 @@ impl Correspondence<'_, '_> {
 
     /// Whether two sums come to the same, where rounds of loops that are one are as many.
     fn same_linear(&mut self, old: &Linear, new: &Linear, carried: bool) -> bool {
-        if old.constant != new.constant || old.parts.len() != new.parts.len() {
+        // The same distance from the frame's start is another variable.
+        let same_place = match (old.in_frame(), new.in_frame()) {
+            (Some(old), Some(new)) => self.same_slot(old, new),
+            (None, None) => old.constant == new.constant && !old.parts.contains_key(&Atom::Frame),
+            _ => false,
+        };
+        if !same_place || old.parts.len() != new.parts.len() {
             return false;
         }
         let mut open: Vec<(Atom, i64)> = new.parts.iter().map(|(part, factor)| (*part, *factor)).collect();
@@ -235,7 +267,8 @@ impl Correspondence<'_, '_> {
                 *factor == other.1
                     && match (*part, other.0) {
                         (Atom::Rounds(at), Atom::Rounds(other)) => self.check_rounds(at, other),
-                        (Atom::Value(old), Atom::Value(new)) => !self.is_in_frame(old, new) && self.check(old, new, carried),
+                        (Atom::Value(old), Atom::Value(new)) => self.check(old, new, carried),
+                        (Atom::Frame, Atom::Frame) => true,
                         _ => false,
                     }
             };
@@ -245,15 +278,11 @@ impl Correspondence<'_, '_> {
         true
     }
 
-    /// The same distance from the frame's start is another variable.
-    fn is_in_frame(&self, old: ValueId, new: ValueId) -> bool {
-        matches!(self.old.values.node(old), Term::Frame(_)) || matches!(self.new.values.node(new), Term::Frame(_))
-    }
-
     /// Whether two values that are not made in the same way come to the same because of the rounds gone; with `only`, of that loop of the
     /// old code.
     pub(super) fn is_in_step(&mut self, old: ValueId, new: ValueId, only: Option<u32>) -> bool {
-        let bits = if self.old.values.width(old) <= 32 && self.new.values.width(new) <= 32 { 32 } else { 64 };
+        let width = self.old.values.width(old).max(self.new.values.width(new));
+        let bits = [8, 16, 32].into_iter().find(|bits| width <= *bits).unwrap_or(64);
         let (from, to) = (Linear::of(self.old.values, old, bits), Linear::of(self.new.values, new, bits));
         let (Some(from), Some(to)) = (from, to) else { return false };
         let (Some((at, _)), Some(_)) = (from.rounds(), to.rounds()) else { return false };

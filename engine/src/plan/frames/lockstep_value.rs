@@ -21,12 +21,17 @@ impl Terms<'_, '_, '_> {
         let sum = Linear::of(self.correspondence.new.values, whole, bits)?;
         let (other, step) = sum.rounds()?;
         let mut found = times(self.gone_round(other)?, step);
+        let constant = match (sum.in_frame(), sum.parts.contains_key(&Atom::Frame)) {
+            (Some(offset), _) => Value::Frame(offset),
+            (None, true) => return None,
+            (None, false) => Value::Constant(sum.constant.cast_unsigned()),
+        };
         for (part, factor) in &sum.parts {
             if let Atom::Value(part) = part {
                 found = plus(times(self.deep(*part, bits, depth).ok()?, *factor), found);
             }
         }
-        let found = plus(found, Value::Constant(sum.constant.cast_unsigned()));
+        let found = plus(found, constant);
         Some(if bits < 64 { Value::Computed(Operation::ZeroExtend { from: bits }, vec![found]) } else { found })
     }
 
@@ -53,7 +58,11 @@ impl Terms<'_, '_, '_> {
         let values = &self.correspondence.old.values;
         let mut found = Value::Constant(sum.constant.cast_unsigned());
         for (part, factor) in &sum.parts {
-            let Atom::Value(part) = *part else { continue };
+            let part = match *part {
+                Atom::Value(part) => part,
+                Atom::Rounds(_) => continue,
+                Atom::Frame => return None,
+            };
             let part = values.resolve(part);
             let is_narrow = values.width(part) <= 32;
             if !(is_narrow || factor.unsigned_abs() > 1 || matches!(values.node(part), Term::Binary { .. })) {

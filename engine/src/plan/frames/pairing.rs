@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use iced_x86::Mnemonic;
 
 use super::continuation::FrameObject;
-use super::correspond::Pairs;
+use super::copies;
 use super::effects::Impact;
+use super::pairs::Pairs;
 use super::parameters::Parameters;
 use super::points::{Partners, Points};
 use super::typed::Typed;
@@ -34,8 +35,8 @@ pub(super) struct FunctionPairs<'p> {
     points: &'p Points,
     function: usize,
     parameters: Option<(Parameters, Parameters)>,
-    /// System calls that both make, by where they come back to.
-    kernel_calls: Vec<(LinkAddress, LinkAddress)>,
+    /// System calls that both make, and copies of calls that follow one another alike, by where they come back to.
+    alike: Vec<(LinkAddress, LinkAddress)>,
     objects: &'p [FrameObject],
 }
 
@@ -51,8 +52,9 @@ impl<'p> FunctionPairs<'p> {
         let parameters = old
             .zip(new)
             .and_then(|(old, new)| Some((Parameters::of(view.old, old.entry)?, Parameters::of(view.new, new.entry)?)));
-        let kernel_calls = kernel_calls(comparison, (function, partner));
-        Self { view, comparison, points, function, parameters, kernel_calls, objects }
+        let mut alike = kernel_calls(comparison, (function, partner));
+        alike.extend(copies::alike((view, comparison), (function, partner)));
+        Self { view, comparison, points, function, parameters, alike, objects }
     }
 
     fn address(&self, old: LinkAddress, new: LinkAddress, bytes: Option<u8>) -> bool {
@@ -97,7 +99,7 @@ impl<'p> FunctionPairs<'p> {
 
 impl Pairs for FunctionPairs<'_> {
     fn same_call(&self, old: LinkAddress, new: LinkAddress) -> bool {
-        self.kernel_calls.contains(&(old, new))
+        self.alike.contains(&(old, new))
             || matches!(self.points.partner(self.function, OldLink(old)), Ok(Partners::One(only)) if *only == NewLink(new))
     }
 
@@ -178,6 +180,19 @@ impl Pairs for FunctionPairs<'_> {
 
     fn may_change(&self, old: Callee) -> bool {
         self.points.old_impact(old) == Impact::Memory
+    }
+
+    fn new_may_change(&self, new: Callee) -> bool {
+        self.points.impact(new) == Impact::Memory
+    }
+
+    fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64> {
+        let Symbolic::Address(at) = new else { return None };
+        let elf = &self.view.new.elf;
+        let read = elf.file_bytes(*at, u64::from(bytes)).filter(|_| is_constant(elf, *at, bytes))?;
+        let mut whole = [0; 8];
+        whole.get_mut(..usize::from(bytes))?.copy_from_slice(read);
+        Some(u64::from_le_bytes(whole))
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {

@@ -46,6 +46,10 @@ pub(super) enum Fixed {
 enum Class {
     General,
     Vector,
+    /// A structure of whole numbers and addresses, in two registers if two are left, else on the stack.
+    Pair,
+    /// Bytes on the stack.
+    Stack(u64),
     Other,
 }
 
@@ -69,6 +73,10 @@ impl Parameters {
                     kinds.push((Place::Register(register), local.kind));
                     places.push((Place::Register(register), local.name));
                 }
+                None if matches!(class(build, local.kind), Class::Vector) => {
+                    let register = variables.vector(&local).filter(|register| *register < VECTORS);
+                    places.extend(register.map(|register| (Place::Vector(register), local.name)));
+                }
                 Some(Told::Always(value)) => fixed.push((local.name, value)),
                 Some(Told::In(_)) | None => {}
             }
@@ -89,28 +97,44 @@ impl Parameters {
             return None;
         }
         let types = &build.debug.types;
-        let Shape::Function { parameters, .. } = &types.get(types.peel(described.kind)?).shape else { return None };
-        let locals = Variables::new(build).at(entry).ok()?;
+        let Shape::Function { parameters, result, .. } = &types.get(types.peel(described.kind)?).shape else { return None };
+        let mut variables = Variables::new(build);
+        let is_c = variables.is_c(entry);
+        let locals = variables.at(entry).ok()?;
         let mut names = locals.into_iter().filter(|local| local.inlined.is_none());
-        let (mut general, mut vectors, mut stack) = (GENERAL.iter(), 0..VECTORS, 0i64);
+        let mut passed = Passed { general: GENERAL.iter(), vectors: 0..VECTORS, stack: 0 };
+        match class(build, *result) {
+            Class::Stack(_) if is_c => drop(passed.general.next()),
+            // Whether its address is passed first is not known.
+            Class::Stack(_) | Class::Pair => return None,
+            Class::General | Class::Vector | Class::Other => {}
+        }
         let (mut places, mut kinds, mut is_whole) = (Vec::new(), Vec::new(), true);
         for kind in parameters {
             let local = names.next().filter(|local| types.peel(local.kind) == types.peel(*kind))?;
-            let place = match class(build, *kind) {
-                Class::General => general.next().map(|register| Place::Register(*register)),
-                Class::Vector => vectors.next().map(Place::Vector),
-                // How it is passed decides where all that follow are.
-                Class::Other => {
-                    is_whole = false;
-                    break;
-                }
+            let class = class(build, *kind);
+            let is_plain = matches!(class, Class::General | Class::Vector) && !is_structure(build, *kind);
+            // How it is passed decides where all that follow are.
+            if matches!(class, Class::Other) || !(is_c || is_plain) {
+                is_whole = false;
+                break;
+            }
+            let is_wide = matches!(class, Class::Pair) || matches!(class, Class::Stack(bytes) if bytes.is_multiple_of(16));
+            let own = passed.places(&class);
+            // What is aligned to sixteen bytes would begin at another place.
+            if is_wide && matches!(own.first(), Some(Place::Slot { offset, .. }) if offset % 16 != 0) {
+                is_whole = false;
+                break;
+            }
+            let parts = own.len();
+            let name = |part: usize| match parts {
+                1 => local.name.clone(),
+                _ => format!("{} (part {part})", local.name),
             };
-            let place = place.unwrap_or_else(|| {
-                stack += 8;
-                Place::Slot { offset: stack - 8, length: 8 }
-            });
-            kinds.push((place, local.kind));
-            places.push((place, local.name));
+            if let [place] = own[..] {
+                kinds.push((place, local.kind));
+            }
+            places.extend((1..).zip(own).map(|(part, place)| (place, name(part))));
         }
         Some(Self { places, kinds, fixed: Vec::new(), is_whole })
     }
@@ -150,6 +174,40 @@ impl Parameters {
     }
 }
 
+/// What is left for arguments.
+struct Passed<'p> {
+    general: std::slice::Iter<'p, u8>,
+    vectors: std::ops::Range<u8>,
+    stack: i64,
+}
+
+impl Passed<'_> {
+    /// Where the next argument is, each word of it.
+    fn places(&mut self, class: &Class) -> Vec<Place> {
+        let in_register = match class {
+            Class::General => self.general.next().map(|register| vec![Place::Register(*register)]),
+            Class::Vector => self.vectors.next().map(|register| vec![Place::Vector(register)]),
+            Class::Pair if self.general.len() >= 2 => {
+                Some(self.general.by_ref().take(2).map(|register| Place::Register(*register)).collect())
+            }
+            Class::Pair | Class::Stack(_) | Class::Other => None,
+        };
+        in_register.unwrap_or_else(|| {
+            let words = match class {
+                Class::Stack(bytes) => bytes.div_ceil(8),
+                Class::Pair => 2,
+                Class::General | Class::Vector | Class::Other => 1,
+            };
+            (0..words).map(|_| self.word()).collect()
+        })
+    }
+
+    fn word(&mut self) -> Place {
+        self.stack += 8;
+        Place::Slot { offset: self.stack - 8, length: 8 }
+    }
+}
+
 /// Where a variable is at the entry.
 enum Told {
     In(u8),
@@ -184,17 +242,51 @@ fn told_of(variables: &Variables<'_>, local: &Local<'_>) -> Option<Told> {
     }
 }
 
+/// Longer structures are not looked at.
+const LONGEST: u64 = 1 << 12;
+
 fn class(build: &Build, kind: Option<TypeId>) -> Class {
     let types = &build.debug.types;
-    let Some(peeled) = types.peel(kind) else { return Class::Other };
+    let (Some(peeled), size) = (types.peel(kind), types.size_of(kind)) else { return Class::Other };
     match &types.get(peeled).shape {
-        Shape::Base { encoding } if *encoding == DW_ATE_float.0 && types.size_of(kind).is_some_and(|size| size <= 8) => {
-            Class::Vector
-        }
-        Shape::Base { encoding } if *encoding != DW_ATE_float.0 && types.size_of(kind).is_some_and(|size| size <= 8) => {
-            Class::General
-        }
+        Shape::Base { encoding } if *encoding == DW_ATE_float.0 && size.is_some_and(|size| size <= 8) => Class::Vector,
+        Shape::Base { encoding } if *encoding != DW_ATE_float.0 && size.is_some_and(|size| size <= 8) => Class::General,
         Shape::Pointer { .. } | Shape::Enum { .. } => Class::General,
+        Shape::Struct { .. } | Shape::Union { .. } => match size {
+            Some(1..=16) if !is_whole_numbers(build, kind, 0) => Class::Other,
+            Some(1..=8) => Class::General,
+            Some(9..=16) => Class::Pair,
+            Some(bytes @ 17..=LONGEST) if is_whole_numbers(build, kind, 0) => Class::Stack(bytes),
+            _ => Class::Other,
+        },
         _ => Class::Other,
+    }
+}
+
+fn is_structure(build: &Build, kind: Option<TypeId>) -> bool {
+    let types = &build.debug.types;
+    let shape = types.peel(kind).map(|kind| &types.get(kind).shape);
+    matches!(shape, Some(Shape::Struct { .. } | Shape::Union { .. }))
+}
+
+/// Whether something holds nothing but whole numbers and addresses of at most eight bytes, each at a multiple of its size: what is packed
+/// otherwise, or needs more than eight bytes' alignment, is passed in other ways.
+fn is_whole_numbers(build: &Build, kind: Option<TypeId>, at: u64) -> bool {
+    let types = &build.debug.types;
+    let (Some(peeled), Some(size)) = (types.peel(kind), types.size_of(kind)) else { return false };
+    match &types.get(peeled).shape {
+        Shape::Base { encoding } => *encoding != DW_ATE_float.0 && matches!(size, 1 | 2 | 4 | 8) && at.is_multiple_of(size),
+        Shape::Pointer { .. } | Shape::Enum { .. } => matches!(size, 1 | 2 | 4 | 8) && at.is_multiple_of(size),
+        Shape::Struct { members } | Shape::Union { members } => {
+            !members.is_empty()
+                && members.iter().all(|member| match member.bits {
+                    Some(_) => is_whole_numbers(build, member.kind, 0),
+                    None => is_whole_numbers(build, member.kind, at.saturating_add(member.offset)),
+                })
+        }
+        Shape::Array { element, counts } => {
+            !counts.is_empty() && counts.iter().all(Option::is_some) && is_whole_numbers(build, *element, at)
+        }
+        _ => false,
     }
 }

@@ -116,7 +116,20 @@ impl Terms<'_, '_, '_> {
             Term::Entry(place @ Place::Register(_)) if let Some(register) = self.correspondence.argument(place) => {
                 Ok(Value::Given(register))
             }
+            // The new program's constants are its own.
+            Term::Load { address, bytes: bytes @ 1..=8, .. } if let Some(number) = self.constant_at(address, bytes) => {
+                Ok(Value::Constant(number))
+            }
             node => Err(describe(&node, self.correspondence.new.values)),
+        }
+    }
+}
+
+impl Terms<'_, '_, '_> {
+    fn constant_at(&self, address: ValueId, bytes: u8) -> Option<u64> {
+        match self.correspondence.new.values.node(address) {
+            Term::Address(symbol) => self.correspondence.number_at(symbol, bytes),
+            _ => None,
         }
     }
 }

@@ -51,6 +51,19 @@ impl Variables<'_> {
         let evaluation = Evaluation { dwarf: &self.dwarf, unit: &unit.unit, frame_base: local.frame_base };
         evaluation.run(local.location, frame).unwrap_or_else(|| vec![Piece { bits: None, source: Source::Unknown }])
     }
+
+    /// The vector register that holds a variable alone, by its number (System V ABI, figure 3.36: xmm0 is 17).
+    pub fn vector(&self, local: &Local<'_>) -> Option<u8> {
+        const FIRST: u16 = 17;
+        let unit = self.units.get(&local.unit)?;
+        let mut operations = local.location.operations(unit.unit.encoding());
+        match (operations.next().ok()??, operations.next().ok()?) {
+            (gimli::Operation::Register { register: Register(number) }, None) => {
+                number.checked_sub(FIRST).filter(|number| *number < 16).map(|number| number as u8)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Variables<'_> {

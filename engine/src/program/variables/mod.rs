@@ -144,6 +144,20 @@ impl<'b> Variables<'b> {
         }
     }
 
+    /// Whether the function entered at `entry` was written in C, so that structures are passed as the System V ABI has them (3.2.3): other
+    /// languages have values that are always passed by address.
+    pub fn is_c(&mut self, entry: LinkAddress) -> bool {
+        let Some(base) = self.build.unit_at(entry) else { return false };
+        let Ok(Unit { unit, .. }) = self.unit(base) else { return false };
+        let mut entries = unit.entries();
+        let language = match entries.next_dfs() {
+            Ok(Some(root)) => root.attr_value(gimli::DW_AT_language),
+            _ => None,
+        };
+        let known = [gimli::DW_LANG_C, gimli::DW_LANG_C89, gimli::DW_LANG_C99, gimli::DW_LANG_C11, gimli::DW_LANG_C17];
+        matches!(language, Some(gimli::AttributeValue::Language(language)) if known.contains(&language))
+    }
+
     fn unit(&mut self, base: usize) -> gimli::Result<&Unit<'b>> {
         if !self.units.contains_key(&base) {
             let header = self.dwarf.unit_header(gimli::DebugInfoOffset(base))?;

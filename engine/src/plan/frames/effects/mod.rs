@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
+use super::lockstep::Linear;
 use super::points::Points;
 use crate::plan::address::NewLink;
 use crate::plan::view::View;
@@ -149,7 +150,7 @@ impl<'g> Check<'_, 'g, '_> {
     }
 
     /// A call behind the new point that is, or may be, the old one.
-    fn called_again(&self, old: u32, news: &[(u32, Kind)]) -> Option<u32> {
+    fn called_again(&mut self, old: u32, news: &[(u32, Kind)]) -> Option<u32> {
         let (old_graph, new_graph) = self.graphs();
         let call = old_graph.node(old)?;
         let partners: Vec<&super::points::Counterpart> =
@@ -167,7 +168,8 @@ impl<'g> Check<'_, 'g, '_> {
                     self.points.new_callee(self.function, returns).is_some_and(|(other, _)| other == callee) && alone(returns)
                 })
             };
-            return news.iter().find(|(node, kind)| is_call(kind) && fits(*node)).map(|(node, _)| *node);
+            let again = news.iter().find(|(node, kind)| is_call(kind) && fits(*node)).map(|(node, _)| *node);
+            return again.filter(|_| !self.is_made_ahead(old, callee));
         }
         let is_partner = |node: u32| {
             let new = new_graph.node(node);
@@ -177,6 +179,32 @@ impl<'g> Check<'_, 'g, '_> {
             return None;
         }
         news.iter().find(|(node, kind)| is_call(kind) && is_partner(*node)).map(|(node, _)| *node)
+    }
+
+    /// Whether a call that nothing pairs is one that the new code always makes, with the same arguments, before it comes to the point: of
+    /// calls of this function that nothing pairs, each code makes one before.
+    fn is_made_ahead(&mut self, old: u32, callee: usize) -> bool {
+        let graphs = self.graphs();
+        let own = |graph: &Graph, node: u32| graph.node(node).map(crate::program::flow::Node::behind);
+        let points = self.points;
+        let pairs = points.counterparts(self.function);
+        let is_one = |is_old: bool, node: u32| {
+            let graph = if is_old { graphs.0 } else { graphs.1 };
+            let Some(returns) = own(graph, node) else { return false };
+            let found =
+                if is_old { points.old_callee(self.function, returns) } else { points.new_callee(self.function, returns) };
+            let sides = |pair: &super::points::Counterpart| if is_old { pair.old.clone() } else { pair.new.clone() };
+            found.is_some_and(|(number, _)| number == callee) && !pairs.iter().any(|pair| sides(pair).returns.contains(&returns))
+        };
+        let olds: Vec<u32> = self.ways.0.ahead.iter().copied().filter(|node| is_one(true, *node)).collect();
+        let news: Vec<u32> = self.ways.1.ahead.iter().copied().filter(|node| is_one(false, *node)).collect();
+        let ([only], [new]) = (olds.as_slice(), news.as_slice()) else { return false };
+        *only == old
+            && !events::is_loop(graphs.0, old)
+            && !events::is_loop(graphs.1, *new)
+            && self.always(*new)
+            && self.correspondence.old.dominators.passes(self.ways.0.point, old)
+            && self.correspondence.same_given(old, *new)
     }
 
     /// A change of memory behind the new point that the old code has made already: what is added twice is wrong, what is stored twice is not.
@@ -261,19 +289,57 @@ fn is_in_frame(values: &mut Values<'_>, node: u32) -> bool {
         Term::Frame(_) => true,
         Term::Sum { terms, .. } => {
             terms.iter().any(|(term, factor)| *factor == 1 && matches!(values.node(*term), Term::Frame(0)))
+                || Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame().is_some())
         }
+        Term::Choice { .. } => Linear::of(values, address, 64).is_some_and(|sum| sum.in_frame().is_some()),
         _ => false,
     }
 }
 
 /// Whether two stores are of the same value to the same place, or are the same instruction with the same operands.
 pub(super) fn same_store(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
-    if correspondence.same_effect(old, new, carried) {
+    if correspondence.same_effect(old, new, carried) || is_same_update(correspondence, old, new, carried) {
         return true;
     }
     let understood =
         events::store(correspondence.old.values, old).is_some() || events::store(correspondence.new.values, new).is_some();
     !understood && same_operands(correspondence, old, new)
+}
+
+/// Whether two instructions add the same to what is at the same place: what that is does not matter, it is the old program's.
+fn is_same_update(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32, carried: bool) -> bool {
+    let (Some((from, one)), Some((to, other))) = (added(correspondence.old.values, old), added(correspondence.new.values, new))
+    else {
+        return false;
+    };
+    from.bytes == to.bytes
+        && one.1 == other.1
+        && one.0.len() == other.0.len()
+        && correspondence.same_at(from.address, to.address, carried)
+        && one.0.iter().zip(&other.0).all(|(one, other)| one.1 == other.1 && correspondence.same_at(one.0, other.0, carried))
+}
+
+/// Terms with their factors, and a number.
+type Added = (Vec<(ValueId, i64)>, i64);
+
+/// The store that an instruction is which adds to what is in memory, with the terms and the number that it adds.
+fn added(values: &mut Values<'_>, node: u32) -> Option<(Store, Added)> {
+    let store = events::store(values, node)?;
+    let mut value = values.resolve(store.value);
+    while let Term::Extend { from, of, .. } = values.node(value)
+        && u32::from(*from) >= u32::from(store.bytes) * 8
+    {
+        value = values.resolve(*of);
+    }
+    let Term::Sum { terms, constant, .. } = values.node(value) else { return None };
+    let is_own = |term: &(ValueId, i64)| {
+        term.1 == 1
+            && matches!(values.node(term.0), Term::Load { at, address, bytes }
+                if *at == node && *bytes == store.bytes && values.resolve(*address) == values.resolve(store.address))
+    };
+    let own = terms.iter().position(is_own)?;
+    let rest = terms.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, term)| *term).collect();
+    Some((store, (rest, *constant)))
 }
 
 /// Whether instructions are the same and read the same: those that are not taken apart.

@@ -91,16 +91,25 @@ pub(super) fn check_rounds(terms: &mut Terms<'_, '_, '_>, old: &Here<'_>, new: &
     for (rank, head) in news.iter().enumerate() {
         let partner = olds.get(rank).copied().filter(|_| olds.len() == news.len());
         let known = partner.map_or_else(Vec::new, |partner| exits(&terms.correspondence.old, partner));
-        let asked: Vec<Question> = known.iter().filter_map(|exit| staying(&mut terms.correspondence.old, old, *exit)).collect();
+        let always = known
+            .iter()
+            .filter(|exit| partner.is_some_and(|partner| is_in_each_round(&terms.correspondence.old, partner, exit.0)));
+        let always: Vec<Exit> = always.copied().collect();
+        let asked: Vec<Question> =
+            always.into_iter().filter_map(|exit| staying(&mut terms.correspondence.old, old, exit)).collect();
         for exit in exits(&terms.correspondence.new, *head) {
             let Some(question) = staying(&mut terms.correspondence.new, new, exit) else { continue };
             let heads = partner.map(|partner| (partner, *head));
-            let is_known = known.iter().any(|old| {
-                is_same_exit(terms.correspondence, *old, exit)
-                    || heads.is_some_and(|heads| is_multiple(terms.correspondence, heads, *old, exit))
-            }) || is_asked(terms.correspondence, &asked, &question.asked);
+            let mut is_known = false;
+            for from in heads.iter().flat_map(|_| known.iter().copied()) {
+                let Some(heads) = heads.filter(|_| !is_known) else { break };
+                is_known = (is_same_exit(terms.correspondence, from, exit)
+                    && is_asked_as_often(terms.correspondence, heads, (old, from), (new, exit)))
+                    || is_multiple(terms.correspondence, heads, from, exit);
+            }
+            is_known = is_known || is_asked(terms.correspondence, &asked, &question.asked);
             if !is_known {
-                stays(terms, (*head, question), &mut found);
+                stays(terms, (*head, news.first().copied()), question, &mut found);
             }
         }
     }
@@ -137,6 +146,56 @@ fn is_same_exit(correspondence: &mut Correspondence<'_, '_>, old: Exit, new: Exi
     same && correspondence.same_flags(old.0, new.0)
 }
 
+/// Whether the old code has asked at an exit of its loop in each round in which the new one asks at one of its own: what both ask before is
+/// the same. (One that asks only in some rounds has passed what the other leaves at; `exit_guarded` in the oracle.)
+fn is_asked_as_often(
+    correspondence: &mut Correspondence<'_, '_>,
+    heads: (u32, u32),
+    (old, from): (&Here<'_>, Exit),
+    (new, to): (&Here<'_>, Exit),
+) -> bool {
+    let Some(olds) = guards(&mut correspondence.old, old, heads.0, from.0) else { return false };
+    if olds.is_empty() {
+        return true;
+    }
+    let Some(news) = guards(&mut correspondence.new, new, heads.1, to.0) else { return false };
+    olds.iter().all(|old| news.iter().any(|new| is_same_question(correspondence, &old.asked, &new.asked)))
+}
+
+fn is_same_question(correspondence: &mut Correspondence<'_, '_>, old: &Asked, new: &Asked) -> bool {
+    match (old, new) {
+        (Asked::Within { value, bits, ranges }, Asked::Within { value: other, bits: width, ranges: wanted }) => {
+            bits == width && ranges::within(wanted, ranges) && correspondence.same(*value, *other)
+        }
+        _ => super::is_same(correspondence, old, new),
+    }
+}
+
+/// What decides in a round of the loop at `head` whether control comes to `node`; `None` where more than branches on the only way decides.
+fn guards(side: &mut Side<'_, '_>, here: &Here<'_>, head: u32, node: u32) -> Option<Vec<Question>> {
+    let graph = side.values.function().graph;
+    let table = |base: LinkAddress, width: u8| entries(here.build, graph, base, width);
+    let body = events::body(graph, side.dominators, head);
+    let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
+    let is_in = |node: u32| body.binary_search(&node).is_ok();
+    let mut found = Vec::new();
+    let mut here = node;
+    while here != head {
+        let before = side.dominators.immediate(here)?;
+        let aside = events::reached(next(before), next, |node| node == here || node == head || !is_in(node));
+        let passes_by = aside.into_iter().any(|node| node == head);
+        if passes_by {
+            if super::only_way(side, here) != Some(before) {
+                return None;
+            }
+            let branch = graph.node(before)?.address();
+            found.push(Question { branch, asked: question::asked(side, &table, before, here)? });
+        }
+        here = before;
+    }
+    Some(found)
+}
+
 /// What a branch asks where control stays in its loop.
 fn staying(side: &mut Side<'_, '_>, here: &Here<'_>, exit: Exit) -> Option<Question> {
     let graph = side.values.function().graph;
@@ -146,16 +205,25 @@ fn staying(side: &mut Side<'_, '_>, here: &Here<'_>, exit: Exit) -> Option<Quest
 }
 
 /// What holds because a branch of the new code has never left its loop.
-fn stays(terms: &mut Terms<'_, '_, '_>, (head, question): (u32, Question), found: &mut Position) {
+fn stays(terms: &mut Terms<'_, '_, '_>, (head, outermost): (u32, Option<u32>), question: Question, found: &mut Position) {
     let side = &mut terms.correspondence.new;
-    let body = events::body(side.values.function().graph, side.dominators, head);
     let Question { branch, asked } = question;
-    let made = match &asked {
-        Asked::Within { value, .. } => made_of(side.values, &[*value], head, &body),
-        Asked::Compared { left, right, .. } => made_of(side.values, &[*left, *right], head, &body),
-        Asked::Flags { flags, .. } => made_of(side.values, &[*flags], head, &body),
-        Asked::Other(_) => Made::Anew,
+    let seen_from = |head: u32| {
+        let body = events::body(side.values.function().graph, side.dominators, head);
+        match &asked {
+            Asked::Within { value, .. } => made_of(side.values, &[*value], head, &body),
+            Asked::Compared { left, right, .. } => made_of(side.values, &[*left, *right], head, &body),
+            Asked::Flags { flags, .. } => made_of(side.values, &[*flags], head, &body),
+            Asked::Other(_) => Made::Anew,
+        }
     };
+    let made = seen_from(head);
+    // In earlier rounds of a loop around this one, it may have been left at what the old code passed.
+    let is_fixed = made == Made::Before && outermost.is_none_or(|outermost| seen_from(outermost) == Made::Before);
+    if made != Made::Anew && !is_fixed && outermost.is_some_and(|outermost| outermost != head) {
+        let reason = "the new code may have left the loop in an earlier round".to_owned();
+        return found.problems.push(Problem { branch: Some(NewLink(branch)), reason });
+    }
     match made {
         Made::Anew => {}
         Made::Before => check(terms, &Question { branch, asked }, found),
@@ -181,6 +249,11 @@ fn made_of(values: &Values<'_>, roots: &[ValueId], head: u32, body: &[u32]) -> M
             return Made::Anew;
         }
         let inner: Vec<ValueId> = match values.node(value) {
+            // A variable of the frame is what earlier rounds left there, whoever else may know it.
+            Term::Load { at, address, .. } if is_in(at) && matches!(values.node(*address), Term::Frame(_)) => {
+                made = Made::Carried;
+                Vec::new()
+            }
             Term::Load { at, .. } | Term::Result { call: at, .. } | Term::Unknown { at, .. } if is_in(at) => return Made::Anew,
             Term::Load { address, .. } => vec![*address],
             Term::Choice { at, .. } => {

@@ -103,9 +103,27 @@ impl Values<'_> {
                 let narrow = self.sum(from, &terms, constant);
                 if by_sign { self.extend(from, true, narrow) } else { narrow }
             }
+            // The rest of a register that a byte was put into.
+            Term::Binary { operation: Binary::Or, left, right, .. } if self.is_clear(left, from) => {
+                self.extend(from, by_sign, right)
+            }
+            Term::Binary { operation: Binary::Or, left, right, .. } if self.is_clear(right, from) => {
+                self.extend(from, by_sign, left)
+            }
             _ if !by_sign && self.width(of) <= from => of,
             _ if by_sign && self.width(of) < from => of,
             _ => self.number(Term::Extend { from, signed: by_sign, of }),
+        }
+    }
+
+    /// Whether the lowest bits of a value are masked out.
+    fn is_clear(&self, value: ValueId, bits: u8) -> bool {
+        match self.node(value) {
+            Term::Constant(number) => low(*number, bits) == 0,
+            Term::Binary { operation: Binary::And, right, .. } => {
+                matches!(self.node(*right), Term::Constant(mask) if low(*mask, bits) == 0)
+            }
+            _ => false,
         }
     }
 
