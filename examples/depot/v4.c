@@ -1,4 +1,4 @@
-/* depot 4: one function moves files both ways; names have changed. */
+/* depot 4: one function moves files both ways; names have changed, and an out-variable is a result. */
 #include "depot.h"
 
 enum { MOST_COMMANDS = 1000000000 };
@@ -103,7 +103,7 @@ static char *cut_word(char *line) {
 }
 
 /* SIZE: how long a file is. */
-static void tell_size(struct session *session, const char *name) {
+void tell_size(struct session *session, const char *name) {
   struct stat about;
   if (is_name(name) && !fstatat(session->folder, name, &about, 0))
     reply(session, "213 %ld", (long)about.st_size);
@@ -113,14 +113,15 @@ static void tell_size(struct session *session, const char *name) {
 
 enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
 
-/* Does what a line says, up to `most` commands in a session; `ending` says so where the session ends with it. */
-void perform(struct session *session, long most, char *line, enum ending *ending) {
+/* Does what a line says, up to `most` commands in a session, and says whether the session ends with it. */
+enum ending perform(struct session *session, long most, char *line) {
   static atomic_long served;
   char *rest = cut_word(line);
+  enum ending ending = NOT_YET;
   session->commands++;
   if (session->commands > most) {
     reply(session, "421 too much");
-    *ending = TOO_MUCH;
+    ending = TOO_MUCH;
   } else if (!strcasecmp(line, "USER")) {
     snprintf(session->user, sizeof session->user, "%.31s", rest);
     session->is_in = 0;
@@ -135,7 +136,7 @@ void perform(struct session *session, long most, char *line, enum ending *ending
           session->commands, session->bytes, (long)served);
   } else if (!strcasecmp(line, "QUIT")) {
     reply(session, "221 bye");
-    *ending = SAID_BYE;
+    ending = SAID_BYE;
   } else if (!session->is_in) {
     reply(session, "530 who are you?");
   } else if (!strcasecmp(line, "CWD")) {
@@ -165,6 +166,7 @@ void perform(struct session *session, long most, char *line, enum ending *ending
     reply(session, "500 what?");
   }
   served++;
+  return ending;
 }
 
 void converse(struct session *session, long most) {
@@ -173,7 +175,7 @@ void converse(struct session *session, long most) {
   enum ending ending = NOT_YET;
   reply(session, "220 depot %d", VERSION);
   while (ending == NOT_YET && read_line(session, line))
-    perform(session, most, line, &ending);
+    ending = perform(session, most, line);
   endings[ending == NOT_YET ? GONE : ending]++;
 }
 

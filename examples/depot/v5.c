@@ -1,7 +1,7 @@
-/* depot 5: a session is one function again. */
+/* depot 5: a session is one function again, without a parameter for its limit. */
 #include "depot.h"
 
-enum { MOST_COMMANDS = 1000000000 };
+static long most_commands = 1000000000;
 
 /* Opens the file of a transfer where `REST` said; -1 where there is none. */
 static int open_file(struct session *session, const char *name, int is_inwards, int is_appended) {
@@ -103,7 +103,7 @@ static char *cut_word(char *line) {
 }
 
 /* SIZE: how long a file is. */
-static void tell_size(struct session *session, const char *name) {
+void tell_size(struct session *session, const char *name) {
   struct stat about;
   if (is_name(name) && !fstatat(session->folder, name, &about, 0))
     reply(session, "213 %ld", (long)about.st_size);
@@ -113,8 +113,8 @@ static void tell_size(struct session *session, const char *name) {
 
 enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
 
-/* Up to `most` commands of a session. */
-void converse(struct session *session, long most) {
+/* What a session asks for, up to `most_commands` of it. */
+void converse(struct session *session) {
   static atomic_long served, endings[4];
   char line[LINE_MAX_LEN], *rest;
   enum ending ending = NOT_YET;
@@ -122,7 +122,7 @@ void converse(struct session *session, long most) {
   while (ending == NOT_YET && read_line(session, line)) {
     rest = cut_word(line);
     session->commands++;
-    if (session->commands > most) {
+    if (session->commands > most_commands) {
       reply(session, "421 too much");
       ending = TOO_MUCH;
     } else if (!strcasecmp(line, "USER")) {
@@ -175,7 +175,7 @@ void converse(struct session *session, long most) {
 
 static void *serve(void *argument) {
   struct session *own = argument;
-  converse(own, MOST_COMMANDS);
+  converse(own);
   end_session(own);
   return NULL;
 }
