@@ -1,7 +1,8 @@
-/* depot 4: one function moves files both ways; names have changed, and an out-variable is a result. */
+/* depot 4: one function moves files both ways; names have changed, an out-variable is a result, and a
+ * parameter is gone. */
 #include "depot.h"
 
-enum { MOST_COMMANDS = 1000000000 };
+static long most_commands = 1000000000;
 
 /* Opens the file of a transfer where `REST` said; -1 where there is none. */
 static int open_file(struct session *session, const char *name, int is_inwards, int is_appended) {
@@ -113,13 +114,13 @@ void tell_size(struct session *session, const char *name) {
 
 enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
 
-/* Does what a line says, up to `most` commands in a session, and says whether the session ends with it. */
-enum ending perform(struct session *session, long most, char *line) {
+/* Does what a line says, up to `most_commands` in a session, and says whether the session ends with it. */
+enum ending perform(struct session *session, char *line) {
   static atomic_long served;
   char *rest = cut_word(line);
   enum ending ending = NOT_YET;
   session->commands++;
-  if (session->commands > most) {
+  if (session->commands > most_commands) {
     reply(session, "421 too much");
     ending = TOO_MUCH;
   } else if (!strcasecmp(line, "USER")) {
@@ -169,19 +170,19 @@ enum ending perform(struct session *session, long most, char *line) {
   return ending;
 }
 
-void converse(struct session *session, long most) {
+void converse(struct session *session) {
   static atomic_long endings[4];
   char line[LINE_MAX_LEN];
   enum ending ending = NOT_YET;
   reply(session, "220 depot %d", VERSION);
   while (ending == NOT_YET && read_line(session, line))
-    ending = perform(session, most, line);
+    ending = perform(session, line);
   endings[ending == NOT_YET ? GONE : ending]++;
 }
 
 static void *serve(void *argument) {
   struct session *own = argument;
-  converse(own, MOST_COMMANDS);
+  converse(own);
   end_session(own);
   return NULL;
 }

@@ -1,4 +1,4 @@
-/* depot 5: a session is one function again, without a parameter for its limit. */
+/* depot 5: a session is one function again. */
 #include "depot.h"
 
 static long most_commands = 1000000000;
