@@ -212,7 +212,12 @@ impl Explainer<'_> {
             (Some(last), None) => {
                 let points = self.comparison.points.besides(last.function, partner);
                 let points = points.as_ref().unwrap_or(&self.comparison.points);
-                !between && is_same_callee(points, last.function, (last.place, to.0))
+                let is_same = is_same_callee(points, last.function, (last.place, to.0));
+                // The frame that vanishes might have gone on with another result, or with more to do.
+                if !between && !is_same {
+                    return Err(told("the call under way of the frame that vanishes is not one of that function".to_owned()));
+                }
+                !between
             }
             (None, None) => !frame.between && !between && is_same_callee(points, function, (frame.place, to.0)),
         };

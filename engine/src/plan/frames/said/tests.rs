@@ -94,19 +94,6 @@ fn a_variable_that_only_the_new_code_has_takes_what_the_spec_says() {
 }
 
 #[test]
-fn a_parameter_that_only_its_entry_tells_of_takes_what_the_spec_says() {
-    const BUSY: &str = "__asm__ volatile(\"\" : : : \"rbx\", \"rbp\", \"r12\", \"r13\", \"r14\", \"r15\", \"memory\");";
-    let old = "long work(long n, char **argv) { get(1); point(); return n; }";
-    let new = format!("long work(long n, char **most) {{ get(1); {BUSY} point(); {BUSY} put((long)most); return n; }}");
-    let pair = Pair::new(old, &new, &["-g", "-O2"]);
-    let message = pair.goes_on("", 1).unwrap_err();
-    assert!(message.contains("variable `most`"), "{message}");
-    let continuation = pair.goes_on(&table("locals = { most = 0 }"), 1).unwrap_or_else(|message| panic!("{message}"));
-    let given = continuation.values.iter().filter(|placed| matches!(placed.value, Value::Said(_)));
-    assert_eq!(given.count(), 1, "{continuation:#?}");
-}
-
-#[test]
 fn a_call_is_chosen_by_its_number() {
     let old = "long work(long n, char **argv) { point(); put(n); point(); return n; }";
     let new = "long work(long n, char **argv) { point(); put(n); point(); put(n + 1); point(); return n + 2; }";
