@@ -158,6 +158,7 @@ impl Explainer<'_> {
             explainer: self,
             points,
             inner: &way.about.inner,
+            inside: way.about.is_inside(&self.comparison.bound.frames).then_some(partner),
             at: (function, returns, to),
             sides: (old, new),
             locals: (&locals.0, &locals.1),
@@ -174,6 +175,7 @@ impl Explainer<'_> {
             here,
             handed_over: &handed_over,
             said: Vec::new(),
+            needed: Vec::new(),
             conditions: Vec::new(),
         };
         attempt.know_given();
@@ -191,6 +193,7 @@ impl Explainer<'_> {
         }
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
+        let needed = if way.about.rules.is_empty() { Vec::new() } else { std::mem::take(&mut attempt.needed) };
         let (blockers, mut here) = (attempt.blockers, attempt.here);
         let has_unread = has_unread || readers.miss_besides(&here.besides);
         way.about.note(here.asked());
@@ -199,7 +202,7 @@ impl Explainer<'_> {
         }
         let given_back = if between.1 { between::given_back(new, &live) } else { Vec::new() };
         let rivals = Vec::new();
-        let besides = Besides { exact: between.1, ..std::mem::take(&mut here.besides) };
+        let besides = Besides { exact: between.1, needed, ..std::mem::take(&mut here.besides) };
         Ok(Continuation {
             function: partner,
             returns_to: to,

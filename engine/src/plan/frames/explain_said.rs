@@ -133,7 +133,7 @@ impl Attempt<'_, '_> {
     /// Says what would answer the blocker that was found last.
     pub(super) fn answer_with(&mut self, body: Option<String>) {
         let (function, ..) = self.at;
-        let answer = body.and_then(|body| self.explainer.answer(function, &body));
+        let answer = body.and_then(|body| self.explainer.answer_inside(function, self.inside, &body));
         if let Some(last) = self.blockers.last_mut() {
             last.answer = answer;
         }
