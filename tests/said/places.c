@@ -16,6 +16,8 @@ SEPARATE static void started(int number) { tids[number] = (pid_t)syscall(SYS_get
 
 SEPARATE static void begin(int number) { __asm__ volatile("" : : "r"(number) : "memory"); }
 
+SEPARATE static long twice(void) { return 2; }
+
 #if VERSION == 1
 SEPARATE static long serve(int number) {
     long seen = number * 10;
@@ -41,10 +43,10 @@ SEPARATE static void *poller(void *argument) {
 #else
 SEPARATE static long serve_reads(int number) {
     long seen = number * 10, times = 1;
-    begin(number);
 again:
+    begin(number + (int)times);
     seen += wait_on(number);
-    if (times < 2) {
+    if (times < twice()) {
         times++;
         goto again;
     }
@@ -65,6 +67,7 @@ SEPARATE static long serve(int number) {
     long seen = number * 10;
     seen += wait_on(number);
     begin(number);
+    begin(number + 1);
     return seen + 3000;
 }
 SEPARATE static long polled(int number) { return serve(number) + 1; }

@@ -401,7 +401,8 @@ impl Examiner<'_> {
         let Some(Standing::Rebuilt(continuation)) = standings.get(number) else { return false };
         let inner = number.checked_sub(1).and_then(|inner| standings.get(inner));
         continuation.besides.callee.is_some_and(|callee| {
-            !matches!(inner, Some(Standing::Rebuilt(inner)) if inner.function == callee) && !matches!(inner, Some(Standing::Blocked(_)))
+            !matches!(inner, Some(Standing::Rebuilt(inner)) if inner.function == callee)
+                && !matches!(inner, Some(Standing::Blocked(_)))
         })
     }
 

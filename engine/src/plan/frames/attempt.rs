@@ -181,7 +181,8 @@ impl Attempt<'_, '_> {
                 continue;
             }
             self.refuse(Some(effect.at), effect.reason);
-            self.answer_with(line.map(|line| accept(question, &line)));
+            let kept = if effect.again { None } else { self.kept_local(effect.at) };
+            self.answer_with(kept.or_else(|| line.map(|line| accept(question, &line))));
         }
         warnings
     }

@@ -217,7 +217,9 @@ impl Explainer<'_> {
                 let points = points.as_ref().unwrap_or(&self.comparison.points);
                 !between && is_same_callee(points, last.function, (last.place, to.0))
             }
-            (None, None) => !frame.between && !between && (callee.is_some() || is_same_callee(points, function, (frame.place, to.0))),
+            (None, None) => {
+                !frame.between && !between && (callee.is_some() || is_same_callee(points, function, (frame.place, to.0)))
+            }
         };
         let is_other_call = !way.about.inner.is_empty() || !way.inside.is_empty();
         let attempt = Way { between: (frame.between, !is_under_way), aligned: None, about: &way.about, is_other_call };

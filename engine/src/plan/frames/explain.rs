@@ -260,6 +260,15 @@ fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker
 }
 
 impl Continuations for Explainer<'_> {
+    fn reads(&self, (function, at, between): (usize, LinkAddress, bool), place: FramePlace, length: u64) -> bool {
+        let Ok(facts) = self.comparison.prepared.old(function) else { return false };
+        let readers = facts.point(at, between).and_then(|point| readers(facts, (OldLink(at), point), between).ok());
+        readers.is_some_and(|readers| match place {
+            FramePlace::Register(_) => readers.reads(place, u8::try_from(length.saturating_mul(8)).unwrap_or(u8::MAX).min(64)),
+            FramePlace::Slot { offset, .. } => readers.reads_all(offset, length),
+        })
+    }
+
     fn drops(&self, frame: &FrameAt) -> usize {
         self.comparison.bound.frames.drops(frame)
     }
