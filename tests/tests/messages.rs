@@ -54,7 +54,7 @@ const CASES: [Case; 25] = [
         &["of the new build what struct", "what does it lead to?"],
     ),
     data("data_flexible.c", &[("old.FIELD", "old.used")], &["how many are there?"]),
-    data("refused_enum.c", &[("NEW_VALUE", "0")], &["is none of enum"]),
+    data("refused_enum.c", &[("NEW_VALUE", "77")], &["is none of enum"]),
     own("asked_data.c", &["-O0", "-DCASE=1"], &[(NAME, "treat_it_otherwise")], &["the new program has no such function"]),
     own("asked_data.c", &["-O0", "-DCASE=2"], &[(NAME, "sum_of_all")], &["the new program has no such variable"]),
     own("asked_data.c", &["-O0", "-DCASE=3"], &[], &["constructors do not run in an update"]),

@@ -83,8 +83,8 @@ fn an_answer_to_nothing_is_told_with_its_place_and_the_program_goes_on() {
 
 /// What a draft says of a pair of builds, and that it means something to both.
 fn drafted(name: &str, (from, to): (u32, u32), lines: &[&str], answered: &[(&str, &str)]) {
-    let directory = TempDir::new().expect("a temporary directory");
     for level in LEVELS {
+        let directory = TempDir::new().expect("a temporary directory");
         let [old, new] = [from, to].map(|version| built(name, version, level));
         let draft = directory.path().join("draft.toml");
         let diff = || Run::new("diff").argument(&old).argument(&new);
