@@ -18,6 +18,7 @@ pub(super) fn reason(blocker: &Blocker, subject: &Subject<'_>) -> Reason {
         _ => hint(&facts).to_owned(),
     };
     match blocker.answers() {
+        [] if !hint.contains("spec") => hint.push_str("; no line of a spec answers it"),
         [] => {}
         answers if answers.iter().any(|answer| answer.contains('\n')) => {
             hint = format!("{hint}; or answer in a spec (--spec FILE):\n{}", tables(answers).join("\n"));

@@ -165,6 +165,20 @@ pub fn frame_pairs(spec: &Spec, sides: &Sides) -> Vec<(usize, usize)> {
     pairs
 }
 
+/// Functions of the old build, by their positions, that threads are to leave for the entry of another one.
+pub fn left_functions(spec: &Spec, sides: &Sides) -> Vec<usize> {
+    let old = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::Old), sides.old.functions.list()).ok();
+    let new = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::New), sides.new.functions.list()).ok();
+    let left = |restart: &dsu_formats::spec::model::Restart| match &restart.instead_of {
+        Some(name) => old(name),
+        None => {
+            let function = new(&restart.function)?;
+            sides.functions.iter().position(|partner| partner.one() == Some(function))
+        }
+    };
+    spec.restarts.iter().filter_map(left).collect()
+}
+
 /// What `in` of `[[continue]]` pairs, where it is one function for all frames, and no other function's.
 fn continued(spec: &Spec) -> Vec<Pairing<VariableName>> {
     let mut found: Vec<Pairing<VariableName>> = Vec::new();
