@@ -73,7 +73,7 @@ static inline int is_name(const char *name) {
 }
 
 /* Goes into a folder, which is made if need be. */
-static inline int go_into(struct session *session, const char *name) {
+int go_into(struct session *session, const char *name) {
   if (*name == '/')
     name++;
   if (*name && (!is_name(name) || (mkdirat(root, name, 0755) && errno != EEXIST)))
@@ -87,7 +87,7 @@ static inline int go_into(struct session *session, const char *name) {
   return 1;
 }
 
-static inline int listen_at(int port, int *bound) {
+int listen_at(int port, int *bound) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
   socklen_t length = sizeof address;
   int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -103,7 +103,7 @@ static inline int listen_at(int port, int *bound) {
 }
 
 /* PASV: from now on somebody may open the data connection. */
-static inline void open_passive(struct session *session) {
+void open_passive(struct session *session) {
   int port = 0;
   if (session->passive >= 0)
     close(session->passive);

@@ -123,7 +123,7 @@ static char *cut_word(char *line) {
 }
 
 /* SIZE: how long a file is. */
-static void tell_size(struct session *session, const char *name) {
+void tell_size(struct session *session, const char *name) {
   struct stat about;
   if (is_name(name) && !fstatat(session->folder, name, &about, 0))
     reply(session, "213 %ld", (long)about.st_size);

@@ -1,92 +1,49 @@
-/* depot 4: what a transfer has done is in the session; names have changed. */
+/* depot 4: one function moves files both ways; names have changed, an out-variable is a result, and a
+ * parameter is gone. */
 #include "depot.h"
 
-enum { MOST_COMMANDS = 1000000000 };
+static long most_commands = 1000000000;
 
-/* A transfer that is under way. */
-struct transfer {
-  int file, data; /* `data` is -1 while it waits for its connection */
-  int is_inwards;
-  unsigned sum;
-  long moved;
-};
-
-/* By the descriptors of control connections. */
-static struct transfer transfers[MOST_DESCRIPTORS];
-
-/* Begins a transfer of an open file; without a data connection it waits for one. */
-void begin_transfer(int control, int file, int data, int is_inwards, long moved, unsigned sum) {
-  transfers[control] = (struct transfer){file, data, is_inwards, sum, moved};
+/* Opens the file of a transfer where `REST` said; -1 where there is none. */
+static int open_file(struct session *session, const char *name, int is_inwards, int is_appended) {
+  int how = !is_inwards ? O_RDONLY : O_WRONLY | O_CREAT | (is_appended ? O_APPEND : session->rest ? 0 : O_TRUNC);
+  int file = is_name(name) ? openat(session->folder, name, how | O_CLOEXEC, 0644) : -1;
+  if (file >= 0 && lseek(file, session->rest, SEEK_SET) < 0) {
+    close(file);
+    file = -1;
+  }
+  return file;
 }
 
-/* Tells what came of a transfer. */
-static void end_transfer(struct session *session, int is_whole) {
-  struct transfer *own = &transfers[session->control];
-  close(own->data);
-  close(own->file);
-  own->data = own->file = -1;
-  if (is_whole)
-    reply(session, "226 %ld bytes, sum %u", own->moved, own->sum);
-  else
-    reply(session, "426 broken off");
-}
-
-/* Counts bytes of `chunk` that were moved. */
-static void count_moved(struct session *session, long length) {
-  struct transfer *own = &transfers[session->control];
-  own->sum = add_to_sum(own->sum, session->chunk, length);
-  own->moved += length;
-  session->bytes += length;
-}
-
-/* Sends a file from where `REST` said. */
-void send_file(struct session *session, const char *name) {
-  long got = -1;
-  int file = is_name(name) ? openat(session->folder, name, O_RDONLY | O_CLOEXEC) : -1;
-  if (file < 0 || lseek(file, session->rest, SEEK_SET) < 0) {
+/* Moves a file, inwards or outwards, and tells what came of it. */
+void transfer(struct session *session, int file, int is_inwards) {
+  unsigned sum = 2166136261u;
+  long moved = 0, got = -1;
+  if (file < 0) {
     reply(session, "550 no such file");
-    if (file >= 0)
-      close(file);
     return;
   }
   session->rest = 0;
-  reply(session, "150 here it comes");
-  begin_transfer(session->control, file, -1, 0, 0, 2166136261u);
+  reply(session, is_inwards ? "150 send it" : "150 here it comes");
   int data = accept_data(session);
-  transfers[session->control].data = data;
-  while (data >= 0 && (got = read(file, session->chunk, CHUNK)) > 0) {
-    if (!send_all(data, session->chunk, got))
-      break;
-    count_moved(session, got);
-  }
-  end_transfer(session, !got);
-}
-
-/* Takes a file: anew, from where `REST` said, or at its end. */
-void receive_file(struct session *session, const char *name, int is_appended) {
-  long got = -1;
-  int how = is_appended ? O_APPEND : session->rest ? 0 : O_TRUNC;
-  int file = is_name(name) ? openat(session->folder, name, O_WRONLY | O_CREAT | O_CLOEXEC | how, 0644) : -1;
-  if (file < 0 || lseek(file, session->rest, SEEK_SET) < 0) {
-    reply(session, "550 no such file");
-    if (file >= 0)
-      close(file);
-    return;
-  }
-  session->rest = 0;
-  reply(session, "150 send it");
-  begin_transfer(session->control, file, -1, 1, 0, 2166136261u);
-  int data = accept_data(session);
-  transfers[session->control].data = data;
   while (data >= 0) {
-    got = recv(data, session->chunk, CHUNK, 0);
+    got = is_inwards ? recv(data, session->chunk, CHUNK, 0) : read(file, session->chunk, CHUNK);
     if (got < 0 && errno == EINTR)
       continue;
-    if (got <= 0 || write(file, session->chunk, got) != got)
+    if (got <= 0)
       break;
-    count_moved(session, got);
+    if (is_inwards ? write(file, session->chunk, got) != got : !send_all(data, session->chunk, got))
+      break;
+    sum = add_to_sum(sum, session->chunk, got);
+    moved += got;
+    session->bytes += got;
   }
-  end_transfer(session, !got);
+  close(data);
+  close(file);
+  if (got)
+    reply(session, "426 broken off");
+  else
+    reply(session, "226 %ld bytes, sum %u", moved, sum);
 }
 
 /* Sends the names of the folder's files, with sizes if they are asked for. */
@@ -147,7 +104,7 @@ static char *cut_word(char *line) {
 }
 
 /* SIZE: how long a file is. */
-static void tell_size(struct session *session, const char *name) {
+void tell_size(struct session *session, const char *name) {
   struct stat about;
   if (is_name(name) && !fstatat(session->folder, name, &about, 0))
     reply(session, "213 %ld", (long)about.st_size);
@@ -157,14 +114,15 @@ static void tell_size(struct session *session, const char *name) {
 
 enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
 
-/* Does what a line says, up to `most` commands in a session; `ending` says so where the session ends with it. */
-void perform(struct session *session, long most, char *line, enum ending *ending) {
+/* Does what a line says, up to `most_commands` in a session, and says whether the session ends with it. */
+enum ending perform(struct session *session, char *line) {
   static atomic_long served;
   char *rest = cut_word(line);
+  enum ending ending = NOT_YET;
   session->commands++;
-  if (session->commands > most) {
+  if (session->commands > most_commands) {
     reply(session, "421 too much");
-    *ending = TOO_MUCH;
+    ending = TOO_MUCH;
   } else if (!strcasecmp(line, "USER")) {
     snprintf(session->user, sizeof session->user, "%.31s", rest);
     session->is_in = 0;
@@ -179,7 +137,7 @@ void perform(struct session *session, long most, char *line, enum ending *ending
           session->commands, session->bytes, (long)served);
   } else if (!strcasecmp(line, "QUIT")) {
     reply(session, "221 bye");
-    *ending = SAID_BYE;
+    ending = SAID_BYE;
   } else if (!session->is_in) {
     reply(session, "530 who are you?");
   } else if (!strcasecmp(line, "CWD")) {
@@ -202,28 +160,29 @@ void perform(struct session *session, long most, char *line, enum ending *ending
     if (session->passive < 0)
       reply(session, "425 no data connection");
     else if (!strcasecmp(line, "RETR"))
-      send_file(session, rest);
+      transfer(session, open_file(session, rest, 0, 0), 0);
     else
-      receive_file(session, rest, !strcasecmp(line, "APPE"));
+      transfer(session, open_file(session, rest, 1, !strcasecmp(line, "APPE")), 1);
   } else {
     reply(session, "500 what?");
   }
   served++;
+  return ending;
 }
 
-void converse(struct session *session, long most) {
+void converse(struct session *session) {
   static atomic_long endings[4];
   char line[LINE_MAX_LEN];
   enum ending ending = NOT_YET;
   reply(session, "220 depot %d", VERSION);
   while (ending == NOT_YET && read_line(session, line))
-    perform(session, most, line, &ending);
+    ending = perform(session, line);
   endings[ending == NOT_YET ? GONE : ending]++;
 }
 
 static void *serve(void *argument) {
   struct session *own = argument;
-  converse(own, MOST_COMMANDS);
+  converse(own);
   end_session(own);
   return NULL;
 }

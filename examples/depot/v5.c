@@ -1,65 +1,48 @@
-/* depot 5: a session is one function again, and one function moves files both ways. */
+/* depot 5: a session is one function again. */
 #include "depot.h"
 
-enum { MOST_COMMANDS = 1000000000 };
+static long most_commands = 1000000000;
 
-/* A transfer that is under way. */
-struct transfer {
-  int file, data; /* `data` is -1 while it waits for its connection */
-  int is_inwards;
-  unsigned sum;
-  long moved;
-};
-
-/* By the descriptors of control connections. */
-static struct transfer transfers[MOST_DESCRIPTORS];
-
-/* Begins a transfer of an open file; without a data connection it waits for one. */
-void begin_transfer(int control, int file, int data, int is_inwards, long moved, unsigned sum) {
-  transfers[control] = (struct transfer){file, data, is_inwards, sum, moved};
-}
-
-/* Opens the file of a transfer where `REST` said; 0 where there is nothing to transfer. */
-static int open_transfer(struct session *session, const char *name, int is_inwards, int is_appended) {
+/* Opens the file of a transfer where `REST` said; -1 where there is none. */
+static int open_file(struct session *session, const char *name, int is_inwards, int is_appended) {
   int how = !is_inwards ? O_RDONLY : O_WRONLY | O_CREAT | (is_appended ? O_APPEND : session->rest ? 0 : O_TRUNC);
   int file = is_name(name) ? openat(session->folder, name, how | O_CLOEXEC, 0644) : -1;
-  if (file < 0 || lseek(file, session->rest, SEEK_SET) < 0) {
+  if (file >= 0 && lseek(file, session->rest, SEEK_SET) < 0) {
+    close(file);
+    file = -1;
+  }
+  return file;
+}
+
+/* Moves a file, inwards or outwards, and tells what came of it. */
+void transfer(struct session *session, int file, int is_inwards) {
+  unsigned sum = 2166136261u;
+  long moved = 0, got = -1;
+  if (file < 0) {
     reply(session, "550 no such file");
-    if (file >= 0)
-      close(file);
-    return 0;
+    return;
   }
   session->rest = 0;
   reply(session, is_inwards ? "150 send it" : "150 here it comes");
-  begin_transfer(session->control, file, -1, is_inwards, 0, 2166136261u);
-  return 1;
-}
-
-/* Moves what is left of a transfer, and tells what came of it. */
-void transfer(struct session *session) {
-  struct transfer *own = &transfers[session->control];
-  long got = -1;
-  if (own->data < 0)
-    own->data = accept_data(session);
-  while (own->data >= 0) {
-    got = own->is_inwards ? recv(own->data, session->chunk, CHUNK, 0) : read(own->file, session->chunk, CHUNK);
+  int data = accept_data(session);
+  while (data >= 0) {
+    got = is_inwards ? recv(data, session->chunk, CHUNK, 0) : read(file, session->chunk, CHUNK);
     if (got < 0 && errno == EINTR)
       continue;
     if (got <= 0)
       break;
-    if (own->is_inwards ? write(own->file, session->chunk, got) != got : !send_all(own->data, session->chunk, got))
+    if (is_inwards ? write(file, session->chunk, got) != got : !send_all(data, session->chunk, got))
       break;
-    own->sum = add_to_sum(own->sum, session->chunk, got);
-    own->moved += got;
+    sum = add_to_sum(sum, session->chunk, got);
+    moved += got;
     session->bytes += got;
   }
-  close(own->data);
-  close(own->file);
-  own->data = own->file = -1;
+  close(data);
+  close(file);
   if (got)
     reply(session, "426 broken off");
   else
-    reply(session, "226 %ld bytes, sum %u", own->moved, own->sum);
+    reply(session, "226 %ld bytes, sum %u", moved, sum);
 }
 
 /* Sends the names of the folder's files, with sizes if they are asked for. */
@@ -120,7 +103,7 @@ static char *cut_word(char *line) {
 }
 
 /* SIZE: how long a file is. */
-static void tell_size(struct session *session, const char *name) {
+void tell_size(struct session *session, const char *name) {
   struct stat about;
   if (is_name(name) && !fstatat(session->folder, name, &about, 0))
     reply(session, "213 %ld", (long)about.st_size);
@@ -130,8 +113,8 @@ static void tell_size(struct session *session, const char *name) {
 
 enum ending { NOT_YET, SAID_BYE, TOO_MUCH, GONE };
 
-/* Up to `most` commands of a session. */
-void converse(struct session *session, long most) {
+/* What a session asks for, up to `most_commands` of it. */
+void converse(struct session *session) {
   static atomic_long served, endings[4];
   char line[LINE_MAX_LEN], *rest;
   enum ending ending = NOT_YET;
@@ -139,7 +122,7 @@ void converse(struct session *session, long most) {
   while (ending == NOT_YET && read_line(session, line)) {
     rest = cut_word(line);
     session->commands++;
-    if (session->commands > most) {
+    if (session->commands > most_commands) {
       reply(session, "421 too much");
       ending = TOO_MUCH;
     } else if (!strcasecmp(line, "USER")) {
@@ -178,8 +161,10 @@ void converse(struct session *session, long most) {
     } else if (!strcasecmp(line, "RETR") || !strcasecmp(line, "STOR") || !strcasecmp(line, "APPE")) {
       if (session->passive < 0)
         reply(session, "425 no data connection");
-      else if (open_transfer(session, rest, strcasecmp(line, "RETR"), !strcasecmp(line, "APPE")))
-        transfer(session);
+      else if (!strcasecmp(line, "RETR"))
+        transfer(session, open_file(session, rest, 0, 0), 0);
+      else
+        transfer(session, open_file(session, rest, 1, !strcasecmp(line, "APPE")), 1);
     } else {
       reply(session, "500 what?");
     }
@@ -190,7 +175,7 @@ void converse(struct session *session, long most) {
 
 static void *serve(void *argument) {
   struct session *own = argument;
-  converse(own, MOST_COMMANDS);
+  converse(own);
   end_session(own);
   return NULL;
 }

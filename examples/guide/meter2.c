@@ -43,7 +43,6 @@ int main(int argc, char **argv) {
         questions = open("questions", O_RDWR);
     if (numbers < 0 || questions < 0)
         return 1;
-    printf("meter 2 begins, with %ld numbers\n", count);
     for (;;) {
         struct pollfd inputs[] = {{.fd = numbers, .events = POLLIN}, {.fd = questions, .events = POLLIN}};
         if (poll(inputs, 2, -1) < 0)

@@ -152,6 +152,20 @@ pub fn by_hand(name: &str, source: &str, flags: &[&str]) -> PathBuf {
     compile(name, &[source.to_owned()], &flags)
 }
 
+/// Where the programs are that are about answers of a spec, with their specs.
+pub fn said() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("said")
+}
+
+/// Builds version `version` of `source`, a path or a name in `programs/`, with `flags` such as `-O0` or `-DCASE=1`.
+pub fn of_version(source: &Path, version: u32, flags: &[&str]) -> PathBuf {
+    let (headers, macro_flag) = (format!("-I{}", sources().display()), format!("-DVERSION={version}"));
+    let common = ["-std=gnu11", "-g", "-pthread", "-fPIE", "-pie", "-Wl,--build-id=sha1", &headers, &macro_flag];
+    let flags: Vec<&str> = common.into_iter().chain(flags.iter().copied()).collect();
+    let name = source.file_stem().unwrap_or_default().to_string_lossy();
+    by_hand(&format!("{name}-v{version}"), &source.display().to_string(), &flags)
+}
+
 /// Builds the shared library `source` (a file of `programs/`), the same for all versions of its program.
 pub fn shared_library(source: &str) -> PathBuf {
     let flags = ["-g", "-O2", "-fPIC", "-shared", "-Wl,-z,lazy"].map(str::to_owned);

@@ -17,7 +17,11 @@ pub fn question(question: &Question, object: RunAddress) -> Blocker {
 /// A problem of the walk.
 pub fn problem(problem: Problem) -> Blocker {
     let answers = match &problem {
-        Problem::Suspect { kind, .. } | Problem::UnreadableHeap { kind, passing: false, .. } => {
+        Problem::Suspect { kind, holders, .. } => {
+            let leads = holders.iter().map(|holder| line("memory", holder, &format!("{{ type = \"{kind}\" }}")));
+            leads.chain([format!("[accept] unused-types = [\"{kind}\"]")]).collect()
+        }
+        Problem::UnreadableHeap { kind, passing: false, .. } => {
             vec![format!("[accept] unused-types = [\"{kind}\"]")]
         }
         _ => Vec::new(),

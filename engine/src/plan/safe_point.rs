@@ -248,6 +248,16 @@ impl Examiner<'_> {
                 }
             }
         }
+        for number in 1..standings.len() {
+            let frame = stack.frames.get(number).and_then(|frame| Some((frame, self.function_of(frame)?)));
+            let Some((frame, function)) = frame.filter(|_| self.is_other_callee(&standings, number)) else { continue };
+            let reason = "the new code calls another function there than the one that the frame further in becomes";
+            if let Some(standing) = standings.get_mut(number) {
+                *standing = Standing::Blocked(vec![self.blocker(function, frame, reason)]);
+            }
+            active.push((number, function, frame.module.map_or(LinkAddress(0), |(_, link)| link)));
+        }
+        active.sort_unstable();
         match (active.first(), first_unsafe) {
             (Some(first), unsafe_place) if unsafe_place.as_ref().is_none_or(|found| first.0 < found.0) => {
                 blockers.push(self.active(tid, &active, &standings, stack));
@@ -384,6 +394,16 @@ impl Examiner<'_> {
     fn function_of(&self, frame: &Frame) -> Option<usize> {
         let link = frame.module.filter(|(module, _)| *module == 0)?.1;
         self.view.sides.old.functions.containing(link).map(|(function, _)| function)
+    }
+
+    /// Whether a frame goes on behind a call of another function than the frame further in becomes.
+    fn is_other_callee(&self, standings: &[Standing], number: usize) -> bool {
+        let Some(Standing::Rebuilt(continuation)) = standings.get(number) else { return false };
+        let inner = number.checked_sub(1).and_then(|inner| standings.get(inner));
+        continuation.besides.callee.is_some_and(|callee| {
+            !matches!(inner, Some(Standing::Rebuilt(inner)) if inner.function == callee)
+                && !matches!(inner, Some(Standing::Blocked(_)))
+        })
     }
 
     /// A frame that waits in a call, as rules of the user's are about it.

@@ -18,6 +18,7 @@ pub(super) fn reason(blocker: &Blocker, subject: &Subject<'_>) -> Reason {
         _ => hint(&facts).to_owned(),
     };
     match blocker.answers() {
+        [] if !hint.contains("spec") => hint.push_str("; no line of a spec answers it"),
         [] => {}
         answers if answers.iter().any(|answer| answer.contains('\n')) => {
             hint = format!("{hint}; or answer in a spec (--spec FILE):\n{}", tables(answers).join("\n"));
@@ -46,43 +47,62 @@ fn of_thread(blocker: &Blocker) -> Option<(i32, String, Vec<String>)> {
     Some((*tid, rest, lines))
 }
 
-/// The tables that answers are, each once, with those about one function put together.
-fn tables(answers: &[String]) -> Vec<String> {
-    let mut found: Vec<(&str, Vec<(&str, Vec<&str>, &str)>)> = Vec::new();
-    for answer in answers {
-        let body = answer
-            .rsplit_once('\n')
-            .filter(|(head, _)| head.starts_with("[[continue]]\nfunction = ") && head.lines().count() == 2);
-        let (head, line) = body.unwrap_or((answer, ""));
-        let (start, item, end) = match line {
-            "" => ("", "", ""),
-            _ => inner(line, "accept = [", "]").or_else(|| inner(line, "locals = { ", " }")).unwrap_or(("", line, "")),
-        };
-        let table = match found.iter().position(|(own, _)| *own == head) {
-            Some(at) => &mut found[at].1,
-            None => {
-                found.push((head, Vec::new()));
-                match found.last_mut() {
-                    Some(last) => &mut last.1,
-                    None => continue,
-                }
-            }
-        };
-        match table.iter_mut().find(|(own, items, _)| *own == start && (!start.is_empty() || items.contains(&item))) {
-            Some((_, items, _)) if items.contains(&item) => {}
-            Some((_, items, _)) => items.push(item),
-            None => table.push((start, vec![item], end)),
-        }
-    }
-    let text = |(head, lines): &(&str, Vec<(&str, Vec<&str>, &str)>)| {
-        let lines = lines.iter().map(|(start, items, end)| format!("\n{start}{}{end}", items.join(", ")));
-        format!("{head}{}", lines.collect::<String>()).trim_end().to_owned()
-    };
-    found.iter().map(text).collect()
+/// A table of a spec that answers something.
+struct Table<'a> {
+    head: &'a str,
+    lines: Vec<Line<'a>>,
 }
 
-fn inner<'l>(line: &'l str, start: &'l str, end: &'l str) -> Option<(&'l str, &'l str, &'l str)> {
-    Some((start, line.strip_prefix(start)?.strip_suffix(end)?, end))
+/// A line with items that may be in any number: how it begins, they, and how it ends. Without a beginning it is one item.
+struct Line<'a> {
+    start: &'a str,
+    items: Vec<&'a str>,
+    end: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn new(text: &'a str) -> Self {
+        let known = [("accept = [", "]"), ("locals = { ", " }")];
+        let inner = |(start, end)| Some((start, text.strip_prefix(start)?.strip_suffix(end)?, end));
+        let (start, item, end) = known.into_iter().find_map(inner).unwrap_or(("", text, ""));
+        Self { start, items: vec![item], end }
+    }
+}
+
+impl<'a> Table<'a> {
+    fn add(&mut self, line: Line<'a>) {
+        let own = self.lines.iter_mut().find(|own| own.start == line.start && (!own.start.is_empty() || own.items == line.items));
+        match own {
+            None => self.lines.push(line),
+            Some(own) => {
+                let more = line.items.into_iter().filter(|item| !own.items.contains(item)).collect::<Vec<_>>();
+                own.items.extend(more);
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let lines = self.lines.iter().map(|line| format!("\n{}{}{}", line.start, line.items.join(", "), line.end));
+        format!("{}{}", self.head, lines.collect::<String>())
+    }
+}
+
+/// The tables that answers are, each once, with those about one function put together where each is a line.
+fn tables(answers: &[String]) -> Vec<String> {
+    let mut found: Vec<Table<'_>> = Vec::new();
+    for answer in answers {
+        let is_head = |head: &str| head.starts_with("[[continue]]\nfunction = ") && head.lines().count() == 2;
+        let split = answer.rsplit_once('\n').filter(|(head, _)| is_head(head));
+        let (head, line) = split.map_or((answer.as_str(), None), |(head, line)| (head, Some(Line::new(line))));
+        let at = found.iter().position(|table| table.head == head).unwrap_or_else(|| {
+            found.push(Table { head, lines: Vec::new() });
+            found.len() - 1
+        });
+        if let Some((table, line)) = found.get_mut(at).zip(line) {
+            table.add(line);
+        }
+    }
+    found.iter().map(Table::text).collect()
 }
 
 /// What would answer a blocker or make it go away, by the kind (and for a pointer the problem) that programs see in its JSON.
@@ -186,5 +206,23 @@ mod tests {
     fn a_kind_without_a_hint_of_its_own_still_has_one() {
         assert!(hint(&serde_json::json!({ "kind": "something new" })).contains("started"));
         assert!(hint(&Value::Null).contains("started"));
+    }
+
+    #[test]
+    fn tables_about_one_function_are_put_together() {
+        let table = |function: &str, line: &str| format!("[[continue]]\nfunction = \"{function}\"\n{line}");
+        let answers = [
+            table("f", "locals = { n = \"old.n\" }"),
+            table("f", "accept = [\"branch a.c:1\"]"),
+            table("g", "in = \"h\""),
+            table("f", "accept = [\"skipped a.c:2\"]"),
+            table("f", "accept = [\"branch a.c:1\"]"),
+            table("f", "locals = { m = 0 }"),
+            table("g", "in = \"h\""),
+        ];
+        let both = "locals = { n = \"old.n\", m = 0 }\naccept = [\"branch a.c:1\", \"skipped a.c:2\"]";
+        assert_eq!(tables(&answers), [table("f", both), table("g", "in = \"h\"")]);
+        let other = ["[memory]\n\"x\" = 1".to_owned()];
+        assert_eq!(tables(&other), other);
     }
 }

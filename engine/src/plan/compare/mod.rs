@@ -81,7 +81,7 @@ impl Comparison {
         let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
         let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &[]);
         let mut comparison = Self::of(old, new, sides, code, Accepted::default());
-        comparison.follow((old, &from), (new, &to), points);
+        comparison.follow((old, &from), (new, &to), points, &[]);
         comparison.data = comparison.data_changes(old, (new, &to));
         comparison
     }
@@ -107,7 +107,8 @@ impl Comparison {
         let others = pairing::frame_pairs(spec, &sides);
         let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &others);
         let mut comparison = Self::of(old, new, sides, code, accepted);
-        comparison.follow((old, &from), (new, &to), points);
+        let left = pairing::left_functions(spec, &comparison.sides);
+        comparison.follow((old, &from), (new, &to), points, &left);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
         spec::check_settings(spec, &comparison, &to)?;
         let coded = Coded { build: old, image: &from, unwind: &comparison.unwind };
@@ -120,9 +121,16 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Looks at what the code of changed functions does.
-    fn follow<'b>(&mut self, (old, from): (&'b Build, &CodeImage<'b>), (new, to): (&'b Build, &CodeImage<'b>), points: Points) {
+    /// Looks at what the code of changed functions does, and that of `left` of the old build.
+    fn follow<'b>(
+        &mut self,
+        (old, from): (&'b Build, &CodeImage<'b>),
+        (new, to): (&'b Build, &CodeImage<'b>),
+        points: Points,
+        left: &[usize],
+    ) {
         let (mut olds, mut news): (Vec<usize>, Vec<usize>) = points.pairs().unzip();
+        olds.extend(left);
         for list in [&mut olds, &mut news] {
             list.sort_unstable();
             list.dedup();

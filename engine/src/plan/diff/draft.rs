@@ -27,10 +27,11 @@ pub fn draft(diff: &Diff) -> String {
     text
 }
 
-/// Where frames of changed functions go on: asked about those of which not all calls and variables have a counterpart.
+/// Where frames of changed functions go on: the calls of both sides, and a question about those functions of which not all calls and variables have a counterpart.
 fn frames(text: &mut String, diff: &Diff) {
-    for frame in diff.frames.iter().filter(|frame| frame.is_asked()) {
-        let _ = writeln!(text, "\n# If a thread is in {}: where does it go on?", comment(&frame.thing.describe()));
+    for frame in diff.frames.iter().filter(|frame| !frame.calls.is_empty()) {
+        let asks = if frame.is_asked() { ": where does it go on?" } else { ", it goes on so:" };
+        let _ = writeln!(text, "\n# If a thread is in {}{asks}", comment(&frame.thing.describe()));
         for call in &frame.calls {
             let CallSite { callee, ordinal, line } = &call.old;
             let to = match &call.problem {
@@ -44,6 +45,9 @@ fn frames(text: &mut String, diff: &Diff) {
         }
         if !frame.gone.is_empty() {
             let _ = writeln!(text, "#   only the old one has {}", comment(&frame.gone.join(", ")));
+        }
+        if !frame.is_asked() {
+            continue;
         }
         let _ = writeln!(text, "# [[continue]]\n# function = {}", quoted(&frame.written));
         let open = frame.calls.iter().find(|call| call.problem.is_some());

@@ -47,12 +47,16 @@ pub(super) struct Attempt<'a, 'g> {
     pub(super) blockers: Vec<FrameBlocker>,
     /// What the user says.
     pub(super) here: Here,
+    /// Position in the new build of the function that the frame is inside of besides, if this is about that one.
+    pub(super) inside: Option<usize>,
     /// Frames that vanish, the nearest first.
     pub(super) inner: &'a [Inner],
     /// Variables that are handed over whole because he says so.
     pub(super) handed_over: &'a [String],
     /// Values of the new code at the point that he gives, with their widths in bits.
     pub(super) said: Vec<(ValueId, u8, Value)>,
+    /// Variables whose bytes have to be carried, by their offsets in the new frame.
+    pub(super) needed: Vec<i64>,
     /// What must hold besides the facts of position.
     pub(super) conditions: Vec<Condition>,
 }
@@ -124,6 +128,9 @@ impl Attempt<'_, '_> {
         for (object, live) in &needed {
             self.object(*object, live);
         }
+        let handed = self.objects.iter().filter(|object| self.handed_over.contains(&object.name));
+        let needed = needed.keys().filter_map(|object| self.objects.get(*object)).chain(handed);
+        self.needed = needed.map(|object| object.new).collect();
         placed
     }
 
@@ -182,7 +189,8 @@ impl Attempt<'_, '_> {
                 continue;
             }
             self.refuse(Some(effect.at), effect.reason);
-            self.answer_with(line.map(|line| accept(question, &line)));
+            let kept = if effect.again { None } else { self.kept_local(effect.at) };
+            self.answer_with(kept.or_else(|| line.map(|line| accept(question, &line))));
         }
         warnings
     }

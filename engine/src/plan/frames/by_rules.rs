@@ -3,13 +3,15 @@
 use dsu_formats::spec::continuation::Question;
 
 use super::blocker::FrameBlocker;
-use super::continuation::{Continuation, Rival};
+use super::continuation::{Continuation, FrameObject, Rival};
 use super::explain::{Explainer, Seen, Way};
 use super::points::PointProblem;
 use super::said::{About, Answer, Besides, FrameAt};
 use crate::plan::address::{NewLink, OldLink};
+use crate::plan::compare::functions::position;
 use crate::plan::spec::names::written_among;
 use crate::program::address::LinkAddress;
+use crate::program::code::Callee;
 
 /// Places of a function that are tried to see whether an answer is to anything.
 const MOST_TRIED: usize = 256;
@@ -200,6 +202,7 @@ impl Explainer<'_> {
         let (function, place) = (frame.function, OldLink(frame.place));
         let told = |reason: String| vec![self.point_blocker(function, (place, Some(to)), frame.between, reason)];
         let points = way.about.points(self.comparison);
+        let callee = self.becomes_callee(points, function, (place, to)).filter(|_| !frame.between && !between);
         // Behind a call that is not the one under way, its result is not there.
         let is_under_way = match (way.about.inner.last(), way.inside.first()) {
             (_, Some((first, _))) => {
@@ -212,13 +215,22 @@ impl Explainer<'_> {
             (Some(last), None) => {
                 let points = self.comparison.points.besides(last.function, partner);
                 let points = points.as_ref().unwrap_or(&self.comparison.points);
-                !between && is_same_callee(points, last.function, (last.place, to.0))
+                let is_same = is_same_callee(points, last.function, (last.place, to.0));
+                // The frame that vanishes might have gone on with another result, or with more to do.
+                if !between && !is_same {
+                    return Err(told("the call under way of the frame that vanishes is not one of that function".to_owned()));
+                }
+                !between
             }
-            (None, None) => !frame.between && !between && is_same_callee(points, function, (frame.place, to.0)),
+            (None, None) => {
+                !frame.between && !between && (callee.is_some() || is_same_callee(points, function, (frame.place, to.0)))
+            }
         };
         let is_other_call = !way.about.inner.is_empty() || !way.inside.is_empty();
         let attempt = Way { between: (frame.between, !is_under_way), aligned: None, about: &way.about, is_other_call };
         let mut found = self.attempt_as((function, partner), (place, to), attempt, &mut Seen::default())?;
+        let mut insides = Vec::new();
+        found.besides.callee = callee.filter(|_| !is_other_call);
         for (number, (into, about)) in way.inside.iter().enumerate() {
             let rule = about.rules.first().and_then(|index| self.comparison.bound.frames.get(*index));
             let Some(&(to, between)) = rule.and_then(|rule| rule.at.first()) else { continue };
@@ -237,9 +249,24 @@ impl Explainer<'_> {
             let inner = self.attempt_as((function, *into), (place, to), attempt, &mut Seen::default())?;
             found.has_unread |= inner.has_unread;
             found.warnings.extend(inner.warnings.iter().cloned());
-            found.besides.inside.push(std::sync::Arc::new(inner));
+            insides.push(inner);
         }
+        share(&mut found, &mut insides).map_err(told)?;
+        found.besides.inside = insides.into_iter().map(std::sync::Arc::new).collect();
         Ok(found)
+    }
+
+    /// What the new call goes to, if frames of what the old one goes to may become that by the user's word.
+    fn becomes_callee(&self, points: &super::points::Points, function: usize, (place, to): (OldLink, NewLink)) -> Option<usize> {
+        let called = match self.view.code.returns.get(&place.0)? {
+            Callee::Function(id) => position(*id),
+            _ => return None,
+        };
+        let (_, name) = points.new_callee(function, to.0)?;
+        let list = self.view.sides.new.functions.list();
+        let named = |new: usize| list.get(new).is_some_and(|code| code.identity.name == name);
+        let pairs = self.comparison.points.pairs().filter(|(old, new)| *old == called && named(*new)).map(|(_, new)| new);
+        pairs.into_iter().find(|new| self.comparison.points.besides(called, *new).is_some())
     }
 
     /// Whether the call of the new code that comes back to `to` names the function at position `callee`.
@@ -261,6 +288,13 @@ impl Explainer<'_> {
     pub(super) fn answer(&self, function: usize, body: &str) -> Option<String> {
         let name = written_among(self.view.sides.old.functions.list(), function)?;
         Some(format!("[[continue]]\nfunction = \"{name}\"\n{body}"))
+    }
+
+    /// The same for a function that the frame is inside of besides: the lines stand in its table.
+    pub(super) fn answer_inside(&self, function: usize, inside: Option<usize>, body: &str) -> Option<String> {
+        let Some(inside) = inside else { return self.answer(function, body) };
+        let name = written_among(self.view.sides.new.functions.list(), inside)?;
+        Some(format!("[[continue.inside]]\nfunction = \"{name}\"\n{body}"))
     }
 
     /// What stands against a call without a certain partner, with the points that a user may mean.
@@ -288,6 +322,37 @@ impl Explainer<'_> {
         let answer = self.answer(function, &body);
         blockers.into_iter().map(|blocker| FrameBlocker { answer: answer.clone(), ..blocker }).collect()
     }
+}
+
+/// Leaves each variable of the old frame to one of the new ones: to the one that needs its bytes, else to the innermost, where pointers to it
+/// lead.
+fn share(outer: &mut Continuation, insides: &mut [Continuation]) -> Result<(), String> {
+    let mut all: Vec<&mut Continuation> = std::iter::once(outer).chain(insides).collect();
+    for inner in (1..all.len()).rev() {
+        let (before, rest) = all.split_at_mut(inner);
+        let Some(own) = rest.first_mut() else { continue };
+        for other in before {
+            let meets = |one: &FrameObject, two: &FrameObject| {
+                let end = |object: &FrameObject| object.old.saturating_add_unsigned(object.old_length);
+                one.old < end(two) && two.old < end(one)
+            };
+            let is_needed = |continuation: &Continuation, object: &FrameObject| continuation.besides.needed.contains(&object.new);
+            let mut twice = None;
+            let kept = own.objects.clone();
+            for object in &kept {
+                let Some(shared) = other.objects.iter().find(|shared| meets(shared, object)) else { continue };
+                match (is_needed(own, object), is_needed(other, shared)) {
+                    (true, true) => twice = Some(object.name.clone()),
+                    (false, true) => own.objects.retain(|own| own != object),
+                    (_, false) => other.objects.retain(|shared| !meets(shared, object)),
+                }
+            }
+            if let Some(name) = twice {
+                return Err(format!("`{name}` of the old frame would have to be in two frames of the new code"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One of several ways to go on.

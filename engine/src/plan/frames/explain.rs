@@ -183,6 +183,7 @@ impl Explainer<'_> {
             explainer: self,
             points,
             inner: &way.about.inner,
+            inside: way.about.is_inside(&self.comparison.bound.frames).then_some(partner),
             at: (function, returns, to),
             sides: (old, new),
             locals: (&locals.0, &locals.1),
@@ -199,6 +200,7 @@ impl Explainer<'_> {
             here,
             handed_over: &handed_over,
             said: Vec::new(),
+            needed: Vec::new(),
             conditions: Vec::new(),
         };
         let one = self.comparison.points.partner(function, returns);
@@ -223,6 +225,7 @@ impl Explainer<'_> {
         }
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
+        let needed = if way.about.rules.is_empty() { Vec::new() } else { std::mem::take(&mut attempt.needed) };
         let (blockers, mut here) = (attempt.blockers, attempt.here);
         let has_unread = has_unread || readers.miss_besides(&here.besides);
         way.about.note(here.asked());
@@ -231,7 +234,7 @@ impl Explainer<'_> {
         }
         let given_back = if between.1 { between::given_back(new, &live) } else { Vec::new() };
         let rivals = Vec::new();
-        let besides = Besides { exact: between.1, ..std::mem::take(&mut here.besides) };
+        let besides = Besides { exact: between.1, needed, ..std::mem::take(&mut here.besides) };
         Ok(Continuation {
             function: partner,
             returns_to: to,
@@ -300,6 +303,15 @@ pub(super) fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<F
 }
 
 impl Continuations for Explainer<'_> {
+    fn reads(&self, (function, at, between): (usize, LinkAddress, bool), place: FramePlace, length: u64) -> bool {
+        let Ok(facts) = self.comparison.prepared.old(function) else { return false };
+        let readers = facts.point(at, between).and_then(|point| readers(facts, (OldLink(at), point), between).ok());
+        readers.is_some_and(|readers| match place {
+            FramePlace::Register(_) => readers.reads(place, u8::try_from(length.saturating_mul(8)).unwrap_or(u8::MAX).min(64)),
+            FramePlace::Slot { offset, .. } => readers.reads_all(offset, length),
+        })
+    }
+
     fn drops(&self, frame: &FrameAt) -> usize {
         self.comparison.bound.frames.drops(frame)
     }

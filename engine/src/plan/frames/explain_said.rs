@@ -13,6 +13,7 @@ use super::locals::Locals;
 use super::said::{Inner, Said};
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::functions::position;
+use crate::plan::spec::names::written_among;
 use crate::program::code::{Callee, Symbolic};
 use crate::program::flow::{Live, Place, Term};
 
@@ -107,6 +108,19 @@ impl Attempt<'_, '_> {
         }
     }
 
+    /// The line that sets the variable which an instruction of the new code stores to, where the old frame has a local of that name.
+    pub(super) fn kept_local(&mut self, at: NewLink) -> Option<String> {
+        let new = &mut self.correspondence.new;
+        let node = new.values.function().graph.at(at.0)?;
+        let Store { address, .. } = events::store(new.values, node)?;
+        let Term::Address(Symbolic::Address(place)) = *new.values.node(address) else { return None };
+        let objects = &self.explainer.view.sides.new.objects;
+        let index = objects.covering(place)?;
+        let name = &objects.list().get(index)?.identity.name;
+        let written = written_among(objects.list(), index)?;
+        self.locals.0.names().any(|own| own == name).then(|| format!("set = {{ \"{written}\" = \"old.{name}\" }}"))
+    }
+
     /// What the call under way is given that a frame makes which vanishes: nothing says what the new code would give it.
     pub(super) fn other_arguments(&mut self) {
         let last = self.inner.last().and_then(|last| self.explainer.view.code.returns.get(&last.place));
@@ -138,7 +152,7 @@ impl Attempt<'_, '_> {
     /// Says what would answer the blocker that was found last.
     pub(super) fn answer_with(&mut self, body: Option<String>) {
         let (function, ..) = self.at;
-        let answer = body.and_then(|body| self.explainer.answer(function, &body));
+        let answer = body.and_then(|body| self.explainer.answer_inside(function, self.inside, &body));
         if let Some(last) = self.blockers.last_mut() {
             last.answer = answer;
         }

@@ -376,7 +376,9 @@ fn rebuilt_pieces(
     // Whoever points to the frame's base means that of the new frame.
     let base = RunRange::new(cfa.saturating_sub(16).max(low), cfa);
     let base = Piece { old: base, to: new_cfa.wrapping_sub(base.len()), length: 0, fate: Fate::Address, frame, may_end: false };
-    let mut pieces = if rebuilt.tie == Tie::Vanishes { Vec::new() } else { vec![base] };
+    // Of a frame that vanishes it is gone.
+    let fate = if rebuilt.tie == Tie::Vanishes { Fate::Gone } else { Fate::Address };
+    let mut pieces = vec![Piece { fate, ..base }];
     let arguments = if frame == 0 { Ok(0) } else { (around.arguments)(frame) };
     let arguments = arguments.map_err(|reason| LayoutProblem { frame, reason })?;
     if arguments > rebuilt.shape.size.min(cfa - low) {

@@ -92,6 +92,13 @@ pub trait Continuations: fmt::Debug + Send + Sync {
         0
     }
 
+    /// Whether the code of a frame (the position of its function in the old build, a place, and whether that is the next instruction) reads
+    /// so many bytes at a place again before it writes them.
+    fn reads(&self, frame: (usize, LinkAddress, bool), place: FramePlace, length: u64) -> bool {
+        let _ = (frame, place, length);
+        false
+    }
+
     /// How a frame goes on that the user says something of; `None` where he does not.
     fn told(&self, frame: &FrameAt) -> Option<Result<Arc<Continuation>, Vec<FrameBlocker>>> {
         let _ = frame;

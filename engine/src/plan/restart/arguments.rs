@@ -10,6 +10,7 @@ use crate::plan::data::value::{ObjectView, Value as Data, is_signed};
 use crate::plan::frames::{FramePlace, Operation, Placed, Value};
 use crate::plan::safe_point::Examiner;
 use crate::plan::source::{read_bytes, read_word};
+use crate::program::address::LinkAddress;
 use crate::program::types::{Shape, TypeId};
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 use crate::program::variables::{self, Local, Piece, Source, Variables};
@@ -18,6 +19,9 @@ use crate::program::variables::{self, Local, Piece, Source, Variables};
 const REGISTERS: [usize; 6] = [dwarf::RDI, dwarf::RSI, dwarf::RDX, dwarf::RCX, dwarf::R8, dwarf::R9];
 /// Length of a word.
 const WORD: u8 = 8;
+
+/// Why a variable of a frame that an earlier update may have made anew tells nothing.
+const STALE: &str = "the old code does not read it again, and an earlier update may have made the frame anew without it";
 
 /// A value with the rule that gives it.
 type Given = (Value, String);
@@ -54,7 +58,7 @@ fn extended(value: Value, parameter: &Parameter) -> Value {
 fn question(restart: &Restart, parameter: &Parameter, why: &str) -> Reason {
     let names = restart.parameters.iter().map(|own| format!("\"old.{}\"", own.name)).collect::<Vec<_>>().join(", ");
     let text = format!("what its parameter `{}` is to be is not known: {why}", parameter.name);
-    let answer = format!("[[restart]] function = \"{}\" with arguments = [{names}]", restart.name);
+    let answer = format!("[[restart]]\nfunction = \"{}\"\narguments = [{names}]", restart.name);
     Reason { text, passing: false, answers: vec![answer] }
 }
 
@@ -138,6 +142,9 @@ impl<'e> OldFrame<'e> {
         let pieces = self.pieces(&local);
         let lost = || unknown("the old function has it nowhere at this point");
         let [piece] = pieces.as_slice() else { return Err(lost()) };
+        if !self.is_kept(piece, size) {
+            return Err(unknown(STALE));
+        }
         let slot = |address: RunAddress, length: u8| {
             let offset = address.0.wrapping_sub(self.frame.cfa.0).cast_signed();
             Value::Old(FramePlace::Slot { offset, length })
@@ -151,6 +158,34 @@ impl<'e> OldFrame<'e> {
             Source::Register(_) | Source::Unknown => return Err(lost()),
         };
         Ok((value, format!("variable `{}`", parameter.name)))
+    }
+
+    /// Whether a part of a variable still holds what the code made it: an update that made the frame anew has put there what the code reads
+    /// again, and nothing else.
+    fn is_kept(&self, piece: &Piece, length: u64) -> bool {
+        if !self.examiner.was_updated {
+            return true;
+        }
+        let Some((_, link)) = self.frame.module else { return false };
+        let functions = &self.examiner.view.sides.old.functions;
+        let (Some(known), Some((function, _))) = (self.examiner.continuations, functions.containing(link)) else { return false };
+        let skipped = self.frame.pc.0.wrapping_sub(self.frame.lookup.0);
+        let at = (function, LinkAddress(link.0.wrapping_add(skipped)), skipped == 0);
+        let place = match piece.source {
+            Source::Memory(address) => {
+                let offset = address.0.wrapping_sub(self.frame.cfa.0).cast_signed();
+                FramePlace::Slot { offset, length: WORD }
+            }
+            Source::Register(known) => {
+                let mut own = (0u8..).zip(&self.frame.registers);
+                match own.find(|(_, own)| own.is_some_and(|own| own.place == known.place)) {
+                    Some((number, _)) => FramePlace::Register(number),
+                    None => return false,
+                }
+            }
+            Source::Value(_) | Source::Unknown => return false,
+        };
+        known.reads(at, place, length)
     }
 
     fn pieces(&mut self, local: &Local<'_>) -> Vec<Piece> {
@@ -176,6 +211,10 @@ impl<'e> OldFrame<'e> {
         for Piece { bits, source } in self.pieces(&local) {
             let length = bits.map_or(Some(size), |bits| bits.is_multiple_of(8).then_some(bits / 8));
             let length = length.and_then(|length| usize::try_from(length).ok()).ok_or_else(|| lost("is in pieces of bits"))?;
+            let kept = Piece { bits, source };
+            if !self.is_kept(&kept, length as u64) {
+                return Err(lost(&format!("counts no more: {STALE}")));
+            }
             let place = to.checked_add(length).and_then(|end| bytes.get_mut(to..end)).ok_or_else(|| lost("is too long"))?;
             let word = |value: u64| value.to_le_bytes();
             let read = match source {

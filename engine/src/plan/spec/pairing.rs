@@ -143,8 +143,8 @@ pub fn given_functions(spec: &Spec, old: &Functions, new: &Functions) -> Result<
     if problems.is_empty() { Ok(pairs) } else { Err(problems) }
 }
 
-/// Pairs of functions that frames go on by besides those of partners, by their positions: several `in` for one function, functions that a frame
-/// is inside besides, and functions whose frames vanish with what their caller becomes. Names that mean nothing are told when they are bound.
+/// Pairs of functions that frames go on by besides those of partners, by their positions: several `in` for one function or one `in` for several,
+/// functions that a frame is inside besides, and functions whose frames vanish with what their caller becomes. Names that mean nothing are told when they are bound.
 pub fn frame_pairs(spec: &Spec, sides: &Sides) -> Vec<(usize, usize)> {
     let (olds, news) = (sides.old.functions.list(), sides.new.functions.list());
     let old = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::Old), olds).ok();
@@ -165,13 +165,32 @@ pub fn frame_pairs(spec: &Spec, sides: &Sides) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// What `in` of `[[continue]]` pairs, where it is one function for all frames.
+/// Functions of the old build, by their positions, that threads are to leave for the entry of another one.
+pub fn left_functions(spec: &Spec, sides: &Sides) -> Vec<usize> {
+    let old = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::Old), sides.old.functions.list()).ok();
+    let new = |name: &At<VariableName>| names::find(&spec.source, name, ("function", Side::New), sides.new.functions.list()).ok();
+    let left = |restart: &dsu_formats::spec::model::Restart| match &restart.instead_of {
+        Some(name) => old(name),
+        None => {
+            let function = new(&restart.function)?;
+            sides.functions.iter().position(|partner| partner.one() == Some(function))
+        }
+    };
+    spec.restarts.iter().filter_map(left).collect()
+}
+
+/// What `in` of `[[continue]]` pairs, where it is one function for all frames, and no other function's.
 fn continued(spec: &Spec) -> Vec<Pairing<VariableName>> {
     let mut found: Vec<Pairing<VariableName>> = Vec::new();
     for table in &spec.continues {
         let Some(into) = &table.into else { continue };
+        // Of functions that become one none is its partner: only their frames are told of.
         let is_other = |other: &dsu_formats::spec::continuation::Continue| {
-            other.function.value == table.function.value && other.into.as_ref().is_some_and(|other| other.value != into.value)
+            let same = (
+                other.function.value == table.function.value,
+                other.into.as_ref().is_some_and(|other| other.value == into.value),
+            );
+            other.into.is_some() && matches!(same, (true, false) | (false, true))
         };
         if spec.continues.iter().any(is_other) {
             continue;

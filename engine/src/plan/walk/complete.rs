@@ -312,9 +312,24 @@ fn tell(all: &Walker<'_>, scene: &Scene<'_>, suspect: &Suspect, guess: &Guess, r
         usable: suspect.block.usable,
         kind: all.kinds.types.describe(Some(guess.kind)),
         evidence,
+        holders: holders(&names),
         referrers: format!("{} points to it", names.join(", ")),
         first_bytes,
     }
+}
+
+/// Fields of structures at the ends of paths: what they lead to can be said.
+fn holders(names: &[String]) -> Vec<String> {
+    let field = |name: &String| {
+        let last = name.rsplit(" → ").next()?;
+        let (kind, field) = last.strip_prefix('(')?.split_once(").")?;
+        let is_plain = kind.contains(' ') && !field.contains(['[', ' ', '(']);
+        is_plain.then(|| format!("{kind}.{field}"))
+    };
+    let mut found: Vec<String> = names.iter().filter_map(field).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn name(all: &Walker<'_>, scene: &Scene<'_>, referrer: Referrer) -> String {

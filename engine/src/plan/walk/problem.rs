@@ -115,6 +115,8 @@ pub enum Problem {
         evidence: String,
         /// Who points to it.
         referrers: String,
+        /// Fields that do, as a spec names them.
+        holders: Vec<String>,
         /// Its first bytes, hexadecimal.
         first_bytes: String,
     },

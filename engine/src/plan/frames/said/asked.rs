@@ -49,6 +49,11 @@ impl About {
         Self { points: points.besides(pair.0, pair.1), inner: inner.to_vec(), ..self }
     }
 
+    /// Whether it is about a function that the frame is inside of besides.
+    pub(in crate::plan::frames) fn is_inside(&self, rules: &FrameRules) -> bool {
+        self.rules.iter().filter_map(|index| rules.get(*index)).any(|rule| rule.is_inner)
+    }
+
     /// The calls of the function, and of what it becomes.
     pub(in crate::plan::frames) fn points<'p>(&'p self, comparison: &'p Comparison) -> &'p Points {
         self.points.as_ref().unwrap_or(&comparison.points)

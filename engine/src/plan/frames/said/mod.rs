@@ -255,6 +255,11 @@ pub struct Besides {
     pub set: Vec<SaidSet>,
     /// Calls before it goes on.
     pub before: Vec<SaidCall>,
+    /// Position in the new build of what the call under way goes to, where that is not what the old one's function is for all frames: the
+    /// frame further in has to be of that one.
+    pub callee: Option<usize>,
+    /// Variables whose bytes have to be carried, by their offsets in the new frame.
+    pub needed: Vec<i64>,
     /// How it goes on in functions that it called, in the new program, outermost first.
     pub inside: Vec<Arc<Continuation>>,
 }

@@ -186,6 +186,27 @@ fn parts_of_the_frame_without_a_known_extent_are_told() {
 }
 
 #[test]
+fn the_count_of_a_string_instruction_is_no_address() {
+    let source = "CALLED long give(long a, long b, long c, int *d) { use(d); return a; }
+        long f(const char *from, long count) { char room[200]; int flag = 0; char *to = room;
+          __asm__ volatile(\"rep movsb\" : \"+D\"(to), \"+S\"(from), \"+c\"(count) : : \"memory\");
+          take(1); use(room); give(1, 2, 3, &flag); return flag + room[7]; }
+        int main(int c, char **v) { return f(v[0], c); }";
+    for (compiler, flags) in everywhere() {
+        let build = compile(&format!("{CALLED}{source}"), compiler, &flags);
+        let variables: Vec<_> = Escapes::new(&graph(&build, "f"), &build).expect("its frame").variables().collect();
+        let found = behind(&build, "f", "take");
+        assert_eq!(found.len(), 1, "{compiler} {flags:?}");
+        for live in &found[0] {
+            if let LivePlace::Object { offset, length } = live.place {
+                let is_named = variables.iter().any(|(start, end)| *start <= offset && offset + length as i64 <= *end);
+                assert!(is_named, "{compiler} {flags:?}: {offset} {length}");
+            }
+        }
+    }
+}
+
+#[test]
 fn saved_registers_are_told_apart_and_those_that_are_left_alone_left_out() {
     let source = "long f(long a, long b, long c) { long x = take(a), y = take(b); take(c); return x * y + c; } int main(int c, char **v) { return f(c, c, c); }";
     for (compiler, flags) in everywhere() {

@@ -398,6 +398,8 @@ impl DepotSession {
             Role::HalfLine => self.half_line(tally),
             Role::Fetching => self.fetch("large", 0, true, tally),
             Role::Sending => self.send_in_parts("STOR", "half", LARGE / 2, tally),
+            // Optimised, version 3 keeps the file there in a place that debug information does not name: such a session is waited for.
+            Role::Announced if self.version == 3 => self.half_line(tally),
             Role::Announced => self.announced(tally),
             Role::Listing => self.many(tally),
             Role::Entering => self.half_entered(tally),
