@@ -30,8 +30,8 @@ const TRAP: u64 = 1 << (libc::SIGTRAP - 1);
 const ACTION: usize = 32;
 /// `SA_RESTORER` (`arch/x86/include/uapi/asm/signal.h`).
 const SA_RESTORER: u64 = 0x0400_0000;
-/// Signals that the handler would block: none that it stays long enough for. Nobody else writes these.
-const GUARD_MASK: u64 = 0x6473_7520_7374_6570 & !TRAP;
+/// Signals that the handler would block, had it more than one instruction. Nobody else asks for these. The kernel takes SIGKILL and SIGSTOP out.
+const GUARD_MASK: u64 = 0x6473_7520_7374_6570 & !(TRAP | 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1));
 /// How long a system call may keep a thread before it counts as one that waits.
 const CALL_LIMIT: Duration = Duration::from_millis(2);
 /// Between two looks at a thread in a system call.
@@ -219,7 +219,8 @@ impl Stepping {
         let mut code = [0; LONGEST];
         // The last instruction of a mapping may be shorter.
         let read = (1..=LONGEST).rev().find(|length| self.memory().read_fast(place, &mut code[..*length]).is_ok());
-        let kind = read.map_or(Kind::Never, |length| kind(&Decoder::with_ip(64, &code[..length], 0, DecoderOptions::NONE).decode()));
+        let kind =
+            read.map_or(Kind::Never, |length| kind(&Decoder::with_ip(64, &code[..length], 0, DecoderOptions::NONE).decode()));
         self.kinds.insert(place.0, kind);
         kind
     }
@@ -299,7 +300,9 @@ impl Stepping {
     /// Brings a thread to an event stop with its own mask, and reads it anew. `signal` is delivered on the way.
     fn settle(&mut self, tid: i32, signal: i32) -> Result<(), TraceeError> {
         self.loose.retain(|loose| *loose != tid);
-        let Some(own) = self.threads().iter().find(|thread| thread.tid == tid).map(|thread| thread.signal_mask) else { return Ok(()) };
+        let Some(own) = self.threads().iter().find(|thread| thread.tid == tid).map(|thread| thread.signal_mask) else {
+            return Ok(());
+        };
         if ptrace::signal_mask(tid)? != own {
             ptrace::set_signal_mask(tid, own)?;
         }

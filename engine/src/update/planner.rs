@@ -136,7 +136,11 @@ impl Planner {
             let link = LinkAddress(address.0.wrapping_sub(module.bias.0));
             let (function, _) = view.sides.old.functions.containing(link)?;
             let changes = !view.same_code(function);
-            Some(Place { function: Some(function), changes, is_point: changes && prepared.comparison.prepared.is_point(function, link) })
+            Some(Place {
+                function: Some(function),
+                changes,
+                is_point: changes && prepared.comparison.prepared.is_point(function, link),
+            })
         });
         place.unwrap_or_default()
     }

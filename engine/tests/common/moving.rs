@@ -27,10 +27,20 @@ pub fn version(name: &str, directory: &Path, number: u32, flags: &[&str]) -> Pat
 }
 
 pub fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) -> Result<UpdateOutcome, UpdateError> {
+    move_within(Duration::from_secs(2), pid, program, continuations)
+}
+
+/// The same, waiting so long for the process.
+pub fn move_within(
+    wait: Duration,
+    pid: i32,
+    program: &Path,
+    continuations: Option<Arc<dyn Continuations>>,
+) -> Result<UpdateOutcome, UpdateError> {
     let request = UpdateRequest {
         pid,
         program: program.to_owned(),
-        wait: Duration::from_secs(2),
+        wait,
         keep_image: None,
         force: false,
         strict: false,

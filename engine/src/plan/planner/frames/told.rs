@@ -8,8 +8,8 @@ use super::OneThread;
 use super::fill::{place_name, slot_name};
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::{
-    CodePlace, Continuation, FrameBlocker, FrameFate, FrameObject, FramePlace, FrameReport, Made, NextPoint, ObjectReport, PlaceReport,
-    Placed, ThreadReport, ValueReport,
+    CodePlace, Continuation, FrameBlocker, FrameFate, FrameObject, FramePlace, FrameReport, Made, NextPoint, ObjectReport,
+    PlaceReport, Placed, ThreadReport, ValueReport,
 };
 use crate::plan::planner::Planner;
 use crate::plan::pointers::Pointers;
