@@ -267,7 +267,7 @@ impl Examiner<'_> {
         let made = stack.frames.iter().zip(standings).find(|(frame, standing)| is_made(standing) && inside(frame).is_some());
         if let Some((frame, _)) = made {
             let function = self.function_of(frame).map(|function| self.name(function)).unwrap_or_default();
-            return Some(blocker(format!("`{function}`, which changes, on a stack in the variable `{name}`, which moves")));
+            return Some(blocker(format!("`{function}`, which changes and whose stack moves with the variable `{name}`,")));
         }
         let moved = to.start.0.wrapping_sub(from.start.0);
         let aligned = moved % STACK_ALIGNMENT == 0;

@@ -26,11 +26,7 @@ pub fn version(name: &str, directory: &Path, number: u32, flags: &[&str]) -> Pat
     Program::compile(name, &directory, &[flags, &[&define]].concat())
 }
 
-pub fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) -> Result<UpdateOutcome, UpdateError> {
-    move_within(Duration::from_secs(2), pid, program, continuations)
-}
-
-/// The same, waiting so long for the process.
+/// Moves a process, waiting so long for it.
 pub fn move_within(
     wait: Duration,
     pid: i32,
@@ -54,7 +50,8 @@ pub fn move_within(
 }
 
 pub fn moved(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) {
-    match move_to(pid, program, continuations) {
+    // As long as it takes on a machine that does much else.
+    match move_within(Duration::from_secs(30), pid, program, continuations) {
         Ok(UpdateOutcome::Updated(_)) => {}
         Ok(UpdateOutcome::UpToDate { .. }) => panic!("two versions with one build-id"),
         Err(UpdateError::Blocked { blockers, obstacles }) => {

@@ -41,8 +41,8 @@ NOINLINE static void wait_here(void) {
     ;
 }
 
-NOINLINE static long sum(const unsigned char *bytes, long count) {
-  long total = 0;
+NOINLINE static unsigned long sum(const unsigned char *bytes, long count) {
+  unsigned long total = 0;
   for (long i = 0; i < count; i++)
     total = total * 3 + bytes[i];
   return total;
@@ -56,7 +56,7 @@ NOINLINE static void fill(unsigned char *bytes, long count) {
 NOINLINE static int with_alloca(long count) {
   unsigned char *bytes = alloca((size_t)count);
   fill(bytes, count);
-  long before = sum(bytes, count);
+  unsigned long before = sum(bytes, count);
   wait_here();
   MORE(count);
   return before == sum(bytes, count);
@@ -66,7 +66,7 @@ NOINLINE static int with_array(long count) {
   unsigned char bytes[count], others[count / 2 + 1];
   fill(bytes, count);
   fill(others, count / 2);
-  long before = sum(bytes, count) + sum(others, count / 2);
+  unsigned long before = sum(bytes, count) + sum(others, count / 2);
   wait_here();
   MORE(count);
   return before == sum(bytes, count) + sum(others, count / 2) && sizeof bytes == (size_t)count;
@@ -75,16 +75,27 @@ NOINLINE static int with_array(long count) {
 NOINLINE static int with_aligned(long count) {
   unsigned char bytes[128] __attribute__((aligned(64)));
   fill(bytes, count);
-  long before = sum(bytes, count);
+  unsigned long before = sum(bytes, count);
   wait_here();
   MORE(count);
   return before == sum(bytes, count) && (unsigned long)bytes % 64 == 0;
 }
 
+/* A vector on the stack, wider than the stack is aligned. */
+typedef double wide __attribute__((vector_size(32)));
+
+NOINLINE static int with_vector(long count) {
+  wide values = {count, count + 1, count + 2, count + 3};
+  __asm__ volatile("" : "+m"(values));
+  wait_here();
+  MORE(count);
+  return values[0] == count && values[3] == count + 3 && (unsigned long)&values % 32 == 0;
+}
+
 NOINLINE static int with_buffer(long count) {
   unsigned char bytes[48];
   fill(bytes, count);
-  long before = sum(bytes, count);
+  unsigned long before = sum(bytes, count);
   wait_here();
   MORE(count);
   return before == sum(bytes, count);
@@ -96,7 +107,7 @@ static volatile long handled;
 static void on_signal(int number) {
   unsigned char bytes[32];
   fill(bytes, number);
-  long before = sum(bytes, number);
+  unsigned long before = sum(bytes, number);
   wait_here();
   MORE(number);
   handled += before == sum(bytes, number);
@@ -111,11 +122,11 @@ NOINLINE static int struck(long count) {
 
 /* The same in all builds. */
 static void on_plain_signal(int number) {
-  unsigned char bytes[32];
-  fill(bytes, number);
-  long before = sum(bytes, number);
+  unsigned char bytes[40];
+  fill(bytes, number + 3);
+  unsigned long before = sum(bytes, number + 3);
   wait_here();
-  handled += before == sum(bytes, number);
+  handled += before == sum(bytes, number + 3);
 }
 
 /* On a stack of its own: a block, memory that was mapped, or a variable of the program. */
@@ -254,6 +265,32 @@ NOINLINE static int runs_body(long count) {
   return (long)result == count * 3;
 }
 
+/* In a thread with little stack: its new frame is larger than all of that. */
+#if VERSION == 2 && defined(CHANGED)
+enum { ROOM = 100000 };
+#else
+enum { ROOM = 100 };
+#endif
+
+static void *crowded(void *argument) {
+  unsigned char bytes[ROOM];
+  long own = (long)argument;
+  wait_here();
+  fill(bytes, ROOM);
+  return (void *)(sum(bytes, 10) ? own * 3 : 0);
+}
+
+NOINLINE static int has_little_stack(long count) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  void *result;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 1 << 16);
+  pthread_create(&thread, &attributes, crowded, (void *)count);
+  pthread_join(thread, &result);
+  return (long)result == count * 3;
+}
+
 /* Contexts and jumps. */
 static ucontext_t outside, inside;
 static long carried;
@@ -261,7 +298,7 @@ static long carried;
 static void routine(int first, int second) {
   unsigned char bytes[64];
   fill(bytes, first);
-  long before = sum(bytes, first);
+  unsigned long before = sum(bytes, first);
   swapcontext(&inside, &outside);
   MORE(first);
   carried = before == sum(bytes, first) ? second : -1;
@@ -323,6 +360,7 @@ int main(int argc, char **argv) {
   int right = !strcmp(mode, "alloca")      ? with_alloca(1000)
               : !strcmp(mode, "array")     ? with_array(500)
               : !strcmp(mode, "aligned")   ? with_aligned(100)
+              : !strcmp(mode, "wide")      ? with_vector(12)
               : !strcmp(mode, "buffer")    ? with_buffer(40)
               : !strcmp(mode, "handler")   ? on_alternate(malloc(1 << 16), 1)
               : !strcmp(mode, "beneath")   ? on_alternate(malloc(1 << 16), 0)
@@ -334,6 +372,7 @@ int main(int argc, char **argv) {
               : !strcmp(mode, "once")      ? made_once(1)
               : !strcmp(mode, "cleanup")   ? cleans_up(9)
               : !strcmp(mode, "body")      ? runs_body(14)
+              : !strcmp(mode, "little")    ? has_little_stack(8)
               : !strcmp(mode, "context")   ? switches(50)
               : !strcmp(mode, "jump")      ? jumped(6)
               : !strcmp(mode, "deep")      ? recursion(depth_wanted)

@@ -1,19 +1,16 @@
 //! Threads that are let on by single instructions to where they can go on in the new code.
 
-mod common;
-#[path = "common/moving.rs"]
-mod moving;
-
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::Program;
 use dsu_engine::tracee::fault::{self, Fault};
 use dsu_engine::update::error::UpdateError;
 use dsu_engine::update::operation::UpdateOutcome;
-use moving::{move_within, version};
+
+use crate::common::Program;
+use crate::moving::{self, move_within, version};
 
 /// Enough on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -142,13 +139,14 @@ fn catches_trap(pid: i32) -> bool {
 fn the_process_goes_on_when_the_engine_dies_between_two_steps() {
     let directory = tempfile::tempdir().unwrap();
     let versions = versions(directory.path(), &["-O2"]);
-    let mut program = start(&versions[0], &["pair"]);
+    let mut program = Program::start(&versions[0]);
+    assert_eq!(program.line(), "running");
     let mut killed = 0;
     for (round, passage) in [1, 2, 3, 4, 6, 9, 13, 20].into_iter().enumerate() {
         let current = std::fs::read_link(format!("/proc/{}/exe", program.pid())).unwrap();
         let next = versions.iter().find(|version| **version != current).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "engine_with_a_fault", "--nocapture"])
+            .args(["--exact", "steps::engine_with_a_fault", "--nocapture"])
             .env("DSU_TEST_STEPPED", program.pid().to_string())
             .env("DSU_TEST_PROGRAM", next)
             .env("DSU_TEST_FAULT", format!("die:step:{passage}"))
@@ -164,10 +162,9 @@ fn the_process_goes_on_when_the_engine_dies_between_two_steps() {
     for version in [1, 0, 1] {
         let current = std::fs::read_link(format!("/proc/{}/exe", program.pid())).unwrap();
         if versions[version] != current {
-            moved(program.pid(), &versions[version]);
+            moving::moved(program.pid(), &versions[version], None);
         }
     }
     assert!(!catches_trap(program.pid()));
-    assert_eq!(program.ask("stop"), "pair right in version 2");
-    assert_eq!(program.line(), "pair right in version 2");
+    assert_eq!(program.ask("stop"), "alone right in version 2");
 }
