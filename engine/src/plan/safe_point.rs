@@ -253,8 +253,8 @@ impl Examiner<'_> {
         standings
     }
 
-    /// A stack inside a variable of the program moves with it: saved vector state must stay aligned as the processor wants it, and frames that
-    /// are made anew have places of their own only on stacks that stay where they are.
+    /// A stack inside a variable of the program moves with it: saved vector state must stay aligned as the processor wants it, and where
+    /// frames are made anew, all stacks of their thread have to stay where they are.
     fn moving_stack(&self, thread: &Thread, stack: &Stack, standings: &[Standing]) -> Option<Blocker> {
         let inside = |frame: &Frame| self.placement.old_link(frame.registers[dwarf::RSP]?.value);
         let link = stack.frames.iter().filter_map(inside).next()?;
@@ -264,10 +264,9 @@ impl Examiner<'_> {
         let name = &from.identity.name;
         let blocker = |what: String| Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) };
         let is_made = |standing: &Standing| matches!(standing, Standing::Rebuilt(_) | Standing::Entered(_));
-        let made = stack.frames.iter().zip(standings).find(|(frame, standing)| is_made(standing) && inside(frame).is_some());
-        if let Some((frame, _)) = made {
+        if let Some((frame, _)) = stack.frames.iter().zip(standings).find(|(_, standing)| is_made(standing)) {
             let function = self.function_of(frame).map(|function| self.name(function)).unwrap_or_default();
-            return Some(blocker(format!("`{function}`, which changes and whose stack moves with the variable `{name}`,")));
+            return Some(blocker(format!("`{function}`, which changes, with a stack that moves with the variable `{name}`,")));
         }
         let moved = to.start.0.wrapping_sub(from.start.0);
         let aligned = moved % STACK_ALIGNMENT == 0;

@@ -16,10 +16,11 @@ const MODES: [&str; 19] = [
     "body", "little", "context", "jump", "deep", "wide",
 ];
 /// What of it goes on in functions that change, built by GCC with optimisation: all that its values say.
-const GO_ON: [&str; 8] = ["buffer", "handler", "sort", "search", "walk", "once", "body", "deep"];
+const GO_ON: [&str; 7] = ["buffer", "handler", "sort", "walk", "once", "body", "deep"];
 /// What never does, and what is said of it.
-const REFUSED: [(&str, &str); 4] = [
-    ("inside", "whose stack moves with the variable `alternate`"),
+const REFUSED: [(&str, &str); 5] = [
+    ("inside", "with a stack that moves with the variable `alternate`"),
+    ("under", "with a stack that moves with the variable `alternate`"),
     ("little", "its stack would reach down to"),
     ("context", "a place inside `routine`"),
     ("alloca", "at no fixed distance from its frame"),
@@ -77,8 +78,11 @@ fn changed(compiler: &str, flags: &[&str], must: &[&str]) {
         assert!(refused.is_none() || !must.contains(&mode), "{compiler} {flags:?}: {mode}: {refused:?}");
         if let Some((_, words)) = REFUSED.iter().find(|(name, _)| *name == mode) {
             let said = refused.as_deref().unwrap_or_default();
-            // Without optimisation other things may be said first.
-            assert!(said.contains(words) || must.is_empty() && !said.is_empty(), "{compiler} {flags:?}: {mode}: {refused:?}");
+            // In other builds other things may be said first.
+            assert!(
+                said.contains(words) || must.len() != GO_ON.len() && !said.is_empty(),
+                "{compiler} {flags:?}: {mode}: {refused:?}"
+            );
         }
         println!("{compiler} {flags:?}: {mode}: {}", if refused.is_none() { "goes on" } else { "refused" });
     }
