@@ -23,7 +23,7 @@ use dsu_engine::program::variables::{Frame, Source, Variables};
 use dsu_engine::update::error::UpdateError;
 use dsu_engine::update::operation::{PlanRequest, plan};
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
-use moving::{Silent, move_to, moved, version};
+use moving::{Silent, move_within, moved, version};
 
 /// Where a function waits and what it has where, told by its debug information.
 struct Point {
@@ -160,7 +160,7 @@ fn a_condition_that_does_not_hold_blocks_and_the_report_says_all() {
     let [one, two] = versions(directory.path());
     let mut program = Program::start(&one);
     assert_eq!(program.ask("a"), "version 1 a count 40 wrong 0 jumps 0");
-    match move_to(program.pid(), &two, Some(by_hand(&one, &two, &[(Relation::Equal, 40)]))) {
+    match move_within(Duration::from_secs(2), program.pid(), &two, Some(by_hand(&one, &two, &[(Relation::Equal, 40)]))) {
         Err(UpdateError::Blocked { blockers, .. }) => {
             // The leader's seed is 40, those of the threads are not.
             assert!(

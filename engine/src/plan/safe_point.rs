@@ -107,7 +107,7 @@ pub fn examine(
         let stack = unwinder.walk(&registers, |address, buffer| memory.read(address, buffer).map_err(Box::new));
         let known = stacks.blockers.len();
         let entry = restart::entry(examiner, thread, &stack);
-        stacks.standings.push(examiner.thread(thread, &stack, entry.as_ref(), &mut stacks.blockers));
+        let standings = examiner.thread(thread, &stack, entry.as_ref(), &mut stacks.blockers);
         let dropped = entry.as_ref().map_or(0, |(frame, _)| frame + 1);
         if let Some((_, Ok(entry))) = entry {
             stacks.patches.extend(entry.patches);
@@ -118,7 +118,8 @@ pub fn examine(
         if is_active {
             active.threads.insert(thread.tid);
         }
-        stacks.blockers.extend(examiner.moving_stack(thread, &stack));
+        stacks.blockers.extend(examiner.moving_stack(thread, &stack, &standings));
+        stacks.standings.push(standings);
         for (number, frame) in stack.frames.iter().enumerate() {
             stacks.returns.extend(frame.return_slot);
             let pointer = frame.registers[dwarf::RSP].map(|value| RunAddress(value.value));
@@ -272,17 +273,24 @@ impl Examiner<'_> {
         standings
     }
 
-    /// A stack inside a variable of the program moves with it: saved vector state must stay aligned as the processor wants it.
-    fn moving_stack(&self, thread: &Thread, stack: &Stack) -> Option<Blocker> {
-        let pointers = stack.frames.iter().filter_map(|frame| frame.registers[dwarf::RSP]);
-        let link = pointers.filter_map(|pointer| self.placement.old_link(pointer.value)).next()?;
+    /// A stack inside a variable of the program moves with it: saved vector state must stay aligned as the processor wants it, and where
+    /// frames are made anew, all stacks of their thread have to stay where they are.
+    fn moving_stack(&self, thread: &Thread, stack: &Stack, standings: &[Standing]) -> Option<Blocker> {
+        let inside = |frame: &Frame| self.placement.old_link(frame.registers[dwarf::RSP]?.value);
+        let link = stack.frames.iter().filter_map(inside).next()?;
         let sides = self.view.sides;
         let index = sides.old.objects.covering(link.0)?;
         let (from, to) = (&sides.old.objects.list()[index], &sides.new.objects.list()[sides.objects[index].one()?]);
+        let name = &from.identity.name;
+        let blocker = |what: String| Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) };
+        let is_made = |standing: &Standing| matches!(standing, Standing::Rebuilt(_) | Standing::Entered(_));
+        if let Some((frame, _)) = stack.frames.iter().zip(standings).find(|(_, standing)| is_made(standing)) {
+            let function = self.function_of(frame).map(|function| self.name(function)).unwrap_or_default();
+            return Some(blocker(format!("`{function}`, which changes, with a stack that moves with the variable `{name}`,")));
+        }
         let moved = to.start.0.wrapping_sub(from.start.0);
-        let what = format!("a stack in the variable `{}`, which moves by {moved:#x} bytes", from.identity.name);
         let aligned = moved % STACK_ALIGNMENT == 0;
-        (!aligned).then_some(Blocker::UnsafePlace { tid: thread.tid, what, address: RunAddress(thread.registers.rip) })
+        (!aligned).then(|| blocker(format!("a stack in the variable `{name}`, which moves by {moved:#x} bytes")))
     }
 
     /// Whether a frame is of the program's own code, but for the few instructions that every program starts with.

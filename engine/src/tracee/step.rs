@@ -30,8 +30,8 @@ const TRAP: u64 = 1 << (libc::SIGTRAP - 1);
 const ACTION: usize = 32;
 /// `SA_RESTORER` (`arch/x86/include/uapi/asm/signal.h`).
 const SA_RESTORER: u64 = 0x0400_0000;
-/// Signals that the handler would block: none that it stays long enough for. Nobody else writes these.
-const GUARD_MASK: u64 = 0x6473_7520_7374_6570 & !TRAP;
+/// Signals that the handler would block, had it more than one instruction. Nobody else asks for these. The kernel takes SIGKILL and SIGSTOP out.
+const GUARD_MASK: u64 = 0x6473_7520_7374_6570 & !(TRAP | 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1));
 /// How long a system call may keep a thread before it counts as one that waits.
 const CALL_LIMIT: Duration = Duration::from_millis(2);
 /// Between two looks at a thread in a system call.

@@ -260,10 +260,9 @@ impl Subject {
             if let Some(earlier) = earlier.as_mut().filter(|_| stopped_at < give_up)
                 && self.planner.is_active(&stopped, earlier, &self.builds)
             {
-                let until = give_up.min(stopped_at + step::limit(searches));
-                let search = Search { planner: &self.planner, builds: &self.builds, earlier, until };
+                let (planner, builds, limit) = (&self.planner, &self.builds, step::limit(searches));
                 let found;
-                (stopped, found) = search.run(stopped)?;
+                (stopped, found) = Search { planner, builds, earlier, limit, until: give_up }.run(stopped)?;
                 self.timeline.mark("step");
                 if !found {
                     searches += 1;
@@ -274,7 +273,7 @@ impl Subject {
                         true => deferrals += 1,
                         false => wait_between(attempts),
                     }
-                    // The process has as much time for itself.
+                    // The process gets as much time for itself.
                     std::thread::sleep(stood.min(give_up.saturating_duration_since(Instant::now())));
                     continue;
                 }

@@ -29,6 +29,9 @@ pub(super) struct Search<'a> {
     pub(super) builds: &'a Builds,
     /// The process as an earlier stop found it.
     pub(super) earlier: &'a mut Snapshot,
+    /// How long it may take.
+    pub(super) limit: Duration,
+    /// When it ends at the latest.
     pub(super) until: Instant,
 }
 
@@ -57,6 +60,7 @@ impl Search<'_> {
         }
         let mut stepping = stopped.step()?;
         let started = Instant::now();
+        self.until = self.until.min(started + self.limit);
         let found = self.go_on(&mut stepping)?;
         tracing::debug!(found, steps = stepping.steps(), elapsed = ?started.elapsed(), "let threads on by single instructions");
         let stopped = stepping.finish()?;

@@ -26,11 +26,17 @@ pub fn version(name: &str, directory: &Path, number: u32, flags: &[&str]) -> Pat
     Program::compile(name, &directory, &[flags, &[&define]].concat())
 }
 
-pub fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) -> Result<UpdateOutcome, UpdateError> {
+/// Moves a process, waiting so long for it.
+pub fn move_within(
+    wait: Duration,
+    pid: i32,
+    program: &Path,
+    continuations: Option<Arc<dyn Continuations>>,
+) -> Result<UpdateOutcome, UpdateError> {
     let request = UpdateRequest {
         pid,
         program: program.to_owned(),
-        wait: Duration::from_secs(2),
+        wait,
         keep_image: None,
         force: false,
         strict: false,
@@ -44,7 +50,8 @@ pub fn move_to(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuat
 }
 
 pub fn moved(pid: i32, program: &Path, continuations: Option<Arc<dyn Continuations>>) {
-    match move_to(pid, program, continuations) {
+    // As long as it takes on a machine that does much else.
+    match move_within(Duration::from_secs(30), pid, program, continuations) {
         Ok(UpdateOutcome::Updated(_)) => {}
         Ok(UpdateOutcome::UpToDate { .. }) => panic!("two versions with one build-id"),
         Err(UpdateError::Blocked { blockers, obstacles }) => {

@@ -1,6 +1,6 @@
 /* Threads that never leave changed functions, and are most of the time where they cannot go on in the new code: in the middle of what the
  * versions work out differently. Each tells itself right or wrong at the end by doing what it did again.
- *   stepped alone|pair|read [SIGNALS]   SIGNALS: a child sends so many, and the handler counts them */
+ *   stepped alone|pair|read|fill [SIGNALS [blocked]]   SIGNALS: a child sends so many, and the handler counts them; blocked: so is SIGTRAP */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static volatile int stop;
-static volatile unsigned long mixed, waited;
+static volatile unsigned long mixed;
 static volatile int turn;
 static volatile long struck;
 static int doors[2];
@@ -32,7 +32,14 @@ static int doors[2];
     mixed = fold;                                                                                                                           \
   } while (0)
 
+static int blocked;
+
 static void __attribute__((noinline)) report(const char *what, int right) {
+  struct sigaction trap;
+  sigset_t now;
+  pthread_sigmask(SIG_BLOCK, NULL, &now);
+  sigaction(SIGTRAP, NULL, &trap);
+  right = right && sigismember(&now, SIGTRAP) == blocked && trap.sa_handler == SIG_DFL;
   dprintf(1, "%s %s in version %d\n", what, right ? "right" : "wrong", VERSION);
 }
 
@@ -55,20 +62,24 @@ static void *alone(void *argument) {
   return NULL;
 }
 
-/* Two of these take turns: each waits for the other where neither can go on in the new code. */
+/* Two of these take turns. Each waits for the other in a loop in which it cannot go on in the new code, and has a few instructions between
+ * giving the turn away and that loop. */
 static void *pair(void *argument) {
   int own = (int)(long)argument;
   unsigned long seed = 77 + own, value = seed, rounds = 0;
   while (!stop) {
+    unsigned long fold = rounds;
     while (turn != own && !stop) {
-      unsigned long fold = waited;
       fold = MIX4(fold, 2);
-      fold = MIX4(fold, 6);
-      waited = fold;
+      __asm__ volatile("" : "+r"(fold));
     }
     value = value * 6364136223846793005ul + 1442695040888963407ul;
     rounds++;
     turn = !own;
+    for (int i = 0; i < 8; i++) {
+      value = value * 6364136223846793005ul + 1442695040888963407ul;
+      rounds++;
+    }
   }
   report("pair", again(seed, rounds, value));
   return NULL;
@@ -80,7 +91,7 @@ static void *reader(void *argument) {
   char byte = 0;
   while (byte != 'e') {
     long got;
-    unsigned long fold = MIX4(value, 3);
+    unsigned long fold = MIX4(value ^ mixed, 3);
     __asm__ volatile("syscall" : "=a"(got) : "a"(0L), "D"((long)doors[0]), "S"(&byte), "d"(1L) : "rcx", "r11", "memory");
     mixed = MIX4(fold, 7);
     if (got != 1)
@@ -89,6 +100,27 @@ static void *reader(void *argument) {
     rounds++;
   }
   report("read", rounds == 11 && again(seed, rounds, value));
+  return NULL;
+}
+
+/* Is most of the time in the middle of one instruction that repeats itself. */
+enum { LENGTH = 1 << 22, BEYOND = 4096 };
+static unsigned char filled[LENGTH + BEYOND];
+
+static void *fill(void *argument) {
+  unsigned long seed = (unsigned long)argument, value = seed, rounds = 0, wrong = 0, length = LENGTH;
+  while (!stop) {
+    void *to = filled;
+    unsigned long left = length;
+    value = value * 6364136223846793005ul + 1442695040888963407ul;
+    rounds++;
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(left) : "a"(rounds) : "memory");
+    FOLD(value);
+    wrong += to != filled + LENGTH || left || filled[0] != (rounds & 255) || filled[LENGTH - 1] != (rounds & 255);
+  }
+  for (int i = 0; i < BEYOND; i++)
+    wrong += filled[LENGTH + i] != 0;
+  report("fill", !wrong && again(seed, rounds, value));
   return NULL;
 }
 
@@ -107,11 +139,17 @@ int main(int argc, char **argv) {
   if (pipe(doors))
     return 1;
   signal(SIGRTMIN + 3, on_signal);
+  if (argc > 3) {
+    blocked = 1;
+    sigemptyset(&real);
+    sigaddset(&real, SIGTRAP);
+    pthread_sigmask(SIG_BLOCK, &real, NULL);
+  }
   /* The main thread takes none: they are for those that are stepped. */
   sigemptyset(&real);
   sigaddset(&real, SIGRTMIN + 3);
   for (long i = 0; i < count; i++)
-    pthread_create(&threads[i], NULL, *mode == 'p' ? pair : *mode == 'r' ? reader : alone, (void *)(*mode == 'p' ? i : (long)own));
+    pthread_create(&threads[i], NULL, *mode == 'p' ? pair : *mode == 'r' ? reader : *mode == 'f' ? fill : alone, (void *)(*mode == 'p' ? i : (long)own));
   pthread_sigmask(SIG_BLOCK, &real, &all);
   dprintf(1, "running\n");
   while (fgets(line, sizeof line, stdin) && strcmp(line, "stop\n")) {

@@ -105,6 +105,9 @@ fn tables(answers: &[String]) -> Vec<String> {
     found.iter().map(Table::text).collect()
 }
 
+/// How holders are called whose words the kernel gives back with a signal.
+const SENT: [&str; 2] = ["the value of timer", "the pending signal"];
+
 /// What would answer a blocker or make it go away, by the kind (and for a pointer the problem) that programs see in its JSON.
 fn hint(facts: &Value) -> &'static str {
     let name = |member: &str| facts.get(member).and_then(Value::as_str).unwrap_or_default();
@@ -163,9 +166,13 @@ fn hint(facts: &Value) -> &'static str {
         ("pointer", "gone") => "keep the function or variable in the new build as long as the process may point to it",
         ("pointer", "ambiguous") => "give the function or variable a name of its own in its source file, in both builds",
         ("pointer", "changed-layout") => "keep the layout of the object in the new build, or start it in place of the old one",
+        ("pointer", "untyped") if SENT.iter().any(|sent| name("holder").starts_with(sent)) => {
+            "no spec tells which values of timers and signals are addresses: try again when the timer or the signal is gone, or build the \
+             program position-independent (-fPIE -pie), which needs no answer"
+        }
         ("pointer", "untyped") => {
-            "say in a spec what leads to it ([memory]: the type behind a pointer, behind epoll data, or behind the values of signals and \
-             timers); a program that is built position-independent (-fPIE -pie) needs no such answer"
+            "say in a spec what leads to it ([memory]: the type behind a pointer, or behind epoll data); a program that is built \
+             position-independent (-fPIE -pie) needs no such answer"
         }
         ("pointer", "object") => "say in a spec what the pointer leads to ([memory]), or try again when it is gone",
         ("pointer", "frame") => "try again when what holds it is gone (`dsu plan --stacks` shows the frame)",
@@ -200,6 +207,14 @@ mod tests {
             assert!(reason.message.contains(fact) && reason.hint.contains("--wait"), "{reason:?}");
             assert_eq!(reason.facts["transient"], true);
         }
+    }
+
+    #[test]
+    fn what_a_timer_gives_back_is_not_said_to_be_for_a_spec() {
+        let hint = |holder: &str| hint(&serde_json::json!({ "kind": "pointer", "problem": "untyped", "holder": holder }));
+        assert!(hint("the value of timer 0").starts_with("no spec tells"));
+        assert!(hint("the pending signal 34").starts_with("no spec tells"));
+        assert!(hint("the word at 0x10").contains("[memory]"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, FrameObject};
 use super::explain::Explainer;
 use super::prepared::{FrameKey, Known};
@@ -13,6 +14,9 @@ use crate::plan::address::OldLink;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::types::{TypeId, TypeTable};
+
+/// Number of the stack pointer, as instructions encode registers.
+const STACK_POINTER: u8 = 4;
 
 /// A frame of the old program and how it goes on, to be kept beyond the engine's life.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -86,7 +90,19 @@ impl Explainer<'_> {
             true => self.between_calls(function, OldLink(place)),
             false => self.continuation(function, OldLink(place)),
         };
-        found.map(Arc::new)
+        found.map(Arc::new).map_err(|reasons| self.with_cause((function, place, is_between), reasons))
+    }
+
+    /// Nothing that is made of a stack pointer without a fixed place is compared: where that may be why something is not proved, it is told first.
+    fn with_cause(&self, (function, place, is_between): FrameKey, mut reasons: Vec<FrameBlocker>) -> Vec<FrameBlocker> {
+        let facts = self.comparison.prepared.old(function).ok();
+        let point = facts.and_then(|facts| Some((facts, facts.point(place, is_between)?)));
+        if point.is_some_and(|(facts, point)| facts.function().frame_offset(point, STACK_POINTER).is_none()) {
+            let reason = "its stack pointer is at no fixed distance from its frame there (alloca, an array of variable length, or a local that \
+                          wants more alignment than the stack has): what is made of it is not compared";
+            reasons.insert(0, self.point_blocker(function, (OldLink(place), None), is_between, reason.to_owned()));
+        }
+        reasons
     }
 
     /// The changed function of the old build with a call that returns to an address.

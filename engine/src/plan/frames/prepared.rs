@@ -29,6 +29,8 @@ pub struct Prepared {
     about: Mutex<HashMap<ToldKey, Known>>,
     /// How functions run along their partners, by their positions in both builds.
     aligned: Mutex<HashMap<(usize, usize), Arc<Aligned>>>,
+    /// How often nothing was found ahead of places in functions of the old build.
+    barren: Mutex<HashMap<usize, u32>>,
 }
 
 /// A frame of the old program: the position of its function, an address in it, and whether that is the next instruction rather than where
@@ -81,8 +83,8 @@ impl Prepared {
             let new = follow(new, news);
             let callers = follow(old, callers);
             let old = from.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let (memory, about, aligned) = (Mutex::default(), Mutex::default(), Mutex::default());
-            Self { old, new, callers, memory, about, aligned }
+            let (memory, about) = (Mutex::default(), Mutex::default());
+            Self { old, new, callers, memory, about, aligned: Mutex::default(), barren: Mutex::default() }
         })
     }
 
@@ -141,6 +143,14 @@ impl Prepared {
     /// Whether it is known how a frame goes on whose thread is about to run the instruction at an address.
     pub fn is_point(&self, function: usize, address: LinkAddress) -> bool {
         self.memory().known.get(&(function, address, true)).is_some_and(Result::is_ok)
+    }
+
+    /// How often nothing was found ahead of places in a function; once more if `found_nothing`.
+    pub(super) fn barren(&self, function: usize, found_nothing: bool) -> u32 {
+        let mut barren = self.barren.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = barren.entry(function).or_default();
+        *times += u32::from(found_nothing);
+        *times
     }
 
     /// Whether something is known of a frame.

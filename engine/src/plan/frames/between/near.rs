@@ -13,8 +13,10 @@ const MOST: usize = 400;
 const MOST_KNOWN: usize = 512;
 /// So many are enough.
 const WANTED: usize = 4;
+/// A function in which nothing was found ahead of so many places is left alone: to look takes time in which its threads could come to points.
+const TRIES: u32 = 3;
 /// No longer is spent on the points ahead of one place.
-const LIMIT: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_millis(200);
 
 /// A point that a thread comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,9 @@ impl Explainer<'_> {
     /// or called, come first: in the middle of what is worked out differently there are none.
     pub(in super::super) fn look_ahead(&self, function: usize, place: LinkAddress) {
         let prepared = &self.comparison.prepared;
+        if prepared.barren(function, false) >= TRIES {
+            return;
+        }
         let started = Instant::now();
         let mut found = 0;
         let mut ahead = self.ahead(function, place, MOST);
@@ -51,9 +56,10 @@ impl Explainer<'_> {
             }
             found += usize::from(prepared.is_point(function, address));
             if found >= WANTED || started.elapsed() > LIMIT {
-                return;
+                break;
             }
         }
+        prepared.barren(function, found == 0);
     }
 
     fn is_likely(&self, function: usize, place: LinkAddress) -> bool {
