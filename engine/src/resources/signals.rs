@@ -9,6 +9,7 @@ use super::scratch::word;
 use super::status::Status;
 use crate::tracee::batch::Batch;
 use crate::tracee::inject::Injector;
+use crate::tracee::step;
 
 const SIGNALS: u8 = 64;
 const SIG_IGN: u64 = 1;
@@ -42,7 +43,8 @@ pub(crate) fn handlers(answers: &Answers, asked: &[(u8, Ticket)]) -> Result<Vec<
             restorer: RunAddress(word(&bytes, 16)),
             mask: word(&bytes, 24),
         };
-        if handler != default(*signal) {
+        // An engine that died while it stepped a thread has left its handler where the default was.
+        if handler != default(*signal) && !step::is_guard(&handler) {
             handlers.push(handler);
         }
     }

@@ -1,8 +1,8 @@
 //! Faults on purpose, so that tests can see what becomes of the target when a step fails or the engine dies at it.
 //!
 //! Steps are named: each phase of the transaction, `exec` and `exec-event` before and after the point of no return, `call` for every
-//! injected system call, and `table` for every time that the vessel has begun to make calls by itself. A fault strikes at the
-//! n-th passage of its step, once.
+//! injected system call, `table` for every time that the vessel has begun to make calls by itself, and `step` for every instruction that
+//! a thread is let on by. A fault strikes at the n-th passage of its step, once.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

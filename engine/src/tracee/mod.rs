@@ -39,6 +39,7 @@ pub mod site;
 pub mod sockets;
 pub mod spawn;
 mod steer;
+pub mod step;
 pub mod stopped;
 pub mod syscall;
 mod table;

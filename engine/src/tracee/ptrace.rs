@@ -77,6 +77,18 @@ pub(super) fn resume_to_syscall(tid: i32) -> Result<(), TraceeError> {
     request("SYSCALL", libc::PTRACE_SYSCALL, tid, 0, 0).map(drop)
 }
 
+/// Lets a thread on by one instruction; with the next request it is not stepped any more.
+pub(super) fn single_step(tid: i32) -> Result<(), TraceeError> {
+    request("SINGLESTEP", libc::PTRACE_SINGLESTEP, tid, 0, 0).map(drop)
+}
+
+/// Whether the signal that a thread is about to get was raised by the kernel (`si_code`, sigaction(2)), not sent.
+pub(super) fn is_from_kernel(tid: i32) -> Result<bool, TraceeError> {
+    let mut info = [0u32; 32];
+    request("GETSIGINFO", libc::PTRACE_GETSIGINFO, tid, 0, info.as_mut_ptr() as usize)?;
+    Ok(info[2] as i32 > 0)
+}
+
 pub(super) fn detach(tid: i32) -> Result<(), TraceeError> {
     request("DETACH", libc::PTRACE_DETACH, tid, 0, 0).map(drop)
 }

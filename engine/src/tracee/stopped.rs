@@ -64,14 +64,20 @@ impl Stopped {
         if let Some(error) = failure {
             return Err(error);
         }
-        stopped.shared_pending = ptrace::pending(pid, true)?;
+        stopped.read_pending()?;
         if let Some(other) = stopped.target().strangers.sharer(pid) {
             return Err(TraceeError::Refused { pid, reason: Refusal::SharedMemory { other } });
         }
         Ok(stopped)
     }
 
-    fn read_thread(&self, tid: i32) -> Result<StoppedThread, TraceeError> {
+    /// Reads which signals wait for the process as a whole.
+    pub(super) fn read_pending(&mut self) -> Result<(), TraceeError> {
+        self.shared_pending = ptrace::pending(self.target().pid, true)?;
+        Ok(())
+    }
+
+    pub(super) fn read_thread(&self, tid: i32) -> Result<StoppedThread, TraceeError> {
         let memory = self.memory();
         let mut registers = ptrace::registers(tid)?;
         let rseq = ptrace::rseq(tid)?;

@@ -18,6 +18,7 @@ use super::phase::Phase;
 use super::planner::{Planner, Told};
 use super::prepare::{self, Builds, Running};
 use super::seccomp;
+use super::step::{self, Search};
 use super::timeline::Timeline;
 use super::transaction::{self, OldMemory, Transaction};
 use super::way;
@@ -247,6 +248,7 @@ impl Subject {
     fn stop_and_plan(&mut self, mut target: Target, give_up: Instant, observer: &mut dyn Observer) -> Result<Ready, UpdateError> {
         let mut attempts = 0;
         let mut deferrals = 0;
+        let mut searches = 0;
         let mut earlier = None;
         loop {
             attempts += 1;
@@ -254,17 +256,28 @@ impl Subject {
             observer.step("stop");
             self.timeline.pause();
             let stopped_at = Instant::now();
-            let stopped = target.stop(stopped_at + STOP_LIMIT)?;
+            let mut stopped = target.stop(stopped_at + STOP_LIMIT)?;
             if let Some(earlier) = earlier.as_mut().filter(|_| stopped_at < give_up)
                 && self.planner.is_active(&stopped, earlier, &self.builds)
             {
-                target = stopped.resume();
-                self.timeline.resume();
-                match self.follow_deferred() {
-                    true => deferrals += 1,
-                    false => wait_between(attempts),
+                let until = give_up.min(stopped_at + step::limit(searches));
+                let search = Search { planner: &self.planner, builds: &self.builds, earlier, until };
+                let found;
+                (stopped, found) = search.run(stopped)?;
+                self.timeline.mark("step");
+                if !found {
+                    searches += 1;
+                    target = stopped.resume();
+                    self.timeline.resume();
+                    let stood = stopped_at.elapsed();
+                    match self.follow_deferred() {
+                        true => deferrals += 1,
+                        false => wait_between(attempts),
+                    }
+                    // The process has as much time for itself.
+                    std::thread::sleep(stood.min(give_up.saturating_duration_since(Instant::now())));
+                    continue;
                 }
-                continue;
             }
             seccomp::check(&stopped, self.accept_seccomp_risk)?;
             let mut borrowed = stopped.borrow()?;

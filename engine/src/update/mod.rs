@@ -27,6 +27,7 @@ mod room;
 mod seccomp;
 mod shared;
 mod stale;
+mod step;
 pub mod stored;
 pub mod timeline;
 pub mod transaction;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use dsu_formats::address::PAGE_SIZE;
+use dsu_formats::address::{PAGE_SIZE, RunAddress};
 use dsu_formats::model::latest::{Backing, Mapping, ProgramId, Snapshot};
 use dsu_formats::spec::{Problem, Spec, SpecError};
 
@@ -21,7 +21,7 @@ use crate::plan::blocker::PlanError;
 use crate::plan::compare::Comparison;
 use crate::plan::data::made::Maker;
 use crate::plan::frames::{Continuations, Explainer, StackReports};
-use crate::plan::planner::early::is_active;
+use crate::plan::planner::early::{Stuck, is_active, stuck};
 use crate::plan::request::{Policy, Request};
 use crate::plan::rewrite::Rewrite;
 use crate::plan::source::MemorySource;
@@ -32,7 +32,8 @@ use crate::resources::ResourceError;
 use crate::resources::memory::{Room, measure_room};
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::inject::Injector;
-use crate::tracee::stopped::Stopped;
+use crate::tracee::memory::RemoteMemory;
+use crate::tracee::stopped::{Stopped, StoppedThread};
 use crate::tracee::target::Target;
 
 /// What the planner can know before the stop.
@@ -64,6 +65,17 @@ pub(super) struct Told {
     pub(super) policy: Policy,
 }
 
+/// A place in code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// The program's function.
+    pub(super) function: Option<usize>,
+    /// Whether it changes.
+    pub(super) changes: bool,
+    /// Whether it is known that a thread which stands there can go on in the new code.
+    pub(super) is_point: bool,
+}
+
 impl Planner {
     /// Compares the builds, with the user's answers, and reads the libraries of `pid`.
     pub(super) fn new(
@@ -89,10 +101,53 @@ impl Planner {
     /// Whether a changed function is active in a process that was captured before, as `earlier`: a small part of a plan, to try
     /// again without having kept the process from its work. Its threads are brought up to date.
     pub fn is_active(&self, stopped: &Stopped, earlier: &mut Snapshot, builds: &Builds) -> bool {
-        let Some(prepared) = &self.prepared else { return false };
-        earlier.threads = stopped.threads().iter().cloned().map(capture::saved_thread).collect();
-        let memory = StoppedMemory::new(stopped.memory(), &[], &[]);
-        prepared.with_request(earlier, &memory, builds, is_active)
+        let process = (stopped.threads(), stopped.memory());
+        self.look(process, earlier, builds, is_active).unwrap_or(false)
+    }
+
+    /// The threads of such a process that cannot go on where they are; `None` where more stands against an update than their places.
+    pub fn stuck(
+        &self,
+        process: (&[StoppedThread], &RemoteMemory),
+        earlier: &mut Snapshot,
+        builds: &Builds,
+    ) -> Option<Vec<Stuck>> {
+        self.look(process, earlier, builds, stuck).flatten()
+    }
+
+    fn look<R>(
+        &self,
+        (threads, memory): (&[StoppedThread], &RemoteMemory),
+        earlier: &mut Snapshot,
+        builds: &Builds,
+        function: impl FnOnce(&Request<'_>) -> R,
+    ) -> Option<R> {
+        let prepared = self.prepared.as_ref()?;
+        earlier.threads = threads.iter().cloned().map(capture::saved_thread).collect();
+        let memory = StoppedMemory::new(memory, &[], &[]);
+        Some(prepared.with_request(earlier, &memory, builds, function))
+    }
+
+    /// What is at an address of such a process.
+    pub(super) fn place_of(&self, earlier: &Snapshot, builds: &Builds, address: RunAddress) -> Place {
+        let program = earlier.modules.first().zip(self.prepared.as_ref());
+        let place = program.and_then(|(module, prepared)| {
+            let view = prepared.comparison.view(&builds.old, &builds.new);
+            let link = LinkAddress(address.0.wrapping_sub(module.bias.0));
+            let (function, _) = view.sides.old.functions.containing(link)?;
+            let changes = !view.same_code(function);
+            Some(Place {
+                function: Some(function),
+                changes,
+                is_point: changes && prepared.comparison.prepared.is_point(function, link),
+            })
+        });
+        place.unwrap_or_default()
+    }
+
+    /// As [`Planner::defer`] with `true`, without forgetting what was noted; gives whether frames were noted before.
+    pub fn defer_more(&self) -> bool {
+        self.prepared.as_ref().is_some_and(|prepared| prepared.comparison.prepared.defer_more())
     }
 
     /// Finds out how frames go on that may be on the stacks of a process that runs.

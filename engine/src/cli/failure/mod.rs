@@ -172,6 +172,8 @@ impl State {
 pub struct Reason {
     /// What is in the way.
     pub message: String,
+    /// The message for people, where it tells of one thread among others: the thread, the rest of the first line, and lines of their own.
+    pub thread: Option<(i32, String, Vec<String>)>,
     /// What would help.
     pub hint: String,
     /// Its facts for programs.

@@ -21,18 +21,69 @@ pub(super) fn reason(blocker: &Blocker, subject: &Subject<'_>) -> Reason {
         [] if !hint.contains("spec") => hint.push_str("; no line of a spec answers it"),
         [] => {}
         answers if answers.iter().any(|answer| answer.contains('\n')) => {
-            let mut tables: Vec<&str> = Vec::new();
-            answers.iter().for_each(|answer| {
-                if !tables.contains(&answer.as_str()) {
-                    tables.push(answer)
-                }
-            });
-            hint = format!("{hint}; or answer in a spec (--spec FILE):\n{}", tables.join("\n"));
+            hint = format!("{hint}; or answer in a spec (--spec FILE):\n{}", tables(answers).join("\n"));
         }
         [only] => hint = format!("{hint}; or answer in a spec (--spec FILE): {only}"),
         answers => hint = format!("{hint}; or answer in a spec (--spec FILE) with one of: {}", answers.join("   or   ")),
     }
-    Reason { message: blocker.to_string(), hint, facts }
+    Reason { message: blocker.to_string(), thread: of_thread(blocker), hint, facts }
+}
+
+/// A blocker that is about one thread: what the same reasons of other threads are told with.
+fn of_thread(blocker: &Blocker) -> Option<(i32, String, Vec<String>)> {
+    let Blocker::ActiveFunction { tid, frames, .. } = blocker else { return None };
+    let mut bare = blocker.clone();
+    if let Blocker::ActiveFunction { frames, .. } = &mut bare {
+        frames.clear();
+    }
+    let first = bare.to_string();
+    let rest = first.strip_prefix(&format!("thread {tid} is "))?.to_owned();
+    let mut lines: Vec<String> = Vec::new();
+    for line in frames.iter().map(ToString::to_string) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    Some((*tid, rest, lines))
+}
+
+/// The tables that answers are, each once, with those about one function put together.
+fn tables(answers: &[String]) -> Vec<String> {
+    let mut found: Vec<(&str, Vec<(&str, Vec<&str>, &str)>)> = Vec::new();
+    for answer in answers {
+        let body = answer
+            .rsplit_once('\n')
+            .filter(|(head, _)| head.starts_with("[[continue]]\nfunction = ") && head.lines().count() == 2);
+        let (head, line) = body.unwrap_or((answer, ""));
+        let (start, item, end) = match line {
+            "" => ("", "", ""),
+            _ => inner(line, "accept = [", "]").or_else(|| inner(line, "locals = { ", " }")).unwrap_or(("", line, "")),
+        };
+        let table = match found.iter().position(|(own, _)| *own == head) {
+            Some(at) => &mut found[at].1,
+            None => {
+                found.push((head, Vec::new()));
+                match found.last_mut() {
+                    Some(last) => &mut last.1,
+                    None => continue,
+                }
+            }
+        };
+        match table.iter_mut().find(|(own, items, _)| *own == start && (!start.is_empty() || items.contains(&item))) {
+            Some((_, items, _)) if items.contains(&item) => {}
+            Some((_, items, _)) => items.push(item),
+            None => table.push((start, vec![item], end)),
+        }
+    }
+    let text = |(head, lines): &(&str, Vec<(&str, Vec<&str>, &str)>)| {
+        let lines = lines.iter().map(|(start, items, end)| format!("\n{start}{}{end}", items.join(", ")));
+        format!("{head}{}", lines.collect::<String>()).trim_end().to_owned()
+    };
+    found.iter().map(text).collect()
+}
+
+fn inner<'l>(line: &'l str, start: &'l str, end: &'l str) -> Option<(&'l str, &'l str, &'l str)> {
+    Some((start, line.strip_prefix(start)?.strip_suffix(end)?, end))
 }
 
 /// What would answer a blocker or make it go away, by the kind (and for a pointer the problem) that programs see in its JSON.
@@ -42,7 +93,8 @@ fn hint(facts: &Value) -> &'static str {
     match (name("kind"), nested.unwrap_or(name("problem"))) {
         ("active-function", _) if facts.get("stays") == Some(&Value::Bool(true)) => {
             "a thread is in its first function for as long as it lives: waiting helps only if the thread ends, or stops at a place from \
-             which it can go on in the new code (`dsu plan --stacks` shows what is not proved)"
+             which it can go on in the new code (`dsu plan --stacks` shows what is not proved); where the function became another one \
+             altogether, a table `[[restart]]` in a spec lets the thread enter it anew, with all data in place"
         }
         ("active-function", _) => {
             "wait until the thread has left it: try again with a longer --wait, such as `--wait 1m`, or when there is less load"

@@ -99,5 +99,5 @@ fn privilege_hint(capability: &str) -> String {
 pub(super) fn reason(obstacle: &Obstacle, subject: &Subject<'_>) -> Reason {
     let hint = obstacle.verdict(subject).hint;
     let facts = serde_json::to_value(obstacle).unwrap_or_default();
-    Reason { message: obstacle.to_string(), hint, facts }
+    Reason { message: obstacle.to_string(), thread: None, hint, facts }
 }

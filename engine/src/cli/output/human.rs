@@ -48,10 +48,14 @@ fn causes(text: &mut String, chain: &[String]) {
 /// Lists reasons; those that one hint answers stand together.
 fn reasons(text: &mut String, failure: &Failure) {
     let all: Vec<&Reason> = failure.obstacles.iter().chain(&failure.blockers).collect();
+    let all = together(&all);
     let shown = all.get(..MAX_REASONS).unwrap_or(&all);
-    for (at, reason) in shown.iter().enumerate() {
-        let _ = writeln!(text, "  - {}", printable(&reason.message));
-        if shown.get(at + 1).is_none_or(|next| next.hint != reason.hint) {
+    for (at, (reason, threads)) in shown.iter().enumerate() {
+        let _ = writeln!(text, "  - {}", printable(&message(reason, threads)));
+        for line in reason.thread.iter().flat_map(|(_, _, lines)| lines) {
+            let _ = writeln!(text, "      {}", printable(line));
+        }
+        if shown.get(at + 1).is_none_or(|(next, _)| next.hint != reason.hint) {
             let lines: Vec<String> = reason.hint.lines().map(printable).collect();
             let _ = writeln!(text, "    {BOLD}hint{PLAIN}: {}", lines.join("\n      "));
         }
@@ -59,6 +63,39 @@ fn reasons(text: &mut String, failure: &Failure) {
     if all.len() > shown.len() {
         let _ = writeln!(text, "  ... and {} more (all of them with --json)", all.len() - shown.len());
     }
+}
+
+/// Reasons that are the same for several threads once, with the threads.
+fn together<'f>(all: &[&'f Reason]) -> Vec<(&'f Reason, Vec<i32>)> {
+    let mut found: Vec<(&Reason, Vec<i32>)> = Vec::new();
+    for reason in all {
+        let Some((tid, first, lines)) = &reason.thread else {
+            found.push((reason, Vec::new()));
+            continue;
+        };
+        let is_same = |(other, _): &&mut (&Reason, Vec<i32>)| {
+            other.hint == reason.hint && other.thread.as_ref().is_some_and(|(_, own, of)| (own, of) == (first, lines))
+        };
+        match found.iter_mut().find(is_same) {
+            Some((_, threads)) => threads.push(*tid),
+            None => found.push((reason, vec![*tid])),
+        }
+    }
+    found
+}
+
+/// The first line of a reason.
+fn message(reason: &Reason, threads: &[i32]) -> String {
+    let Some((_, first, lines)) = &reason.thread else { return reason.message.clone() };
+    let numbers: Vec<String> = threads.iter().take(MAX_NAMES).map(ToString::to_string).collect();
+    let more = match threads.len().saturating_sub(numbers.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let who = if threads.len() == 1 { "thread" } else { "threads" };
+    let are = if threads.len() == 1 { "is" } else { "are" };
+    let end = if lines.is_empty() { "" } else { ":" };
+    format!("{who} {}{more} {are} {first}{end}", numbers.join(", "))
 }
 
 /// Text that may come from a process or a file, without anything that a terminal would obey.
@@ -189,6 +226,7 @@ mod tests {
     fn reasons_with_one_hint_stand_together() {
         let reason = |message: &str, hint: &str| Reason {
             message: message.to_owned(),
+            thread: None,
             hint: hint.to_owned(),
             facts: serde_json::Value::Null,
         };
@@ -197,5 +235,24 @@ mod tests {
         let text = failure(&blocked);
         assert_eq!(text.matches("wait").count(), 1, "{text}");
         assert!(text.find("one") < text.find("two") && text.find("two") < text.find("wait"), "{text}");
+    }
+
+    #[test]
+    fn what_is_true_of_several_threads_is_told_once() {
+        let reason = |tid: i32, line: &str| Reason {
+            message: String::new(),
+            thread: Some((tid, "inside `f`, which changes (a.c:1)".to_owned(), vec![line.to_owned()])),
+            hint: "wait".to_owned(),
+            facts: serde_json::Value::Null,
+        };
+        let mut blocked = Failure::new(Exit::Blocked, "blocked", "3 reasons", "restart it");
+        blocked.blockers = vec![reason(7, "n is lost"), reason(8, "m is lost"), reason(9, "n is lost")];
+        let text = failure(&blocked);
+        let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what:?} in {text}"));
+        assert!(
+            at("- threads 7, 9 are inside `f`, which changes (a.c:1):\n      n is lost") < at("- thread 8 is inside"),
+            "{text}"
+        );
+        assert_eq!((text.matches("n is lost").count(), text.matches("wait").count()), (1, 1), "{text}");
     }
 }

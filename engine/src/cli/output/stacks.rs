@@ -67,6 +67,16 @@ fn frame(number: usize, report: &FrameReport, with_values: bool, text: &mut Stri
     for blocker in &report.blockers {
         let _ = writeln!(text, "         not proved: {}", printable(blocker));
     }
+    if let Some(next) = &report.next_point {
+        let place = next.line.as_deref().unwrap_or(&next.pc);
+        let plural = if next.instructions == 1 { "" } else { "s" };
+        let _ = writeln!(
+            text,
+            "         an update lets the thread on by {} instruction{plural}, to {}",
+            next.instructions,
+            printable(place)
+        );
+    }
 }
 
 /// Where a frame goes on: lines of the program's source, or the library.
@@ -88,7 +98,7 @@ fn place(report: &FrameReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dsu_engine::plan::frames::{PlaceReport, ValueReport};
+    use dsu_engine::plan::frames::{NextPoint, PlaceReport, ValueReport};
 
     use super::*;
 
@@ -111,8 +121,17 @@ mod tests {
             values: vec![value],
             objects: Vec::new(),
             blockers: Vec::new(),
+            next_point: None,
         };
         ThreadReport { tid, frames: vec![frame] }
+    }
+
+    #[test]
+    fn a_thread_that_is_let_on_says_where_to() {
+        let mut blocked = thread(4, "0x1");
+        let next = NextPoint { pc: "0x20".to_owned(), line: Some("f.c:7".to_owned()), instructions: 12 };
+        (blocked.frames[0].fate, blocked.frames[0].next_point) = (FrameFate::Blocked, Some(next));
+        assert!(text(&[blocked]).contains("lets the thread on by 12 instructions, to f.c:7"));
     }
 
     #[test]

@@ -112,7 +112,15 @@ impl Attempt<'_, '_> {
                 },
                 (_, place) if self.correspondence.old.between => self.as_it_is(place, live),
                 (_, place) => {
-                    let what = "the new code keeps a value there over the call, where calls need not keep it".to_owned();
+                    let what = match place {
+                        // It counts as read only where the call that comes back is another one.
+                        LivePlace::Register(0) => {
+                            "it is the result of the call that the new code goes on behind, and another call comes back: let it go on \
+                             before a line or a label (`at = { line = … }`), or behind a call of which no result is read"
+                        }
+                        _ => "the new code keeps a value there over the call, where calls need not keep it",
+                    };
+                    let what = what.to_owned();
                     self.tell(Some(name(place)), live, what);
                 }
             }
@@ -282,10 +290,15 @@ impl Attempt<'_, '_> {
                 Some(Placed { place: to, bits: live.bits, value: Value::Canary, why, reader: NewLink(live.reader) })
             }
             Ok(value) => {
-                let why = named.map_or_else(|| "made in the same way".to_owned(), |name| format!("variable `{name}`"));
+                let why = match (named, &value) {
+                    (Some(name), _) => format!("variable `{name}`"),
+                    (None, Value::Said(given)) => format!("as {} says", given.formula.origin),
+                    (None, _) => "made in the same way".to_owned(),
+                };
                 Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
             }
             Err(reason) => {
+                let named = named.or_else(|| self.given_as(value));
                 let location = match &named {
                     Some(variable) => format!("variable `{variable}` ({})", text(to)),
                     None => text(to),
@@ -310,6 +323,14 @@ impl Attempt<'_, '_> {
             self.correspondence.new.values.extend(bits.min(32), false, value),
         );
         !self.correspondence.same(had, value)
+    }
+
+    /// The parameter of the new code that was given as a value.
+    fn given_as(&self, value: ValueId) -> Option<String> {
+        match self.correspondence.new.values.node(value) {
+            Term::Entry(Place::Register(register)) => self.locals.1.entered_in(*register).map(str::to_owned),
+            _ => None,
+        }
     }
 
     /// The variable of the new code that is at a place.

@@ -4,7 +4,7 @@ use dsu_formats::spec::continuation::Question;
 
 use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, FrameObject, Rival};
-use super::explain::{Explainer, Way};
+use super::explain::{Explainer, Seen, Way};
 use super::points::PointProblem;
 use super::said::{About, Answer, Besides, FrameAt};
 use crate::plan::address::{NewLink, OldLink};
@@ -223,7 +223,7 @@ impl Explainer<'_> {
         };
         let is_other_call = !way.about.inner.is_empty() || !way.inside.is_empty();
         let attempt = Way { between: (frame.between, !is_under_way), aligned: None, about: &way.about, is_other_call };
-        let mut found = self.attempt_as((function, partner), (place, to), attempt, &mut Vec::new())?;
+        let mut found = self.attempt_as((function, partner), (place, to), attempt, &mut Seen::default())?;
         let mut insides = Vec::new();
         found.besides.callee = callee.filter(|_| !is_other_call);
         for (number, (into, about)) in way.inside.iter().enumerate() {
@@ -241,7 +241,7 @@ impl Explainer<'_> {
                 None => !between && is_same_callee(points, function, (frame.place, to.0)),
             };
             let attempt = Way { between: (false, !is_under_way), aligned: None, about, is_other_call: next.is_some() };
-            let inner = self.attempt_as((function, *into), (place, to), attempt, &mut Vec::new())?;
+            let inner = self.attempt_as((function, *into), (place, to), attempt, &mut Seen::default())?;
             found.has_unread |= inner.has_unread;
             found.warnings.extend(inner.warnings.iter().cloned());
             insides.push(inner);

@@ -54,21 +54,27 @@ fn first(continuation: Arc<Continuation>, old: &mut OldFrame<'_>) -> Result<Arc<
     Err(unknown.unwrap_or_else(|| format!("of the {} points that the spec names none fits", all.len())))
 }
 
+/// Whether all conditions hold: not if one is known not to, whatever is not known of others.
 fn all_hold(conditions: &[Condition], old: &mut OldFrame<'_>) -> Result<bool, String> {
+    let mut unknown = None;
     for condition in conditions {
-        let wanted = rebuild_value::mask(condition.bits);
-        if is_of_new_frame(&condition.left) || is_of_new_frame(&condition.right) {
-            return Err(
-                "which of several points it is depends on an address in the frame, or on what its callers gave".to_owned()
-            );
-        }
-        let left = rebuild_value::evaluate(&condition.left, wanted, old)?;
-        let right = rebuild_value::evaluate(&condition.right, wanted, old)?;
-        if !rebuild_value::holds(condition, left, right) {
-            return Ok(false);
+        match is_held(condition, old) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(reason) => drop(unknown.get_or_insert(reason)),
         }
     }
-    Ok(true)
+    unknown.map_or(Ok(true), Err)
+}
+
+fn is_held(condition: &Condition, old: &mut OldFrame<'_>) -> Result<bool, String> {
+    let wanted = rebuild_value::mask(condition.bits);
+    if is_of_new_frame(&condition.left) || is_of_new_frame(&condition.right) {
+        return Err("which of several points it is depends on an address in the frame, or on what its callers gave".to_owned());
+    }
+    let left = rebuild_value::evaluate(&condition.left, wanted, old)?;
+    let right = rebuild_value::evaluate(&condition.right, wanted, old)?;
+    Ok(rebuild_value::holds(condition, left, right))
 }
 
 /// Whether a value is only known when the new frame has its place.

@@ -53,7 +53,7 @@ pub(super) struct Side<'s, 'g> {
 }
 
 impl Side<'_, '_> {
-    fn graph(&self) -> &Graph {
+    pub(super) fn graph(&self) -> &Graph {
         self.values.function().graph
     }
 
@@ -77,16 +77,29 @@ impl Side<'_, '_> {
 /// A pair under way: both values, and whether a loop may have been gone round since they were made.
 type Pair = (ValueId, ValueId, bool);
 
+/// What is taken as equal until something speaks against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Assumed {
+    /// Two values; those of each round of a loop of the old code where that is what is asked.
+    Values(Pair, Option<u32>),
+    /// How often two loops have been gone round.
+    Rounds(u32, u32),
+}
+
 /// Compares values at one pair of points.
 pub(super) struct Correspondence<'c, 'g> {
     pub(super) old: Side<'c, 'g>,
     pub(super) new: Side<'c, 'g>,
     pairs: &'c dyn Pairs,
-    /// Loops around the points that give variables of the same name their values.
-    named_loops: HashSet<(u32, u32)>,
-    different: HashSet<Pair>,
-    same: HashSet<Pair>,
-    assumed: Vec<Pair>,
+    /// Whether the calls at the points are one call of the source, of which neither code has another copy.
+    pub(super) is_single: bool,
+    /// Loops around the points that give variables of the same name their values, with the values.
+    named_loops: HashSet<((u32, u32), (ValueId, ValueId))>,
+    different: HashSet<Assumed>,
+    same: HashSet<Assumed>,
+    assumed: Vec<Assumed>,
+    /// The innermost loop of the old code around the point, while only its own rounds are looked at.
+    round: Option<u32>,
 }
 
 impl<'c, 'g> Correspondence<'c, 'g> {
@@ -95,10 +108,12 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             old,
             new,
             pairs,
+            is_single: false,
             named_loops: HashSet::new(),
             different: HashSet::new(),
             same: HashSet::new(),
             assumed: Vec::new(),
+            round: None,
         }
     }
 
@@ -108,23 +123,28 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         if let (Term::Choice { at: from, .. }, Term::Choice { at: to, .. }) =
             (self.old.values.node(old), self.new.values.node(new))
         {
-            self.named_loops.insert((*from, *to));
+            self.named_loops.insert(((*from, *to), (old, new)));
         }
     }
 
     /// Whether variables of the same name say that two loops are one, and none says otherwise.
-    fn is_named(&self, at: u32, other: u32) -> bool {
-        let mut about = self.named_loops.iter().filter(|(from, to)| *from == at || *to == other).peekable();
-        about.peek().is_some() && about.all(|pair| *pair == (at, other))
+    pub(super) fn is_named(&self, at: u32, other: u32) -> bool {
+        let mut about = self.named_loops.iter().filter(|((from, to), _)| *from == at || *to == other).peekable();
+        about.peek().is_some() && about.all(|(pair, _)| *pair == (at, other))
+    }
+
+    /// The values of the variables that have one name and are made anew in each round of two loops.
+    pub(super) fn named_at(&self, at: u32, other: u32) -> Vec<(ValueId, ValueId)> {
+        let mut found: Vec<_> =
+            self.named_loops.iter().filter(|(pair, _)| *pair == (at, other)).map(|(_, values)| *values).collect();
+        found.sort_unstable();
+        found
     }
 
     /// Whether `old` at the old point and `new` at the new one are made alike.
     pub(super) fn same(&mut self, old: ValueId, new: ValueId) -> bool {
         let same = self.check(old, new, false);
-        let proved = std::mem::take(&mut self.assumed);
-        if same {
-            self.same.extend(proved);
-        }
+        self.settle(same);
         same
     }
 
@@ -142,33 +162,55 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     /// since.
     pub(super) fn same_effect(&mut self, old: u32, new: u32, carried: bool) -> bool {
         let same = self.same_event(old, new, carried);
-        let proved = std::mem::take(&mut self.assumed);
-        if same {
-            self.same.extend(proved);
-        }
+        self.settle(same);
         same
     }
 
     pub(super) fn check(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
         let pair = (self.old.values.resolve(old), self.new.values.resolve(new), carried);
-        if self.different.contains(&pair) {
-            return false;
+        let assumed = Assumed::Values(pair, self.round.filter(|_| carried));
+        if let Some(known) = self.is_known(assumed) {
+            return known;
         }
-        if self.same.contains(&pair) || self.assumed.contains(&pair) {
-            return true;
-        }
-        let before = self.assumed.len();
-        // Each pair under way takes some of the engine's stack; nothing is proved of what is larger.
-        if before >= MOST_PAIRS {
-            return false;
-        }
-        self.assumed.push(pair);
-        let same = self.compare(pair);
+        let Some(before) = self.assume(assumed) else { return false };
+        let step = if carried { self.round.map(Some) } else { Some(None) };
+        let same = self.compare(pair) || step.is_some_and(|only| self.is_in_step(pair.0, pair.1, only));
         if !same {
-            self.assumed.truncate(before);
-            self.different.insert(pair);
+            self.give_up(before, assumed);
         }
         same
+    }
+
+    /// Whether something is known to be the same or not, or is taken as the same.
+    pub(super) fn is_known(&self, pair: Assumed) -> Option<bool> {
+        if self.different.contains(&pair) {
+            return Some(false);
+        }
+        (self.same.contains(&pair) || self.assumed.contains(&pair)).then_some(true)
+    }
+
+    /// Takes something as the same; `None` where that leads too far: each pair under way takes some of the engine's stack, and nothing is
+    /// proved of what is larger.
+    pub(super) fn assume(&mut self, pair: Assumed) -> Option<usize> {
+        let before = self.assumed.len();
+        (before < MOST_PAIRS).then(|| {
+            self.assumed.push(pair);
+            before
+        })
+    }
+
+    /// Drops what was taken as the same because of a pair that is not.
+    pub(super) fn give_up(&mut self, before: usize, pair: Assumed) {
+        self.assumed.truncate(before);
+        self.different.insert(pair);
+    }
+
+    /// Keeps what was taken as the same, if nothing speaks against any of it.
+    pub(super) fn settle(&mut self, same: bool) {
+        let proved = std::mem::take(&mut self.assumed);
+        if same {
+            self.same.extend(proved);
+        }
     }
 
     fn compare(&mut self, (old, new, carried): Pair) -> bool {
@@ -351,18 +393,32 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     fn same_choice(&mut self, (at, old): (u32, ValueId), (other, new): (u32, ValueId), carried: bool) -> bool {
         let (from, to) = (self.old.values.inputs(old), self.new.values.inputs(new));
-        let loops = (events::is_loop(self.old.graph(), at), events::is_loop(self.new.graph(), other));
+        let is_loop = |side: &Side<'_, '_>, at: u32| events::goes_round(side.graph(), side.dominators, at);
+        let loops = (is_loop(&self.old, at), is_loop(&self.new, other));
         if loops.0 != loops.1 {
             return false;
         }
-        let carried = carried || loops.0;
+        let around = self.round;
+        // What a round leaves to the next is compared as both come to the end of the same round.
+        self.round = match carried {
+            false if loops.0 => Some(at),
+            true if loops.0 && around != Some(at) => None,
+            _ => around,
+        };
+        let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0);
+        self.round = around;
+        same
+    }
+
+    /// Whether the ways to two choices bring the same.
+    fn same_ways(&mut self, (at, from): (u32, &[ValueId]), (other, to): (u32, &[ValueId]), carried: bool, is_loop: bool) -> bool {
         let distinct = |inputs: &[ValueId]| {
             let mut distinct = inputs.to_vec();
             distinct.sort_unstable();
             distinct.dedup();
             distinct
         };
-        let (olds, mut open) = (distinct(&from), distinct(&to));
+        let (olds, mut open) = (distinct(from), distinct(to));
         if olds.len() != open.len() {
             return false;
         }
@@ -371,16 +427,16 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let Some(index) = (0..open.len()).find(|index| self.check(value, open[*index], carried)) else { return false };
             matched.push((value, open.swap_remove(index)));
         }
-        match loops.0 {
+        match is_loop {
             true => self.same_loop(at, other),
-            false => self.same_gates((at, &from), (other, &to), &matched, carried),
+            false => self.same_gates((at, from), (other, to), &matched, carried),
         }
     }
 
     /// Whether two loops are one. Those around the points are paired from outside; besides, a question whether to go on has to be the same,
     /// or a variable that they change has one name. Loops that control has left were left for the same reasons: how often they were gone round decides what they
     /// made.
-    fn same_loop(&mut self, at: u32, other: u32) -> bool {
+    pub(super) fn same_loop(&mut self, at: u32, other: u32) -> bool {
         let rank = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point);
         let ranks = (rank(&self.old, at), rank(&self.new, other));
         if ranks.0 != ranks.1 {
@@ -448,10 +504,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     /// Whether two branches of loops that may have been gone round look at the same flags.
     pub(super) fn same_flags(&mut self, old: u32, new: u32) -> bool {
         let same = self.same_question(old, new, true);
-        let proved = std::mem::take(&mut self.assumed);
-        if same {
-            self.same.extend(proved);
-        }
+        self.settle(same);
         same
     }
 

@@ -139,6 +139,14 @@ pub(super) fn is_loop(graph: &Graph, at: u32) -> bool {
     reached(starts, |node| graph.node(node).map_or(&[][..], |node| &node.next), |_| false).contains(&at)
 }
 
+/// Whether ways meet at a node because a loop goes round there: one that leads back to it without the last node that all ways to it pass.
+/// Where ways meet within a round, only the next round leads back.
+pub(super) fn goes_round(graph: &Graph, dominators: &Dominators, at: u32) -> bool {
+    let starts = graph.node(at).map_or(&[][..], |node| &node.next);
+    let first = dominators.immediate(at);
+    reached(starts, |node| graph.node(node).map_or(&[][..], |node| &node.next), |node| Some(node) == first).contains(&at)
+}
+
 /// The branches between the last node that all ways to `at` pass and `at`. `None` where something else than a conditional branch decides.
 pub(super) fn gates(graph: &Graph, dominators: &Dominators, at: u32) -> Option<Vec<Gate>> {
     let first = dominators.immediate(at)?;

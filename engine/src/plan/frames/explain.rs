@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Continuations;
 use super::attempt::Attempt;
-use super::between;
+use super::between::{self, Near};
 use super::blocker::{CodePlace, FrameBlocker};
 use super::continuation::{Condition, Continuation, FramePlace, Rival, Value};
 use super::correspond::{Correspondence, Side};
@@ -57,8 +57,14 @@ impl Explainer<'_> {
             blockers[0].answer = self.answer(function, "in = \"NAME IN THE NEW PROGRAM\"");
             return Err(blockers);
         };
-        let partners = points.partner(function, returns);
-        let partners = partners.map_err(|problem| self.no_partner((function, partner), told(problem.to_string()), &problem))?;
+        let partners = match points.partner(function, returns) {
+            Ok(partners) => partners,
+            Err(problem) => {
+                let found = self.by_history((function, partner), returns, about, &problem);
+                let told = || self.no_partner((function, partner), told(problem.to_string()), &problem);
+                return found.unwrap_or_else(|| Err(told()));
+            }
+        };
         match partners {
             Partners::One(to) => self.at(function, partner, returns, *to, about).found,
             Partners::Shared { to, copies } => match self.are_copies(function, copies) {
@@ -109,10 +115,15 @@ impl Explainer<'_> {
 
     /// The frame at one point that its call may have become.
     fn at(&self, function: usize, partner: usize, returns: OldLink, to: NewLink, about: &About) -> Tried {
-        let mut conditions = Vec::new();
         let way = Way { between: (false, false), aligned: None, about, is_other_call: false };
-        let found = self.attempt_as((function, partner), (returns, to), way, &mut conditions);
-        Tried { to, conditions, found }
+        self.try_as((function, partner), (returns, to), way)
+    }
+
+    /// The frame at a pair of points, and what is known of them.
+    pub(super) fn try_as(&self, functions: (usize, usize), (returns, to): (OldLink, NewLink), way: Way<'_>) -> Tried {
+        let mut seen = Seen::default();
+        let found = self.attempt_as(functions, (returns, to), way, &mut seen);
+        Tried { to, conditions: seen.conditions, is_alike: seen.is_alike, found }
     }
 
     /// The frame at a pair of points, with all that the user says of it.
@@ -121,7 +132,7 @@ impl Explainer<'_> {
         (function, partner): (usize, usize),
         (returns, to): (OldLink, NewLink),
         way: Way<'_>,
-        known: &mut Vec<Condition>,
+        seen: &mut Seen,
     ) -> Result<Continuation, Vec<FrameBlocker>> {
         let between = way.between;
         let told = |reason: String| vec![self.point_blocker(function, (returns, Some(to)), between.0, reason)];
@@ -178,18 +189,25 @@ impl Explainer<'_> {
             needed: Vec::new(),
             conditions: Vec::new(),
         };
+        let one = self.comparison.points.partner(function, returns);
+        let is_one = matches!(one, Ok(Partners::One(only)) if *only == to);
+        attempt.correspondence.is_single = is_one && between == (false, false);
         attempt.know_given();
         attempt.agree();
         attempt.variables();
         let placed = attempt.all(&live);
         let conditions = attempt.position();
-        known.clone_from(&conditions);
+        seen.conditions.clone_from(&conditions);
+        let before = attempt.blockers.len();
         let warnings = attempt.effects();
-        match way.aligned {
-            Some(aligned) => attempt.last_effects(aligned),
-            None if way.is_other_call => attempt.other_arguments(),
-            None if between == (false, false) => attempt.arguments(),
-            None => {}
+        if let Some(aligned) = way.aligned {
+            attempt.last_effects(aligned);
+            seen.is_alike = attempt.blockers.len() == before;
+        }
+        match way.is_other_call {
+            true => attempt.other_arguments(),
+            false if between == (false, false) => attempt.arguments(),
+            false => {}
         }
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
@@ -232,18 +250,29 @@ pub(super) struct Way<'w> {
     pub(super) is_other_call: bool,
 }
 
+/// What is known of a pair of points, whether or not all is proved.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What must hold there, as far as it is known.
+    pub(super) conditions: Vec<Condition>,
+    /// Whether both codes have had the same effects before, the last ones in particular.
+    pub(super) is_alike: bool,
+}
+
 /// What comes of one of the points that a call became.
-struct Tried {
-    to: NewLink,
+pub(super) struct Tried {
+    pub(super) to: NewLink,
     /// What must hold there, as far as it is known.
     conditions: Vec<Condition>,
+    /// Whether both codes have had the same effects before.
+    pub(super) is_alike: bool,
     found: Result<Continuation, Vec<FrameBlocker>>,
 }
 
-/// The first point that is proved, with the others; without one, what stands against the first.
-fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker>>> {
+/// The first point that is proved, with the others; without one, what stands against the one that least stands against.
+pub(super) fn rivals(mut tried: Vec<Tried>) -> Option<Result<Continuation, Vec<FrameBlocker>>> {
     let Some(position) = tried.iter().position(|tried| tried.found.is_ok()) else {
-        return tried.into_iter().next().map(|first| first.found);
+        return tried.into_iter().map(|tried| tried.found).min_by_key(|found| found.as_ref().err().map_or(0, Vec::len));
     };
     let mut first = tried.swap_remove(position).found;
     if let Ok(continuation) = &mut first {
@@ -289,6 +318,10 @@ impl Continuations for Explainer<'_> {
     fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let frame = (old_function, place, true);
         self.comparison.prepared.remembered(frame, || self.find(frame))
+    }
+
+    fn near(&self, old_function: usize, place: LinkAddress) -> Option<Near> {
+        self.nearest(old_function, place)
     }
 
     fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String> {

@@ -15,7 +15,7 @@ use crate::plan::address::{NewLink, OldLink};
 use crate::plan::compare::functions::position;
 use crate::plan::spec::names::written_among;
 use crate::program::code::{Callee, Symbolic};
-use crate::program::flow::{Live, Term};
+use crate::program::flow::{Live, Place, Term};
 
 impl Explainer<'_> {
     /// The variables of frames that vanish, each with how far its canonical frame address is from that of the frame that stays.
@@ -38,9 +38,14 @@ impl Attempt<'_, '_> {
     /// Which values of the new code the user gives.
     pub(super) fn know_given(&mut self) {
         for variable in &self.here.variables {
-            let (Some(given), Some(place)) = (&variable.given, self.locals.1.place_of(&variable.name)) else { continue };
+            let Some(given) = &variable.given else { continue };
             let bits = given.formula.form.length.saturating_mul(8);
-            let value = self.correspondence.new.here(place);
+            let value = match (self.locals.1.place_of(&variable.name), self.locals.1.entered(&variable.name)) {
+                (Some(place), _) => self.correspondence.new.here(place),
+                // Wherever the code has put it: it is what the function was given.
+                (None, Some(register)) => self.correspondence.new.values.entered(Place::Register(register)),
+                (None, None) => continue,
+            };
             let value = self.correspondence.new.values.extend(bits, false, value);
             self.said.push((value, bits, Value::Said(given.clone())));
         }

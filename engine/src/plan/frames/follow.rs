@@ -107,7 +107,12 @@ impl Explainer<'_> {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(frame) = frames.get(next.fetch_add(1, Ordering::Relaxed)) {
-                prepared.remember(*frame, self.find(*frame));
+                let found = self.find(*frame);
+                let is_ahead_of_points = frame.2 && found.is_err();
+                prepared.remember(*frame, found);
+                if is_ahead_of_points {
+                    self.look_ahead(frame.0, frame.1);
+                }
             }
         };
         let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(frames.len()).saturating_sub(1);

@@ -45,6 +45,8 @@ pub(super) struct Locals {
     computed: Vec<String>,
     /// Those in several parts.
     split: Vec<String>,
+    /// Parameters that still are what they were given, in this register by its DWARF number, and that are nowhere else.
+    entered: Vec<(String, u8)>,
     /// The place that all this is about.
     pub(super) place: LinkAddress,
 }
@@ -63,6 +65,8 @@ impl Locals {
             let pieces = variables.locate(local, &mut frame);
             found.add(build, local, &pieces);
             found.constants.extend(fixed(&variables, local).map(|number| (local.name.clone(), number)));
+            let entered = variables.entered(local).filter(|_| local.inlined.is_none());
+            found.entered.extend(entered.map(|register| (local.name.clone(), register)));
         }
         let absent = variables.absent(place)?.into_iter().filter(|absent| absent.inlined.is_none());
         found.constants.extend(absent.filter_map(|absent| Some((absent.name, absent.value?))));
@@ -145,6 +149,20 @@ impl Locals {
         }
         let variable = self.in_memory.iter().find(|variable| variable.name == name && variable.length <= 8)?;
         Some(flow::Place::Slot { offset: variable.offset, length: variable.length as u8 })
+    }
+
+    /// The register that the only parameter with this name was given in, by the number that instructions have it by, if it still is what it
+    /// was and debug information knows of no other place.
+    pub(super) fn entered(&self, name: &str) -> Option<u8> {
+        self.kind_of(name)?;
+        let (_, register) = self.entered.iter().find(|(own, _)| own == name)?;
+        ENCODED.get(usize::from(*register)).copied()
+    }
+
+    /// The parameter that was given in a register, likewise.
+    pub(super) fn entered_in(&self, register: u8) -> Option<&str> {
+        let names = self.entered.iter().map(|(name, _)| name.as_str());
+        names.into_iter().find(|name| self.entered(name) == Some(register))
     }
 
     /// The variable that holds the byte at `offset`.

@@ -24,12 +24,15 @@ mod explain_said;
 mod facts;
 mod follow;
 mod given;
+mod history;
 mod kinds;
 mod layout;
 mod layout_arguments;
 mod layout_depth;
 mod layout_shape;
 mod locals;
+mod lockstep;
+mod lockstep_value;
 mod pairing;
 mod parameters;
 mod points;
@@ -48,6 +51,7 @@ mod tests;
 mod unread;
 
 pub use apart::{come_apart, is_inside};
+pub use between::Near;
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
 pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
@@ -60,7 +64,7 @@ pub use layout_shape::{Shape, shape};
 pub use points::{Candidate, Partners, PointProblem, PointReason, Points};
 pub use prepared::{Coded, Prepared};
 pub use rebuild::{CallWord, Filled, Follow, KEPT, Made, RebuildProblem, SetTo, SetWord, Subject, overridden, rebuild};
-pub use report::{FrameFate, FrameReport, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
+pub use report::{FrameFate, FrameReport, NextPoint, ObjectReport, PlaceReport, StackReports, ThreadReport, ValueReport};
 pub use said::{
     Besides, CallArgument, CallRule, Form, Formula, FrameAt, FrameRule, FrameRules, Inner, LocalRule, NotFound, OldProcess,
     OldScope, Piece as SaidPiece, Read, Readable, Said, SaidArgument, SaidCall, SaidSet, ScopeVariable, SetPlace, SetRule,
@@ -106,6 +110,12 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     fn between(&self, old_function: usize, place: LinkAddress) -> Result<Arc<Continuation>, Vec<FrameBlocker>> {
         let _ = (old_function, place);
         Err(Vec::new())
+    }
+
+    /// The nearest point at or after `place` at which [`Continuations::between`] is known to say how the frame goes on.
+    fn near(&self, old_function: usize, place: LinkAddress) -> Option<Near> {
+        let _ = (old_function, place);
+        None
     }
 
     /// What the call of the function at position `caller` that returns to `returns` gave the function at position `callee` in an argument

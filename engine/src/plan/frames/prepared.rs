@@ -130,6 +130,19 @@ impl Prepared {
         self.memory().deferred.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Whether frames that nothing is known of are noted, from now on if they were not; gives whether they were.
+    pub fn defer_more(&self) -> bool {
+        let mut memory = self.memory();
+        let was = memory.deferred.is_some();
+        memory.deferred.get_or_insert_default();
+        was
+    }
+
+    /// Whether it is known how a frame goes on whose thread is about to run the instruction at an address.
+    pub fn is_point(&self, function: usize, address: LinkAddress) -> bool {
+        self.memory().known.get(&(function, address, true)).is_some_and(Result::is_ok)
+    }
+
     /// Whether something is known of a frame.
     pub(super) fn is_known(&self, place: FrameKey) -> bool {
         self.memory().known.contains_key(&place)

@@ -46,6 +46,19 @@ pub struct FrameReport {
     pub objects: Vec<ObjectReport>,
     /// What stands against it.
     pub blockers: Vec<String>,
+    /// Where its thread would be let on to by single instructions, because it can go on from there.
+    pub next_point: Option<NextPoint>,
+}
+
+/// A point ahead of a thread that cannot go on where it is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct NextPoint {
+    /// A run-time address of the old program.
+    pub pc: String,
+    /// Source file and line.
+    pub line: Option<String>,
+    /// How many instructions of its function away it is, by the shortest way.
+    pub instructions: usize,
 }
 
 /// What becomes of a frame.

@@ -50,7 +50,7 @@ impl Terms<'_, '_, '_> {
             return Ok(Value::Old(place));
         }
         let Some(depth) = depth.checked_sub(1) else { return Err("it is made in too many steps".to_owned()) };
-        if let Some(counted) = self.counted(wanted, depth) {
+        if let Some(counted) = self.counted(wanted, depth).or_else(|| self.in_step(wanted, depth)) {
             return Ok(counted);
         }
         // What is wanted is the lowest bits of something: nothing holds those, but what they are of may be made again.

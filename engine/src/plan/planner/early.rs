@@ -5,15 +5,48 @@ use std::sync::Arc;
 
 use crate::plan::address::Placement;
 use crate::plan::blocker::Blocker;
+use crate::plan::frames::Near;
 use crate::plan::request::Request;
-use crate::plan::safe_point::{self, Examiner};
+use crate::plan::safe_point::{self, Examiner, Stacks, Standing};
 use crate::program::address::LinkAddress;
-use crate::program::unwind::LoadedModule;
+use crate::program::unwind::{Frame, LoadedModule};
+
+/// A thread inside a changed function that cannot go on in the new code where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// Thread.
+    pub tid: i32,
+    /// Where it comes to next from which it can, if it runs that function itself.
+    pub near: Option<Near>,
+}
 
 /// Whether some thread is inside a changed function that cannot go on. Of the snapshot only modules, mappings and threads are looked at; the first
 /// two may be those of an earlier stop: the answer decides how soon to try again, never whether to update.
 pub fn is_active(request: &Request<'_>) -> bool {
-    let Some((program, space)) = request.program().zip(request.snapshot.address_spaces.first()) else { return false };
+    let is_about = |blocker: &Blocker| matches!(blocker, Blocker::ActiveFunction { .. } | Blocker::Restart { .. });
+    examine(request).is_some_and(|(stacks, _)| stacks.blockers.iter().any(is_about))
+}
+
+/// The threads that cannot go on where they are; `None` where another one cannot for another reason than its place. What is looked at is that
+/// of [`is_active`].
+pub fn stuck(request: &Request<'_>) -> Option<Vec<Stuck>> {
+    let (stacks, placement) = examine(request)?;
+    if stacks.blockers.iter().any(|blocker| matches!(blocker, Blocker::Restart { .. })) {
+        return None;
+    }
+    let threads = stacks.frames.iter().zip(&stacks.standings).filter(|((tid, _), _)| stacks.active.threads.contains(tid));
+    let near = |frames: &[Frame], standings: &[Standing]| {
+        let own = standings.first().is_some_and(|standing| matches!(standing, Standing::Blocked(_)));
+        let place = placement.old_link(frames.first().filter(|_| own)?.pc.0)?.0;
+        let (function, _) = request.comparison.view(request.old, request.new).sides.old.functions.containing(place)?;
+        request.continuations?.near(function, place)
+    };
+    Some(threads.map(|((tid, frames), standings)| Stuck { tid: *tid, near: near(frames, standings) }).collect())
+}
+
+/// Unwinds all threads.
+fn examine(request: &Request<'_>) -> Option<(Stacks, Placement)> {
+    let (program, space) = request.program().zip(request.snapshot.address_spaces.first())?;
     let nowhere = (LinkAddress(0), LinkAddress(0));
     let placement = Placement::new(program.bias.0, request.old.elf.load_range(), 0, nowhere, 0);
     let loaded = request.loaded();
@@ -31,5 +64,5 @@ pub fn is_active(request: &Request<'_>) -> bool {
     let examiner =
         Examiner { view: &view, placement: &placement, libraries: &loaded, continuations, memory, space, restarts, was_updated };
     let stacks = safe_point::examine(&examiner, &request.snapshot.threads, space, &modules, request.memory);
-    stacks.blockers.iter().any(|blocker| matches!(blocker, Blocker::ActiveFunction { .. } | Blocker::Restart { .. }))
+    Some((stacks, placement))
 }

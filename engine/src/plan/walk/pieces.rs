@@ -58,6 +58,17 @@ impl<'a> Pieces<'a> {
         self.bytes(address, 8).and_then(|bytes| bytes.first_chunk()).map(|bytes| u64::from_le_bytes(*bytes))
     }
 
+    /// Has what is kept of these addresses at hand. They lie all over the memory, and loads that do not wait for each other take hardly
+    /// longer than one.
+    pub(super) fn touch(&self, addresses: impl Iterator<Item = u64>) {
+        let byte = |address: u64| {
+            let skip = address % PIECE;
+            let piece = *self.index.get(&(address - skip))? as usize;
+            self.slabs.get(piece / SLAB)?.get(place(piece, skip, 1).start).copied()
+        };
+        std::hint::black_box(addresses.filter_map(byte).fold(0, std::ops::BitXor::bitxor));
+    }
+
     fn piece(&mut self, start: u64) -> usize {
         if self.last.0 == start {
             return self.last.1 as usize;

@@ -19,6 +19,9 @@ const LIMIT: usize = 1000;
 /// Elements of one array: a wrong length must not take all memory.
 const MOST: u64 = u32::MAX as u64;
 
+/// Items whose memory is touched together.
+const AHEAD: usize = 64;
+
 /// Steps of a path that messages show.
 const PATH_LIMIT: usize = 6;
 
@@ -108,6 +111,10 @@ impl<'a> Walker<'a> {
 
     fn step(&mut self) -> bool {
         if let Some(item) = self.items.list.get(self.next).copied() {
+            if self.next.is_multiple_of(AHEAD) {
+                let ahead = self.items.list.iter().skip(self.next).take(AHEAD);
+                self.pieces.touch(ahead.map(|item| item.address));
+            }
             self.next += 1;
             self.elements(item, 0..1);
             if item.count > 1 {

@@ -16,6 +16,10 @@ const LIMIT: usize = 100;
 /// How many of the last items a new one may still replace: those that overlap it, which are few.
 const OPEN: usize = 1 << 12;
 
+/// Items that are fetched together: in the order of their addresses they lie all over the list, and loads that do not wait for each
+/// other take hardly longer than one.
+const AHEAD: usize = 64;
+
 /// An item with what it covers.
 #[derive(Clone, Copy)]
 struct Span {
@@ -35,16 +39,25 @@ impl Walker<'_> {
         let replaced: HashSet<usize> = self.items.replaced.iter().map(|number| roots.len() + *number as usize).collect();
         let numbers = (0..count).filter(|number| replaced.is_empty() || !replaced.contains(&(*number as usize)));
         let mut order: Vec<(u64, u32)> = numbers.filter_map(|number| Some((item(number)?.address, number))).collect();
+        // Two numbers at a time are compared without a branch; what their items say decides only among equals, which are few.
+        order.sort_unstable();
         // Outer ones first; of equals the surer.
         let rank = |number: u32| item(number).map(|item| (u64::MAX - self.end(item), u8::MAX - item.strength as u8));
-        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
+        order
+            .chunk_by_mut(|a, b| a.0 == b.0)
+            .filter(|equal| equal.len() > 1)
+            .for_each(|equal| equal.sort_by_key(|one| rank(one.1)));
         let mut kept: Vec<Span> = Vec::new();
         let mut found = Vec::new();
         let mut conflicts = 0;
-        for (_, number) in order {
-            let Some(item) = item(number).copied() else { continue };
-            let span = self.span(item, (number as usize) < roots.len());
-            self.place(span, &mut kept, &mut conflicts);
+        let mut batch: Vec<(u32, Item)> = Vec::with_capacity(AHEAD);
+        for numbers in order.chunks(AHEAD) {
+            batch.clear();
+            batch.extend(numbers.iter().filter_map(|(_, number)| Some((*number, *item(*number)?))));
+            for (number, item) in batch.iter().copied() {
+                let span = self.span(item, (number as usize) < roots.len());
+                self.place(span, &mut kept, &mut conflicts);
+            }
             if kept.len() >= 2 * OPEN {
                 found.extend(kept.drain(..OPEN).filter(|span| span.changed).map(|span| self.found(&span)));
             }

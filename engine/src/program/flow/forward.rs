@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use iced_x86::{Mnemonic, OpKind};
 
 use super::bits::Bits;
-use super::effects::{Location, Reach, Writes};
+use super::effects::{Location, Writes};
 use super::frame::Frame;
 use super::graph::Node;
 use super::stack::RSP;
@@ -63,9 +63,6 @@ impl Before {
             frame.touched(access.reach, access.length, &self.exposed, |pieces| written.add(pieces));
             self.written.add(&written);
             self.fresh.add(&written);
-            if access.reach == Reach::Frame {
-                self.fresh.set_all(0..frame.pieces.len());
-            }
         }
         if node.is_call() {
             return self.call(frame, index, node);

@@ -215,6 +215,9 @@ fn step(node: &Node, state: &mut Registers, info: &mut InstructionInfoFactory) {
         Mnemonic::Popfq => return put(state, Register::RSP, get(state, Register::RSP).plus(i64::from(moved))),
         _ => {}
     }
+    if instruction.is_string_instruction() {
+        return string(instruction, state, info);
+    }
     if let Some(value) = simple(instruction, state) {
         return put(state, instruction.op0_register(), value);
     }
@@ -264,6 +267,18 @@ pub(super) fn address(instruction: &Instruction, state: &Registers) -> FrameValu
         (value, _) if index == Register::None => value.plus(instruction.memory_displacement64().cast_signed()),
         (FrameValue::Other, FrameValue::Other) => FrameValue::Other,
         _ => FrameValue::Near,
+    }
+}
+
+/// What string instructions leave: addresses that go on from where they were, and a count, or a number that was read, which is none.
+fn string(instruction: &Instruction, state: &mut Registers, info: &mut InstructionInfoFactory) {
+    for register in info.info(instruction).used_registers() {
+        let is_written =
+            !matches!(register.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::None | OpAccess::NoMemAccess);
+        let Some(known) = number(register.register()).and_then(|number| state.get_mut(number)).filter(|_| is_written) else {
+            continue;
+        };
+        *known = if known.is_frame() { FrameValue::Near } else { FrameValue::Other };
     }
 }
 

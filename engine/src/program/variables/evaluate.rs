@@ -1,7 +1,7 @@
 //! Where a variable is in a frame: its location expression, run over registers that unwinding recovered and over memory.
 
 use dsu_formats::address::RunAddress;
-use gimli::{EvaluationResult, Expression, Location, Register, UnitOffset, Value};
+use gimli::{EvaluationResult, Expression, Location, Operation, Register, UnitOffset, Value};
 
 use super::{Local, Variables};
 use crate::program::dwarf::Reader;
@@ -50,6 +50,25 @@ impl Variables<'_> {
         let Some(unit) = self.units.get(&local.unit) else { return vec![Piece { bits: None, source: Source::Unknown }] };
         let evaluation = Evaluation { dwarf: &self.dwarf, unit: &unit.unit, frame_base: local.frame_base };
         evaluation.run(local.location, frame).unwrap_or_else(|| vec![Piece { bits: None, source: Source::Unknown }])
+    }
+}
+
+impl Variables<'_> {
+    /// The register, by its DWARF number, that a variable is in when its function is entered, where that is all that debug information tells
+    /// of it: it still has the value that it was given (`DW_OP_entry_value`, DWARF 5, 2.5.1.7).
+    pub fn entered(&self, local: &Local<'_>) -> Option<u8> {
+        let encoding = self.units.get(&local.unit)?.unit.encoding();
+        let mut operations = local.location.operations(encoding);
+        let Some(Operation::EntryValue { expression }) = operations.next().ok()? else { return None };
+        let Some(Operation::StackValue) = operations.next().ok()? else { return None };
+        if operations.next().ok()?.is_some() {
+            return None;
+        }
+        let mut inner = Expression(expression).operations(encoding);
+        match (inner.next().ok()?, inner.next().ok()?) {
+            (Some(Operation::Register { register }), None) => u8::try_from(register.0).ok().filter(|register| *register < 16),
+            _ => None,
+        }
     }
 }
 

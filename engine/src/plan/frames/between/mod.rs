@@ -6,15 +6,16 @@
 
 mod align;
 mod last;
+mod near;
 
 use std::sync::Arc;
 
-use iced_x86::Mnemonic;
+use iced_x86::{Instruction, Mnemonic};
 
 use super::blocker::FrameBlocker;
 use super::continuation::{Continuation, FramePlace};
 use super::correspond::Correspondence;
-use super::explain::{Explainer, Way};
+use super::explain::{Explainer, Seen, Way};
 use super::locals::DWARF;
 use super::points::{Partners, Points};
 use super::prepared::Facts;
@@ -27,6 +28,7 @@ use crate::program::flow::{Live, LiveKind, LivePlace, Location, Place, Values};
 
 pub(super) use align::Aligned;
 pub(super) use last::same_last_effects;
+pub use near::Near;
 
 /// Registers that calls need not keep.
 const CLOBBERED: u16 = RegisterSet::CLOBBERED.general;
@@ -63,18 +65,28 @@ impl Explainer<'_> {
         let Some(node) = old.point(place.0, true) else {
             return Err(told("control does not come there by any way that is known".to_owned()));
         };
-        let aligned = prepared
-            .aligned((function, partner), || Arc::new(Aligned::new(&old.graph, &new.graph, &paired(points, function, old, new))));
+        if old.graph.node(node).is_some_and(|node| is_repeated(&node.instruction)) {
+            return Err(told("it repeats itself there, and how often it has is not known".to_owned()));
+        }
+        let aligned = self.aligned(points, (function, partner), old, new);
         let mut first = None;
         for to in aligned.of(node) {
             let Some(to) = new.graph.node(*to).map(|node| NewLink(node.address())) else { continue };
             let way = Way { between: (true, true), aligned: Some(&aligned), about, is_other_call: false };
-            match self.attempt_as((function, partner), (place, to), way, &mut Vec::new()) {
+            match self.attempt_as((function, partner), (place, to), way, &mut Seen::default()) {
                 Ok(continuation) => return Ok(continuation),
                 Err(reasons) => drop(first.get_or_insert(reasons)),
             }
         }
         Err(first.unwrap_or_else(|| told("no instruction of the new code is known to be the one that is next there".to_owned())))
+    }
+}
+
+impl Explainer<'_> {
+    /// How the old code of a function and the new one of its partner run along each other.
+    pub(super) fn aligned(&self, points: &Points, (function, partner): (usize, usize), old: &Facts, new: &Facts) -> Arc<Aligned> {
+        let aligned = || Arc::new(Aligned::new(&old.graph, &new.graph, &paired(points, function, old, new)));
+        self.comparison.prepared.aligned((function, partner), aligned)
     }
 }
 
@@ -85,6 +97,12 @@ fn paired(points: &Points, function: usize, old: &Facts, new: &Facts) -> Vec<(u3
         _ => None,
     });
     calls.collect()
+}
+
+/// Whether an instruction may be interrupted when part of it is done: its registers are then not what they were before it.
+fn is_repeated(instruction: &Instruction) -> bool {
+    let repeats = instruction.has_rep_prefix() || instruction.has_repe_prefix() || instruction.has_repne_prefix();
+    instruction.is_string_instruction() && repeats
 }
 
 /// Places of the old frame that hold the function's own values before an instruction.

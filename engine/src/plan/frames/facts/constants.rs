@@ -132,6 +132,14 @@ impl Constants {
                 }
                 Ok(Variable { place: Where::Constant(other), .. }) => {
                     found.problems.push(problem(format!("`{}` is {number} there, and {other} in the old code", new.name)));
+                    // Of several points, this is not the one.
+                    found.conditions.push(Condition {
+                        left: Value::Constant(*other),
+                        relation: Relation::Equal,
+                        right: Value::Constant(number),
+                        bits: new.length * 8,
+                        branch: to,
+                    });
                 }
                 Ok(_) => {
                     let reason =

@@ -21,6 +21,7 @@ use question::{Asked, Question};
 use ranges::Ranges;
 
 pub(super) use constants::Constants;
+pub(super) use rounds::{End, end, exits};
 
 /// Entries of one table of jumps that are looked at.
 const LONGEST_TABLE: u64 = 4096;

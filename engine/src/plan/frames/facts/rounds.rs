@@ -9,6 +9,7 @@ use iced_x86::ConditionCode;
 use super::super::continuation::Relation;
 use super::super::correspond::{Correspondence, Side, negated};
 use super::super::events;
+use super::super::lockstep::Linear;
 use super::super::terms::Terms;
 use super::joins::parts;
 use super::question::{self, Asked, Question};
@@ -22,7 +23,53 @@ use crate::program::flow::{Term, ValueId, Values};
 const MOST_TERMS: usize = 400;
 
 /// A branch that leaves a loop: its node, its condition, whether it leaves when taken, and the node that it stays at.
-type Exit = (u32, ConditionCode, bool, u32);
+pub(in super::super) type Exit = (u32, ConditionCode, bool, u32);
+
+/// An end of a loop: where this sum is zero it is left, else it goes on.
+#[derive(Debug)]
+pub(in super::super) struct End {
+    pub(in super::super) zero: Linear,
+    pub(in super::super) bits: u8,
+}
+
+/// What is zero where an exit is taken, and is not where control stays.
+pub(in super::super) fn end(side: &mut Side<'_, '_>, exit: Exit) -> Option<End> {
+    let (zero, bits) = match question::asked(side, &|_, _| Vec::new(), exit.0, exit.3)? {
+        Asked::Within { value, bits, ranges } => {
+            let top = ranges::greatest(bits);
+            let number = match ranges[..] {
+                [(0, high)] if high == top - 1 => top,
+                [(1, high)] if high == top => 0,
+                [(0, below), (above, high)] if high == top && above - below == 2 => below + 1,
+                _ => return None,
+            };
+            let number = Linear { constant: number.cast_signed(), ..Linear::default() };
+            (Linear::of(side.values, value, bits)?.less(&number, bits), bits)
+        }
+        Asked::Compared { left, relation: Relation::Different, right, bits } => {
+            let right = Linear::of(side.values, right, bits)?;
+            (Linear::of(side.values, left, bits)?.less(&right, bits), bits)
+        }
+        _ => return None,
+    };
+    Some(End { zero, bits })
+}
+
+/// Whether each round of the loop at `head` passes a node.
+fn is_in_each_round(side: &Side<'_, '_>, head: u32, node: u32) -> bool {
+    let before = side.graph().node(head).map_or(&[][..], |head| &head.before);
+    let mut back = before.iter().filter(|before| side.dominators.passes(**before, head)).peekable();
+    back.peek().is_some() && back.all(|before| side.dominators.passes(*before, node))
+}
+
+/// Whether the old loop, in each of its rounds, asked whether to leave for what the new one would have left for.
+fn is_multiple(correspondence: &mut Correspondence<'_, '_>, heads: (u32, u32), old: Exit, new: Exit) -> bool {
+    if !is_in_each_round(&correspondence.old, heads.0, old.0) || !correspondence.same_rounds(heads.0, heads.1) {
+        return false;
+    }
+    let (Some(old), Some(new)) = (end(&mut correspondence.old, old), end(&mut correspondence.new, new)) else { return false };
+    correspondence.is_multiple(&old, &new)
+}
 
 /// What a question is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,8 +94,11 @@ pub(super) fn check_rounds(terms: &mut Terms<'_, '_, '_>, old: &Here<'_>, new: &
         let asked: Vec<Question> = known.iter().filter_map(|exit| staying(&mut terms.correspondence.old, old, *exit)).collect();
         for exit in exits(&terms.correspondence.new, *head) {
             let Some(question) = staying(&mut terms.correspondence.new, new, exit) else { continue };
-            let is_known = known.iter().any(|old| is_same_exit(terms.correspondence, *old, exit))
-                || is_asked(terms.correspondence, &asked, &question.asked);
+            let heads = partner.map(|partner| (partner, *head));
+            let is_known = known.iter().any(|old| {
+                is_same_exit(terms.correspondence, *old, exit)
+                    || heads.is_some_and(|heads| is_multiple(terms.correspondence, heads, *old, exit))
+            }) || is_asked(terms.correspondence, &asked, &question.asked);
             if !is_known {
                 stays(terms, (*head, question), &mut found);
             }
@@ -58,7 +108,7 @@ pub(super) fn check_rounds(terms: &mut Terms<'_, '_, '_>, old: &Here<'_>, new: &
 }
 
 /// The conditional branches of which one way leaves the loop at `head`.
-fn exits(side: &Side<'_, '_>, head: u32) -> Vec<Exit> {
+pub(in super::super) fn exits(side: &Side<'_, '_>, head: u32) -> Vec<Exit> {
     let graph = side.values.function().graph;
     let body = events::body(graph, side.dominators, head);
     let is_in = |node: &u32| body.binary_search(node).is_ok();

@@ -8,8 +8,8 @@ use super::OneThread;
 use super::fill::{place_name, slot_name};
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::{
-    CodePlace, Continuation, FrameBlocker, FrameFate, FrameObject, FramePlace, FrameReport, Made, ObjectReport, PlaceReport,
-    Placed, ThreadReport, ValueReport,
+    CodePlace, Continuation, FrameBlocker, FrameFate, FrameObject, FramePlace, FrameReport, Made, NextPoint, ObjectReport,
+    PlaceReport, Placed, ThreadReport, ValueReport,
 };
 use crate::plan::planner::Planner;
 use crate::plan::pointers::Pointers;
@@ -51,10 +51,14 @@ impl Planner<'_> {
             values: Vec::new(),
             objects: Vec::new(),
             blockers: self.reasons(thread, number, standing),
+            next_point: None,
         };
         match standing {
             Standing::Carried => report.new = Some(self.carried_place(frame, new_cfa)),
-            Standing::Blocked(_) => report.fate = FrameFate::Blocked,
+            Standing::Blocked(_) => {
+                report.fate = FrameFate::Blocked;
+                report.next_point = self.next_point(frame).filter(|_| number == 0);
+            }
             Standing::Dropped => report.fate = FrameFate::Dropped,
             Standing::Rebuilt(continuation) | Standing::Entered(continuation) => {
                 let is_entry = matches!(standing, Standing::Entered(_));
@@ -71,6 +75,16 @@ impl Planner<'_> {
             }
         }
         report
+    }
+
+    /// Where the thread that runs a frame's function itself is let on to.
+    fn next_point(&self, frame: &Frame) -> Option<NextPoint> {
+        let link = self.ground.placement.old_link(frame.pc.0).filter(|_| frame.pc == frame.lookup)?.0;
+        let (function, _) = self.ground.view.sides.old.functions.containing(link)?;
+        let near = self.request.continuations?.near(function, link)?;
+        let place = CodePlace::new(self.request.old, near.place);
+        let pc = RunAddress(near.place.0.wrapping_add(self.ground.placement.old_bias()));
+        Some(NextPoint { pc: pc.to_string(), line: place.line, instructions: near.steps })
     }
 
     fn carried_place(&self, frame: &Frame, cfa: u64) -> PlaceReport {

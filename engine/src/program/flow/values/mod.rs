@@ -199,6 +199,11 @@ impl<'g> Values<'g> {
         value
     }
 
+    /// What a place held when the function was entered.
+    pub fn entered(&mut self, place: Place) -> ValueId {
+        self.number(Term::Entry(place))
+    }
+
     fn read_anew(&mut self, at: u32, place: Place) -> ValueId {
         let graph = self.function.graph;
         let mut passed = vec![at];
