@@ -42,6 +42,11 @@ fn two_functions_become_one() {
 }
 
 #[test]
+fn a_function_is_inlined_by_the_compiler() {
+    goes_on("inlined", (1, 2));
+}
+
+#[test]
 fn locals_become_fields_and_variables_and_these_locals() {
     goes_on("values", (1, 2));
 }

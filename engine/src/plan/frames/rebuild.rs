@@ -1,5 +1,6 @@
 //! What rebuilt frames hold, and what changes in carried ones below them: values, saved registers, return addresses.
 
+mod besides;
 mod scene;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use dsu_formats::address::RunAddress;
 use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, Tie, entered};
 use super::rebuild_value;
-use super::said::{Said, SaidArgument, SaidSet, SetPlace};
+use super::said::Said;
 use crate::plan::address::NewLink;
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 
@@ -340,49 +341,6 @@ impl At<'_, '_> {
         made.writes.extend(slots.into_iter().map(|(offset, bytes)| (cfa.wrapping_add_signed(offset), bytes)));
         made.registers.push((dwarf::RSP, self.position.new.0));
         made.registers.push((dwarf::RETURN_ADDRESS, self.follow.address(continuation.returns_to)));
-    }
-
-    /// What the user gives something that is not in the frame.
-    fn set_word(&mut self, set: &SaidSet) -> Result<SetWord, String> {
-        let to = match &set.place {
-            SetPlace::Fixed(link) => SetTo::Link(*link),
-            SetPlace::Thread(offset) => SetTo::Thread(*offset),
-            SetPlace::Through(pointer, offset) => match self.follow.said(pointer, (self.subject.frames, self.number), true)? {
-                0 => return Err(format!("{}: a null pointer is followed", pointer.formula.origin)),
-                object => SetTo::Address(object.wrapping_add(*offset)),
-            },
-        };
-        let form = set.given.formula.form;
-        let word = self.follow.said(&set.given, (self.subject.frames, self.number), true)?;
-        if let Some((_, width)) = set.bits {
-            let above = 64u32.saturating_sub(u32::from(width).max(1));
-            let kept = if form.signed { (word.cast_signed() << above >> above).cast_unsigned() } else { word << above >> above };
-            if kept != word {
-                return Err(format!("{}: the value does not fit a field of {width} bits", set.given.formula.origin));
-            }
-        }
-        Ok(SetWord { to, length: form.length, bits: set.bits, word, frame: self.number })
-    }
-
-    /// What the user wants done besides.
-    fn besides(&mut self, continuation: &Continuation, made: &mut Made) {
-        for set in &continuation.besides.set {
-            match self.set_word(set) {
-                Ok(set) => made.set.push(set),
-                Err(reason) => self.problem(None, reason, made),
-            }
-        }
-        for call in &continuation.besides.before {
-            let word = |argument: &SaidArgument| match argument {
-                SaidArgument::Word(word) => Ok(CallWord::Word(*word)),
-                SaidArgument::Address(link) => Ok(CallWord::Address(*link)),
-                SaidArgument::Of(given) => self.follow.said(given, (self.subject.frames, self.number), true).map(CallWord::Word),
-            };
-            match call.arguments.iter().map(word).collect() {
-                Ok(arguments) => made.calls.push((call.function, arguments, call.text.clone())),
-                Err(reason) => self.problem(None, reason, made),
-            }
-        }
     }
 
     fn problem(&self, value: Option<usize>, reason: String, made: &mut Made) {
