@@ -1,5 +1,6 @@
 // The same behind a pointer.
-// rule: 3.2
+// rule: 3.27
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 11 22

@@ -1,5 +1,6 @@
 // Two fields change places, and a local that was read from the first one is read from the one that is first now.
-// rule: 3.2
+// rule: 3.27
+// kind: counterexample
 // good: refused
 // point: 1
 // input: 11 22

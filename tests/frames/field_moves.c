@@ -1,5 +1,5 @@
 // Fields of a variable move, and a function reads and writes them around the point.
-// rule: 3.2
+// rule: 3.27
 // good: right
 // point: 2
 // input: 3 4 5 6

@@ -1,5 +1,5 @@
 // Fields move in a structure that is reached through pointers: a parameter's, one in a variable, one of an array's elements.
-// rule: 3.26
+// rule: 3.27
 // good: right
 // point: 2
 // input: 3 4 5 6
@@ -7,21 +7,27 @@
 
 struct part {
 #if NEW
-    int more;
+    int rest, level;
+#else
+    int level, rest;
 #endif
-    int level;
 };
 struct state {
 #if NEW
-    long before;
-#endif
+    struct part parts[4];
+    struct state *other;
+    long rounds;
+    int largest;
+    bool seen;
+#else
     long rounds;
     int largest;
     bool seen;
     struct state *other;
     struct part parts[4];
+#endif
 };
-static struct state *global;
+static struct state *global, *own;
 
 NOINLINE static void work(struct state *state) {
     for (long value = next(); value; value = next()) {
@@ -46,7 +52,8 @@ NOINLINE static struct state *make(void) {
 
 int main(void) {
     global = make();
-    work(make());
+    own = make();
+    work(own);
     say("level", global->other->parts[3].level);
     return 0;
 }

@@ -155,7 +155,6 @@ SEPARATE static long work(long n) {
         update_here();
         return 0;
     }
-    put(n);
     if (n > 1)
         update_here();
     else

@@ -75,7 +75,7 @@ impl Locals {
         Ok(found)
     }
 
-    /// Adds variables that are in memory at other calls of the function and in one place only, where nothing else is in that memory here:
+    /// Adds variables in registers that are in memory at other calls of the function and in one place only, where nothing else is in that memory here:
     /// what is found in it now is what was stored there, although debug information has the value in a register.
     pub(super) fn add_homes(&mut self, build: &Build, function: Function<'_>) -> Result<(), ProgramError> {
         let mut variables = Variables::new(build);
@@ -102,7 +102,9 @@ impl Locals {
         for home in homes {
             let end = |variable: &InMemory| variable.offset.saturating_add_unsigned(variable.length);
             let is_free = |own: &InMemory| own.name != home.name && (end(own) <= home.offset || end(&home) <= own.offset);
-            if !moved.contains(&home.name) && self.in_memory.iter().all(is_free) {
+            // A variable of a block that control is not in has no value here.
+            let is_here = self.in_registers.iter().any(|(_, name)| *name == home.name);
+            if is_here && !moved.contains(&home.name) && self.in_memory.iter().all(is_free) {
                 self.in_memory.push(home);
             }
         }

@@ -213,11 +213,14 @@ fn kernel_calls(comparison: &Comparison, (function, partner): (usize, usize)) ->
     if olds.len() == news.len() { olds.into_iter().zip(news).collect() } else { Vec::new() }
 }
 
+/// Of each old variable how its type changes, and how those become their partners that do.
+type Changes<'c> = (&'c [Option<LayoutChange>], &'c HashMap<usize, Compiled>);
+
 /// Whether two places are the same one of paired variables. Where a variable's parts move, a part is that which is carried there as it is;
 /// without a length, as an address, only what lies there decides.
 fn same_place(
     (olds, news): (&Objects, &Objects),
-    (partners, (layouts, recipes)): (&[Partner], (&[Option<LayoutChange>], &HashMap<usize, Compiled>)),
+    (partners, (layouts, recipes)): (&[Partner], Changes<'_>),
     (old, new): (LinkAddress, LinkAddress),
     bytes: Option<u8>,
 ) -> bool {

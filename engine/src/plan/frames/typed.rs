@@ -1,4 +1,4 @@
-//! What memory that a function reaches through pointers is, by the types of both builds (PROOF 3.26): the same bytes of the code are another
+//! What memory that a function reaches through pointers is, by the types of both builds (PROOF 3.27): the same bytes of the code are another
 //! field where a type changed.
 
 use super::parameters::Parameters;
