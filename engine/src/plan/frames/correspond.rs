@@ -336,12 +336,8 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Reads of the same place, after which nothing that only one side does may have changed it.
     fn same_read(&mut self, (at, from): (u32, ValueId), (other, to): (u32, ValueId), bytes: u8, carried: bool) -> bool {
-        let address = (self.old.values.node(from).clone(), self.new.values.node(to).clone());
-        if let (Term::Address(a), Term::Address(b)) = &address {
-            return self.pairs.same_symbol(a, b, Some(bytes))
-                && (self.pairs.is_constant(a, bytes) || self.same_memory((at, from), (other, to), bytes, carried));
-        }
-        self.same_place(from, to, bytes, carried) && self.same_memory((at, from), (other, to), bytes, carried)
+        let is_constant = matches!(self.old.values.node(from), Term::Address(symbol) if self.pairs.is_constant(symbol, bytes));
+        self.same_place(from, to, bytes, carried) && (is_constant || self.same_memory((at, from), (other, to), bytes, carried))
     }
 
     /// Whether two addresses, of which `bytes` are read or written, are the same place.
