@@ -95,7 +95,9 @@ int listen_at(int port, int *bound) {
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(listener, (struct sockaddr *)&address, length) || listen(listener, 128) ||
       getsockname(listener, (struct sockaddr *)&address, &length)) {
+    int reason = errno;
     close(listener);
+    errno = reason;
     return -1;
   }
   *bound = ntohs(address.sin_port);
@@ -109,7 +111,7 @@ void open_passive(struct session *session) {
     close(session->passive);
   session->passive = listen_at(0, &port);
   if (session->passive < 0)
-    reply(session, "425 no data connection");
+    reply(session, "425 no data connection: %s", strerror(errno));
   else
     reply(session, "227 entering passive mode (127,0,0,1,%d,%d)", port / 256, port % 256);
 }

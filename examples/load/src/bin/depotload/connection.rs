@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
 use dsu_load::{LineClient, LoadError, REQUEST_DEADLINE, Tally};
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// A data connection.
 #[derive(Debug)]
@@ -24,6 +25,9 @@ impl Data {
         let stream = TcpStream::connect_timeout(&address, REQUEST_DEADLINE).map_err(connect)?;
         stream.set_read_timeout(Some(REQUEST_DEADLINE)).map_err(connect)?;
         stream.set_write_timeout(Some(REQUEST_DEADLINE)).map_err(connect)?;
+        // Where depot closes first, its port would stay taken for a minute: a fast machine runs out of ports (EADDRINUSE).
+        let no_waiting = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(&stream, sockopt::Linger, &no_waiting).map_err(|number| connect(number.into()))?;
         Ok(Self { stream, what: what.to_owned() })
     }
 
