@@ -57,7 +57,7 @@ pub fn assumptions() -> Vec<String> {
         "what lies below a thread's stack pointer and its red zone is not read before it is written",
         "without getcontext, swapcontext or makecontext, return addresses that unwinding does not find are leftovers",
         "code keeps the offset of a thread-local variable in a register, or reads it again",
-        "code that stays the same means the same fields of types that change",
+        "where debug information does not tell what is at an address, code that stays the same means the same fields of types that change",
         "across a system call no vector register holds a pointer into the program",
     ]
     .map(str::to_owned)

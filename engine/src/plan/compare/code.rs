@@ -9,11 +9,14 @@ use super::pairs::Partner;
 use super::rows::table_at;
 use super::sides::Sides;
 use crate::plan::address::{NewLink, OldLink};
+use crate::plan::data::change::TypeChanges;
+use crate::plan::data::rules::Rules;
+use crate::plan::frames::{Coded, Described, other_fields};
 use crate::plan::spec::pairing::GivenFunction;
 use crate::plan::view::CodeFacts;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
-use crate::program::code::{CallGraph, CodeImage, Comparer, Fate, FunctionDiff, ObjectPairing, Pairing};
+use crate::program::code::{CallGraph, CodeImage, Comparer, Fate, FunctionDiff, FunctionId, ObjectPairing, Pairing};
 
 /// Reads the code of two builds; fills in the functions of `sides`.
 pub fn read<'b>(old: &'b Build, new: &'b Build, sides: &mut Sides) -> (CodeImage<'b>, CodeImage<'b>) {
@@ -29,17 +32,15 @@ pub fn read<'b>(old: &'b Build, new: &'b Build, sides: &mut Sides) -> (CodeImage
 
 /// Compares the code of two builds whose variables are paired in `sides`, and pairs the functions there. `given` are pairs that somebody
 /// knows.
-pub fn compare(
-    (old, from): (&Build, &CodeImage<'_>),
-    (new, to): (&Build, &CodeImage<'_>),
-    sides: &mut Sides,
-    given: &[GivenFunction],
-) -> CodeFacts {
+pub fn compare<'b>(old: Coded<'_, 'b>, new: Coded<'_, 'b>, sides: &mut Sides, given: &[GivenFunction]) -> CodeFacts {
+    let (from, to) = (old.image, new.image);
     let diff = FunctionDiff::with_pairs(from, to, sides, given);
     sides.functions = diff.iter().map(|(_, fate)| partner(fate)).collect();
+    let same = same(&old, &new, sides, &diff);
+    let (old, new) = (old.build, new.build);
     let mut facts = CodeFacts {
-        same: diff.iter().map(|(_, fate)| fate.is_same()).collect(),
-        references: references(from, to, sides, &diff),
+        references: references(from, to, sides, &same),
+        same,
         calls: CallGraph::new(from),
         new_calls: CallGraph::new(to),
         returns: HashMap::new(),
@@ -49,6 +50,22 @@ pub fn compare(
         facts.returns.extend(from.calls(id).iter().map(|call| (call.next, call.callee)));
     }
     facts
+}
+
+/// Which functions of the old build mean the same in the new one: the same instructions, and the same fields.
+fn same<'b>(old: &Coded<'_, 'b>, new: &Coded<'_, 'b>, sides: &Sides, diff: &FunctionDiff) -> Vec<bool> {
+    let mut same: Vec<bool> = diff.iter().map(|(_, fate)| fate.is_same()).collect();
+    let pairs = same.iter().zip(&sides.functions).enumerate().filter(|(_, (same, _))| **same);
+    let pairs: Vec<(usize, usize)> = pairs.filter_map(|(function, (_, partner))| Some((function, partner.one()?))).collect();
+    // Answers can make one field another one only where its name is gone, which is no difference here.
+    let changes = TypeChanges::new(&old.build.debug.types, &new.build.debug.types, &Rules::default(), &sides.paired_types());
+    let (old, new) = (Described { coded: *old, side: &sides.old }, Described { coded: *new, side: &sides.new });
+    for function in other_fields(&old, &new, &changes, &pairs) {
+        if let Some(same) = same.get_mut(function) {
+            *same = false;
+        }
+    }
+    same
 }
 
 /// Tables whose rows change and whose own address the old code keeps nowhere.
@@ -71,12 +88,14 @@ fn partner(fate: &Fate) -> Partner {
 }
 
 /// What unchanged functions name, old and new.
-fn references(old: &CodeImage<'_>, new: &CodeImage<'_>, sides: &Sides, diff: &FunctionDiff) -> HashMap<OldLink, Vec<NewLink>> {
+fn references(old: &CodeImage<'_>, new: &CodeImage<'_>, sides: &Sides, same: &[bool]) -> HashMap<OldLink, Vec<NewLink>> {
     let comparer = Comparer::new(old, new, sides);
     let mut references: HashMap<OldLink, Vec<NewLink>> = HashMap::new();
-    for (id, fate) in diff.iter().filter(|(_, fate)| fate.is_same()) {
-        let Some(partner) = fate.partner() else { continue };
-        for (from, to) in comparer.named_places(id, partner) {
+    let id = |function: usize| Some(FunctionId(u32::try_from(function).ok()?));
+    let pairs = sides.functions.iter().zip(same).enumerate().filter(|(_, (_, same))| **same);
+    for (function, (partner, _)) in pairs {
+        let Some((function, partner)) = id(function).zip(partner.one().and_then(id)) else { continue };
+        for (from, to) in comparer.named_places(function, partner) {
             let known = references.entry(OldLink(from)).or_default();
             if !known.contains(&NewLink(to)) {
                 known.push(NewLink(to));

@@ -55,9 +55,8 @@ impl DataChanges {
         let fixed = Pairs { old: sides.old.objects.list(), new: sides.new.objects.list(), partners: &sides.objects, layouts };
         let local =
             Pairs { old: sides.old.locals.list(), new: sides.new.locals.list(), partners: &sides.locals, layouts: local_layouts };
-        let roots: Vec<_> = fixed.iter().chain(local.iter()).map(|(_, old, new, _)| (old.kind, new.kind)).collect();
         let tables = (&old.debug.types, &new.debug.types);
-        let types = TypeChanges::new(tables.0, tables.1, rules, &roots);
+        let types = TypeChanges::new(tables.0, tables.1, rules, &sides.paired_types());
         let fresh = fresh(new, &types);
         let mut compiler = Compiler::new(tables, rules, &types, &fresh);
         let recipes = Recipes::new(&mut compiler);

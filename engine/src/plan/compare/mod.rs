@@ -73,14 +73,27 @@ pub struct Comparison {
     pub blockers: Vec<Blocker>,
 }
 
+/// How to unwind both programs.
+struct Unwinds {
+    old: Arc<UnwindIndex>,
+    new: Arc<UnwindIndex>,
+}
+
+impl Unwinds {
+    fn new(old: &Build, new: &Build) -> Self {
+        Self { old: Arc::new(UnwindIndex::new(&old.elf)), new: Arc::new(UnwindIndex::new(&new.elf)) }
+    }
+}
+
 impl Comparison {
     /// Compares two builds.
     pub fn new(old: &Build, new: &Build) -> Self {
         let mut sides = Sides::new(old, new);
         let (from, to) = code::read(old, new, &mut sides);
-        let code = code::compare((old, &from), (new, &to), &mut sides, &[]);
+        let unwinds = Unwinds::new(old, new);
+        let code = code::compare(Coded::new((old, &from), &unwinds.old), Coded::new((new, &to), &unwinds.new), &mut sides, &[]);
         let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &[]);
-        let mut comparison = Self::of(old, new, sides, code, Accepted::default());
+        let mut comparison = Self::of((old, new), unwinds, sides, code, Accepted::default());
         comparison.follow((old, &from), (new, &to), points, &[]);
         comparison.data = comparison.data_changes(old, (new, &to));
         comparison
@@ -103,10 +116,12 @@ impl Comparison {
                 return Err(SpecError(problems.collect()));
             }
         };
-        let code = code::compare((old, &from), (new, &to), &mut sides, &given);
+        let unwinds = Unwinds::new(old, new);
+        let code =
+            code::compare(Coded::new((old, &from), &unwinds.old), Coded::new((new, &to), &unwinds.new), &mut sides, &given);
         let others = pairing::frame_pairs(spec, &sides);
         let points = Points::new((old, &from), (new, &to), (&sides, &code.same), &others);
-        let mut comparison = Self::of(old, new, sides, code, accepted);
+        let mut comparison = Self::of((old, new), unwinds, sides, code, accepted);
         let left = pairing::left_functions(spec, &comparison.sides);
         comparison.follow((old, &from), (new, &to), points, &left);
         comparison.bound = spec::bind(spec, old, new, &comparison)?;
@@ -149,7 +164,7 @@ impl Comparison {
         DataChanges { unset, ..changes }
     }
 
-    fn of(old: &Build, new: &Build, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
+    fn of((old, new): (&Build, &Build), unwinds: Unwinds, sides: Sides, code: CodeFacts, accepted: Accepted) -> Self {
         let (layouts, local_layouts) = layout::layout_changes(old, new, &sides);
         let unknown = View { old, new, sides: &sides, code: &code, same_initialiser: &[] };
         let same_initialiser = same_initialisers(&unknown);
@@ -161,8 +176,8 @@ impl Comparison {
             bound: Bound::default(),
             old_index: DynamicIndex::new(&old.elf),
             new_index: DynamicIndex::new(&new.elf),
-            unwind: Arc::new(UnwindIndex::new(&old.elf)),
-            new_unwind: Arc::new(UnwindIndex::new(&new.elf)),
+            unwind: unwinds.old,
+            new_unwind: unwinds.new,
             sides,
             code,
             layouts,

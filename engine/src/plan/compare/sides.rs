@@ -9,6 +9,7 @@ use crate::plan::abi;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::elf::{Elf, Relocation};
+use crate::program::types::TypeId;
 
 /// One build.
 #[derive(Debug)]
@@ -73,6 +74,17 @@ impl Sides {
         let objects = pair(&identities(old.objects.list()), &identities(new.objects.list()), &units);
         let locals = pair(&identities(old.locals.list()), &identities(new.locals.list()), &units);
         Self { old, new, objects, locals, functions: Vec::new() }
+    }
+
+    /// Types of paired variables, old and new; thread-local ones last.
+    pub fn paired_types(&self) -> Vec<(Option<TypeId>, Option<TypeId>)> {
+        let of = |(olds, news): (&Objects, &Objects), partners: &[Partner]| -> Vec<_> {
+            let pairs = olds.list().iter().zip(partners);
+            pairs.filter_map(|(old, partner)| Some((old.kind, news.list().get(partner.one()?)?.kind))).collect()
+        };
+        let mut types = of((&self.old.objects, &self.new.objects), &self.objects);
+        types.extend(of((&self.old.locals, &self.new.locals), &self.locals));
+        types
     }
 }
 

@@ -63,6 +63,7 @@ pub struct Facts {
 }
 
 /// One build with its code.
+#[derive(Clone, Copy)]
 pub struct Coded<'c, 'a> {
     /// The build.
     pub build: &'a Build,
@@ -70,6 +71,13 @@ pub struct Coded<'c, 'a> {
     pub image: &'c CodeImage<'a>,
     /// How to unwind it.
     pub unwind: &'c UnwindIndex,
+}
+
+impl<'c, 'a> Coded<'c, 'a> {
+    /// A build with its code, and how to unwind it.
+    pub fn new((build, image): (&'a Build, &'c CodeImage<'a>), unwind: &'c UnwindIndex) -> Self {
+        Self { build, image, unwind }
+    }
 }
 
 impl Prepared {

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::plan::compare::code;
+use crate::plan::frames::Coded;
 use crate::program::address::LinkAddress;
 use crate::program::build::DebugSearch;
 use crate::program::testing::Compiled;
+use crate::program::unwind::UnwindIndex;
 
 /// What everything calls; compiled apart, so that the compiler knows nothing of it.
 const OTHERS: &str = "
@@ -66,7 +68,9 @@ fn case(compiler: &str, level: &str, old: &str, new: &str) -> Case {
     let (old, new) = (built(compiler, level, old), built(compiler, level, new));
     let mut sides = Sides::new(&old.build, &new.build);
     let (from, to) = code::read(&old.build, &new.build, &mut sides);
-    let facts = code::compare((&old.build, &from), (&new.build, &to), &mut sides, &[]);
+    let unwinds = (UnwindIndex::new(&old.build.elf), UnwindIndex::new(&new.build.elf));
+    let coded = (Coded::new((&old.build, &from), &unwinds.0), Coded::new((&new.build, &to), &unwinds.1));
+    let facts = code::compare(coded.0, coded.1, &mut sides, &[]);
     let points = Points::new((&old.build, &from), (&new.build, &to), (&sides, &facts.same), &[]);
     Case { old, new, sides, points, what: format!("{compiler} {level}") }
 }

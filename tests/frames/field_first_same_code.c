@@ -1,0 +1,39 @@
+// The same, and the function that reads it has the same code in both builds.
+// rule: 3.28
+// kind: counterexample
+// good: refused
+// point: 1
+// input: 11 22
+#include "frames.h"
+
+struct pair {
+#if NEW
+    int second, first;
+#else
+    int first, second;
+#endif
+};
+static struct pair *pair;
+
+NOINLINE static void fill(void) {
+    pair->first = (int)next();
+    pair->second = (int)next();
+}
+
+NOINLINE static void work(void) {
+#if NEW
+    int kept = pair->second;
+#else
+    int kept = pair->first;
+#endif
+    point();
+    say("kept", kept);
+}
+
+int main(void) {
+    pair = calloc(1, sizeof *pair);
+    fill();
+    work();
+    fill();
+    return 0;
+}
