@@ -113,6 +113,14 @@ impl<'t> Compiler<'t> {
         Job::new(self, old_kind, new_kind).variable(pair, &name)
     }
 
+    /// How a variable of a frame becomes one of another type. Fields that only the new build has take what the new code has stored there.
+    ///
+    /// # Errors
+    /// All questions of the variable's type.
+    pub fn local(&mut self, old: TypeId, new: TypeId, name: &str) -> Compiled {
+        Job::new(self, Some(old), Some(new)).local(name)
+    }
+
     /// The parts of the last variable that take its initial value, whatever else is asked of it.
     pub fn take_initials(&mut self) -> Vec<InitialPart> {
         std::mem::take(&mut self.initials)

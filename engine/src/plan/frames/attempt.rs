@@ -7,8 +7,10 @@ use dsu_formats::spec::continuation::Question;
 use super::arguments;
 use super::between;
 use super::blocker::{CodePlace, FrameBlocker};
+use super::by_byte;
 use super::by_rules::{accept, local};
 use super::continuation::{Condition, FrameObject, FramePlace, Placed, Value};
+use super::converted;
 use super::correspond::Correspondence;
 use super::definitions;
 use super::effects;
@@ -59,6 +61,8 @@ pub(super) struct Attempt<'a, 'g> {
     pub(super) needed: Vec<i64>,
     /// What must hold besides the facts of position.
     pub(super) conditions: Vec<Condition>,
+    /// What the new code has stored into new parts of variables, by their positions in `objects`.
+    pub(super) initial: Vec<(usize, Vec<(u64, Vec<u8>)>)>,
 }
 
 impl Attempt<'_, '_> {
@@ -108,7 +112,7 @@ impl Attempt<'_, '_> {
                         placed.extend(self.place(place, Place::Slot { offset, length }, live));
                     }
                     Some(object) => drop(needed.entry(object).or_insert(*live)),
-                    None => self.unpaired(offset, live),
+                    None => placed.extend(self.unpaired(offset, live)),
                 },
                 (_, place) if self.correspondence.old.between => self.as_it_is(place, live),
                 (_, place) => {
@@ -126,7 +130,7 @@ impl Attempt<'_, '_> {
             }
         }
         for (object, live) in &needed {
-            self.object(*object, live);
+            placed.extend(self.object(*object, live));
         }
         let handed = self.objects.iter().filter(|object| self.handed_over.contains(&object.name));
         let needed = needed.keys().filter_map(|object| self.objects.get(*object)).chain(handed);
@@ -356,11 +360,15 @@ impl Attempt<'_, '_> {
     }
 
     /// Bytes that addresses lead to and that no pair of variables holds.
-    fn unpaired(&mut self, offset: i64, live: &Live) {
-        if let LivePlace::Object { length, .. } = live.place
-            && definitions::is_untouched(&mut self.correspondence.new, offset, length)
-        {
-            return;
+    fn unpaired(&mut self, offset: i64, live: &Live) -> Vec<Placed> {
+        if let LivePlace::Object { length, .. } = live.place {
+            if definitions::is_untouched(&mut self.correspondence.new, offset, length) {
+                return Vec::new();
+            }
+            let placed = if self.is_new_here(offset) { self.constants((offset, length), None, live) } else { None };
+            if let Some(placed) = placed {
+                return placed;
+            }
         }
         match self.locals.1.holding(offset) {
             Some(variable) => {
@@ -373,16 +381,99 @@ impl Attempt<'_, '_> {
             None if self.is_out_of_scope(offset) => {}
             None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
         }
+        Vec::new()
     }
 
-    /// A variable in memory that others may know: what the two functions themselves store there has to correspond.
-    fn object(&mut self, object: usize, live: &Live) {
-        let object = &self.objects[object];
+    /// Whether bytes of the new frame are of a variable that the old code does not have at all.
+    fn is_new_here(&self, offset: i64) -> bool {
+        let (old, new) = self.locals;
+        new.holding(offset)
+            .is_some_and(|variable| !old.names().any(|name| name == variable.name) && old.constant(&variable.name).is_none())
+    }
+
+    /// Constants for bytes of the new frame, if the new code has stored one into each on all ways (PROOF 3.6); `within`: bytes of both frames that
+    /// hold the variable which these are a part of, only in the new one.
+    fn constants(&mut self, (start, length): (i64, u64), within: Option<usize>, live: &Live) -> Option<Vec<Placed>> {
+        const LONGEST: u64 = 1 << 13;
+        let within = within.and_then(|object| self.objects.get(object)).map(|object| {
+            let bytes = |length: u64| i64::try_from(length).unwrap_or(i64::MAX);
+            ((object.old, bytes(object.old_length)), (object.new, bytes(object.new_length)))
+        });
+        let end = start.checked_add_unsigned(length).filter(|_| length <= LONGEST)?;
+        let mut placed = Vec::new();
+        for offset in (start..end).step_by(8) {
+            let length = u8::try_from(end.wrapping_sub(offset).min(8)).ok()?;
+            let number = by_byte::constant(&mut self.correspondence, (offset, length), within)?;
+            placed.push(Placed {
+                place: FramePlace::Slot { offset, length },
+                bits: u64::MAX.checked_shr(64 - u32::from(length) * 8)?,
+                value: Value::Constant(number),
+                why: "the new code has stored it there on all ways".to_owned(),
+                reader: NewLink(live.reader),
+            });
+        }
+        Some(placed)
+    }
+
+    /// A variable in memory that others may know: what the two functions themselves store there has to correspond. Gives the constants for what
+    /// is new in it.
+    fn object(&mut self, index: usize, live: &Live) -> Vec<Placed> {
+        let object = &self.objects[index];
         self.has_unread |= !self.readers.reads_all(object.old, object.old_length);
-        if let Err(reason) = definitions::correspond(&mut self.correspondence, object) {
+        let explainer = self.explainer;
+        let parts = converted::parts(explainer.view, explainer.comparison, object);
+        let known = parts.as_ref().map(|parts| parts.parts.as_slice());
+        if let Err(reason) = definitions::correspond(&mut self.correspondence, object, known) {
             self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
             self.answer_local(&object.name);
+            return Vec::new();
         }
+        self.fresh(index, parts.unwrap_or_default().fresh, live)
+    }
+
+    /// Whether the call under way, if it knows the address of a variable, leaves alone what is new in it.
+    fn is_left_alone(&self, object: &FrameObject, (from, length): (usize, usize)) -> bool {
+        let new = &self.correspondence.new;
+        let (start, bytes) = (object.new.saturating_add_unsigned(from as u64), length as i64);
+        !new.values.function().escapes.is_escaped_at(new.point, start, bytes)
+            || self.explainer.leave_alone(self.points, object, (from as u64, length as u64))
+    }
+
+    /// What is new in a variable.
+    fn fresh(&mut self, index: usize, fresh: Vec<(usize, usize)>, live: &Live) -> Vec<Placed> {
+        let object = &self.objects[index];
+        let mut placed = Vec::new();
+        for (from, length) in fresh {
+            let start = object.new.saturating_add_unsigned(from as u64);
+            if definitions::is_untouched(&mut self.correspondence.new, start, length as u64) {
+                continue;
+            }
+            let constants = self.constants((start, length as u64), Some(index), live);
+            match constants.filter(|_| self.is_left_alone(object, (from, length))) {
+                Some(constants) => placed.extend(constants),
+                // What data of the type is given counts, if something is.
+                None if object.is_changed && !by_byte::is_stored(&mut self.correspondence.new, start, length as u64) => {
+                    return Vec::new();
+                }
+                None => {
+                    let reason = "what the new code has stored into its new part is not known".to_owned();
+                    self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
+                    self.answer_local(&object.name);
+                    return Vec::new();
+                }
+            }
+        }
+        if object.is_changed && !placed.is_empty() {
+            let bytes = placed.drain(..).filter_map(|placed| match (placed.place, placed.value) {
+                (FramePlace::Slot { offset, length }, Value::Constant(number)) => {
+                    let from = u64::try_from(offset.wrapping_sub(object.new)).ok()?;
+                    Some((from, number.to_le_bytes().get(..usize::from(length))?.to_vec()))
+                }
+                _ => None,
+            });
+            self.initial.push((index, bytes.collect()));
+        }
+        placed
     }
 
     fn tell(&mut self, location: Option<String>, live: &Live, reason: String) {

@@ -198,6 +198,8 @@ pub struct FrameObject {
     pub kinds: (Option<TypeId>, Option<TypeId>),
     /// Whether its type changes, so that it is rewritten rather than carried.
     pub is_changed: bool,
+    /// Where its type changes: what the new code has stored into the parts that are new, by their distances from its first byte.
+    pub initial: Vec<(u64, Vec<u8>)>,
 }
 
 /// Something that must hold of old values.

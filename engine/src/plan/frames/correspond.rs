@@ -142,6 +142,18 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         self.pairs.number_at(new, bytes)
     }
 
+    /// The number that bytes behind an address of one build are that never change while its program runs, and which of them.
+    pub(super) fn constant_at(&self, is_old: bool, symbol: &Symbolic, (from, length): (u8, u8)) -> Option<u64> {
+        let Symbolic::Address(link) = symbol else { return None };
+        let part = Symbolic::Address(link.offset(from.into()));
+        if is_old { self.pairs.old_number_at(&part, length) } else { self.pairs.number_at(&part, length) }
+    }
+
+    /// Whether a call of the new function may change what the program can read later.
+    pub(super) fn new_may_change(&self, callee: Callee) -> bool {
+        self.pairs.new_may_change(callee)
+    }
+
     /// The register in which the old function was given the argument that the new one is given in a place.
     pub(super) fn argument(&self, new: Place) -> Option<u8> {
         self.pairs.argument(new)

@@ -1,7 +1,9 @@
 //! What two functions themselves store into a variable that others may know: the stores that can reach the point have to correspond
 //! (PROOF 3.3a). What others store is their callers' effect, and decided with the effects.
 
+use super::by_byte;
 use super::continuation::FrameObject;
+use super::converted::Part;
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
 use super::lockstep::Linear;
@@ -9,18 +11,30 @@ use crate::program::flow::{Term, may_store};
 use iced_x86::OpKind;
 
 /// A store into the variable: where in it, if that is known.
-struct Definition {
-    offset: Option<i64>,
-    store: Store,
+pub(super) struct Definition {
+    pub(super) offset: Option<i64>,
+    pub(super) store: Store,
     /// The instruction.
-    node: u32,
+    pub(super) node: u32,
 }
 
-/// Whether the stores into a variable on all ways to the points correspond.
+/// Whether what is stored into a variable on all ways to the points corresponds; `parts` are those of it that are in both frames.
 ///
 /// # Errors
 /// What does not.
-pub(super) fn correspond(correspondence: &mut Correspondence<'_, '_>, object: &FrameObject) -> Result<(), String> {
+pub(super) fn correspond(
+    correspondence: &mut Correspondence<'_, '_>,
+    object: &FrameObject,
+    parts: Option<&[Part]>,
+) -> Result<(), String> {
+    let Err(reason) = correspond_whole(correspondence, object) else { return Ok(()) };
+    let Some(parts) = parts else { return Err(reason) };
+    let found = by_byte::correspond(correspondence, (object.old, object.new), parts);
+    found.map_err(|by_byte| if object.is_changed { by_byte.to_owned() } else { reason })
+}
+
+/// Whether the stores into a variable are the same ones, one by one.
+fn correspond_whole(correspondence: &mut Correspondence<'_, '_>, object: &FrameObject) -> Result<(), String> {
     let old = definitions(&mut correspondence.old, object.old, object.old_length);
     let new = definitions(&mut correspondence.new, object.new, object.new_length);
     if object.is_changed && !(old.is_empty() && new.is_empty()) {
@@ -47,7 +61,7 @@ pub(super) fn correspond(correspondence: &mut Correspondence<'_, '_>, object: &F
     Ok(())
 }
 
-fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition, new: &Definition) -> bool {
+pub(super) fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition, new: &Definition) -> bool {
     if old.offset != new.offset || old.store.bytes != new.store.bytes {
         return false;
     }
@@ -73,12 +87,7 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
             // A place in an array, by an index or a pointer that walks it.
             Term::Sum { .. } | Term::Choice { .. } => {
                 let sum = Linear::of(side.values, store.address, 64);
-                let walks = sum.as_ref().is_some_and(|sum| sum.rounds().is_some());
-                let within = |from: i64| (0..length.cast_signed()).contains(&from.wrapping_sub(start));
-                // What a pointer comes to that walks is looked at by what it begins with, and by that less what each round adds.
-                if let Some(from) = sum.and_then(|sum| sum.in_frame())
-                    && (within(from) || (walks && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
-                {
+                if sum.is_some_and(|sum| walk(&sum, (start, length.cast_signed())) == Some(true)) {
                     found.push(Definition { offset: None, store, node });
                 }
                 continue;
@@ -90,6 +99,15 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
         }
     }
     found
+}
+
+/// Whether an address in the frame may be one in `length` bytes from `start` on; `None` where it is none in the frame.
+pub(super) fn walk(sum: &Linear, (start, length): (i64, i64)) -> Option<bool> {
+    let from = sum.in_frame()?;
+    let within = |from: i64| (0..length).contains(&from.wrapping_sub(start));
+    // What a pointer comes to that walks is looked at by what it begins with, and by that less what each round adds.
+    let walks = sum.rounds().is_some();
+    Some(within(from) || (walks && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
 }
 
 /// Whether nothing has stored into bytes of the frame on any way to the point, nor may have: they hold whatever was there, in the new

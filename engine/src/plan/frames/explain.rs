@@ -202,6 +202,7 @@ impl Explainer<'_> {
             said: Vec::new(),
             needed: Vec::new(),
             conditions: Vec::new(),
+            initial: Vec::new(),
         };
         let one = self.comparison.points.partner(function, returns);
         let is_one = matches!(one, Ok(Partners::One(only)) if *only == to);
@@ -226,13 +227,18 @@ impl Explainer<'_> {
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
         let needed = if way.about.rules.is_empty() { Vec::new() } else { std::mem::take(&mut attempt.needed) };
-        let (blockers, mut here) = (attempt.blockers, attempt.here);
+        let (blockers, mut here, initial) = (attempt.blockers, attempt.here, attempt.initial);
         let has_unread = has_unread || readers.miss_besides(&here.besides);
         way.about.note(here.asked());
         if !blockers.is_empty() {
             return Err(blockers);
         }
         let given_back = if between.1 { between::given_back(new, &live) } else { Vec::new() };
+        for (index, bytes) in initial {
+            if let Some(object) = objects.get_mut(index) {
+                object.initial = bytes;
+            }
+        }
         let rivals = Vec::new();
         let besides = Besides { exact: between.1, needed, ..std::mem::take(&mut here.besides) };
         Ok(Continuation {

@@ -443,7 +443,8 @@ fn object_piece(
     }
     let (fate, length) = match object.is_changed {
         true => (Fate::Rewritten, object.new_length),
-        false => (Fate::Carried, object.old_length.min(object.new_length)),
+        // A longer array has its old elements first.
+        false => (Fate::Carried, object.new_length),
     };
     let may_end = object.kinds.0.is_none_or(around.has_array);
     Ok(Some(Piece { old, to, length, fate, frame, may_end }))

@@ -3,6 +3,7 @@
 use dsu_formats::address::RunAddress;
 
 use super::continuation::FrameObject;
+use super::converted;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::compare_types::Comparison;
@@ -260,7 +261,9 @@ pub(super) fn objects(old: (&Build, &Locals), new: (&Build, &Locals)) -> Vec<Fra
             continue;
         }
         for (from, to) in from.into_iter().zip(to) {
-            let same = from.length == to.length && types.compare_own(from.kind, to.kind).is_ok();
+            let kinds = ((&old.0.debug.types, from.kind), (&new.0.debug.types, to.kind));
+            let same = (from.length == to.length && types.compare_own(from.kind, to.kind).is_ok())
+                || converted::is_longer_array(kinds.0, kinds.1);
             found.push(FrameObject {
                 name: to.name,
                 old: from.offset,
@@ -269,6 +272,7 @@ pub(super) fn objects(old: (&Build, &Locals), new: (&Build, &Locals)) -> Vec<Fra
                 new_length: to.length,
                 kinds: (from.kind, to.kind),
                 is_changed: !same,
+                initial: Vec::new(),
             });
         }
     }

@@ -163,7 +163,7 @@ impl Pairs for FunctionPairs<'_> {
         let in_both = |object: &&FrameObject| {
             let distance = old.wrapping_sub(object.old);
             !object.is_changed
-                && (0..object.old_length.cast_signed()).contains(&distance)
+                && (0..object.old_length.min(object.new_length).cast_signed()).contains(&distance)
                 && new.wrapping_sub(object.new) == distance
         };
         let starts = |object: &&FrameObject| object.old == old && object.new == new;
@@ -187,12 +187,11 @@ impl Pairs for FunctionPairs<'_> {
     }
 
     fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64> {
-        let Symbolic::Address(at) = new else { return None };
-        let elf = &self.view.new.elf;
-        let read = elf.file_bytes(*at, u64::from(bytes)).filter(|_| is_constant(elf, *at, bytes))?;
-        let mut whole = [0; 8];
-        whole.get_mut(..usize::from(bytes))?.copy_from_slice(read);
-        Some(u64::from_le_bytes(whole))
+        number_at(&self.view.new.elf, new, bytes)
+    }
+
+    fn old_number_at(&self, old: &Symbolic, bytes: u8) -> Option<u64> {
+        number_at(&self.view.old.elf, old, bytes)
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {
@@ -238,6 +237,15 @@ fn same_place(
     let carried = |recipe: &Recipe| recipe.carried(distance as usize, bytes.unwrap_or(1).into());
     let place = recipes.get(&index).and_then(|recipe| recipe.as_ref().ok()).and_then(|recipe| carried(recipe));
     place.is_some_and(|place| place as u64 == other)
+}
+
+/// The number that bytes are which are never written.
+fn number_at(elf: &Elf, symbol: &Symbolic, bytes: u8) -> Option<u64> {
+    let Symbolic::Address(at) = symbol else { return None };
+    let read = elf.file_bytes(*at, u64::from(bytes)).filter(|_| is_constant(elf, *at, bytes))?;
+    let mut whole = [0; 8];
+    whole.get_mut(..usize::from(bytes))?.copy_from_slice(read);
+    Some(u64::from_le_bytes(whole))
 }
 
 /// Whether bytes are in memory that is never written: not even by the loader.

@@ -102,7 +102,7 @@ fn placed(place: FramePlace, value: Value) -> Placed {
 
 fn object(name: &str, old: i64, new: i64, length: u64) -> FrameObject {
     let (old_length, new_length, kinds) = (length, length, (None, None));
-    FrameObject { name: name.to_owned(), old, new, old_length, new_length, kinds, is_changed: false }
+    FrameObject { name: name.to_owned(), old, new, old_length, new_length, kinds, is_changed: false, initial: Vec::new() }
 }
 
 fn continuation(returns_to: u64, values: Vec<Placed>, objects: Vec<FrameObject>) -> Arc<Continuation> {

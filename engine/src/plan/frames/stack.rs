@@ -126,7 +126,9 @@ impl FrameMoves {
         let own = &self.pieces.get(index)?.piece;
         let is_variable = before.frame == own.frame && own.fate != Fate::Carried || before.may_end;
         let touches = before.old.end == own.old.start && matches!(before.fate, Fate::Carried | Fate::Rewritten);
-        (touches && is_variable).then(|| (before.to.wrapping_add(before.length), before.may_end))
+        // Whether what points to the end of an array that has become longer means its end, nothing says.
+        let is_longer = before.fate == Fate::Carried && before.length > before.old.len();
+        (touches && !is_longer && is_variable).then(|| (before.to.wrapping_add(before.length), before.may_end))
     }
 
     /// Where the bottom of the frame goes whose lowest piece is at `index`: the callee's frame ends right there, in the new stack as in

@@ -224,7 +224,10 @@ impl Planner<'_> {
             }
             let mut object = self.object(&found, heap);
             if self.takes_place_of_frame(&mut object) {
-                data.objects.push(object);
+                match self.given_by_frame(&object) {
+                    Some((variable, kind)) => data.add(variable, (object.address, object.length), kind),
+                    None => data.objects.push(object),
+                }
             }
         }
     }

@@ -108,6 +108,14 @@ impl<'c, 't> Job<'c, 't> {
         self.finish().map(Arc::new)
     }
 
+    /// The recipe for one variable of a frame.
+    pub(super) fn local(mut self, name: &str) -> Compiled {
+        let (old, new) = self.root;
+        self.begin_variable(name);
+        self.value(Spot::new(old, 0), Spot::new(new, 0));
+        self.finish().map(Arc::new)
+    }
+
     /// The recipe for one variable that only the new build has.
     pub(super) fn new_variable(mut self, position: u32, name: &str) -> Compiled {
         self.begin_variable(name);

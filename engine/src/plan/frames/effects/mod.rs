@@ -281,7 +281,7 @@ pub(super) fn effects_of(side: &mut Side<'_, '_>, nodes: &BTreeSet<u32>) -> Vec<
 fn is_in_frame(values: &mut Values<'_>, node: u32) -> bool {
     let graph = values.function().graph;
     let Some(instruction) = graph.node(node).map(|node| node.instruction) else { return false };
-    if values.function().frame_operand(node, &instruction).is_some() {
+    if values.function().frame_operand(node, &instruction).is_some() || values.fill_of_frame(node, &instruction).is_some() {
         return true;
     }
     let Some(address) = values.address_at(node) else { return false };

@@ -205,6 +205,7 @@ impl Here {
                 new_length: to.length,
                 kinds: (from.kind, to.kind),
                 is_changed: !same,
+                initial: Vec::new(),
             });
             given.push(variable.name.clone());
         }

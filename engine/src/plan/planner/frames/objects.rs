@@ -2,10 +2,12 @@
 
 use dsu_formats::address::RunAddress;
 
+use super::OneThread;
 use crate::plan::blocker::Blocker;
-use crate::plan::data::rewrite::{self, Home, Object};
-use crate::plan::frames::Fate;
+use crate::plan::data::rewrite::{self, Home, Object, Variable};
+use crate::plan::frames::{Fate, FrameObject, recipe_of_local};
 use crate::plan::planner::Planner;
+use crate::program::types::TypeId;
 
 impl Planner<'_> {
     /// Gives an object on a stack its new place; `false` for one that the new frame has no place for, and that nothing reads again.
@@ -25,6 +27,27 @@ impl Planner<'_> {
             Fate::Rewritten => true,
             Fate::Gone | Fate::Address => false,
         }
+    }
+
+    /// How an object becomes a variable of a new frame into which the new code has stored something that the old one does not have.
+    pub(in crate::plan::planner) fn given_by_frame(&self, object: &Object) -> Option<(Variable, Option<TypeId>)> {
+        let piece = self.frames.moves.piece(object.address).filter(|piece| piece.fate == Fate::Rewritten)?;
+        let of_thread = |one: &OneThread| {
+            let position = one.layout.positions.get(piece.frame)?;
+            let rebuilt = one.rebuilt.get(piece.frame)?.as_ref()?;
+            let is_it = |own: &&FrameObject| position.old.1.wrapping_add_signed(own.old) == object.address.0;
+            rebuilt.continuation.objects.iter().find(is_it).filter(|own| !own.initial.is_empty()).cloned()
+        };
+        let local = self.frames.threads.iter().find_map(of_thread)?;
+        let request = self.request;
+        let recipe = recipe_of_local(request.comparison.view(request.old, request.new), request.comparison, &local)?;
+        let mut initial = vec![0; usize::try_from(local.new_length).ok()?];
+        for (from, bytes) in &local.initial {
+            let from = usize::try_from(*from).ok()?;
+            initial.get_mut(from..from.checked_add(bytes.len())?)?.copy_from_slice(bytes);
+        }
+        let variable = Variable { recipe, initial, to: RunAddress(piece.to), is_carried: true };
+        Some((variable, local.kinds.0.map(|kind| request.old.debug.types.canonical(kind))))
     }
 
     /// Every variable of a frame that changes its type must have been found, and fit its place.

@@ -87,6 +87,9 @@ impl Values<'_> {
 
     /// What bytes of the frame hold after an instruction, if it stores to any of them.
     pub(super) fn stored(&mut self, at: u32, instruction: &Instruction, offset: i64, length: u8) -> Option<ValueId> {
+        if is_fill(instruction) {
+            return self.filled(at, instruction, offset, length);
+        }
         let (start, size) = self.store_to_frame(at, instruction)?;
         let (end, wanted) = (start.saturating_add(i64::from(size)), offset.saturating_add(i64::from(length)));
         if end <= offset || wanted <= start {
@@ -109,6 +112,54 @@ impl Values<'_> {
             });
         }
         Some(self.number(Term::Unknown { at, place }))
+    }
+
+    /// The same of an instruction that fills many bytes (`rep stos`).
+    fn filled(&mut self, at: u32, instruction: &Instruction, offset: i64, length: u8) -> Option<ValueId> {
+        let unknown = Term::Unknown { at, place: Place::Slot { offset, length } };
+        let end = offset.saturating_add(i64::from(length));
+        let Some((start, behind)) = self.fill_of_frame(at, instruction) else {
+            // Bytes whose address nobody computes are not filled by a computed one.
+            return self.function.escapes.is_computed(offset, i64::from(length)).then(|| self.number(unknown));
+        };
+        if behind <= offset || end <= start {
+            return None;
+        }
+        let unit = instruction.memory_size().size();
+        let value = self.read_at(at, Place::Register(0));
+        let bytes = match self.node(value) {
+            Term::Constant(number) => number.to_le_bytes(),
+            _ => return Some(self.number(unknown)),
+        };
+        let is_zero = bytes.iter().take(unit).all(|byte| *byte == 0);
+        if start > offset || end > behind || (length > 8 && !is_zero) {
+            return Some(self.number(unknown));
+        }
+        let first = usize::try_from(offset - start).unwrap_or(0);
+        let mut whole = [0; 8];
+        for (index, byte) in whole.iter_mut().enumerate().take(usize::from(length)) {
+            *byte = bytes.get((first + index) % unit.max(1)).copied().unwrap_or(0);
+        }
+        Some(self.constant(u64::from_le_bytes(whole)))
+    }
+
+    /// The bytes of the frame that an instruction fills which stores as often as a register says (`rep stos`), first and behind-last. Functions find
+    /// the direction flag clear (System V ABI, 3.2.1).
+    pub fn fill_of_frame(&mut self, at: u32, instruction: &Instruction) -> Option<(i64, i64)> {
+        if !is_fill(instruction) {
+            return None;
+        }
+        let start = self.function.frame_offset(at, 7)?;
+        let count = match instruction.has_rep_prefix() || instruction.has_repne_prefix() {
+            true => {
+                let count = self.read_at(at, Place::Register(1));
+                let Term::Constant(count) = self.node(count) else { return None };
+                i64::try_from(*count).ok()?
+            }
+            false => 1,
+        };
+        let unit = i64::try_from(instruction.memory_size().size()).ok()?;
+        Some((start, start.checked_add(count.checked_mul(unit)?)?))
     }
 
     /// Where in the frame an instruction stores, and how many bytes.
@@ -134,6 +185,11 @@ pub(super) fn frame_operand(function: &Function<'_>, at: u32, instruction: &Inst
     let from = function.frame_offset(at, base)?;
     let offset = from.wrapping_add(instruction.memory_displacement64().cast_signed());
     Some((offset, i64::try_from(instruction.memory_size().size()).ok()?))
+}
+
+/// Whether an instruction stores what is in the accumulator, once or several times.
+fn is_fill(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq)
 }
 
 /// Whether an instruction with memory as its first operand may store there.
