@@ -37,6 +37,7 @@ mod lockstep_value;
 mod pairing;
 mod pairs;
 mod parameters;
+mod passings;
 mod points;
 mod prepared;
 mod rebuild;
