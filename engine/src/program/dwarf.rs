@@ -4,6 +4,7 @@ mod attributes;
 mod image;
 mod lines;
 mod merge;
+mod pieces;
 mod raw;
 mod read;
 mod sections;
@@ -79,6 +80,8 @@ pub struct Variable {
     pub storage: Storage,
     /// Its type.
     pub kind: Option<TypeId>,
+    /// Which part of the variable this is, where the compiler made several objects of it: the path to a field or an element (DW_OP_piece).
+    pub part: Option<String>,
 }
 
 /// Where a variable is.

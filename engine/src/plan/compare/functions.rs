@@ -38,7 +38,7 @@ impl Functions {
             found.ranges.extend(ranges.iter().map(|(start, length)| (*start, start.offset(*length), index)));
             found.list.push(Code {
                 declared: described.map_or_else(|| (unit.clone(), 0), |described| described.declared.clone()),
-                identity: Identity { name: function.full_name(), unit, function: None, external: function.external },
+                identity: Identity { name: function.full_name(), unit, function: None, external: function.external, part: None },
                 entry: function.entry(),
                 ranges,
             });

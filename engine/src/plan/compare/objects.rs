@@ -144,6 +144,7 @@ impl<'a> Collector<'a> {
             unit: variable.unit.clone(),
             function: variable.function.clone(),
             external: variable.external,
+            part: variable.part.clone(),
         };
         let object = Object { identity, start: address, size, kind: variable.kind, declared: variable.declared.clone(), place };
         // Merged constants share an address: the larger one covers all of it.
@@ -166,6 +167,7 @@ impl<'a> Collector<'a> {
             unit: symbol.file.clone().unwrap_or_default(),
             function: None,
             external: !local,
+            part: None,
         };
         match self.found.get_mut(&symbol.address) {
             None => {

@@ -15,6 +15,8 @@ pub struct Identity {
     pub function: Option<String>,
     /// Whether visible outside its file, so that the name alone identifies it.
     pub external: bool,
+    /// Which part of the variable, where the compiler made several objects of it.
+    pub part: Option<String>,
 }
 
 /// What a thing of the old build is in the new one.
@@ -69,11 +71,11 @@ pub fn pair(old: &[&Identity], new: &[&Identity], units: &UnitMap) -> Vec<Partne
     let mut taken = vec![false; new.len()];
     let old_keys = groups(old, |identity| full_key(identity, units.new_name(&identity.unit).or(Some(""))));
     let new_keys = groups(new, |identity| full_key(identity, Some(&identity.unit)));
-    assign(&old_keys, &new_keys, &mut partners, &mut taken);
+    assign((old, new), (&old_keys, &new_keys), &mut partners, &mut taken);
     let left: Vec<usize> = (0..old.len()).filter(|index| partners[*index] == Partner::Gone).collect();
     let old_left = group_of(old, left.into_iter());
     let new_left = group_of(new, (0..new.len()).filter(|index| !taken[*index]));
-    assign(&old_left, &new_left, &mut partners, &mut taken);
+    assign((old, new), (&old_left, &new_left), &mut partners, &mut taken);
     partners
 }
 
@@ -103,18 +105,48 @@ fn group_of(items: &[&Identity], indices: impl Iterator<Item = usize>) -> HashMa
     groups
 }
 
-fn assign(old: &HashMap<Key, Vec<usize>>, new: &HashMap<Key, Vec<usize>>, partners: &mut [Partner], taken: &mut [bool]) {
+fn assign(
+    (olds, news): (&[&Identity], &[&Identity]),
+    (old, new): (&HashMap<Key, Vec<usize>>, &HashMap<Key, Vec<usize>>),
+    partners: &mut [Partner],
+    taken: &mut [bool],
+) {
     for (key, from) in old {
         let Some(to) = new.get(key) else { continue };
+        let is_part = |identity: &Identity| identity.part.is_some();
+        let are_parts = from.iter().all(|index| is_part(olds[*index])) && to.iter().all(|index| is_part(news[*index]));
         for index in to {
             taken[*index] = true;
         }
         for index in from {
             partners[*index] = match (from.len(), to.as_slice()) {
+                _ if are_parts => part_of((olds, *index), from, (news, to)),
                 (1, [only]) => Partner::One(*only),
                 _ => Partner::Many(to.clone()),
             };
         }
+    }
+}
+
+/// The partner of a part of a variable among the parts of the same variable: the same field or element. What is only a part of that, or
+/// is kept in another form, is no partner without further ado, and a part that the other build does not keep is gone.
+fn part_of((olds, old): (&[&Identity], usize), from: &[usize], (news, to): (&[&Identity], &[usize])) -> Partner {
+    let part = |identity: &Identity| identity.part.clone().unwrap_or_default();
+    let own = part(olds[old]);
+    let is_one = from.iter().filter(|index| part(olds[**index]) == own).count() == 1;
+    let same: Vec<usize> = to.iter().copied().filter(|index| part(news[*index]) == own).collect();
+    if let (true, [only]) = (is_one, same.as_slice()) {
+        return Partner::One(*only);
+    }
+    let place = |part: &str| part.split(' ').next().unwrap_or_default().to_owned();
+    let overlaps = |other: &str| {
+        let (one, other) = (place(&own), place(other));
+        let rest = one.strip_prefix(&other).or_else(|| other.strip_prefix(&one));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    match to.iter().copied().filter(|index| overlaps(&part(news[*index]))).collect::<Vec<_>>() {
+        none if none.is_empty() => Partner::Gone,
+        several => Partner::Many(several),
     }
 }
 
@@ -157,7 +189,7 @@ mod tests {
     use super::*;
 
     fn identity(name: &str, unit: &str, function: Option<&str>, external: bool) -> Identity {
-        Identity { name: name.to_owned(), unit: unit.to_owned(), function: function.map(str::to_owned), external }
+        Identity { name: name.to_owned(), unit: unit.to_owned(), function: function.map(str::to_owned), external, part: None }
     }
 
     fn paired(old: &[Identity], new: &[Identity]) -> Vec<Partner> {
@@ -191,6 +223,19 @@ mod tests {
         let old = [identity("n", "a.c", Some("f"), false), identity("n", "a.c", Some("f"), false)];
         let new = [identity("n", "a.c", Some("f"), false), identity("n", "a.c", Some("f"), false)];
         assert_eq!(paired(&old, &new), [Partner::Many(vec![0, 1]), Partner::Many(vec![0, 1])]);
+    }
+
+    #[test]
+    fn parts_of_a_variable_pair_by_the_field() {
+        let part = |part: &str| Identity { part: Some(part.to_owned()), ..identity("n", "a.c", None, false) };
+        let old = [part(".first"), part(".count"), part(".only.old"), part(".mode as 0 or 5")];
+        let new = [part(".count"), part(".only"), part(".first"), part(".mode as 0 or 7"), part(".modes")];
+        let found = paired(&old, &new);
+        assert_eq!(found, [Partner::One(2), Partner::One(0), Partner::Many(vec![1]), Partner::Many(vec![3])]);
+        // One part each, and not the same one.
+        assert_eq!(paired(&[part("[0]")], &[part("[1]")]), [Partner::Gone]);
+        // The whole is no part.
+        assert_eq!(paired(&old[..2], &[identity("n", "a.c", None, false)]), [Partner::Many(vec![0]), Partner::Many(vec![0])]);
     }
 
     #[test]

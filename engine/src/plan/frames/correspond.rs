@@ -17,7 +17,7 @@ use crate::program::code::{Callee, Symbolic};
 use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
 
 /// Registers of the first integer arguments (System V ABI, 3.2.3), as bits by the numbers of instructions.
-const ARGUMENTS: u16 = 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9;
+pub(super) const ARGUMENTS: u16 = 1 << 7 | 1 << 6 | 1 << 2 | 1 << 1 | 1 << 8 | 1 << 9;
 /// More pairs for one value are not followed.
 const MOST_PAIRS: usize = 1500;
 /// More branches between two ways are not looked at.
@@ -31,6 +31,8 @@ pub(super) struct Side<'s, 'g> {
     pub(super) point: u32,
     /// Whether no call is under way.
     pub(super) between: bool,
+    /// All calls that are the call of the source at the point, it included; none where that is not known.
+    pub(super) copies: Vec<u32>,
 }
 
 impl Side<'_, '_> {
@@ -175,7 +177,10 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         }
         let Some(before) = self.assume(assumed) else { return false };
         let step = if carried { self.round.map(Some) } else { Some(None) };
-        let same = self.compare(pair) || step.is_some_and(|only| self.is_in_step(pair.0, pair.1, only));
+        let is_here = !carried && self.walked.is_none();
+        let same = self.compare(pair)
+            || step.is_some_and(|only| self.is_in_step(pair.0, pair.1, only))
+            || (is_here && self.is_counted_alike(pair.0, pair.1));
         if !same {
             self.give_up(before, assumed);
         }
@@ -350,6 +355,13 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     fn same_read(&mut self, (at, from): (u32, ValueId), (other, to): (u32, ValueId), bytes: u8, carried: bool) -> bool {
         let is_constant = matches!(self.old.values.node(from), Term::Address(symbol) if self.pairs.is_constant(symbol, bytes));
         self.same_place(from, to, bytes, carried) && (is_constant || self.same_memory((at, from), (other, to), bytes, carried))
+    }
+
+    /// Whether two addresses, of which `bytes` are written, are the same place. `carried` as in [`Self::same_at`].
+    pub(super) fn is_place(&mut self, from: ValueId, to: ValueId, bytes: u8, carried: bool) -> bool {
+        let same = self.same_place(from, to, bytes, carried);
+        self.settle(same);
+        same
     }
 
     /// Whether two addresses, of which `bytes` are read or written, are the same place.

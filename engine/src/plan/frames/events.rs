@@ -66,22 +66,22 @@ pub(super) fn reached<'g>(starts: &[u32], ways: impl Fn(u32) -> &'g [u32], ends:
 pub(super) fn writes(values: &mut Values<'_>, nodes: &[u32], (address, bytes): (ValueId, u8)) -> Vec<u32> {
     let function = values.function();
     let written = nodes.iter().copied().filter(|node| writes_memory(function, *node));
-    written.filter(|node| store(values, *node).is_none_or(|store| may_touch(values, &store, (address, bytes)))).collect()
+    written.filter(|node| written_at(values, *node).is_none_or(|store| may_touch(values, store, (address, bytes)))).collect()
 }
 
 /// Whether a store may change what is read at an address: not if both lie at fixed distances from one place, and apart.
-fn may_touch(values: &Values<'_>, store: &Store, (address, bytes): (ValueId, u8)) -> bool {
-    let distance = match (values.node(store.address), values.node(address)) {
+fn may_touch(values: &Values<'_>, (written, length): (ValueId, u8), (address, bytes): (ValueId, u8)) -> bool {
+    let distance = match (values.node(written), values.node(address)) {
         (Term::Address(Symbolic::Address(a)), Term::Address(Symbolic::Address(b))) => b.0.wrapping_sub(a.0).cast_signed(),
         (Term::Frame(a), Term::Frame(b)) => b.wrapping_sub(*a),
         (Term::Frame(_), Term::Address(_)) | (Term::Address(_), Term::Frame(_)) => return false,
-        (from, to) => match (base(from, store.address), base(to, address)) {
+        (from, to) => match (base(from, written), base(to, address)) {
             // Other values may be others in each round of a loop.
             ((a, c), (b, d)) if a == b && a.iter().all(|term| is_fixed(values.node(term.0))) => d.wrapping_sub(c),
             _ => return true,
         },
     };
-    distance < i64::from(store.bytes) && distance > -i64::from(bytes)
+    distance < i64::from(length) && distance > -i64::from(bytes)
 }
 
 /// Whether a value is one and the same as long as its function runs.
@@ -120,6 +120,16 @@ pub(super) fn writes_memory(function: Function<'_>, at: u32) -> bool {
 /// Whether an instruction calls the kernel.
 pub(super) fn is_kernel_call(graph: &Graph, at: u32) -> bool {
     graph.node(at).is_some_and(|node| node.instruction.mnemonic() == iced_x86::Mnemonic::Syscall)
+}
+
+/// Where an instruction writes to memory, and how many bytes, whatever it writes; `None` where that is not told by its operand alone.
+pub(super) fn written_at(values: &mut Values<'_>, at: u32) -> Option<(ValueId, u8)> {
+    let instruction = values.function().graph.node(at)?.instruction;
+    if instruction.op0_kind() != OpKind::Memory || instruction.is_string_instruction() || !may_store(&instruction) {
+        return None;
+    }
+    let bytes = u8::try_from(instruction.memory_size().size()).ok().filter(|bytes| *bytes != 0)?;
+    Some((values.address_at(at)?, bytes))
 }
 
 /// The store that an instruction is.

@@ -12,6 +12,7 @@ use super::correspond::{Correspondence, Side};
 use super::given;
 use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
+use super::passings;
 use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
 use super::said::{About, Besides, FrameAt, Here, HereSides};
@@ -77,7 +78,13 @@ impl Explainer<'_> {
                 if let Some((_, to)) = alike.iter().find(|(from, to)| *from == returns.0 && several.contains(&NewLink(*to))) {
                     return self.at(function, partner, returns, NewLink(*to), about).found;
                 }
-                let tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to, about)).collect();
+                let mut tried: Vec<Tried> = several.iter().map(|to| self.at(function, partner, returns, *to, about)).collect();
+                // Of copies that go on alike any will do.
+                if let Some(fitting) = tried.iter().position(|tried| tried.found.is_ok())
+                    && self.are_new_copies(partner, several)
+                {
+                    return tried.swap_remove(fitting).found;
+                }
                 rivals(tried).unwrap_or_else(|| Err(told("no call fits".to_owned())))
             }
         }
@@ -87,7 +94,17 @@ impl Explainer<'_> {
     fn are_copies(&self, function: usize, returns: &[OldLink]) -> bool {
         let Ok(facts) = self.comparison.prepared.old(function) else { return false };
         let calls: Option<Vec<u32>> = returns.iter().map(|returns| facts.graph.call_before(returns.0)).collect();
-        calls.is_some_and(|calls| exclude_each_other(&facts.graph, &facts.dominators, &calls))
+        calls.is_some_and(|calls| {
+            exclude_each_other(&facts.graph, &facts.dominators, &calls)
+                || passings::are_copies(&mut Values::new(facts.function()), &calls)
+        })
+    }
+
+    /// Whether calls of the new function are one call of its source, behind each of which the same is done.
+    fn are_new_copies(&self, partner: usize, returns: &[NewLink]) -> bool {
+        let Ok(facts) = self.comparison.prepared.new_function(partner) else { return false };
+        let calls: Option<Vec<u32>> = returns.iter().map(|returns| facts.graph.call_before(returns.0)).collect();
+        calls.is_some_and(|calls| passings::are_copies(&mut Values::new(facts.function()), &calls))
     }
 
     pub(super) fn blocker(&self, function: usize, returns: OldLink, to: Option<NewLink>, reason: String) -> FrameBlocker {
@@ -179,6 +196,11 @@ impl Explainer<'_> {
         };
         let readers = readers(old, (returns, from), between.0).map_err(|unclear| told(unclear.to_string()))?;
         readers.prefer(&mut candidates);
+        let copies = if between == (false, false) {
+            points.copies(function, (&old.graph, returns), (&new.graph, to))
+        } else {
+            Default::default()
+        };
         let mut attempt = Attempt {
             explainer: self,
             points,
@@ -192,8 +214,8 @@ impl Explainer<'_> {
             readers: &readers,
             has_unread: false,
             correspondence: Correspondence::new(
-                Side { values: &mut values.0, dominators: &old.dominators, point: from, between: between.0 },
-                Side { values: &mut values.1, dominators: &new.dominators, point: into, between: between.1 },
+                Side { values: &mut values.0, dominators: &old.dominators, point: from, between: between.0, copies: copies.0 },
+                Side { values: &mut values.1, dominators: &new.dominators, point: into, between: between.1, copies: copies.1 },
                 &pairs,
             ),
             blockers: Vec::new(),

@@ -104,13 +104,13 @@ impl Linear {
 }
 
 /// The lowest bits of a number with their sign.
-fn wrapped(number: i64, bits: u8) -> i64 {
+pub(super) fn wrapped(number: i64, bits: u8) -> i64 {
     let unused = 64 - u32::from(bits.clamp(1, 64));
     (number << unused) >> unused
 }
 
 /// A value without extensions that only touch the bits above.
-fn stripped(values: &Values<'_>, value: ValueId, bits: u8) -> ValueId {
+pub(super) fn stripped(values: &Values<'_>, value: ValueId, bits: u8) -> ValueId {
     let mut value = values.resolve(value);
     while let Term::Extend { from, of, .. } = values.node(value)
         && *from >= bits

@@ -40,6 +40,7 @@ mod other_fields;
 mod pairing;
 mod pairs;
 mod parameters;
+mod passings;
 mod points;
 mod prepared;
 mod rebuild;

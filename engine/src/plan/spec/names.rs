@@ -171,6 +171,7 @@ mod tests {
             unit: unit.to_owned(),
             function: function.map(str::to_owned),
             external: unit.is_empty(),
+            part: None,
         };
         Code { identity, entry: LinkAddress(line), ranges: Vec::new(), declared: (unit.to_owned(), line) }
     }

@@ -44,7 +44,7 @@ pub(super) fn merge(mut units: Vec<RawUnit<'_>>) -> (DebugInfo, Vec<Function>) {
     table.complete_sizes();
     index.place_bit_fields(&mut table);
     let functions = index.functions();
-    let variables = index.variables();
+    let variables = index.variables(&table);
     let bodiless = index.units.iter().flat_map(|unit| &unit.bodiless).map(|&key| index.function(key, Vec::new())).collect();
     let type_keys = index.type_keys;
     (DebugInfo { functions, variables, types: table, type_keys }, bodiless)
@@ -163,7 +163,7 @@ impl<'a, 'u> Index<'a, 'u> {
     }
 
     /// The variables; a static local of an inlined function stands once, though each copy of the function describes it.
-    fn variables(&self) -> Vec<Variable> {
+    fn variables(&self, types: &TypeTable) -> Vec<Variable> {
         let mut seen = HashSet::new();
         let mut variables = Vec::new();
         let mut located = HashSet::new();
@@ -172,24 +172,26 @@ impl<'a, 'u> Index<'a, 'u> {
             if !seen.insert((root, raw.storage_key())) {
                 continue;
             }
-            if raw.storage != Storage::None {
+            if raw.storage != Storage::None && raw.piece.is_none() {
                 located.insert(root);
             }
             let named = self.named(raw.key);
             let function = raw.function.map(|key| self.named(key).name);
-            variables.push((
-                root,
-                Variable {
-                    name: named.name,
-                    linkage_name: named.linkage_name,
-                    unit: named.unit,
-                    declared: named.declared,
-                    function,
-                    external: named.external,
-                    storage: raw.storage,
-                    kind: named.value_type,
-                },
-            ));
+            let mut variable = Variable {
+                name: named.name,
+                linkage_name: named.linkage_name,
+                unit: named.unit,
+                declared: named.declared,
+                function,
+                external: named.external,
+                storage: raw.storage,
+                kind: named.value_type,
+                part: None,
+            };
+            // A part that types do not tell is the symbol table's to name.
+            if raw.piece.is_none_or(|piece| piece.name(&mut variable, types)) {
+                variables.push((root, variable));
+            }
         }
         // An abstract entry without a place (of a link-time optimised build) is not a variable apart from its concrete one.
         variables.retain(|(root, variable)| variable.storage != Storage::None || !located.contains(root));

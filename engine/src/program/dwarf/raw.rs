@@ -57,6 +57,8 @@ pub(super) struct RawFunction {
 pub(super) struct RawVariable {
     pub(super) key: Key,
     pub(super) storage: crate::program::dwarf::Storage,
+    /// The piece of the variable that is there, if not all of it is.
+    pub(super) piece: Option<super::pieces::Piece>,
     /// The function around it.
     pub(super) function: Option<Key>,
 }

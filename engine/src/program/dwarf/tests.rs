@@ -370,3 +370,31 @@ fn a_cxx_program_is_read() {
     assert_eq!(member(derived, "d").offset, 12);
     assert!(build.elf.symbols.iter().any(|symbol| symbol.kind == elf::STT_FUNC.0));
 }
+
+#[test]
+fn parts_of_a_variable_that_clang_keeps_apart() {
+    let source = r#"
+        #include <stdlib.h>
+        struct list { struct list *first; struct { short x; int count; } in; long never; };
+        static struct list list;
+        static int grid[2][3], mode = 2;
+        __attribute__((noinline)) static void work(int n) {
+            list.first = malloc(n); list.in.count += n; grid[1][2] += n;
+            if (n > 3) mode = 7;
+        }
+        int main(int argc, char **argv) { work(argc); work(2); return list.first && list.in.count + grid[1][2] > mode; }
+    "#;
+    let build = Compiled::with("clang", &[("parts", source)], &["-g", "-O2"]).build();
+    let parts = |name: &str| -> Vec<(String, String)> {
+        let of = build.debug.variables.iter().filter(|variable| variable.name == name);
+        let mut found: Vec<_> = of.filter_map(|part| Some((part.part.clone()?, build.debug.types.describe(part.kind)))).collect();
+        found.sort_unstable();
+        found
+    };
+    let texts = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(path, kind)| ((*path).to_owned(), (*kind).to_owned())).collect()
+    };
+    assert_eq!(parts("list"), texts(&[(".first", "struct list *"), (".in.count", "int")]));
+    assert_eq!(parts("grid"), texts(&[("[1][2]", "int")]));
+    assert_eq!(parts("mode"), texts(&[(" as 2 or 7", "void")]));
+}

@@ -8,6 +8,7 @@ use super::Storage;
 use super::attributes::{Attribute, Entry};
 use super::image::Image;
 use super::lines::file_paths;
+use super::pieces::pieces;
 use super::raw::{BitField, BitPlace, Declaration, Key, RawFunction, RawUnit, RawVariable, TYPES_SECTION};
 use super::sections::Reader;
 use crate::program::elf::bytes::text;
@@ -267,15 +268,18 @@ impl<'a> Walk<'a, '_> {
 
     fn variable(&mut self, key: Key, entry: &Entry<'a>) -> Result<(), ProgramError> {
         let storage = entry.storage(self.context)?;
+        let pieces = if storage == Storage::None { pieces(entry, self.context)? } else { Vec::new() };
         let function = self.function();
         // Automatic variables of concrete instances are many, and nothing refers to them.
-        if storage != Storage::None || function.is_none() || entry.abstract_origin.is_none() {
+        if storage != Storage::None || !pieces.is_empty() || function.is_none() || entry.abstract_origin.is_none() {
             self.declare(key, entry)?;
         }
         let is_dropped = storage == Storage::None && function.is_none() && !entry.declaration;
         if storage != Storage::None || is_dropped {
-            self.raw.variables.push(RawVariable { key, storage, function });
+            self.raw.variables.push(RawVariable { key, storage, piece: None, function });
         }
+        let own = |(storage, piece)| RawVariable { key, storage, piece: Some(piece), function };
+        self.raw.variables.extend(pieces.into_iter().map(own));
         Ok(())
     }
 

@@ -48,6 +48,44 @@ impl TypeTable {
         })
     }
 
+    /// The path from a type to the field or element that is `size` bytes at `offset`, and its type; the outermost where several are.
+    /// `None` where none is, or unions and bit-fields leave it open.
+    pub fn part_at(&self, kind: Option<TypeId>, mut offset: u64, size: u64) -> Option<(String, Option<TypeId>)> {
+        let (mut path, mut kind) = (String::new(), kind);
+        for _ in 0..DEPTH_LIMIT {
+            if !path.is_empty() && offset == 0 && self.size_of(kind) == Some(size) {
+                return Some((path, kind));
+            }
+            match &self.get(self.peel(kind)?).shape {
+                Shape::Struct { members } => {
+                    let holds = |member: &&Member| {
+                        let end = member.offset.saturating_add(self.size_of(member.kind).unwrap_or(0));
+                        (member.offset..end).contains(&offset)
+                    };
+                    let mut holding = members.iter().filter(holds);
+                    let member = holding.next().filter(|member| holding.next().is_none() && member.bits.is_none())?;
+                    path = format!("{path}.{}", member.name);
+                    (offset, kind) = (offset.checked_sub(member.offset)?, member.kind);
+                }
+                Shape::Array { element, counts } => {
+                    let inner = counts.get(1..)?.iter().try_fold(1u64, |all, count| all.checked_mul((*count)?))?;
+                    let each = self.size_of(*element)?;
+                    let mut row = each.checked_mul(inner)?;
+                    for count in std::iter::once(None).chain(counts.get(1..)?.iter().copied()) {
+                        if let Some(count) = count {
+                            row = row.checked_div(count)?;
+                        }
+                        path = format!("{path}[{}]", offset.checked_div(row)?);
+                        offset = offset.checked_rem(row)?;
+                    }
+                    kind = *element;
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// Size in bytes, through typedefs and arrays; `None` where it is not known or the type has none.
     pub fn size_of(&self, kind: Option<TypeId>) -> Option<u64> {
         self.size_within(kind, DEPTH_LIMIT)

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use super::correspond::{Correspondence, Side};
 use super::events::{self, Store};
 use super::lockstep::Linear;
+use super::passings;
 use super::points::Points;
 use crate::plan::address::NewLink;
 use crate::plan::view::View;
@@ -50,10 +51,11 @@ pub(super) fn effects(
     at: (u32, u32),
 ) -> Effects {
     let between = (correspondence.old.between, correspondence.new.between);
-    let ways = (
-        Ways::new(correspondence.old.values.function().graph, at.0, between.0),
-        Ways::new(correspondence.new.values.function().graph, at.1, between.1),
-    );
+    let ways = |side: &mut Side<'_, '_>, at: u32, between: bool| {
+        let copies = if passings::are_copies(side.values, &side.copies) { side.copies.as_slice() } else { &[] };
+        Ways::new(side.values.function().graph, side.dominators, (at, copies), between)
+    };
+    let ways = (ways(&mut correspondence.old, at.0, between.0), ways(&mut correspondence.new, at.1, between.1));
     let mut check = Check { correspondence, view, points, function, ways, found: Effects::default() };
     check.skipped();
     check.repeated();
@@ -315,7 +317,7 @@ fn is_same_update(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u3
     from.bytes == to.bytes
         && one.1 == other.1
         && one.0.len() == other.0.len()
-        && correspondence.same_at(from.address, to.address, carried)
+        && correspondence.is_place(from.address, to.address, from.bytes, carried)
         && one.0.iter().zip(&other.0).all(|(one, other)| one.1 == other.1 && correspondence.same_at(one.0, other.0, carried))
 }
 
@@ -384,11 +386,13 @@ fn depends(values: &Values<'_>, value: ValueId, address: ValueId, depth: u32) ->
 pub(super) fn is_same_place(correspondence: &mut Correspondence<'_, '_>, old: u32, new: u32) -> bool {
     let place = |side: &mut Side<'_, '_>, node: u32| {
         let is_store = events::writes_memory(side.values.function(), node);
-        if is_store { side.values.address_at(node) } else { None }
+        let address = if is_store { side.values.address_at(node) } else { None };
+        let bytes = events::written_at(side.values, node).map_or(1, |(_, bytes)| bytes);
+        address.map(|address| (address, bytes))
     };
     let (from, to) = (place(&mut correspondence.old, old), place(&mut correspondence.new, new));
     match (from, to) {
-        (Some(from), Some(to)) => correspondence.same(from, to),
+        (Some((from, bytes)), Some((to, other))) => correspondence.is_place(from, to, bytes.min(other), false),
         _ => false,
     }
 }

@@ -1,32 +1,43 @@
 //! The ways of a function to a point and from it.
 
-use super::super::events::reached;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use iced_x86::{InstructionInfoFactory, OpAccess};
 
-use crate::program::flow::{ENTRY, Graph, Place, ValueId, Values};
+use super::super::events::{self, reached};
+use crate::program::flow::{Dominators, ENTRY, Graph, Place, ValueId, Values};
 
 /// The nodes around a point.
 #[derive(Debug)]
 pub(super) struct Ways {
     /// The point: a call under way, or the next instruction.
     pub(super) point: u32,
-    /// Nodes on ways from the entry to the point that come to it for the first time.
+    /// Nodes that control may have passed before it came to the point in the present round of every loop around it, for the first time. What
+    /// earlier rounds did is behind the point, or passed it by: that was the old code's to do (PROOF 3.28).
     pub(super) ahead: BTreeSet<u32>,
     /// Nodes that control may come to from the point.
     pub(super) behind: BTreeSet<u32>,
 }
 
 impl Ways {
-    /// `between` says that the instruction at the point is yet to come.
-    pub(super) fn new(graph: &Graph, point: u32, between: bool) -> Self {
+    /// Around `point`; `between` says that its instruction is yet to come, `copies` are calls that are one with it, itself included.
+    pub(super) fn new(graph: &Graph, dominators: &Dominators, (point, copies): (u32, &[u32]), between: bool) -> Self {
         let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
-        let before = |node: u32| graph.node(node).map_or(&[][..], |node| &node.before);
-        let mut from = if point == ENTRY { BTreeSet::new() } else { reached(&[ENTRY], next, |node| node == point) };
-        let to = reached(before(point), before, |node| node == point);
-        from.remove(&point);
-        let ahead = from.intersection(&to).copied().collect();
+        let is_point = |node: u32| node == point || copies.contains(&node);
+        let mut from = if point == ENTRY { BTreeSet::new() } else { reached(&[ENTRY], next, is_point) };
+        from.retain(|node| !is_point(*node));
+        let mut ahead = BTreeSet::new();
+        // Control has come first to the point itself, or to one that is one with it.
+        let leads = |from: &u32| *from != point && reached(next(*from), next, |_| false).contains(&point);
+        for first in copies.iter().copied().filter(leads).chain([point]) {
+            let around = events::around(graph, dominators, first);
+            let into: BTreeMap<u32, Vec<u32>> = around.into_iter().map(|top| (top, entries(graph, dominators, top))).collect();
+            let before = |node: u32| match into.get(&node) {
+                Some(entries) => entries.as_slice(),
+                None => graph.node(node).map_or(&[][..], |node| &node.before),
+            };
+            ahead.extend(from.intersection(&reached(before(first), before, is_point)));
+        }
         let mut behind = reached(next(point), next, |_| false);
         if between {
             behind.insert(point);
@@ -49,6 +60,12 @@ impl Ways {
         let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
         nodes.contains(&ENTRY) || !reached(&[ENTRY], next, |node| nodes.contains(&node)).contains(&self.point)
     }
+}
+
+/// What control comes from when it comes into a loop.
+fn entries(graph: &Graph, dominators: &Dominators, top: u32) -> Vec<u32> {
+    let before = graph.node(top).map_or(&[][..], |node| &node.before);
+    before.iter().copied().filter(|node| !dominators.passes(*node, top)).collect()
 }
 
 /// The general registers that an instruction reads, its stack pointer apart. `None` where it reads others, too.

@@ -24,6 +24,7 @@ use crate::plan::compare::sides::Sides;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
 use crate::program::code::{Callee, CodeImage, FunctionId};
+use crate::program::flow::Graph;
 use crate::program::variables::Variables;
 use names::{Key, Names};
 use pair::Paired;
@@ -64,6 +65,9 @@ pub struct Points {
     /// What the calls of changed functions leave behind, old and new.
     impacts: Arc<[Impacts; 2]>,
 }
+
+/// Nodes of calls that are one call of the source, in the old function and in the new one.
+pub(super) type Copies = (Vec<u32>, Vec<u32>);
 
 /// A changed function.
 #[derive(Clone, Debug)]
@@ -180,6 +184,18 @@ impl Points {
     pub fn calls(&self, old: usize) -> impl Iterator<Item = (OldLink, Result<&Partners, &PointProblem>)> {
         let calls = self.functions.get(&old).into_iter().flat_map(|function| &function.calls);
         calls.map(|(returns, found)| (*returns, found.as_ref().map_err(|problem| &**problem)))
+    }
+
+    /// All calls that are the call of the source at a pair of points, these included; none where what became of it is not known.
+    pub(super) fn copies(&self, function: usize, old: (&Graph, OldLink), new: (&Graph, NewLink)) -> Copies {
+        let is_it = |pair: &&Counterpart| pair.old.returns.contains(&old.1.0) && pair.new.returns.contains(&new.1.0);
+        let mut found = self.counterparts(function).iter().filter(is_it);
+        let Some(pair) = found.next().filter(|_| found.next().is_none()) else { return Copies::default() };
+        let is_called = pair.old.ranges.is_empty() && pair.new.ranges.is_empty();
+        let nodes = |graph: &Graph, place: &pair::Place| -> Option<Vec<u32>> {
+            place.returns.iter().map(|returns| graph.call_before(*returns)).collect()
+        };
+        nodes(old.0, &pair.old).zip(nodes(new.0, &pair.new)).filter(|_| is_called).unwrap_or_default()
     }
 
     /// Calls that the sources of the changed function `old` and its partner both have.
