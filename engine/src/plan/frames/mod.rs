@@ -46,6 +46,7 @@ mod rebuild;
 mod rebuild_tests;
 mod rebuild_value;
 mod report;
+mod results;
 mod said;
 mod stack;
 mod stack_idle;
