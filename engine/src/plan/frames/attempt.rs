@@ -365,6 +365,13 @@ impl Attempt<'_, '_> {
             if definitions::is_untouched(&mut self.correspondence.new, offset, length) {
                 return Vec::new();
             }
+            // It is what it was when it is looked at, or the program ends.
+            if length == 8 && self.is_canary(offset) {
+                return self
+                    .place(FramePlace::Slot { offset, length: 8 }, Place::Slot { offset, length: 8 }, live)
+                    .into_iter()
+                    .collect();
+            }
             let placed = if self.is_new_here(offset) { self.constants((offset, length), None, live) } else { None };
             if let Some(placed) = placed {
                 return placed;
@@ -382,6 +389,12 @@ impl Attempt<'_, '_> {
             None => self.tell(Some(format!("cfa{offset:+}")), live, "no variable is known there".to_owned()),
         }
         Vec::new()
+    }
+
+    /// Whether the new code has put the word there that stack protectors compare with.
+    fn is_canary(&mut self, offset: i64) -> bool {
+        let value = self.correspondence.new.here(Place::Slot { offset, length: 8 });
+        matches!(self.correspondence.new.values.node(value), Term::Canary)
     }
 
     /// Whether bytes of the new frame are of a variable that the old code does not have at all.
@@ -423,12 +436,37 @@ impl Attempt<'_, '_> {
         let explainer = self.explainer;
         let parts = converted::parts(explainer.view, explainer.comparison, object);
         let known = parts.as_ref().map(|parts| parts.parts.as_slice());
-        if let Err(reason) = definitions::correspond(&mut self.correspondence, object, known) {
+        let missing = match definitions::correspond(&mut self.correspondence, object, known) {
+            Ok(missing) => missing,
+            Err(reason) => {
+                self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
+                self.answer_local(&object.name);
+                return Vec::new();
+            }
+        };
+        let mut placed = self.fresh(index, parts.unwrap_or_default().fresh, live);
+        placed.extend(missing.into_iter().filter_map(|missing| self.missing(index, missing, live)));
+        placed
+    }
+
+    /// Bytes of a variable that the old code never stores to, as nobody reads them there: they are what the new code makes them.
+    fn missing(&mut self, index: usize, (offset, length): (i64, u8), live: &Live) -> Option<Placed> {
+        if by_byte::is_never_stored(&mut self.correspondence.new, (offset, length)) {
+            return None;
+        }
+        let object = &self.objects[index];
+        let new = &self.correspondence.new;
+        // Code that stays the same may store there, too.
+        let is_escaped = new.values.function().escapes.is_escaped_at(new.point, offset, length.into());
+        if object.is_changed || !length.is_power_of_two() || is_escaped {
+            let reason = "the new code stores into it what the old code did not".to_owned();
             self.tell(Some(format!("variable `{}` (cfa{:+})", object.name, object.new)), live, reason);
             self.answer_local(&object.name);
-            return Vec::new();
+            return None;
         }
-        self.fresh(index, parts.unwrap_or_default().fresh, live)
+        let place = LivePlace::Slot { offset, length };
+        let live = Live { place, bits: u64::MAX >> (64 - u32::from(length) * 8), ..*live };
+        self.place(FramePlace::Slot { offset, length }, Place::Slot { offset, length }, &live)
     }
 
     /// Whether the call under way, if it knows the address of a variable, leaves alone what is new in it.

@@ -116,8 +116,13 @@ fn touch(side: &mut Side<'_, '_>, node: u32, (start, length): (i64, i64), strict
     if !may_be_in_frame(side.values, address, DEPTH) {
         return unclear(strict && is_escaped && !is_elsewhere(side.values, address));
     }
+    let is_others = |from: i64| {
+        let holds = |range: &(i64, i64)| (range.0..range.1).contains(&from);
+        let mut all = function.escapes.variables().filter(holds).peekable();
+        all.peek().is_some() && all.all(|range| range.1 <= start || end <= range.0)
+    };
     match store.zip(Linear::of(side.values, address, 64)) {
-        Some((store, sum)) => match definitions::walk(&sum, (start, length)) {
+        Some((store, sum)) => match definitions::walk(&sum, (start, length), is_others) {
             Some(true) => Touch::Walks(Definition { offset: None, store, node }),
             Some(false) => Touch::Nothing,
             None => Touch::Unclear,
@@ -167,13 +172,15 @@ struct Piece<'p> {
 
 /// Whether the parts of a variable, which begins at these places of the frames, are made alike on all ways to the points.
 ///
+/// Gives the bytes of the new frame that only the new code stores to: in the old frame nothing is there.
+///
 /// # Errors
 /// What is not.
 pub(super) fn correspond(
     correspondence: &mut Correspondence<'_, '_>,
     starts: (i64, i64),
     parts: &[Part],
-) -> Result<(), &'static str> {
+) -> Result<Vec<(i64, u8)>, &'static str> {
     const STORES: &str = "the new code stores into it what the old code did not";
     const CALLS: &str = "what knows its address is not called alike on both sides";
     let ends = |start: i64, of: &dyn Fn(&Part) -> (i64, i64)| {
@@ -189,12 +196,18 @@ pub(super) fn correspond(
         news.edges().map(|edge| edge.wrapping_add(whole.1.0).wrapping_sub(starts.1)).collect(),
     );
     let pieces = cut(parts, &edges).ok_or("it has too many parts")?;
+    let mut missing = Vec::new();
     for piece in pieces {
         let (from, to) = (starts.0.wrapping_add(piece.old.0), starts.1.wrapping_add(piece.new.0));
         let old = olds.since(&correspondence.old, (from, piece.old.1.into()));
         let new = news.since(&correspondence.new, (to, piece.new.1.into()));
         if old.is_unclear || new.is_unclear {
             return Err("what is stored into it is not understood");
+        }
+        let is_empty = old.walks.is_empty() && old.calls.is_empty() && new.walks.is_empty() && new.calls.is_empty();
+        if is_empty && matches!(piece.how, How::Same) && is_never_stored(&mut correspondence.old, (from, piece.old.1)) {
+            missing.push((to, piece.new.1));
+            continue;
         }
         if !same_stores(correspondence, (from, piece.old.1), (to, piece.new.1), piece.how) {
             return Err(STORES);
@@ -206,7 +219,13 @@ pub(super) fn correspond(
             return Err(CALLS);
         }
     }
-    Ok(())
+    Ok(missing)
+}
+
+/// Whether a function itself has never stored to bytes of its frame when it comes to the point.
+pub(super) fn is_never_stored(side: &mut Side<'_, '_>, (offset, length): (i64, u8)) -> bool {
+    let value = side.here(Place::Slot { offset, length });
+    matches!(side.values.node(value), Term::Entry(Place::Slot { .. }))
 }
 
 /// Parts in pieces that each store covers whole or not at all.
@@ -293,35 +312,54 @@ fn number(correspondence: &Correspondence<'_, '_>, is_old: bool, value: ValueId)
     }
 }
 
-/// The number that bytes of the new frame hold on all ways to the point, if that is one: the new code has stored it there, and nobody else may have
-/// stored there since but what both codes store within `within`, which the bytes are not part of in the old frame.
+/// The number that bytes of the new frame hold on all ways to the point, if that is one: the new code has stored it there, and nobody else may
+/// have stored there since. Of a variable that is in both frames (`within`), where the bytes are new, both codes may store to places that
+/// they compute, which are in the old one; and both may have called the same functions of the program with the same, of which others must
+/// say that they leave the bytes alone.
 pub(super) fn constant(
     correspondence: &mut Correspondence<'_, '_>,
     (offset, length): (i64, u8),
-    within: Option<((i64, i64), (i64, i64))>,
+    within: Option<Ranges>,
 ) -> Option<u64> {
     let bytes = i64::from(length);
-    let is_escaped = correspondence.new.values.function().escapes.is_escaped_at(correspondence.new.point, offset, bytes);
-    if within.is_none() && is_escaped {
+    let point = correspondence.new.point;
+    if within.is_none() && correspondence.new.values.function().escapes.is_escaped_at(point, offset, bytes) {
         return None;
     }
     let value = correspondence.new.here(Place::Slot { offset, length });
     let found = number(correspondence, false, value)?;
+    is_left_alone(correspondence, (offset, length), within).then_some(found)
+}
+
+/// Bytes of a variable in the old frame and in the new one: first, and how many.
+pub(super) type Ranges = ((i64, i64), (i64, i64));
+
+/// Whether nobody but those that both codes call with the same can have stored to bytes of the new frame since the function itself did, as
+/// for [`constant`].
+pub(super) fn is_left_alone(
+    correspondence: &mut Correspondence<'_, '_>,
+    (offset, length): (i64, u8),
+    within: Option<Ranges>,
+) -> bool {
+    let bytes = i64::from(length);
     let (old, new) = within.unwrap_or(((0, 0), (offset, bytes)));
     let news = Touches::of(&mut correspondence.new, new, true);
     let since = news.since(&correspondence.new, (offset, bytes));
-    let calls = since.calls.iter().any(|call| {
-        let callee = correspondence.new.graph().node(*call).and_then(|node| node.call);
-        callee.is_none_or(|callee| correspondence.new_may_change(callee))
-    });
-    if since.is_unclear || calls {
-        return None;
+    if since.is_unclear {
+        return false;
     }
     let olds = Touches::of(&mut correspondence.old, old, false);
+    let calls = since.calls.iter().all(|call| {
+        let callee = correspondence.new.graph().node(*call).and_then(|node| node.call);
+        let is_harmless = callee.is_some_and(|callee| !correspondence.new_may_change(callee));
+        let is_function = matches!(callee, Some(Callee::Function(_)));
+        let paired = olds.calls.iter().find(|old| correspondence.same_call(**old, *call));
+        is_harmless || (is_function && paired.is_some_and(|old| correspondence.same_given(*old, *call)))
+    });
     let is_both = |walk: &&Definition, correspondence: &mut Correspondence<'_, '_>| {
         within.is_some() && olds.walks.iter().any(|old| definitions::same(correspondence, old, walk))
     };
-    since.walks.iter().all(|walk| is_both(walk, correspondence)).then_some(found)
+    calls && since.walks.iter().all(|walk| is_both(walk, correspondence))
 }
 
 /// Whether a function itself may have stored to bytes of its frame before the point.

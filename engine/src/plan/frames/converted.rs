@@ -157,3 +157,27 @@ pub(super) fn is_longer_array((old, from): (&TypeTable, Option<TypeId>), (new, t
     let mut types = crate::program::compare_types::Comparison::new(old, new);
     from.1 < to.1 && from.2 == to.2 && types.compare_own(from.0, to.0).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::data::recipe::Meaning;
+
+    #[test]
+    fn numbers_become_those_of_the_same_value_only() {
+        let (int, long) = (Number::at(4, 4, Meaning::Signed), Number::at(16, 8, Meaning::Signed));
+        let wider = How::Number(int, long);
+        assert!(wider.becomes(5, 5) && !wider.becomes(5, 6));
+        assert!(wider.becomes(0xffff_ffff, u64::MAX) && !wider.becomes(0xffff_ffff, 0xffff_ffff));
+        let narrower = How::Number(long, int);
+        assert!(narrower.becomes(u64::MAX, 0xffff_ffff) && !narrower.becomes(1 << 40, 0));
+        assert!(How::Same.becomes(7, 7) && !How::Same.becomes(7, 8));
+    }
+
+    #[test]
+    fn bytes_of_a_number_are_whole_or_none() {
+        assert_eq!(bytes(&Number::at(4, 4, Meaning::Signed), 8), Some((12, 4)));
+        assert_eq!(bytes(&Number { start: 3, width: 8, meaning: Meaning::Unsigned }, 0), None);
+        assert_eq!(bytes(&Number { start: 0, width: 5, meaning: Meaning::Unsigned }, 0), None);
+    }
+}

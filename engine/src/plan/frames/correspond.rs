@@ -8,9 +8,8 @@
 
 use std::collections::HashSet;
 
-use iced_x86::ConditionCode;
-
 use super::events;
+pub(super) use super::events::negated;
 use super::pairs::Pairs;
 use crate::program::address::LinkAddress;
 use crate::program::code::{Callee, Symbolic};
@@ -520,7 +519,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let found = (0..open.len()).find(|index| {
                 let (candidate, asks, leaves) = open[*index];
                 let same = (condition == asks && taken == leaves) || (negated(condition) == asks && taken != leaves);
-                same && self.same_question(node, candidate, true)
+                same && (self.same_question(node, candidate, true) || self.same_end((at, node), (other, candidate)))
             });
             if let Some(index) = found {
                 open.swap_remove(index);
@@ -588,28 +587,4 @@ fn sorted(values: impl Iterator<Item = ValueId>) -> Vec<ValueId> {
     values.sort_unstable();
     values.dedup();
     values
-}
-
-/// The condition that holds when the other does not.
-pub(super) fn negated(condition: ConditionCode) -> ConditionCode {
-    use ConditionCode as C;
-    match condition {
-        C::None => C::None,
-        C::o => C::no,
-        C::no => C::o,
-        C::b => C::ae,
-        C::ae => C::b,
-        C::e => C::ne,
-        C::ne => C::e,
-        C::be => C::a,
-        C::a => C::be,
-        C::s => C::ns,
-        C::ns => C::s,
-        C::p => C::np,
-        C::np => C::p,
-        C::l => C::ge,
-        C::ge => C::l,
-        C::le => C::g,
-        C::g => C::le,
-    }
 }

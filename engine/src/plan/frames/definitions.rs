@@ -18,7 +18,8 @@ pub(super) struct Definition {
     pub(super) node: u32,
 }
 
-/// Whether what is stored into a variable on all ways to the points corresponds; `parts` are those of it that are in both frames.
+/// Whether what is stored into a variable on all ways to the points corresponds; `parts` are those of it that are in both frames. Gives the bytes
+/// of the new frame that only the new code stores to.
 ///
 /// # Errors
 /// What does not.
@@ -26,8 +27,8 @@ pub(super) fn correspond(
     correspondence: &mut Correspondence<'_, '_>,
     object: &FrameObject,
     parts: Option<&[Part]>,
-) -> Result<(), String> {
-    let Err(reason) = correspond_whole(correspondence, object) else { return Ok(()) };
+) -> Result<Vec<(i64, u8)>, String> {
+    let Err(reason) = correspond_whole(correspondence, object) else { return Ok(Vec::new()) };
     let Some(parts) = parts else { return Err(reason) };
     let found = by_byte::correspond(correspondence, (object.old, object.new), parts);
     found.map_err(|by_byte| if object.is_changed { by_byte.to_owned() } else { reason })
@@ -65,6 +66,10 @@ pub(super) fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition
     if old.offset != new.offset || old.store.bytes != new.store.bytes {
         return false;
     }
+    // What one code stores in a round ahead of the point the other has not stored yet that does so behind it.
+    if is_later(&correspondence.old, old.node) != is_later(&correspondence.new, new.node) {
+        return false;
+    }
     let stores = |correspondence: &mut Correspondence<'_, '_>| {
         (old.offset.is_some() || correspondence.check(old.store.address, new.store.address, true))
             && correspondence.check(old.store.value, new.store.value, true)
@@ -72,8 +77,23 @@ pub(super) fn same(correspondence: &mut Correspondence<'_, '_>, old: &Definition
     stores(correspondence) || {
         let around = |side: &Side<'_, '_>, node: u32| events::around(side.graph(), side.dominators, node).pop();
         let loops = around(&correspondence.old, old.node).zip(around(&correspondence.new, new.node));
-        loops.is_some_and(|loops| correspondence.in_each_round(loops, stores))
+        loops.is_some_and(|loops| {
+            correspondence.in_each_round(loops, stores) || correspondence.in_each_round_so_far(loops, stores)
+        })
     }
+}
+
+/// Whether in each round of a loop around the point a node comes behind the point.
+fn is_later(side: &Side<'_, '_>, node: u32) -> bool {
+    let graph = side.graph();
+    let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
+    let around = events::around(graph, side.dominators, side.point);
+    let both = around.into_iter().rev().find(|head| events::body(graph, side.dominators, *head).binary_search(&node).is_ok());
+    let is_there = |head: u32| {
+        let passed = events::reached(next(node), next, |passed| passed == head || passed == side.point);
+        head != side.point && passed.contains(&side.point)
+    };
+    both.is_some_and(|head| node != head && !is_there(head))
 }
 
 /// The stores of a function into `length` bytes of its frame from `start` on.
@@ -87,7 +107,7 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
             // A place in an array, by an index or a pointer that walks it.
             Term::Sum { .. } | Term::Choice { .. } => {
                 let sum = Linear::of(side.values, store.address, 64);
-                if sum.is_some_and(|sum| walk(&sum, (start, length.cast_signed())) == Some(true)) {
+                if sum.is_some_and(|sum| walk(&sum, (start, length.cast_signed()), |_| false) == Some(true)) {
                     found.push(Definition { offset: None, store, node });
                 }
                 continue;
@@ -101,13 +121,14 @@ fn definitions(side: &mut Side<'_, '_>, start: i64, length: u64) -> Vec<Definiti
     found
 }
 
-/// Whether an address in the frame may be one in `length` bytes from `start` on; `None` where it is none in the frame.
-pub(super) fn walk(sum: &Linear, (start, length): (i64, i64)) -> Option<bool> {
+/// Whether an address in the frame may be one in `length` bytes from `start` on; `None` where it is none in the frame. One that begins in
+/// another variable (`is_others`) stays there.
+pub(super) fn walk(sum: &Linear, (start, length): (i64, i64), is_others: impl Fn(i64) -> bool) -> Option<bool> {
     let from = sum.in_frame()?;
     let within = |from: i64| (0..length).contains(&from.wrapping_sub(start));
     // What a pointer comes to that walks is looked at by what it begins with, and by that less what each round adds.
     let walks = sum.rounds().is_some();
-    Some(within(from) || (walks && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
+    Some(within(from) || (walks && !is_others(from) && (-8..=8).any(|apart| within(from.wrapping_add(apart)))))
 }
 
 /// Whether nothing has stored into bytes of the frame on any way to the point, nor may have: they hold whatever was there, in the new

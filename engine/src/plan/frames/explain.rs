@@ -15,6 +15,7 @@ use super::pairing::FunctionPairs;
 use super::passings;
 use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
+use super::results;
 use super::said::{About, Besides, FrameAt, Here, HereSides};
 use super::terms::Candidate;
 use super::unread::Readers;
@@ -187,6 +188,10 @@ impl Explainer<'_> {
         let here = Here::new(&self.comparison.bound.frames, way.about, &sides);
         let here = here.map_err(|reasons| reasons.into_iter().flat_map(told).collect::<Vec<_>>())?;
         let handed_over = here.pair(&mut objects, types);
+        // Of a structure that changes, the walk knows only variables.
+        let room = if between == (false, false) { results::room(self.view, (old, from), (new, into), &objects) } else { None };
+        objects.extend(room.filter(|room| !room.is_changed && !way.is_other_call));
+        objects.sort_unstable_by_key(|object| object.new);
         let points = way.about.points(self.comparison);
         let pairs = FunctionPairs::new((self.view, self.comparison, points), (function, partner), &objects);
         let mut values = (Values::new(old.function()), Values::new(new.function()));
@@ -384,8 +389,8 @@ pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Ve
         found.push(Candidate { place: FramePlace::Register(DWARF[usize::from(register)]), value });
     }
     let lowest = old.function().frame_offset(point, 4).unwrap_or(0);
-    for (offset, length) in old.slots() {
-        if offset >= lowest && length <= 8 && old.function().is_private_behind(point, offset, i64::from(length)) {
+    for (offset, length) in old.words() {
+        if offset >= lowest && old.function().is_private_behind(point, offset, i64::from(length)) {
             let value = values.behind(point, Place::Slot { offset, length });
             found.push(Candidate { place: FramePlace::Slot { offset, length }, value });
         }

@@ -373,8 +373,10 @@ fn rebuilt_pieces(
     let Position { old: (low, cfa), new: (new_low, new_cfa) } = position;
     // Code that is about to run may have variables below its stack pointer.
     let zone = if rebuilt.continuation.between { RED_ZONE } else { 0 };
-    // Whoever points to the frame's base means that of the new frame.
-    let base = RunRange::new(cfa.saturating_sub(16).max(low), cfa);
+    // Whoever points to the frame's base means that of the new frame. Without a frame pointer variables are right below the return address.
+    let reaches = |object: &FrameObject| object.old < -8 && object.old.saturating_add_unsigned(object.old_length) > -16;
+    let saved = if rebuilt.continuation.objects.iter().any(reaches) { 8 } else { 16 };
+    let base = RunRange::new(cfa.saturating_sub(saved).max(low), cfa);
     let base = Piece { old: base, to: new_cfa.wrapping_sub(base.len()), length: 0, fate: Fate::Address, frame, may_end: false };
     // Of a frame that vanishes it is gone.
     let fate = if rebuilt.tie == Tie::Vanishes { Fate::Gone } else { Fate::Address };

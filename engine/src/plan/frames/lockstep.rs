@@ -170,6 +170,43 @@ impl Correspondence<'_, '_> {
         same
     }
 
+    /// Compares what each round of two loops around the points makes: they have been gone round as often.
+    pub(super) fn in_each_round_so_far(&mut self, (at, other): (u32, u32), compare: impl FnOnce(&mut Self) -> bool) -> bool {
+        let is_around = |side: &Side<'_, '_>, at: u32| events::rank(side.graph(), side.dominators, at, side.point).is_some();
+        if !is_around(&self.old, at) || !is_around(&self.new, other) || !self.same_rounds(at, other) {
+            return false;
+        }
+        let before = (self.round.replace(at), self.walked.replace((at, other)));
+        let same = compare(self);
+        self.settle(same);
+        (self.round, self.walked) = before;
+        same
+    }
+
+    /// Whether two exits of loops are taken after as many rounds, whatever is compared there: the same is zero then.
+    pub(super) fn same_end(&mut self, (at, old): (u32, u32), (other, new): (u32, u32)) -> bool {
+        let end = |side: &mut Side<'_, '_>, head: u32, node: u32| {
+            let exit = facts::exits(side, head).into_iter().find(|exit| exit.0 == node)?;
+            facts::end(side, exit)
+        };
+        let Some(old) = end(&mut self.old, at, old) else { return false };
+        let Some(new) = end(&mut self.new, other, new) else { return false };
+        let before = self.walked.replace((at, other));
+        let same = old.bits == new.bits && old.zero.rounds().is_some() && self.same_linear(&old.zero, &new.zero, true);
+        self.walked = before;
+        same
+    }
+
+    /// Whether two values of the old code, of loops that control has left, are as far apart as two of the new one, in `bits` bits.
+    pub(super) fn same_distance(&mut self, old: (ValueId, ValueId), new: (ValueId, ValueId), bits: u8) -> bool {
+        let distance = |values: &Values<'_>, (from, to): (ValueId, ValueId)| {
+            Some(Linear::of(values, to, bits)?.less(&Linear::of(values, from, bits)?, bits))
+        };
+        let (Some(old), Some(new)) = (distance(self.old.values, old), distance(self.new.values, new)) else { return false };
+        let (Some((at, _)), Some((other, _))) = (old.rounds(), new.rounds()) else { return false };
+        self.in_each_round((at, other), |this| this.same_linear(&old, &new, true))
+    }
+
     fn check_rounds(&mut self, at: u32, other: u32) -> bool {
         if self.walked == Some((at, other)) {
             return true;

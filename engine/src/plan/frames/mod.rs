@@ -48,6 +48,7 @@ mod rebuild;
 mod rebuild_tests;
 mod rebuild_value;
 mod report;
+mod results;
 mod said;
 mod stack;
 mod stack_idle;

@@ -263,6 +263,14 @@ fn class(build: &Build, kind: Option<TypeId>) -> Class {
     }
 }
 
+/// How many bytes a structure has that is returned in memory.
+pub(super) fn in_memory(build: &Build, kind: Option<TypeId>) -> Option<u64> {
+    match class(build, kind) {
+        Class::Stack(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
 fn is_structure(build: &Build, kind: Option<TypeId>) -> bool {
     let types = &build.debug.types;
     let shape = types.peel(kind).map(|kind| &types.get(kind).shape);

@@ -244,6 +244,13 @@ impl Facts {
         }
     }
 
+    /// Bytes of the frame that the function stores to, those of a vector as words.
+    pub(super) fn words(&self) -> impl Iterator<Item = (i64, u8)> {
+        self.slots().flat_map(|(offset, length)| {
+            (0..length).step_by(8).map(move |from| (offset.saturating_add(from.into()), (length - from).min(8)))
+        })
+    }
+
     /// Bytes of the frame that the function stores to.
     pub(super) fn slots(&self) -> impl Iterator<Item = (i64, u8)> {
         self.slots.iter().copied()

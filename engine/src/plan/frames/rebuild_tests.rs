@@ -174,6 +174,30 @@ fn frames_below_one_that_grows_move_down_and_pointers_follow() {
 }
 
 #[test]
+fn a_longer_array_has_its_old_elements_and_no_certain_end() {
+    let made = stack(&[0x40, 0x80, 0x60]);
+    let mut array = object("line", -0x60, -0x80, 0x20);
+    array.new_length = 0x40;
+    let rebuilt = [None, anew(0xc0, &[], continuation(0x10, Vec::new(), vec![array])), None];
+    let layout = laid_out(&made.frames, &rebuilt, 1, 0).unwrap();
+    let (moves, cfa) = (moves(&layout), TOP - 0x60);
+    assert_eq!(moves.follow(cfa - 0x60), Followed::To(cfa - 0x80));
+    assert_eq!(moves.follow(cfa - 0x41), Followed::To(cfa - 0x61));
+    assert!(matches!(moves.follow(cfa - 0x40), Followed::Gone { offset: -0x40, .. }));
+}
+
+#[test]
+fn without_a_frame_pointer_a_variable_is_right_below_the_return_address() {
+    let made = stack(&[0x40, 0x80, 0x60]);
+    let objects = vec![object("session", -0x28, -0x30, 0x20)];
+    let rebuilt = [None, anew(0xc0, &[], continuation(0x10, Vec::new(), objects)), None];
+    let layout = laid_out(&made.frames, &rebuilt, 1, 0).unwrap();
+    let (moves, cfa) = (moves(&layout), TOP - 0x60);
+    assert_eq!(moves.follow(cfa - 0x10), Followed::To(cfa - 0x18));
+    assert_eq!(moves.follow(cfa - 8), Followed::To(cfa - 8));
+}
+
+#[test]
 fn a_pointer_between_two_variables_that_part_is_nobodys() {
     let made = stack(&[0x40, 0x80, 0x60]);
     let objects = vec![object("one", -0x60, -0x80, 0x20), object("two", -0x40, -0x40, 8)];

@@ -21,6 +21,8 @@ const ARGUMENTS: [u8; 6] = [7, 6, 2, 1, 8, 9];
 /// Bytes of types that may be the new bytes of a variable.
 struct Wanted<'t> {
     types: &'t TypeTable,
+    /// Where they begin in the variable.
+    from: u64,
     /// Types that have them, with where: first and behind-last byte.
     parts: Vec<(TypeId, u64, u64)>,
 }
@@ -30,7 +32,7 @@ impl Explainer<'_> {
     /// knows of their types. Code that stays the same stores to what it did: it does not know of them.
     pub(super) fn leave_alone(&self, points: &Points, object: &FrameObject, (from, length): (u64, u64)) -> bool {
         let types = &self.view.new.debug.types;
-        let mut wanted = Wanted { types, parts: Vec::new() };
+        let mut wanted = Wanted { types, from, parts: Vec::new() };
         if wanted.add(object.kinds.1, (from, from.saturating_add(length)), DEPTH).is_none() {
             return false;
         }
@@ -65,11 +67,14 @@ impl Explainer<'_> {
         let mut is_harmless = |node: u32| {
             let Some(own) = facts.graph.node(node) else { return false };
             if let Some(callee) = own.call {
-                let may_store = !matches!(callee, Callee::Function(_)) && points.impact(callee) == Impact::Memory;
-                return ARGUMENTS.into_iter().all(|register| {
-                    let given = values.before(node, Place::Register(register));
-                    wanted.is_safe(&typed, &values, given, may_store)
-                });
+                if points.impact(callee) != Impact::Memory {
+                    return true;
+                }
+                let given = ARGUMENTS.map(|register| values.before(node, Place::Register(register)));
+                // Of what is no function of the program, or is told how long something is, nobody knows how much it stores.
+                let is_length = |given: &ValueId| matches!(values.node(*given), Term::Constant(number) if *number > wanted.from);
+                let may_store = !matches!(callee, Callee::Function(_)) || given.iter().any(is_length);
+                return given.iter().all(|given| wanted.is_safe(&typed, &values, *given, may_store));
             }
             if !events::writes_memory(facts.function(), node) || values.fill_of_frame(node, &own.instruction).is_some() {
                 return true;

@@ -98,7 +98,7 @@ impl Typed<'_> {
     }
 
     /// Type of what a call gives, where it calls a function of the program.
-    fn result(&self, graph: &Graph, call: u32) -> Option<TypeId> {
+    pub(super) fn result(&self, graph: &Graph, call: u32) -> Option<TypeId> {
         let Some(Callee::Function(callee)) = graph.node(call)?.call else { return None };
         let entry = self.side.functions.list().get(callee.0 as usize)?.entry;
         let functions = &self.build.debug.functions;

@@ -16,7 +16,7 @@ use crate::plan::address::NewLink;
 use crate::plan::compare::strings;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
-use crate::program::flow::Graph;
+use crate::program::flow::{Graph, ValueId};
 use question::{Asked, Question};
 use ranges::Ranges;
 
@@ -170,13 +170,27 @@ fn is_same(correspondence: &mut Correspondence<'_, '_>, old: &Asked, new: &Asked
             let crossed = implies(question::swapped(*relation), *wanted);
             bits == width
                 && ((straight && correspondence.same(*a, *c) && correspondence.same(*b, *d))
-                    || (crossed && correspondence.same(*a, *d) && correspondence.same(*b, *c)))
+                    || (crossed && correspondence.same(*a, *d) && correspondence.same(*b, *c))
+                    || is_as_far(correspondence, ((*a, *b), *relation), ((*c, *d), *wanted), *bits))
         }
         (Asked::Flags { flags: a, condition }, Asked::Flags { flags: b, condition: wanted }) => {
             condition == wanted && correspondence.same(*a, *b)
         }
         _ => false,
     }
+}
+
+/// Whether both ask if two values are equal, which are as far apart in both codes.
+fn is_as_far(
+    correspondence: &mut Correspondence<'_, '_>,
+    (old, relation): ((ValueId, ValueId), Relation),
+    (new, wanted): ((ValueId, ValueId), Relation),
+    bits: u8,
+) -> bool {
+    let is_equality = matches!(wanted, Relation::Equal | Relation::Different);
+    is_equality
+        && relation == wanted
+        && (correspondence.same_distance(old, new, bits) || correspondence.same_distance(old, (new.1, new.0), bits))
 }
 
 /// Whether two numbers that relate so relate so, too.

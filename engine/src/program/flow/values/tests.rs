@@ -83,3 +83,37 @@ fn what_a_loop_does_not_change_is_no_choice() {
         });
     }
 }
+
+#[test]
+fn a_fill_stores_what_the_accumulator_holds_to_each_byte() {
+    let source = r#"
+        __attribute__((noipa)) void look(char *at) { __asm__ volatile("" : : "r"(at) : "memory"); }
+        __attribute__((noinline)) long filled(long n) {
+            char text[160];
+            __builtin_memset(text, 0, sizeof text);
+            look(text);
+            return text[n];
+        }
+        int main(int argc, char **argv) { return filled(argc) + (argv == 0); }
+    "#;
+    let build = Compiled::new("fills", source, &["-g", "-O2"]).build();
+    with_function(&build, "filled", |values, points| {
+        let graph = values.function().graph;
+        let fills: Vec<u32> = (0u32..)
+            .zip(graph.nodes())
+            .filter(|(_, node)| node.instruction.mnemonic() == iced_x86::Mnemonic::Stosq)
+            .map(|(index, _)| index)
+            .collect();
+        let [fill] = fills[..] else { panic!("one instruction fills the array: {fills:?}") };
+        let instruction = graph.node(fill).unwrap().instruction;
+        let (start, end) = values.fill_of_frame(fill, &instruction).expect("its place and its length are known");
+        assert_eq!(end - start, 160);
+        let call = graph.node(points[0]).unwrap().before[0];
+        for offset in [start, start + 80, end - 8] {
+            let value = values.before(call, Place::Slot { offset, length: 8 });
+            assert_eq!(*values.node(value), Term::Constant(0));
+        }
+        let outside = values.before(call, Place::Slot { offset: end, length: 8 });
+        assert_ne!(*values.node(outside), Term::Constant(0));
+    });
+}
