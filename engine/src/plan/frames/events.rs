@@ -264,3 +264,27 @@ pub(super) fn ahead_of(graph: &Graph, point: u32) -> Vec<u32> {
     found.sort_unstable();
     found
 }
+
+/// The condition that holds when the other does not.
+pub(super) fn negated(condition: ConditionCode) -> ConditionCode {
+    use ConditionCode as C;
+    match condition {
+        C::None => C::None,
+        C::o => C::no,
+        C::no => C::o,
+        C::b => C::ae,
+        C::ae => C::b,
+        C::e => C::ne,
+        C::ne => C::e,
+        C::be => C::a,
+        C::a => C::be,
+        C::s => C::ns,
+        C::ns => C::s,
+        C::p => C::np,
+        C::np => C::p,
+        C::l => C::ge,
+        C::ge => C::l,
+        C::le => C::g,
+        C::g => C::le,
+    }
+}

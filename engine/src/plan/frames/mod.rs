@@ -44,6 +44,7 @@ mod rebuild;
 #[cfg(test)]
 mod rebuild_tests;
 mod rebuild_value;
+mod recent;
 mod report;
 mod said;
 mod stack;
