@@ -47,6 +47,7 @@ mod report;
 mod said;
 mod stack;
 mod stack_idle;
+mod stale;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -75,6 +76,7 @@ pub use said::{
 };
 pub use stack::{Followed, FrameMoves};
 pub use stack_idle::{IdleRegisters, JUMP_POINTER};
+pub use stale::stale;
 
 use crate::program::address::LinkAddress;
 
