@@ -32,6 +32,7 @@ pub mod probe;
 pub mod procfs;
 mod ptrace;
 pub mod release;
+mod run_out;
 pub mod seccomp;
 mod seize;
 mod sigframe;

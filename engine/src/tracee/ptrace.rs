@@ -82,11 +82,23 @@ pub(super) fn single_step(tid: i32) -> Result<(), TraceeError> {
     request("SINGLESTEP", libc::PTRACE_SINGLESTEP, tid, 0, 0).map(drop)
 }
 
-/// Whether the signal that a thread is about to get was raised by the kernel (`si_code`, sigaction(2)), not sent.
-pub(super) fn is_from_kernel(tid: i32) -> Result<bool, TraceeError> {
-    let mut info = [0u32; 32];
+/// Whether the SIGTRAP that a thread is about to get is of a step or of a debug register (`TRAP_BRKPT` to `TRAP_HWBKPT`,
+/// `include/uapi/asm-generic/siginfo.h`): it was not sent, nor is it a breakpoint in the program's code (`SI_KERNEL`).
+pub(super) fn is_from_step(tid: i32) -> Result<bool, TraceeError> {
+    let mut info = [0; 128];
     request("GETSIGINFO", libc::PTRACE_GETSIGINFO, tid, 0, info.as_mut_ptr() as usize)?;
-    Ok(info[2] as i32 > 0)
+    Ok(is_of_step(&info))
+}
+
+/// The same of a signal that waits, by its `siginfo_t`.
+pub(super) fn is_of_step(siginfo: &[u8]) -> bool {
+    let word = |at: usize| siginfo.get(at..at + 4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes));
+    word(0) == Some(libc::SIGTRAP) && word(8).is_some_and(|code| (1..=4).contains(&code))
+}
+
+/// Writes a word of a thread's `struct user`, such as a debug register.
+pub(super) fn poke_user(tid: i32, offset: usize, word: u64) -> Result<(), TraceeError> {
+    request("POKEUSER", libc::PTRACE_POKEUSER, tid, offset, word as usize).map(drop)
 }
 
 pub(super) fn detach(tid: i32) -> Result<(), TraceeError> {

@@ -19,7 +19,7 @@ use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::procfs;
 use super::ptrace::{self, Event};
-use super::stopped::{Stopped, StoppedThread};
+use super::stopped::{Stopped, StoppedThread, abort_address};
 
 const OPERATION: &str = "let a thread on by one instruction";
 /// The signal of a step, for calls.
@@ -37,12 +37,12 @@ const CALL_LIMIT: Duration = Duration::from_millis(2);
 /// Between two looks at a thread in a system call.
 const LOOK_AGAIN: Duration = Duration::from_micros(50);
 /// No instruction takes longer.
-const STEP_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const STEP_LIMIT: Duration = Duration::from_secs(2);
 /// The longest instruction, in bytes.
 const LONGEST: usize = 15;
 
 /// Calls that a thread is not let on through: they end, split or replace the process, or change what becomes of SIGTRAP.
-const NOT_THROUGH: [i64; 18] = [
+pub(super) const NOT_THROUGH: [i64; 18] = [
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_execve,
@@ -190,6 +190,9 @@ impl Stepping {
         if self.waits(tid) {
             return Ok(Stepped::Held);
         }
+        if self.is_in_sequence(tid, place) {
+            return Ok(Stepped::Stays);
+        }
         match self.kind(place) {
             Kind::Never => Ok(Stepped::Stays),
             Kind::Call => self.through_call(tid),
@@ -212,6 +215,14 @@ impl Stepping {
         self.stopped.as_ref().unwrap_or_else(|| unreachable!("a process that is stepped is stopped"))
     }
 
+    /// Whether a thread is in a restartable sequence: each stop is a preemption, for which the kernel has it give up and begin again, so that
+    /// steps never lead out of it.
+    fn is_in_sequence(&self, tid: i32, place: RunAddress) -> bool {
+        let thread = self.threads().iter().find(|thread| thread.tid == tid);
+        let rseq = thread.and_then(|thread| thread.rseq);
+        rseq.is_some_and(|rseq| abort_address(self.memory(), rseq, place.0).is_some())
+    }
+
     fn kind(&mut self, place: RunAddress) -> Kind {
         if let Some(kind) = self.kinds.get(&place.0) {
             return *kind;
@@ -225,20 +236,27 @@ impl Stepping {
         kind
     }
 
-    fn plain(&mut self, tid: i32) -> Result<Stepped, TraceeError> {
-        if !self.loose.contains(&tid) {
-            // A SIGTRAP that is blocked would take the handler away (`force_sig_info_to_task`).
-            let mask = ptrace::signal_mask(tid)?;
-            if mask & TRAP != 0 {
-                ptrace::set_signal_mask(tid, mask & !TRAP)?;
-            }
-            self.loose.push(tid);
+    /// Prepares a thread for traps.
+    pub(super) fn loosen(&mut self, tid: i32) -> Result<(), TraceeError> {
+        if self.loose.contains(&tid) {
+            return Ok(());
         }
+        // A SIGTRAP that is blocked would take the handler away (`force_sig_info_to_task`).
+        let mask = ptrace::signal_mask(tid)?;
+        if mask & TRAP != 0 {
+            ptrace::set_signal_mask(tid, mask & !TRAP)?;
+        }
+        self.loose.push(tid);
+        Ok(())
+    }
+
+    fn plain(&mut self, tid: i32) -> Result<Stepped, TraceeError> {
+        self.loosen(tid)?;
         ptrace::single_step(tid)?;
         self.steps += 1;
         TraceeError::at_step("step", tid)?;
         match ptrace::wait(tid, Instant::now() + STEP_LIMIT, OPERATION)? {
-            Event::Signal(libc::SIGTRAP) if ptrace::is_from_kernel(tid)? => {
+            Event::Signal(libc::SIGTRAP) if ptrace::is_from_step(tid)? => {
                 self.note(tid)?;
                 Ok(Stepped::On)
             }
@@ -288,7 +306,7 @@ impl Stepping {
     }
 
     /// Takes a thread out of a call that keeps it.
-    fn interrupt(&mut self, tid: i32) -> Result<Stepped, TraceeError> {
+    pub(super) fn interrupt(&mut self, tid: i32) -> Result<Stepped, TraceeError> {
         ptrace::interrupt(tid)?;
         match ptrace::wait(tid, Instant::now() + STEP_LIMIT, OPERATION)? {
             Event::Ended => Err(TraceeError::Gone { tid, operation: OPERATION }),
@@ -298,7 +316,7 @@ impl Stepping {
     }
 
     /// Brings a thread to an event stop with its own mask, and reads it anew. `signal` is delivered on the way.
-    fn settle(&mut self, tid: i32, signal: i32) -> Result<(), TraceeError> {
+    pub(super) fn settle(&mut self, tid: i32, signal: i32) -> Result<(), TraceeError> {
         self.loose.retain(|loose| *loose != tid);
         let Some(own) = self.threads().iter().find(|thread| thread.tid == tid).map(|thread| thread.signal_mask) else {
             return Ok(());
@@ -329,7 +347,7 @@ impl Stepping {
     }
 
     /// Takes down where a thread is.
-    fn note(&mut self, tid: i32) -> Result<(), TraceeError> {
+    pub(super) fn note(&mut self, tid: i32) -> Result<(), TraceeError> {
         let now = ptrace::registers(tid)?;
         let stopped = self.stopped.as_mut().unwrap_or_else(|| unreachable!("a process that is stepped is stopped"));
         if let Some(thread) = stopped.threads.iter_mut().find(|thread| thread.tid == tid) {
@@ -342,7 +360,7 @@ impl Stepping {
 /// Lets a thread on with a signal that is about to be delivered, towards the event stop that it was told to make. A SIGTRAP that somebody sent
 /// must not meet the guard: it is blocked, and the kernel puts it back among those that wait (`ptrace_signal`). Whether that was done.
 fn deliver(tid: i32, signal: i32) -> Result<bool, TraceeError> {
-    let is_sent = signal == libc::SIGTRAP && !ptrace::is_from_kernel(tid)?;
+    let is_sent = signal == libc::SIGTRAP && !ptrace::is_from_step(tid)?;
     let is_step = signal == libc::SIGTRAP && !is_sent;
     if is_sent {
         let mask = ptrace::signal_mask(tid)?;

@@ -185,7 +185,7 @@ impl Drop for Stopped {
 
 /// The abort address when `rip` lies in the critical section that `rseq` announces (`struct rseq_cs`,
 /// `include/uapi/linux/rseq.h`): the kernel would go there after a preemption, and a stop is one.
-fn abort_address(memory: &RemoteMemory, rseq: Rseq, rip: u64) -> Option<u64> {
+pub(super) fn abort_address(memory: &RemoteMemory, rseq: Rseq, rip: u64) -> Option<u64> {
     let descriptor = memory.read_u64(RunAddress(rseq.address.0.checked_add(8)?)).ok()?;
     if descriptor == 0 {
         return None;

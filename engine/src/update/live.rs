@@ -249,6 +249,7 @@ impl Subject {
         let mut attempts = 0;
         let mut deferrals = 0;
         let mut searches = 0;
+        let mut runs = 0;
         let mut earlier = None;
         loop {
             attempts += 1;
@@ -262,7 +263,7 @@ impl Subject {
             {
                 let (planner, builds, limit) = (&self.planner, &self.builds, step::limit(searches));
                 let found;
-                (stopped, found) = Search { planner, builds, earlier, limit, until: give_up }.run(stopped)?;
+                (stopped, found) = Search { planner, builds, earlier, limit, runs: &mut runs, until: give_up }.run(stopped)?;
                 self.timeline.mark("step");
                 if !found {
                     searches += 1;

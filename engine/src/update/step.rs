@@ -11,7 +11,6 @@ use dsu_formats::model::latest::Snapshot;
 use super::error::UpdateError;
 use super::planner::Planner;
 use super::prepare::Builds;
-use crate::plan::planner::early::Stuck;
 use crate::tracee::error::TraceeError;
 use crate::tracee::step::{Stepped, Stepping};
 use crate::tracee::stopped::Stopped;
@@ -22,6 +21,10 @@ const TURN: u32 = 64;
 const FIRST_LIMIT: Duration = Duration::from_millis(50);
 /// No search takes longer.
 const MOST: Duration = Duration::from_millis(400);
+/// How long threads may run at first to where their functions return, all together.
+const FIRST_RUN: Duration = Duration::from_millis(20);
+/// After so many runs that came to nothing there are no more: the functions do not return.
+const MOST_RUNS: u32 = 4;
 
 /// A search for a moment at which all threads are where they can go on.
 pub(super) struct Search<'a> {
@@ -31,6 +34,8 @@ pub(super) struct Search<'a> {
     pub(super) earlier: &'a mut Snapshot,
     /// How long it may take.
     pub(super) limit: Duration,
+    /// How often threads were let run to where their functions return, and did not come there.
+    pub(super) runs: &'a mut u32,
     /// When it ends at the latest.
     pub(super) until: Instant,
 }
@@ -53,20 +58,41 @@ impl Search<'_> {
 
     fn search(&mut self, stopped: Stopped) -> Result<(Stopped, bool), UpdateError> {
         let stuck = self.planner.stuck((stopped.threads(), stopped.memory()), self.earlier, self.builds);
-        let is_near = |stuck: &Vec<Stuck>| stuck.iter().all(|thread| thread.near.is_some());
         tracing::debug!(?stuck, "threads are where they cannot go on");
-        if !stuck.as_ref().is_some_and(is_near) || !stopped.can_step() {
+        let Some(stuck) = stuck.filter(|_| stopped.can_step()) else { return Ok((stopped, false)) };
+        let is_near = stuck.iter().all(|thread| thread.near.is_some());
+        let may_run = *self.runs < MOST_RUNS && stuck.iter().all(|thread| thread.way_out.is_some());
+        if !is_near && !may_run {
             return Ok((stopped, false));
         }
         let mut stepping = stopped.step()?;
         let started = Instant::now();
-        self.until = self.until.min(started + self.limit);
-        let found = self.go_on(&mut stepping)?;
-        tracing::debug!(found, steps = stepping.steps(), elapsed = ?started.elapsed(), "let threads on by single instructions");
+        let most = self.until;
+        self.until = most.min(started + self.limit);
+        let mut found = is_near && self.go_on(&mut stepping)?;
+        if !found && may_run {
+            self.until = most.min(Instant::now() + FIRST_RUN.saturating_mul(1 + *self.runs));
+            found = self.run_out(&mut stepping)?;
+        }
+        tracing::debug!(found, steps = stepping.steps(), elapsed = ?started.elapsed(), "let threads on");
         let stopped = stepping.finish()?;
         // Signals that came meanwhile have been delivered.
         let found = found && !self.planner.is_active(&stopped, self.earlier, self.builds);
         Ok((stopped, found))
+    }
+
+    /// Lets each thread that cannot go on run to where the outermost function that it cannot go on in returns. Nothing else is looked for on
+    /// the way: whoever comes there stays there.
+    fn run_out(&mut self, stepping: &mut Stepping) -> Result<bool, TraceeError> {
+        let stuck = self.planner.stuck((stepping.threads(), stepping.memory()), self.earlier, self.builds);
+        for thread in stuck.iter().flatten() {
+            let Some(way_out) = thread.way_out else { return Ok(false) };
+            if stepping.run_out(thread.tid, way_out, self.until)? != Stepped::On {
+                *self.runs += 1;
+                return Ok(false);
+            }
+        }
+        Ok(stuck.is_some())
     }
 
     fn go_on(&mut self, stepping: &mut Stepping) -> Result<bool, TraceeError> {

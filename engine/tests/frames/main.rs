@@ -6,3 +6,4 @@ mod common;
 mod moving;
 mod odd;
 mod steps;
+mod traps;

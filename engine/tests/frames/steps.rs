@@ -15,11 +15,11 @@ use crate::moving::{self, move_within, version};
 /// Enough on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn versions(directory: &Path, flags: &[&str]) -> [PathBuf; 2] {
+pub(crate) fn versions(directory: &Path, flags: &[&str]) -> [PathBuf; 2] {
     [1, 2].map(|number| version("stepped", directory, number, flags))
 }
 
-fn start(binary: &Path, arguments: &[&str]) -> Program {
+pub(crate) fn start(binary: &Path, arguments: &[&str]) -> Program {
     let mut program = Program::spawn(Command::new(binary).args(arguments));
     assert_eq!(program.line(), "running");
     program
@@ -39,7 +39,7 @@ fn moved(pid: i32, program: &Path) -> bool {
 
 /// There and back, with signals on the way where the program is told a number of them. Of so many updates some must have found a thread where
 /// it cannot go on: that is nine tenths of the code or more.
-fn there_and_back(arguments: &[&str], flags: &[&str]) -> Program {
+pub(crate) fn there_and_back(arguments: &[&str], flags: &[&str]) -> Program {
     let directory = tempfile::tempdir().unwrap();
     let versions = versions(directory.path(), flags);
     let mut program = start(&versions[0], arguments);
@@ -137,19 +137,28 @@ fn catches_trap(pid: i32) -> bool {
 
 #[test]
 fn the_process_goes_on_when_the_engine_dies_between_two_steps() {
+    outlives("alone", "step", &[1, 2, 3, 4, 6, 9, 13, 20]);
+}
+
+#[test]
+fn the_process_goes_on_when_the_engine_dies_while_a_thread_runs_to_its_return() {
+    outlives("kernel", "run", &[1, 1, 1, 2]);
+}
+
+/// Updates of a program whose engine dies at these passages of a step.
+fn outlives(mode: &str, step: &str, passages: &[u32]) {
     let directory = tempfile::tempdir().unwrap();
     let versions = versions(directory.path(), &["-O2"]);
-    let mut program = Program::start(&versions[0]);
-    assert_eq!(program.line(), "running");
+    let mut program = start(&versions[0], &[mode]);
     let mut killed = 0;
-    for (round, passage) in [1, 2, 3, 4, 6, 9, 13, 20].into_iter().enumerate() {
+    for (round, passage) in passages.iter().enumerate() {
         let current = std::fs::read_link(format!("/proc/{}/exe", program.pid())).unwrap();
         let next = versions.iter().find(|version| **version != current).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "steps::engine_with_a_fault", "--nocapture"])
             .env("DSU_TEST_STEPPED", program.pid().to_string())
             .env("DSU_TEST_PROGRAM", next)
-            .env("DSU_TEST_FAULT", format!("die:step:{passage}"))
+            .env("DSU_TEST_FAULT", format!("die:{step}:{passage}"))
             .output()
             .unwrap();
         let died = output.status.signal() == Some(9);
@@ -166,5 +175,16 @@ fn the_process_goes_on_when_the_engine_dies_between_two_steps() {
         }
     }
     assert!(!catches_trap(program.pid()));
-    assert_eq!(program.ask("stop"), "alone right in version 2");
+    assert_eq!(program.ask("stop"), format!("{mode} right in version 2"));
+}
+
+#[test]
+fn a_function_that_takes_long_is_let_run_to_its_return() {
+    for level in ["-O0", "-O2"] {
+        let mut program = there_and_back(&["kernel"], &[level]);
+        assert_eq!(program.ask("stop"), "kernel right in version 1");
+    }
+    let mut program = there_and_back(&["kernel", "400"], &["-O2"]);
+    assert_eq!(program.ask("stop"), "kernel right in version 1");
+    assert_eq!(program.line(), "signals 400");
 }

@@ -1,12 +1,16 @@
 /* Threads that never leave changed functions, and are most of the time where they cannot go on in the new code: in the middle of what the
  * versions work out differently. Each tells itself right or wrong at the end by doing what it did again.
- *   stepped alone|pair|read|fill [SIGNALS [blocked]]   SIGNALS: a child sends so many, and the handler counts them; blocked: so is SIGTRAP */
+ *   stepped alone|pair|read|fill|clock|sequence|int3|kernel [SIGNALS [blocked|sent]]
+ *     SIGNALS: a child sends so many, and the handler counts them; blocked: so is SIGTRAP; sent: the child sends so many of that, which are
+ *     waited for */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/rseq.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile int stop;
@@ -33,13 +37,14 @@ static int doors[2];
   } while (0)
 
 static int blocked;
+static void (*on_trap)(int) = SIG_DFL;
 
 static void __attribute__((noinline)) report(const char *what, int right) {
   struct sigaction trap;
   sigset_t now;
   pthread_sigmask(SIG_BLOCK, NULL, &now);
   sigaction(SIGTRAP, NULL, &trap);
-  right = right && sigismember(&now, SIGTRAP) == blocked && trap.sa_handler == SIG_DFL;
+  right = right && sigismember(&now, SIGTRAP) == blocked && trap.sa_handler == on_trap;
   dprintf(1, "%s %s in version %d\n", what, right ? "right" : "wrong", VERSION);
 }
 
@@ -124,13 +129,149 @@ static void *fill(void *argument) {
   return NULL;
 }
 
+/* Asks the kernel's own code in the process for the time, most of the time. */
+static void *clock_reader(void *argument) {
+  unsigned long seed = (unsigned long)argument, value = seed, rounds = 0, wrong = 0, last = 0;
+  while (!stop) {
+    struct timespec now;
+    wrong += clock_gettime(CLOCK_MONOTONIC, &now) != 0;
+    unsigned long told = now.tv_sec * 1000000000ul + now.tv_nsec;
+    wrong += told < last;
+    last = told;
+    value = value * 6364136223846793005ul + 1442695040888963407ul;
+    rounds++;
+    FOLD(value);
+  }
+  report("clock", !wrong && again(seed, rounds, value));
+  return NULL;
+}
+
+/* A restartable sequence that is long: where a thread that runs it is preempted, the kernel has it give up and begin again. */
+static unsigned long counted, given_up;
+extern const char sequence_begins[], sequence_ends[];
+
+static void __attribute__((noinline)) count_in_sequence(struct rseq *area) {
+  unsigned long next;
+  __asm__ volatile(".pushsection .data.rel.ro.sequences, \"aw\"\n"
+                   ".balign 32\n"
+                   "0: .long 0, 0\n"
+                   ".quad sequence_begins, sequence_ends - sequence_begins, sequence_is_given_up\n"
+                   ".popsection\n"
+                   "3: leaq 0b(%%rip), %0\n"
+                   "movq %0, %1\n"
+                   "sequence_begins: movq %2, %0\n"
+                   ".rept 200\n"
+                   "addq $5, %0\n"
+                   ".endr\n"
+                   "movq %0, %2\n"
+                   "sequence_ends: jmp 5f\n"
+                   ".byte 0x0f, 0xb9, 0x3d\n"
+                   ".long 0x53053053\n"
+                   "sequence_is_given_up: addq $1, %3\n"
+                   "jmp 3b\n"
+                   "5:\n"
+                   : "=&r"(next), "=m"(area->rseq_cs), "+m"(counted), "+m"(given_up)
+                   :
+                   : "cc", "memory");
+}
+
+static void *sequence(void *argument) {
+  struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+  unsigned long seed = (unsigned long)argument, value = seed, rounds = 0;
+  while (!stop) {
+    count_in_sequence(area);
+    value = value * 6364136223846793005ul + 1442695040888963407ul;
+    rounds++;
+    FOLD(value);
+  }
+  report("sequence", counted == rounds * 1000 && given_up && again(seed, rounds, value));
+  return NULL;
+}
+
+/* What takes long, returns, and has no place on the way where anybody could go on; now and then with calls that no thread is let through. */
+enum { LONG = 20000 };
+
+static unsigned long __attribute__((noinline)) unchanged(unsigned long value) {
+  for (int i = 0; i < LONG; i++)
+    value = next(value);
+  return value;
+}
+
+static unsigned long __attribute__((noinline)) kernel(unsigned long value, const sigset_t *one, unsigned long *wrong) {
+  unsigned long fold = value;
+  for (int i = 0; i < LONG; i++)
+    fold = MIX4(fold, i);
+  if (value % 4 == 0) {
+    sigset_t before;
+    *wrong += pthread_sigmask(SIG_BLOCK, one, &before) || sigismember(&before, SIGUSR1);
+    *wrong += pthread_sigmask(SIG_UNBLOCK, one, &before) || !sigismember(&before, SIGUSR1);
+  }
+  for (int i = 0; i < LONG; i++)
+    fold = MIX4(fold, i);
+  mixed = fold;
+  return value;
+}
+
+static void *computing(void *argument) {
+  unsigned long seed = (unsigned long)argument, value = seed, rounds = 0, wrong = 0;
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, SIGUSR1);
+  while (!stop) {
+    value = unchanged(value);
+    rounds += LONG;
+    wrong += kernel(value, &one, &wrong) != value;
+  }
+  report("kernel", !wrong && again(seed, rounds, value));
+  return NULL;
+}
+
+/* Has breakpoints of its own, which its handler counts. */
+static unsigned long trapped;
+
+static void count_trap(int number) {
+  (void)number;
+  trapped++;
+}
+
+static void *trapper(void *argument) {
+  unsigned long seed = (unsigned long)argument, value = seed, rounds = 0;
+  while (!stop) {
+    value = value * 6364136223846793005ul + 1442695040888963407ul;
+    rounds++;
+    __asm__ volatile("int3" ::: "memory");
+    FOLD(value);
+  }
+  report("int3", trapped == rounds && again(seed, rounds, value));
+  return NULL;
+}
+
+/* Counts the traps that the child sends, one after the other. */
+static long waited_for;
+
+static void *waiter(void *argument) {
+  sigset_t trap;
+  sigemptyset(&trap);
+  sigaddset(&trap, SIGTRAP);
+  for (long i = 0; i < (long)argument; i++) {
+    siginfo_t told;
+    while (sigwaitinfo(&trap, &told) != SIGTRAP || told.si_code != SI_USER)
+      if (told.si_signo == SIGTRAP && told.si_code != SI_USER)
+        return NULL;
+    __atomic_add_fetch(&waited_for, 1, __ATOMIC_RELAXED);
+    if (write(doors[1], "t", 1) != 1)
+      return NULL;
+  }
+  return NULL;
+}
+
 static void on_signal(int number) {
   (void)number;
   __atomic_add_fetch(&struck, 1, __ATOMIC_RELAXED);
 }
 
 int main(int argc, char **argv) {
-  pthread_t threads[2];
+  pthread_t threads[2], waits;
   char line[32];
   const char *mode = argc > 1 ? argv[1] : "alone";
   long signals = argc > 2 ? atol(argv[2]) : 0, count = strcmp(mode, "pair") ? 1 : 2;
@@ -139,6 +280,9 @@ int main(int argc, char **argv) {
   if (pipe(doors))
     return 1;
   signal(SIGRTMIN + 3, on_signal);
+  int sent = argc > 3 && !strcmp(argv[3], "sent");
+  if (!strcmp(mode, "int3"))
+    signal(SIGTRAP, on_trap = count_trap);
   if (argc > 3) {
     blocked = 1;
     sigemptyset(&real);
@@ -149,14 +293,20 @@ int main(int argc, char **argv) {
   sigemptyset(&real);
   sigaddset(&real, SIGRTMIN + 3);
   for (long i = 0; i < count; i++)
-    pthread_create(&threads[i], NULL, *mode == 'p' ? pair : *mode == 'r' ? reader : *mode == 'f' ? fill : alone, (void *)(*mode == 'p' ? i : (long)own));
+    pthread_create(&threads[i], NULL, *mode == 'p' ? pair : *mode == 'r' ? reader : *mode == 'f' ? fill : *mode == 'c' ? clock_reader : *mode == 's' ? sequence : *mode == 'i' ? trapper : *mode == 'k' ? computing : alone, (void *)(*mode == 'p' ? i : (long)own));
   pthread_sigmask(SIG_BLOCK, &real, &all);
+  if (sent)
+    pthread_create(&waits, NULL, waiter, (void *)signals);
   dprintf(1, "running\n");
   while (fgets(line, sizeof line, stdin) && strcmp(line, "stop\n")) {
     if (!strcmp(line, "signals\n")) {
       child = fork();
       if (!child) {
-        for (long i = 0; i < signals; i++) {
+        char byte;
+        for (long i = 0; i < signals && sent; i++)
+          if (usleep(200) || kill(own, SIGTRAP) || read(doors[0], &byte, 1) != 1)
+            _exit(1);
+        for (long i = 0; i < signals && !sent; i++) {
           union sigval nothing = {0};
           while (sigqueue(own, SIGRTMIN + 3, nothing))
             usleep(100);
@@ -164,19 +314,24 @@ int main(int argc, char **argv) {
         }
         _exit(0);
       }
+    } else if (!strcmp(line, "places\n")) {
+      dprintf(1, "%lu %lu\n", (unsigned long)sequence_begins, (unsigned long)sequence_ends);
+      continue;
     } else if (!strcmp(line, "byte\n") && write(doors[1], "b", 1) != 1)
       return 1;
     dprintf(1, "done\n");
   }
   if (child)
     waitpid(child, NULL, 0);
-  while (struck < signals)
+  if (sent && (pthread_join(waits, NULL) || waited_for != signals))
+    dprintf(1, "wrong: %ld traps\n", waited_for);
+  while (struck < signals && !sent)
     usleep(1000);
   stop = 1;
   if (write(doors[1], "e", 1) != 1)
     return 1;
   for (long i = 0; i < count; i++)
     pthread_join(threads[i], NULL);
-  dprintf(1, "signals %ld\n", struck);
+  dprintf(1, "signals %ld\n", sent ? waited_for : struck);
   return 0;
 }

@@ -2,29 +2,42 @@
 //! program goes on with its old arguments, and its caller would wait for another result.
 
 use super::correspond::Correspondence;
+use super::kinds;
 use super::parameters::{Fixed, Parameters};
 use crate::plan::view::View;
 use crate::program::code::{Callee, FunctionId, Symbolic};
 use crate::program::elf::Elf;
 use crate::program::flow::{Graph, Place, Term, ValueId, Values};
+use crate::program::types::{TypeId, TypeTable};
 
 /// An argument by its name, or by where it is passed, with its places on both sides.
 type Argument = (String, Place, Place);
 
-/// Arguments of the call under way that the new code makes otherwise than the old code, by name. What libraries are given is not looked
+/// An argument that the new code makes otherwise than the old code.
+pub(super) struct Differing {
+    /// The parameter's name, or where it is passed.
+    pub(super) name: String,
+    /// Where the calls have it, if both pass it as a number or a pointer, and how many bits of it count.
+    pub(super) places: Option<(Place, Place, u8)>,
+}
+
+/// Arguments of the call under way that the new code makes otherwise than the old code. What libraries are given is not looked
 /// at: their results do not depend on what their caller thinks.
-pub(super) fn differing(correspondence: &mut Correspondence<'_, '_>, view: View<'_>, (old, new): (u32, u32)) -> Vec<String> {
+pub(super) fn differing(correspondence: &mut Correspondence<'_, '_>, view: View<'_>, (old, new): (u32, u32)) -> Vec<Differing> {
     let call = |correspondence: &Correspondence<'_, '_>| {
         let callee = |graph: &Graph, node: u32| graph.node(node).and_then(|node| node.call);
         let from = callee(correspondence.old.values.function().graph, old);
         let to = callee(correspondence.new.values.function().graph, new);
         from.zip(to)
     };
-    let mut fixed = Vec::new();
+    let (mut fixed, mut plain) = (Vec::new(), Vec::new());
     let arguments = match call(correspondence) {
         Some((Callee::Function(from), Callee::Function(to))) => parameters(view, from, to).map(|(from, to)| {
             fixed = fixed_ones(correspondence, (old, new), &from, &to);
-            named(&from, &to)
+            let named = named(&from, &to);
+            let bits = |(_, old, new): &Argument| plain_bits(view, from.kind(*old), to.kind(*new));
+            plain.extend(named.iter().filter_map(|argument| Some((argument.1, argument.2, bits(argument)?))));
+            named
         }),
         Some((Callee::Import(_) | Callee::Selected(_), _)) | None => return Vec::new(),
         Some(_) => None,
@@ -35,10 +48,24 @@ pub(super) fn differing(correspondence: &mut Correspondence<'_, '_>, view: View<
         let (from, to) = (correspondence.old.values.before(old, from), correspondence.new.values.before(new, to));
         !correspondence.same(from, to) && !are_texts(correspondence, view, from, to)
     };
-    let passed = arguments.into_iter().filter(differs).map(|(name, ..)| name);
-    let mut found: Vec<String> = passed.collect();
-    found.extend(fixed);
+    let passed = arguments.into_iter().filter(differs);
+    let passed = passed.map(|(name, from, to)| {
+        let places = plain.iter().find(|plain| (plain.0, plain.1) == (from, to)).copied();
+        Differing { name, places }
+    });
+    let mut found: Vec<Differing> = passed.collect();
+    found.extend(fixed.into_iter().map(|name| Differing { name, places: None }));
     found
+}
+
+/// How many bits count of what is a number or a pointer in both builds: those are what they are, whatever their types are called.
+fn plain_bits(view: View<'_>, old: Option<TypeId>, new: Option<TypeId>) -> Option<u8> {
+    let bytes = |types: &TypeTable, kind: Option<TypeId>| {
+        let kind = types.peel(kind).filter(|_| kinds::is_plain(types, kind))?;
+        u8::try_from(types.size_of(Some(kind))?).ok().filter(|bytes| *bytes <= 8)
+    };
+    let bytes = bytes(&view.old.debug.types, old)?.max(bytes(&view.new.debug.types, new)?);
+    Some(if bytes > 4 { 64 } else { 32 })
 }
 
 /// Parameters that one side does not pass, since they are always one value there, and that the other side does not give that value.

@@ -1,21 +1,23 @@
 //! One pair of points: whether every value that the new code reads there is explained, and all else that has to be proved of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use dsu_formats::spec::continuation::Question;
 
-use super::arguments;
+use super::arguments::{self, Differing};
 use super::between;
 use super::blocker::{CodePlace, FrameBlocker};
 use super::by_byte;
 use super::by_rules::{accept, local};
-use super::continuation::{Condition, FrameObject, FramePlace, Placed, Value};
+use super::continuation::{Condition, FrameObject, FramePlace, Placed, Relation, Value};
 use super::converted;
 use super::correspond::Correspondence;
 use super::definitions;
 use super::effects;
 use super::explain::{Explainer, KEPT};
 use super::facts::{self, Constants};
+use super::given;
 use super::kinds;
 use super::locals::{DWARF, Locals};
 use super::points::Points;
@@ -26,6 +28,7 @@ use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
+use crate::program::code::Callee;
 use crate::program::flow::{Live, LiveKind, LivePlace, Place, Term, ValueId};
 
 /// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
@@ -130,12 +133,43 @@ impl Attempt<'_, '_> {
             }
         }
         for (object, live) in &needed {
+            let read = &self.objects[*object];
+            self.has_unread |= !self.readers.reads_all(read.old, read.old_length);
             placed.extend(self.object(*object, live));
+        }
+        // An earlier update has carried these, too, whoever reads them.
+        for (object, live) in self.known_to_call() {
+            if let Entry::Vacant(vacant) = needed.entry(object) {
+                vacant.insert(live);
+                placed.extend(self.object(object, &live));
+            }
         }
         let handed = self.objects.iter().filter(|object| self.handed_over.contains(&object.name));
         let needed = needed.keys().filter_map(|object| self.objects.get(*object)).chain(handed);
         self.needed = needed.map(|object| object.new).collect();
         placed
+    }
+
+    /// Variables whose address the call under way may know, a function of the program: what it finds there counts, whether or not anybody reads
+    /// it behind the call (PROOF 3.10).
+    fn known_to_call(&self) -> Vec<(usize, Live)> {
+        let new = &self.correspondence.new;
+        let function = new.values.function();
+        let called = function.graph.node(new.point).filter(|call| !new.between && call.is_call());
+        let Some(call) = called.filter(|call| !matches!(call.call, Some(Callee::Import(_) | Callee::Selected(_)))) else {
+            return Vec::new();
+        };
+        let known = self.objects.iter().enumerate().filter(|(_, object)| {
+            function.escapes.is_escaped_at(new.point, object.new, object.new_length.cast_signed())
+                && !self.handed_over.contains(&object.name)
+        });
+        let live = |object: &FrameObject| Live {
+            place: LivePlace::Object { offset: object.new, length: object.new_length },
+            bits: u64::MAX,
+            reader: call.address(),
+            kind: LiveKind::Plain,
+        };
+        known.map(|(number, object)| (number, live(object))).collect()
     }
 
     /// What has to hold because control is at the point (PROOF 3.5).
@@ -232,14 +266,31 @@ impl Attempt<'_, '_> {
     /// What the call under way is given.
     pub(super) fn arguments(&mut self) {
         let calls = self.nodes();
-        for name in arguments::differing(&mut self.correspondence, self.explainer.view, calls) {
+        for Differing { name, places } in arguments::differing(&mut self.correspondence, self.explainer.view, calls) {
             if self.here.accepts(Question::Argument, None, Some(&name)) {
+                continue;
+            }
+            if let Some(condition) = places.and_then(|places| self.same_now(places)) {
+                self.conditions.push(condition);
                 continue;
             }
             let reason = format!("the new code gives the call that is under way another argument (`{name}`)");
             self.refuse(None, reason);
             self.answer_with(Some(format!("accept = [\"argument {name}\"]")));
         }
+    }
+
+    /// That what the old code gave the call under way in a register is what the new code would give it in one, whatever makes it: asked of
+    /// the old frame at the stop (PROOF 3.28). Only of a call that is one on both sides: it says nothing about which of several it is.
+    fn same_now(&mut self, (from, to, bits): (Place, Place, u8)) -> Option<Condition> {
+        let (Place::Register(_), Place::Register(_), true) = (from, to, self.correspondence.is_single) else { return None };
+        let (old, new) = self.nodes();
+        let left = given::passed(self.explainer.view, self.sides.0, old, from).ok().filter(|left| !left.is_of_other_frame())?;
+        let value = self.correspondence.new.values.before(new, to);
+        let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said: &self.said };
+        let right = terms.explain(value, bits).ok()?;
+        let branch = NewLink(self.correspondence.new.graph().node(new)?.address());
+        Some(Condition { left, relation: Relation::Equal, right, bits, branch })
     }
 
     /// Variables that are no longer the frame's.
@@ -432,7 +483,6 @@ impl Attempt<'_, '_> {
     /// is new in it.
     fn object(&mut self, index: usize, live: &Live) -> Vec<Placed> {
         let object = &self.objects[index];
-        self.has_unread |= !self.readers.reads_all(object.old, object.old_length);
         let explainer = self.explainer;
         let parts = converted::parts(explainer.view, explainer.comparison, object);
         let known = parts.as_ref().map(|parts| parts.parts.as_slice());

@@ -110,6 +110,17 @@ pub enum Value {
     Computed(Operation, Vec<Value>),
 }
 
+impl Value {
+    /// Whether something of a frame further out is in it.
+    pub fn is_of_other_frame(&self) -> bool {
+        match self {
+            Self::Outer(..) => true,
+            Self::Computed(_, operands) => operands.iter().any(Self::is_of_other_frame),
+            _ => false,
+        }
+    }
+}
+
 /// What an old frame has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Held {

@@ -238,7 +238,7 @@ impl Explainer<'_> {
         attempt.agree();
         attempt.variables();
         let placed = attempt.all(&live);
-        let conditions = attempt.position();
+        let mut conditions = attempt.position();
         seen.conditions.clone_from(&conditions);
         let before = attempt.blockers.len();
         let warnings = attempt.effects();
@@ -251,6 +251,7 @@ impl Explainer<'_> {
             false if between == (false, false) => attempt.arguments(),
             false => {}
         }
+        conditions.append(&mut attempt.conditions);
         attempt.statics();
         let has_unread = attempt.has_unread || readers.miss(&placed, &conditions);
         let needed = if way.about.rules.is_empty() { Vec::new() } else { std::mem::take(&mut attempt.needed) };

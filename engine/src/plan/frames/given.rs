@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Continuations;
 use super::continuation::{Condition, Continuation, FramePlace, Held, Operation, Value};
 use super::explain::{candidates, readers};
+use super::prepared::Facts;
 use super::rebuild_value;
 use super::terms::{Candidate, repeated};
 use crate::plan::address::OldLink;
@@ -50,6 +51,15 @@ pub(super) fn given(
     }
     let mut caller = Caller { values, candidates, view };
     let value = caller.values.before(call, Place::Register(register));
+    caller.tell(value, DEPTH)
+}
+
+/// What a call that is under way in a frame was given in a place, in terms of that frame.
+pub(super) fn passed(view: View<'_>, facts: &Facts, call: u32, place: Place) -> Result<Value, String> {
+    let mut values = Values::new(facts.function());
+    let candidates = candidates(facts, call, &mut values);
+    let mut caller = Caller { values, candidates, view };
+    let value = caller.values.before(call, place);
     caller.tell(value, DEPTH)
 }
 

@@ -15,7 +15,8 @@ pub(super) fn is_retyped(view: View<'_>, (old, new): (&Locals, &Locals), name: &
     !plain && Comparison::new(tables.0, tables.1).compare_own(from, to).is_err()
 }
 
-fn is_plain(types: &TypeTable, kind: Option<TypeId>) -> bool {
+/// Whether values of a type are numbers or pointers.
+pub(super) fn is_plain(types: &TypeTable, kind: Option<TypeId>) -> bool {
     let shape = types.peel(kind).map(|kind| &types.get(kind).shape);
     matches!(shape, Some(Shape::Base { .. } | Shape::Pointer { .. }))
 }

@@ -53,6 +53,7 @@ mod results;
 mod said;
 mod stack;
 mod stack_idle;
+mod stale;
 mod strangers;
 mod terms;
 #[cfg(test)]
@@ -84,6 +85,7 @@ pub use said::{
 };
 pub use stack::{Followed, FrameMoves};
 pub use stack_idle::{IdleRegisters, JUMP_POINTER};
+pub use stale::stale;
 
 use crate::program::address::LinkAddress;
 

@@ -257,6 +257,9 @@ impl Facts {
     }
 }
 
+/// The longest value that is followed, in bytes.
+const WORD: u8 = 8;
+
 /// Bytes of the frame that a function stores to and that only it uses.
 fn slots(graph: &Graph, escapes: &Escapes) -> Vec<(i64, u8)> {
     let function = Function { graph, escapes };
@@ -269,7 +272,10 @@ fn slots(graph: &Graph, escapes: &Escapes) -> Vec<(i64, u8)> {
             && let Ok(bytes) = u8::try_from(bytes)
             && !escapes.is_computed(offset, i64::from(bytes))
         {
-            found.push((offset, bytes));
+            // What a vector register is stored to is read word by word.
+            let is_long = bytes > WORD && bytes.is_multiple_of(WORD);
+            let words = (0..if is_long { bytes / WORD } else { 0 }).map(|word| (offset + i64::from(word * WORD), WORD));
+            found.extend(words.chain((!is_long).then_some((offset, bytes))));
         }
     }
     found.sort_unstable();

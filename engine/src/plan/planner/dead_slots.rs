@@ -1,13 +1,18 @@
 //! Words of stacks that no code can read, among those that nothing decides: what an earlier call left in the frame that is there now.
 
+use std::collections::HashMap;
+
 use dsu_formats::address::{RunAddress, RunRange};
 
 use super::Planner;
+use crate::plan::address::NewLink;
+use crate::plan::frames::stale;
 use crate::plan::moves::{Moves, Target};
 use crate::plan::pointers::{Decision, Pointers, Site};
 use crate::plan::safe_point::Standing;
 use crate::plan::scan::dead::RED_ZONE;
 use crate::plan::source::word_in;
+use crate::program::address::LinkAddress;
 use crate::program::code::{FrameCode, FrameRead, Slots};
 use crate::program::types::TypeTable;
 use crate::program::unwind::{self, dwarf};
@@ -25,6 +30,7 @@ impl Planner<'_> {
             return dead;
         }
         for ((_, frames), standings) in self.stacks.frames.iter().zip(&self.stacks.standings) {
+            dead.extend(self.stale_slots((frames, standings), moves));
             // What the old code of a function does not read, its new code may.
             let is_carried = |position: usize| matches!(standings.get(position), Some(Standing::Carried));
             for (position, frame) in frames.iter().enumerate().filter(|(position, _)| is_carried(*position)) {
@@ -51,6 +57,34 @@ impl Planner<'_> {
             }
         }
         dead
+    }
+
+    /// The same in variables of frames made anew that the new code does not read before it writes them.
+    fn stale_slots(&self, (frames, standings): (&[unwind::Frame], &[Standing]), moves: &Moves) -> Vec<RunRange> {
+        let mut found = Vec::new();
+        let mut known: HashMap<(LinkAddress, NewLink), Vec<Slots>> = HashMap::new();
+        for (position, (frame, standing)) in frames.iter().zip(standings).enumerate() {
+            let Standing::Rebuilt(continuation) = standing else { continue };
+            let below = position.checked_sub(1).and_then(|below| frames.get(below));
+            let undecided = self.undecided(frame, below, moves);
+            let function = frame.module.filter(|(module, _)| *module == 0).map(|(_, link)| link);
+            let function = function.and_then(|link| self.request.comparison.sides.old.functions.containing(link));
+            let (Some((function, _)), false) = (function, undecided.is_empty()) else { continue };
+            let place = self.old_place(frame).address;
+            let slots = known
+                .entry((place, continuation.returns_to))
+                .or_insert_with(|| stale(self.request.comparison, (function, place), continuation));
+            let holds = |(from, to): Slots, slot: i64| from < slot.saturating_add(8) && slot < to;
+            let is_stale = |address: &RunAddress| {
+                let slot = distance(*address, frame);
+                let objects =
+                    continuation.objects.iter().map(|object| (object.old, object.old.saturating_add_unsigned(object.old_length)));
+                let mut touched = objects.filter(|object| holds(*object, slot)).peekable();
+                touched.peek().is_some() && touched.all(|object| slots.contains(&object))
+            };
+            found.extend(undecided.into_iter().filter(is_stale).map(|at| RunRange::new(at.0, at.0.saturating_add(8))));
+        }
+        found
     }
 
     /// Addresses of words in a frame that point into rewritten objects or the program, and nobody knows where to now.

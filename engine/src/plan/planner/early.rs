@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use dsu_formats::address::RunAddress;
+
 use crate::plan::address::Placement;
 use crate::plan::blocker::Blocker;
 use crate::plan::frames::Near;
@@ -18,6 +20,8 @@ pub struct Stuck {
     pub tid: i32,
     /// Where it comes to next from which it can, if it runs that function itself.
     pub near: Option<Near>,
+    /// Where the outermost frame that cannot go on returns to, and the stack pointer then.
+    pub way_out: Option<(RunAddress, u64)>,
 }
 
 /// Whether some thread is inside a changed function that cannot go on. Of the snapshot only modules, mappings and threads are looked at; the first
@@ -41,7 +45,20 @@ pub fn stuck(request: &Request<'_>) -> Option<Vec<Stuck>> {
         let (function, _) = request.comparison.view(request.old, request.new).sides.old.functions.containing(place)?;
         request.continuations?.near(function, place)
     };
-    Some(threads.map(|((tid, frames), standings)| Stuck { tid: *tid, near: near(frames, standings) }).collect())
+    let stuck = |((tid, frames), standings): ((&i32, &[Frame]), &[Standing])| Stuck {
+        tid: *tid,
+        near: near(frames, standings),
+        way_out: way_out(frames, standings),
+    };
+    Some(threads.map(|((tid, frames), standings)| stuck(((tid, frames), standings))).collect())
+}
+
+/// Where the outermost frame that cannot go on returns to by a return, with the stack pointer then.
+fn way_out(frames: &[Frame], standings: &[Standing]) -> Option<(RunAddress, u64)> {
+    let outermost = standings.iter().rposition(|standing| matches!(standing, Standing::Blocked(_)))?;
+    let (frame, caller) = frames.get(outermost).zip(frames.get(outermost.checked_add(1)?))?;
+    let returns = !frame.is_signal_frame && !caller.is_signal_frame && caller.pc != caller.lookup;
+    returns.then_some((caller.pc, frame.cfa.0))
 }
 
 /// Unwinds all threads.

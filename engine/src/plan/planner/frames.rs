@@ -170,7 +170,7 @@ impl Planner<'_> {
     }
 
     /// Where a frame goes on in the old process.
-    fn old_place(&self, frame: &Frame) -> CodePlace {
+    pub(super) fn old_place(&self, frame: &Frame) -> CodePlace {
         let skipped = frame.pc.0.wrapping_sub(frame.lookup.0);
         let link = frame.module.map_or(LinkAddress(frame.pc.0), |(_, link)| LinkAddress(link.0.wrapping_add(skipped)));
         let line = match frame.module {

@@ -7,6 +7,7 @@ mod finish;
 mod fixed;
 mod frames;
 mod ground;
+mod sequences;
 mod signal_state;
 
 use std::collections::HashSet;
@@ -414,6 +415,7 @@ impl<'a> Planner<'a> {
         let ranges = loader::data_ranges(ground.space, &ground.loaded);
         let record = ground.record.address();
         patches.extend(loader::known_words(&ranges, (old, from), (new, to), record, request.memory)?);
+        patches.extend(self.announced_sequences()?);
         Ok(patches)
     }
 

@@ -131,6 +131,7 @@ fn signature(debug: &DebugInfo, function: &Function, is_told: bool) -> Signature
     let kind = debug.functions.get(*position).and_then(|function| function.kind);
     let Some(kind) = kind.and_then(|kind| debug.types.normal(Some(kind))) else { return known };
     let Shape::Function { result, parameters, variadic } = &debug.types.get(kind).shape else { return known };
+    let is_told = is_told || has_only_numbers(debug, *position, parameters);
     known.results = results(debug, *result);
     // A specialised copy may have lost its result (`.isra`).
     if function.clone.is_original() && known.results != Results::ALL {
@@ -146,6 +147,17 @@ fn signature(debug: &DebugInfo, function: &Function, is_told: bool) -> Signature
         known.arguments.registers.general &= !RAX;
     }
     known
+}
+
+/// Whether a function of C is given numbers alone: what a compiler may change of its arguments is to leave some out. It makes several of a
+/// pointer only (clang's argument promotion).
+fn has_only_numbers(debug: &DebugInfo, position: usize, parameters: &[Option<TypeId>]) -> bool {
+    let is_number = |kind: &Option<TypeId>| {
+        let kind = debug.types.normal(*kind).map(|kind| &debug.types.get(kind).shape);
+        matches!(kind, Some(Shape::Base { .. } | Shape::Enum { .. }))
+    };
+    let is_c = debug.functions.get(position).is_some_and(|function| function.unit.ends_with(".c"));
+    is_c && parameters.iter().all(is_number)
 }
 
 /// How a value is passed.

@@ -186,6 +186,10 @@ impl Liveness {
         let call = call.ok_or(unclear("no call returns here"))?;
         let node = frame.nodes.get(call as usize).filter(|node| node.behind() == next && node.is_call());
         let node = node.ok_or(unclear("no call returns here"))?;
+        // A call that does not come back ends the way: nobody reads anything behind it.
+        if node.next.is_empty() {
+            return Ok(Vec::new());
+        }
         let after = self.addresses.get(behind).filter(|entry| entry.0 == next.0).map(|entry| entry.1);
         let after = after.filter(|after| node.next.contains(after)).ok_or(unclear("behind a call that does not return"))?;
         let mut state = self.shared.forward.before(frame, call).ok_or(unclear("code that control does not come to"))?;

@@ -1,0 +1,32 @@
+// The call under way reads a local of its caller's that the new code makes otherwise, and that nobody reads behind it.
+// rule: 3.10
+// kind: counterexample
+// good: refused
+// point: 1
+// input: 5
+#include "frames.h"
+
+struct limits {
+    long low, high;
+};
+
+static NOINLINE void serve(const struct limits *limits) {
+    point();
+    say("low", limits->low);
+    say("high", limits->high);
+}
+
+static NOINLINE long work(long n) {
+#if NEW
+    struct limits limits = {n, n * 2};
+#else
+    struct limits limits = {n, n * 3};
+#endif
+    serve(&limits);
+    return n;
+}
+
+int main(void) {
+    say("result", work(next()));
+    return 0;
+}
