@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use super::events;
 pub(super) use super::events::negated;
 use super::pairs::Pairs;
+use super::recent::Recent;
 use crate::program::address::LinkAddress;
 use crate::program::code::{Callee, Symbolic};
 use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
@@ -62,8 +63,8 @@ type Pair = (ValueId, ValueId, bool);
 /// What is taken as equal until something speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Assumed {
-    /// Two values; those of each round of a loop of the old code where that is what is asked.
-    Values(Pair, Option<u32>),
+    /// Two values; those of each round of a loop of the old code where that is what is asked, or those made in the last round only.
+    Values(Pair, Option<u32>, Option<Recent>),
     /// How often two loops have been gone round.
     Rounds(u32, u32),
 }
@@ -84,6 +85,8 @@ pub(super) struct Correspondence<'c, 'g> {
     pub(super) round: Option<u32>,
     /// Loops that control has left, the rounds of which are compared one by one.
     pub(super) walked: Option<(u32, u32)>,
+    /// Loops around the points, while what their last round made is looked at.
+    pub(super) recent: Option<Recent>,
 }
 
 impl<'c, 'g> Correspondence<'c, 'g> {
@@ -99,6 +102,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             assumed: Vec::new(),
             round: None,
             walked: None,
+            recent: None,
         }
     }
 
@@ -170,7 +174,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     pub(super) fn check(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
         let pair = (self.old.values.resolve(old), self.new.values.resolve(new), carried);
-        let assumed = Assumed::Values(pair, self.round.filter(|_| carried));
+        let assumed = Assumed::Values(pair, self.round.filter(|_| carried), self.recent);
         if let Some(known) = self.is_known(assumed) {
             return known;
         }
@@ -414,11 +418,14 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     /// Whether what may write to memory between a read and the point has partners on the other side.
     fn same_events(&mut self, (old, from): (u32, ValueId), (new, to): (u32, ValueId), bytes: u8, carried: bool) -> bool {
-        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId| {
-            let passed = events::between(side.graph(), read, side.point, carried);
+        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId, window: Option<Vec<u32>>| {
+            let whole = |side: &Side<'_, '_>| events::between(side.graph(), read, side.point, carried);
+            let passed = window.unwrap_or_else(|| whole(side));
             events::writes(side.values, &passed, (address, bytes))
         };
-        let (mut from, mut to) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let windows = self.recent.and_then(|recent| recent.old_window(&self.old, old).zip(recent.new_window(&self.new, new)));
+        let (one, other) = windows.unzip();
+        let (mut from, mut to) = (writes(&mut self.old, old, from, one), writes(&mut self.new, new, to, other));
         self.drop_harmless(&mut from, &mut to);
         from.iter().all(|event| to.iter().any(|other| self.same_event(*event, *other, carried)))
             && to.iter().all(|event| from.iter().any(|other| self.same_event(*other, *event, carried)))
@@ -457,6 +464,8 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         if loops.0 != loops.1 {
             return false;
         }
+        // What earlier rounds made is older.
+        let recent = if loops.0 { self.recent.take() } else { self.recent };
         let around = self.round;
         // What a round leaves to the next is compared as both come to the end of the same round.
         self.round = match carried {
@@ -467,7 +476,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         // Of earlier times that control came to a loop, all ends count: how often it was gone round then decides what it made.
         let is_current = !carried || around == Some(at);
         let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0.then_some(is_current));
-        self.round = around;
+        (self.round, self.recent) = (around, recent);
         same
     }
 
@@ -475,7 +484,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     fn same_ways(
         &mut self,
         (at, from): (u32, &[ValueId]),
-        (other, to): (u32, &[ValueId]),
+        (other_at, to): (u32, &[ValueId]),
         carried: bool,
         is_loop: Option<bool>,
     ) -> bool {
@@ -491,12 +500,16 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         }
         let mut matched: Vec<(ValueId, ValueId)> = Vec::new();
         for value in olds {
-            let Some(index) = (0..open.len()).find(|index| self.check(value, open[*index], carried)) else { return false };
+            let same = |this: &mut Self, other: ValueId| {
+                this.check(value, other, carried)
+                    || (is_loop == Some(true) && this.same_recent((at, from, value), (other_at, to, other)))
+            };
+            let Some(index) = (0..open.len()).find(|index| same(self, open[*index])) else { return false };
             matched.push((value, open.swap_remove(index)));
         }
         match is_loop {
-            Some(is_current) => self.same_loop(at, other, is_current),
-            None => self.same_gates((at, from), (other, to), &matched, carried),
+            Some(is_current) => self.same_loop(at, other_at, is_current),
+            None => self.same_gates((at, from), (other_at, to), &matched, carried),
         }
     }
 
@@ -519,7 +532,10 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let found = (0..open.len()).find(|index| {
                 let (candidate, asks, leaves) = open[*index];
                 let same = (condition == asks && taken == leaves) || (negated(condition) == asks && taken != leaves);
-                same && (self.same_question(node, candidate, true) || self.same_end((at, node), (other, candidate)))
+                same
+                    && (self.same_question(node, candidate, true)
+                        || self.same_end((at, node), (other, candidate))
+                        || (is_around && self.same_recent_question((at, other), node, candidate)))
             });
             if let Some(index) = found {
                 open.swap_remove(index);
@@ -576,7 +592,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     }
 
     /// Whether two branches look at the same flags.
-    fn same_question(&mut self, old: u32, new: u32, carried: bool) -> bool {
+    pub(super) fn same_question(&mut self, old: u32, new: u32, carried: bool) -> bool {
         let (from, to) = (self.old.values.before(old, Place::Flags), self.new.values.before(new, Place::Flags));
         self.check(from, to, carried)
     }

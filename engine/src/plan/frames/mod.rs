@@ -47,6 +47,7 @@ mod rebuild;
 #[cfg(test)]
 mod rebuild_tests;
 mod rebuild_value;
+mod recent;
 mod report;
 mod results;
 mod said;
