@@ -147,7 +147,7 @@ build_versions() { # NAME COMPILER [FLAG...]
 # Starts a program that reads lines from `in` and writes them to `out`, both in `work`. Sets `process`.
 launch_talker() { # COMMAND...
   rm -f "$work/in" "$work/out"
-  mkfifo "$work/in"
+  mkfifo "$work/in" && : >"$work/out"
   "$@" <>"$work/in" >"$work/out" & process=$!
   started+=("$process")
 }
