@@ -75,7 +75,7 @@ fn may_touch(values: &Values<'_>, (written, length): (ValueId, u8), (address, by
         (Term::Address(Symbolic::Address(a)), Term::Address(Symbolic::Address(b))) => b.0.wrapping_sub(a.0).cast_signed(),
         (Term::Frame(a), Term::Frame(b)) => b.wrapping_sub(*a),
         (Term::Frame(_), Term::Address(_)) | (Term::Address(_), Term::Frame(_)) => return false,
-        (from, to) => match (base(from, written), base(to, address)) {
+        _ => match (base(values, written), base(values, address)) {
             // Other values may be others in each round of a loop.
             ((a, c), (b, d)) if a == b && a.iter().all(|term| is_fixed(values.node(term.0))) => d.wrapping_sub(c),
             _ => return true,
@@ -90,11 +90,14 @@ fn is_fixed(node: &Term) -> bool {
 }
 
 /// What an address is counted from, and how far from it.
-fn base(node: &Term, address: ValueId) -> (Vec<(ValueId, i64)>, i64) {
-    match node {
+fn base(values: &Values<'_>, address: ValueId) -> (Vec<(ValueId, i64)>, i64) {
+    let (mut terms, constant) = match values.node(address) {
         Term::Sum { bits: 64, terms, constant } => (terms.clone(), *constant),
         _ => (vec![(address, 1)], 0),
-    }
+    };
+    terms.iter_mut().for_each(|(term, _)| *term = values.resolve(*term));
+    terms.sort_unstable();
+    (terms, constant)
 }
 
 /// Whether an instruction may write to memory that is not the function's alone.
