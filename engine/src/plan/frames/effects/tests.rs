@@ -177,8 +177,10 @@ fn rounds_that_pass_the_point_by_were_the_old_codes() {
 
 #[test]
 fn a_count_that_moves_across_a_wait_which_some_rounds_pass_by() {
-    let ahead = "long work(long n, char **argv) { for (;;) { total += n; if (get(n) > 3) point(); put(n); if (get(n)) return n; } }";
-    let behind = "long work(long n, char **argv) { for (;;) { if (get(n) > 3) point(); total += n; put(n); if (get(n)) return n; } }";
+    let ahead =
+        "long work(long n, char **argv) { for (;;) { total += n; if (get(n) > 3) point(); put(n); if (get(n)) return n; } }";
+    let behind =
+        "long work(long n, char **argv) { for (;;) { if (get(n) > 3) point(); total += n; put(n); if (get(n)) return n; } }";
     refused(behind, ahead, "the old code has not in this round");
     refused(ahead, behind, "already");
 }
