@@ -51,6 +51,7 @@ mod recent;
 mod report;
 mod results;
 mod said;
+mod same_memory;
 mod stack;
 mod stack_idle;
 mod stale;

@@ -161,3 +161,39 @@ fn a_call_that_one_side_inlines() {
     goes_on(&called, &inlined, &[]);
     goes_on(&inlined, &called, &[]);
 }
+
+#[test]
+fn rounds_that_pass_the_point_by_were_the_old_codes() {
+    let body = |end: &str| {
+        format!(
+            "long work(long n, char **argv) {{ for (;;) {{ while (!size) {{ point(); size = get(n); }} size--; put(n); {end}
+             if (get(n)) return n; }} }}"
+        )
+    };
+    let (old, new) = (body(""), body("kept = argv; put(3);"));
+    goes_on(&old, &new, &[]);
+    goes_on(&new, &old, &[]);
+}
+
+#[test]
+fn a_count_that_moves_across_a_wait_which_some_rounds_pass_by() {
+    let ahead =
+        "long work(long n, char **argv) { for (;;) { total += n; if (get(n) > 3) point(); put(n); if (get(n)) return n; } }";
+    let behind =
+        "long work(long n, char **argv) { for (;;) { if (get(n) > 3) point(); total += n; put(n); if (get(n)) return n; } }";
+    refused(behind, ahead, "the old code has not in this round");
+    refused(ahead, behind, "already");
+}
+
+#[test]
+fn copies_that_a_compiler_makes_of_the_call_at_the_point() {
+    let body = |more: &str| {
+        format!(
+            "long work(long n, char **argv) {{ long line = 0; for (;;) {{ point(); long value = get(n); if (!value) return line; line++;
+             switch (value) {{ case 1: size += 5; break; case 2: total = size; break; case 3: put(line); break; {more}
+             default: total++; put(value); }} }} }}"
+        )
+    };
+    let (old, new) = (body(""), body("case 5: size++; break;"));
+    goes_on(&old, &new, &[]);
+}
