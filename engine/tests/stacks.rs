@@ -109,6 +109,7 @@ fn by_hand(old: &Path, new: &Path, conditions: &[(Relation, u64)]) -> Arc<dyn Co
         new_length: to.variables[name].1,
         kinds: (None, None),
         is_changed: from.variables[name].1 != to.variables[name].1,
+        initial: Vec::new(),
     };
     let condition = |(relation, number): &(Relation, u64)| Condition {
         left: Value::Old(slot(&from, "seed")),

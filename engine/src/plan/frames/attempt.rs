@@ -34,6 +34,9 @@ use crate::program::flow::{Live, LiveKind, LivePlace, Place, Term, ValueId};
 /// Where a frame keeps its return address, from its canonical frame address: it is the layout's.
 const RETURN_ADDRESS: i64 = -8;
 
+/// Bytes that are stored, by their distances from where something begins.
+type Stored = Vec<(u64, Vec<u8>)>;
+
 /// One pair of points.
 pub(super) struct Attempt<'a, 'g> {
     pub(super) explainer: &'a Explainer<'a>,
@@ -65,7 +68,7 @@ pub(super) struct Attempt<'a, 'g> {
     /// What must hold besides the facts of position.
     pub(super) conditions: Vec<Condition>,
     /// What the new code has stored into new parts of variables, by their positions in `objects`.
-    pub(super) initial: Vec<(usize, Vec<(u64, Vec<u8>)>)>,
+    pub(super) initial: Vec<(usize, Stored)>,
 }
 
 impl Attempt<'_, '_> {

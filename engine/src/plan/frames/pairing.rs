@@ -87,7 +87,7 @@ impl<'p> FunctionPairs<'p> {
     }
 
     fn both_constant(&self, old: LinkAddress, new: LinkAddress, bytes: u8) -> bool {
-        is_constant(&self.view.old.elf, old, bytes) && is_constant(&self.view.new.elf, new, bytes)
+        is_settled(&self.view.old.elf, old, bytes) && is_settled(&self.view.new.elf, new, bytes)
     }
 
     fn same_import(&self, old: ImportId, new: ImportId) -> bool {
@@ -195,7 +195,7 @@ impl Pairs for FunctionPairs<'_> {
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {
-        matches!(old, Symbolic::Address(old) if is_constant(&self.view.old.elf, *old, bytes))
+        matches!(old, Symbolic::Address(old) if is_settled(&self.view.old.elf, *old, bytes))
     }
 }
 
@@ -246,6 +246,16 @@ fn number_at(elf: &Elf, symbol: &Symbolic, bytes: u8) -> Option<u64> {
     let mut whole = [0; 8];
     whole.get_mut(..usize::from(bytes))?.copy_from_slice(read);
     Some(u64::from_le_bytes(whole))
+}
+
+/// Whether bytes are in memory that is never written once the loader is done (constants with addresses in them).
+fn is_settled(elf: &Elf, address: LinkAddress, bytes: u8) -> bool {
+    let end = address.0.checked_add(bytes.into());
+    let holds =
+        |(start, size): (LinkAddress, u64)| end.is_some_and(|end| address >= start && end <= start.0.saturating_add(size));
+    is_constant(elf, address, bytes)
+        || (elf.relro().is_some_and(|relro| holds((relro.address, relro.memory_size)))
+            && elf.file_bytes(address, u64::from(bytes)).is_some())
 }
 
 /// Whether bytes are in memory that is never written: not even by the loader.
