@@ -14,6 +14,7 @@ use super::locals::{self, DWARF, Locals};
 use super::pairing::FunctionPairs;
 use super::points::{Partners, exclude_each_other};
 use super::prepared::Facts;
+use super::results;
 use super::said::{About, Besides, FrameAt, Here, HereSides};
 use super::terms::Candidate;
 use super::unread::Readers;
@@ -164,6 +165,12 @@ impl Explainer<'_> {
             found.map_err(|error| told(error.to_string()))?;
         }
         let mut objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
+        let mut values = (Values::new(old.function()), Values::new(new.function()));
+        if !way.is_other_call && between == (false, false) {
+            let (calls, both) = ((from, into), (&mut values.0, &mut values.1));
+            objects.extend(results::of_calls(self.view, both, calls, &objects, (&locals.0, &locals.1)));
+            objects.sort_unstable_by_key(|object| object.new);
+        }
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
         let inner = self.inner_locals((function, returns), &way.about.inner).map_err(told)?;
         let sides = HereSides { old: &locals.0, new: &locals.1, inner: &inner };
@@ -172,7 +179,6 @@ impl Explainer<'_> {
         let handed_over = here.pair(&mut objects, types);
         let points = way.about.points(self.comparison);
         let pairs = FunctionPairs::new((self.view, self.comparison, points), (function, partner), &objects);
-        let mut values = (Values::new(old.function()), Values::new(new.function()));
         let mut candidates = match between.0 {
             true => between::candidates(old, from, &mut values.0),
             false => candidates(old, from, &mut values.0),
@@ -340,6 +346,16 @@ impl Continuations for Explainer<'_> {
 
     fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String> {
         given::given((self.view, self.comparison), caller, callee, register, was_updated)
+    }
+
+    fn passed(
+        &self,
+        caller: (usize, LinkAddress),
+        callee: (usize, LinkAddress),
+        register: u8,
+        was_updated: bool,
+    ) -> Result<Value, String> {
+        given::passed((self.view, self.comparison), caller, callee, register, was_updated)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iced_x86::OpKind;
+use iced_x86::{Mnemonic, OpKind};
 
 use super::between::Aligned;
 use super::blocker::FrameBlocker;
@@ -242,19 +242,23 @@ impl Facts {
     }
 }
 
-/// Bytes of the frame that a function stores to and that only it uses.
+/// Bytes of the frame that a function stores to and that only it uses, and arguments on the stack that it reads: a caller gives what is
+/// read. Wide ones in words.
 fn slots(graph: &Graph, escapes: &Escapes) -> Vec<(i64, u8)> {
     let function = Function { graph, escapes };
     let mut found: Vec<(i64, u8)> = Vec::new();
     for (at, node) in (0u32..).zip(graph.nodes()) {
         let instruction = &node.instruction;
-        if instruction.op0_kind() == OpKind::Memory
-            && may_store(instruction)
+        let stores = instruction.op0_kind() == OpKind::Memory && may_store(instruction);
+        let has_memory = || instruction.op_kinds().any(|kind| kind == OpKind::Memory) && instruction.mnemonic() != Mnemonic::Lea;
+        if (stores || has_memory())
             && let Some((offset, bytes)) = function.frame_operand(at, instruction)
+            && (stores || offset >= 0)
             && let Ok(bytes) = u8::try_from(bytes)
             && !escapes.is_computed(offset, i64::from(bytes))
         {
-            found.push((offset, bytes));
+            let words = if bytes > 8 && bytes.is_multiple_of(8) { bytes / 8 } else { 1 };
+            found.extend((0..words).map(|word| (offset.saturating_add(8 * i64::from(word)), bytes / words)));
         }
     }
     found.sort_unstable();
