@@ -7,7 +7,7 @@ use super::compare::content::Content;
 use super::compare::sides::Sides;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
-use crate::program::code::{CallGraph, Callee};
+use crate::program::code::{CallGraph, Callee, Writers};
 
 /// Both builds, paired; borrowed by everything that decides.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,10 @@ pub struct CodeFacts {
     /// Variables of the old build that are tables whose rows change and whose own address no code of the old build keeps in memory:
     /// what holds it points to the first row.
     pub only_rows: HashSet<usize>,
+    /// Who stores to variables of the old build whose address nobody takes.
+    pub writers: Writers,
+    /// The same of the new build.
+    pub new_writers: Writers,
 }
 
 impl<'a> View<'a> {

@@ -1,10 +1,11 @@
 //! Functions of two builds: which is which, which have the same code, and what that says of addresses.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::content::Content;
 use super::functions::{Functions, position};
-use super::objects::{Object, Objects};
+use super::objects::{Object, Objects, Place};
 use super::pairs::Partner;
 use super::rows::table_at;
 use super::sides::Sides;
@@ -16,7 +17,8 @@ use crate::plan::spec::pairing::GivenFunction;
 use crate::plan::view::CodeFacts;
 use crate::program::address::LinkAddress;
 use crate::program::build::Build;
-use crate::program::code::{CallGraph, CodeImage, Comparer, Fate, FunctionDiff, FunctionId, ObjectPairing, Pairing};
+use crate::program::code::{CallGraph, CodeImage, Comparer, Fate, FunctionDiff, FunctionId, ObjectPairing, Pairing, Writers};
+use crate::program::types::{Shape, TypeId, TypeTable};
 
 /// Reads the code of two builds; fills in the functions of `sides`.
 pub fn read<'b>(old: &'b Build, new: &'b Build, sides: &mut Sides) -> (CodeImage<'b>, CodeImage<'b>) {
@@ -38,11 +40,14 @@ pub fn compare<'b>(old: Coded<'_, 'b>, new: Coded<'_, 'b>, sides: &mut Sides, gi
     sides.functions = diff.iter().map(|(_, fate)| partner(fate)).collect();
     let same = same(&old, &new, sides, &diff);
     let (old, new) = (old.build, new.build);
+    let (calls, new_calls) = (CallGraph::new(from), CallGraph::new(to));
     let mut facts = CodeFacts {
+        writers: Writers::new(from, &calls, &scalars(&old.debug.types, &sides.old.objects)),
+        new_writers: Writers::new(to, &new_calls, &scalars(&new.debug.types, &sides.new.objects)),
         references: references(from, to, sides, &same),
         same,
-        calls: CallGraph::new(from),
-        new_calls: CallGraph::new(to),
+        calls,
+        new_calls,
         returns: HashMap::new(),
         only_rows: only_rows(from, old, new, sides),
     };
@@ -66,6 +71,32 @@ fn same<'b>(old: &Coded<'_, 'b>, new: &Coded<'_, 'b>, sides: &Sides, diff: &Func
         }
     }
     same
+}
+
+/// Variables that are numbers and pointers, or structures of such: without arrays, which indices lead into from elsewhere.
+fn scalars(types: &TypeTable, objects: &Objects) -> Vec<Range<u64>> {
+    let mut found: Vec<Range<u64>> = Vec::new();
+    for object in objects.list() {
+        let range = object.start.0..object.end().0;
+        if object.place == Place::Writable
+            && is_scalar(types, object.kind, 0)
+            && found.last().is_none_or(|last| last.end <= range.start)
+        {
+            found.push(range);
+        }
+    }
+    found
+}
+
+fn is_scalar(types: &TypeTable, kind: Option<TypeId>, depth: u32) -> bool {
+    const DEEPEST: u32 = 8;
+    match types.peel(kind).map(|kind| &types.get(kind).shape) {
+        Some(Shape::Base { .. } | Shape::Pointer { .. } | Shape::Enum { .. }) => true,
+        Some(Shape::Struct { members }) => {
+            depth < DEEPEST && members.iter().all(|member| is_scalar(types, member.kind, depth + 1))
+        }
+        _ => false,
+    }
 }
 
 /// Tables whose rows change and whose own address the old code keeps nowhere.

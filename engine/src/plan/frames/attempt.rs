@@ -19,7 +19,8 @@ use super::explain::{Explainer, KEPT};
 use super::facts::{self, Constants};
 use super::given;
 use super::kinds;
-use super::locals::{DWARF, Locals};
+use super::locals::{DWARF, ENCODED, Locals};
+use super::parameters;
 use super::points::Points;
 use super::prepared::Facts;
 use super::said::{Here, Inner, SaidSet, SetPlace};
@@ -188,6 +189,7 @@ impl Attempt<'_, '_> {
         let constants = |build, side: &Facts, next, between| Constants::at(build, side.function(), next, between);
         match (constants(old, self.sides.0, returns.0, between.0), constants(new, self.sides.1, to.0, between.1)) {
             (Ok(olds), Ok(news)) => {
+                let olds = olds.told(&mut |register, entered| self.had(register, entered));
                 let given = self.given_constants(&news);
                 position.conditions.extend(given);
                 let news = news.without(&|name| self.here.gives(name));
@@ -206,6 +208,20 @@ impl Attempt<'_, '_> {
         }
         position.conditions.append(&mut self.conditions);
         position.conditions
+    }
+
+    /// What tells the value that a register, by DWARF number, had before the call under way or at the entry of the old function.
+    fn had(&mut self, register: u8, entered: bool) -> Option<Value> {
+        let place = Place::Register(*ENCODED.get(usize::from(register))?);
+        let old = &mut self.correspondence.old;
+        let value = if entered { old.values.entered(place) } else { old.values.before(old.point, place) };
+        let value = old.values.resolve(value);
+        let kept = self.candidates.iter().find(|candidate| old.values.resolve(candidate.value) == value);
+        match (kept, old.values.node(value)) {
+            (Some(candidate), _) if is_whole(candidate.place) => Some(Value::Old(candidate.place)),
+            (_, Term::Entry(Place::Register(register))) if parameters::is_argument(*register) => Some(Value::Given(*register)),
+            _ => None,
+        }
     }
 
     /// Effects that are missing or would be had twice (PROOF 3.7); what may be missing is told.
@@ -288,7 +304,7 @@ impl Attempt<'_, '_> {
     fn same_now(&mut self, (from, to, bits): (Place, Place, u8)) -> Option<Condition> {
         let (Place::Register(_), Place::Register(_), true) = (from, to, self.correspondence.is_single) else { return None };
         let (old, new) = self.nodes();
-        let left = given::passed(self.explainer.view, self.sides.0, old, from).ok().filter(|left| !left.is_of_other_frame())?;
+        let left = given::given_to(self.explainer.view, self.sides.0, old, from).ok().filter(|left| !left.is_of_other_frame())?;
         let value = self.correspondence.new.values.before(new, to);
         let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said: &self.said };
         let right = terms.explain(value, bits).ok()?;
@@ -574,6 +590,10 @@ impl Attempt<'_, '_> {
         blocker.reader = Some(CodePlace::new(self.explainer.view.new, live.reader));
         self.blockers.push(blocker);
     }
+}
+
+fn is_whole(place: FramePlace) -> bool {
+    matches!(place, FramePlace::Register(_) | FramePlace::Slot { length: 8, .. })
 }
 
 fn text(place: FramePlace) -> String {

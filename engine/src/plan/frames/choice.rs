@@ -80,9 +80,9 @@ fn is_held(condition: &Condition, old: &mut OldFrame<'_>) -> Result<bool, String
 /// Whether a value is only known when the new frame has its place.
 fn is_of_new_frame(value: &Value) -> bool {
     match value {
-        Value::Frame(_) | Value::Canary | Value::Outer(..) | Value::Given(_) => true,
+        Value::Frame(_) | Value::Canary | Value::Outer(..) | Value::Given(_) | Value::Passed(_) | Value::FirstOf(_) => true,
         Value::Computed(_, operands) => operands.iter().any(is_of_new_frame),
-        Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) | Value::Said(_) => false,
+        Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) | Value::Said(_) | Value::Memory(..) => false,
     }
 }
 

@@ -108,6 +108,13 @@ pub enum Value {
     Said(Said),
     /// What an instruction makes of other values.
     Computed(Operation, Vec<Value>),
+    /// What the old program has in a variable, so many bytes of it, 8 at most; pointers follow what they point to.
+    Memory(OldLink, u8),
+    /// What the call under way in the old frame was given in an argument register, by the number that instructions have it by; filled in from
+    /// the frame further in at the stop.
+    Passed(u8),
+    /// The first of these that can be filled in at the stop.
+    FirstOf(Vec<Value>),
 }
 
 impl Value {
@@ -189,6 +196,13 @@ pub enum Operation {
     SignExtend {
         /// How many.
         from: u8,
+    },
+    /// The third value if the first relates so to the second, else the fourth.
+    Choose {
+        /// How.
+        relation: Relation,
+        /// Width in bits of what is compared.
+        bits: u8,
     },
 }
 

@@ -159,6 +159,11 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         self.pairs.new_may_change(callee)
     }
 
+    /// Where the old program has what lies at an address of the new build, if nothing stores there as long as the functions run.
+    pub(super) fn steady(&self, new: &Symbolic, bytes: u8) -> Option<LinkAddress> {
+        self.pairs.steady(new, bytes)
+    }
+
     /// The register in which the old function was given the argument that the new one is given in a place.
     pub(super) fn argument(&self, new: Place) -> Option<u8> {
         self.pairs.argument(new)

@@ -182,19 +182,20 @@ impl Explainer<'_> {
             found.map_err(|error| told(error.to_string()))?;
         }
         let mut objects = locals::objects((self.view.old, &locals.0), (self.view.new, &locals.1));
+        let mut values = (Values::new(old.function()), Values::new(new.function()));
+        if !way.is_other_call && between == (false, false) {
+            let (calls, both) = ((from, into), (&mut values.0, &mut values.1));
+            objects.extend(results::of_calls(self.view, both, calls, &objects, (&locals.0, &locals.1)));
+            objects.sort_unstable_by_key(|object| object.new);
+        }
         let types = (&self.view.old.debug.types, &self.view.new.debug.types);
         let inner = self.inner_locals((function, returns), &way.about.inner).map_err(told)?;
         let sides = HereSides { old: &locals.0, new: &locals.1, inner: &inner };
         let here = Here::new(&self.comparison.bound.frames, way.about, &sides);
         let here = here.map_err(|reasons| reasons.into_iter().flat_map(told).collect::<Vec<_>>())?;
         let handed_over = here.pair(&mut objects, types);
-        // Of a structure that changes, the walk knows only variables.
-        let room = if between == (false, false) { results::room(self.view, (old, from), (new, into), &objects) } else { None };
-        objects.extend(room.filter(|room| !room.is_changed && !way.is_other_call));
-        objects.sort_unstable_by_key(|object| object.new);
         let points = way.about.points(self.comparison);
         let pairs = FunctionPairs::new((self.view, self.comparison, points), (function, partner), &objects);
-        let mut values = (Values::new(old.function()), Values::new(new.function()));
         let mut candidates = match between.0 {
             true => between::candidates(old, from, &mut values.0),
             false => candidates(old, from, &mut values.0),
@@ -375,6 +376,16 @@ impl Continuations for Explainer<'_> {
     fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String> {
         given::given((self.view, self.comparison), caller, callee, register, was_updated)
     }
+
+    fn passed(
+        &self,
+        caller: (usize, LinkAddress),
+        callee: (usize, LinkAddress),
+        register: u8,
+        was_updated: bool,
+    ) -> Result<Value, String> {
+        given::passed((self.view, self.comparison), caller, callee, register, was_updated)
+    }
 }
 
 /// What the old code reads from a point on.
@@ -390,7 +401,7 @@ pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Ve
         found.push(Candidate { place: FramePlace::Register(DWARF[usize::from(register)]), value });
     }
     let lowest = old.function().frame_offset(point, 4).unwrap_or(0);
-    for (offset, length) in old.words() {
+    for (offset, length) in old.slots() {
         if offset >= lowest && old.function().is_private_behind(point, offset, i64::from(length)) {
             let value = values.behind(point, Place::Slot { offset, length });
             found.push(Candidate { place: FramePlace::Slot { offset, length }, value });

@@ -11,6 +11,7 @@ use super::continuation::{Condition, Continuation, FramePlace, Held, Operation, 
 use super::explain::{candidates, readers};
 use super::prepared::Facts;
 use super::rebuild_value;
+use super::solved;
 use super::terms::{Candidate, repeated};
 use crate::plan::address::OldLink;
 use crate::plan::compare::Comparison;
@@ -33,13 +34,7 @@ pub(super) fn given(
     register: u8,
     was_updated: bool,
 ) -> Result<Value, String> {
-    let Some(called) = view.code.returns.get(&returns) else { return Err("its caller's call is not known".to_owned()) };
-    let is_named = matches!(called, Callee::Function(FunctionId(to)) if *to as usize == callee);
-    let frame = FunctionId(u32::try_from(callee).unwrap_or(u32::MAX));
-    let is_direct = is_named && view.code.calls.tail_path(*called, frame) == TailPath::Direct;
-    if !is_direct || !view.code.calls.is_entered_once(frame) {
-        return Err("its caller may not be who gave it".to_owned());
-    }
+    names(view, returns, callee)?;
     let facts = comparison.prepared.caller(caller).map_err(|unclear| unclear.to_string())?;
     let Some(call) = facts.graph.call_before(returns) else { return Err("its caller's call is not known".to_owned()) };
     let mut values = Values::new(facts.function());
@@ -55,12 +50,52 @@ pub(super) fn given(
 }
 
 /// What a call that is under way in a frame was given in a place, in terms of that frame.
-pub(super) fn passed(view: View<'_>, facts: &Facts, call: u32, place: Place) -> Result<Value, String> {
+pub(super) fn given_to(view: View<'_>, facts: &Facts, call: u32, place: Place) -> Result<Value, String> {
     let mut values = Values::new(facts.function());
     let candidates = candidates(facts, call, &mut values);
     let mut caller = Caller { values, candidates, view };
     let value = caller.values.before(call, place);
     caller.tell(value, DEPTH)
+}
+
+/// That the call that returns to `returns` is what has led to the frame of `callee` further in.
+fn names(view: View<'_>, returns: LinkAddress, callee: usize) -> Result<(), String> {
+    let Some(called) = view.code.returns.get(&returns) else { return Err("its caller's call is not known".to_owned()) };
+    let is_named = matches!(called, Callee::Function(FunctionId(to)) if *to as usize == callee);
+    let frame = FunctionId(u32::try_from(callee).unwrap_or(u32::MAX));
+    let is_direct = is_named && view.code.calls.tail_path(*called, frame) == TailPath::Direct;
+    match is_direct && view.code.calls.is_entered_once(frame) {
+        true => Ok(()),
+        false => Err("its caller may not be who gave it".to_owned()),
+    }
+}
+
+/// What the call that returns to `returns` gave the function `callee` in a register, in terms of that one's old frame, which waits in a call
+/// itself: a place of it that holds the same, or what it passed on.
+pub(super) fn passed(
+    (view, comparison): (View<'_>, &Comparison),
+    (_, returns): (usize, LinkAddress),
+    (callee, waits): (usize, LinkAddress),
+    register: u8,
+    was_updated: bool,
+) -> Result<Value, String> {
+    names(view, returns, callee)?;
+    let facts = comparison.prepared.caller(callee).map_err(|unclear| unclear.to_string())?;
+    let Some(call) = facts.graph.call_before(waits) else { return Err("its call is not known".to_owned()) };
+    let mut values = Values::new(facts.function());
+    let mut candidates = candidates(facts, call, &mut values);
+    if was_updated {
+        let readers = readers(facts, (OldLink(waits), call), false).map_err(|unclear| unclear.to_string())?;
+        candidates.retain(|candidate| readers.reads(candidate.place, length_of(candidate.place)));
+    }
+    let given = values.entered(Place::Register(register));
+    let further = solved::arguments(&mut values, call).into_iter().find(|(_, value)| *value == given);
+    let inner = Caller { values, candidates, view };
+    match (inner.kept(given), further) {
+        (Some(place), _) => Ok(Value::Old(place)),
+        (None, Some((register, _))) => Ok(Value::Passed(register)),
+        (None, None) => Err("the call under way does not keep it".to_owned()),
+    }
 }
 
 /// The caller's side.
@@ -196,6 +231,17 @@ impl Givers<'_> {
     fn own(&mut self, number: usize, value: &Value) -> Result<Value, String> {
         match value {
             Value::Given(register) => self.argument(number, *register, 0),
+            Value::Passed(register) => self.passed(number, *register, 0),
+            Value::FirstOf(ways) => {
+                let mut lost = None;
+                for way in ways {
+                    match self.own(number, way) {
+                        Ok(value) => return Ok(value),
+                        Err(reason) => drop(lost.get_or_insert(reason)),
+                    }
+                }
+                Err(lost.unwrap_or_else(|| "nothing tells its value".to_owned()))
+            }
             Value::Computed(operation, operands) => {
                 let operands: Result<Vec<Value>, String> = operands.iter().map(|operand| self.own(number, operand)).collect();
                 Ok(Value::Computed(*operation, operands?))
@@ -233,6 +279,26 @@ impl Givers<'_> {
         self.of_caller(above, &value, callers.saturating_add(1))
     }
 
+    /// What the call under way in frame `number` was given in a register, as frames further in still have it.
+    fn passed(&self, number: usize, register: u8, callees: usize) -> Result<Value, String> {
+        let lost = || "it is an argument that the old frame does not keep".to_owned();
+        let below = number.checked_sub(1).filter(|_| callees < MOST_CALLERS).ok_or_else(lost)?;
+        let (Some(frame), Some(inner)) = (self.frames.get(number), self.frames.get(below)) else { return Err(lost()) };
+        let waits = |frame: &Frame| {
+            let link = frame.module.filter(|(module, _)| *module == 0).map(|(_, link)| link)?;
+            let is_call = !frame.is_signal_frame && frame.pc != frame.lookup;
+            let returns = LinkAddress(link.0.wrapping_add(frame.pc.0.wrapping_sub(frame.lookup.0)));
+            is_call.then_some(((self.function)(link)?, returns))
+        };
+        let (Some(caller), Some(callee)) = (waits(frame), waits(inner)) else { return Err(lost()) };
+        match self.continuations.passed(caller, callee, register, self.was_updated) {
+            Ok(Value::Old(place)) => Ok(Value::Outer(below, Held::Place(place))),
+            Ok(Value::Passed(register)) => self.passed(below, register, callees.saturating_add(1)),
+            Ok(_) => Err(lost()),
+            Err(reason) => Err(format!("{}, and {reason}", lost())),
+        }
+    }
+
     /// A value in terms of a caller's frame, seen from below.
     fn of_caller(&mut self, number: usize, value: &Value, callers: usize) -> Result<Value, String> {
         match value {
@@ -249,9 +315,10 @@ impl Givers<'_> {
     }
 }
 
-fn is_given(value: &Value) -> bool {
+/// Whether a value is filled in from other frames.
+pub(super) fn is_given(value: &Value) -> bool {
     match value {
-        Value::Given(_) => true,
+        Value::Given(_) | Value::Passed(_) | Value::FirstOf(_) => true,
         Value::Computed(_, operands) => operands.iter().any(is_given),
         _ => false,
     }

@@ -14,6 +14,7 @@ mod blocker;
 mod by_byte;
 mod by_rules;
 mod choice;
+mod chosen;
 mod continuation;
 mod converted;
 mod copies;
@@ -52,6 +53,7 @@ mod report;
 mod results;
 mod said;
 mod same_memory;
+mod solved;
 mod stack;
 mod stack_idle;
 mod stale;
@@ -140,4 +142,20 @@ pub trait Continuations: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why that is not known any more.
     fn given(&self, caller: (usize, LinkAddress), callee: usize, register: u8, was_updated: bool) -> Result<Value, String>;
+
+    /// What the same call gave, in terms of the old frame of the function that it called, which waits in a call that returns to the place
+    /// beside it.
+    ///
+    /// # Errors
+    /// Why that is not known any more.
+    fn passed(
+        &self,
+        caller: (usize, LinkAddress),
+        callee: (usize, LinkAddress),
+        register: u8,
+        was_updated: bool,
+    ) -> Result<Value, String> {
+        let _ = (caller, callee, register, was_updated);
+        Err("what is further in is not known".to_owned())
+    }
 }

@@ -21,7 +21,7 @@ use crate::plan::data::compile::Compiled;
 use crate::plan::data::recipe::Recipe;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
-use crate::program::code::{Callee, ImportId, Symbolic};
+use crate::program::code::{Callee, FunctionId, ImportId, Symbolic};
 use crate::program::elf::{DynamicSymbol, Elf};
 use crate::program::flow::{Graph, Place, ValueId, Values};
 
@@ -34,6 +34,7 @@ pub(super) struct FunctionPairs<'p> {
     comparison: &'p Comparison,
     points: &'p Points,
     function: usize,
+    partner: usize,
     parameters: Option<(Parameters, Parameters)>,
     /// System calls that both make, and copies of calls that follow one another alike, by where they come back to.
     alike: Vec<(LinkAddress, LinkAddress)>,
@@ -54,7 +55,7 @@ impl<'p> FunctionPairs<'p> {
             .and_then(|(old, new)| Some((Parameters::of(view.old, old.entry)?, Parameters::of(view.new, new.entry)?)));
         let mut alike = kernel_calls(comparison, (function, partner));
         alike.extend(copies::alike((view, comparison), (function, partner)));
-        Self { view, comparison, points, function, parameters, alike, objects }
+        Self { view, comparison, points, function, partner, parameters, alike, objects }
     }
 
     fn address(&self, old: LinkAddress, new: LinkAddress, bytes: Option<u8>) -> bool {
@@ -192,6 +193,25 @@ impl Pairs for FunctionPairs<'_> {
 
     fn old_number_at(&self, old: &Symbolic, bytes: u8) -> Option<u64> {
         number_at(&self.view.old.elf, old, bytes)
+    }
+
+    fn steady(&self, new: &Symbolic, bytes: u8) -> Option<LinkAddress> {
+        let Symbolic::Address(new) = new else { return None };
+        let View { sides, code, .. } = self.view;
+        let there = sides.new.objects.covering(*new)?;
+        let partner = sides.objects.iter().position(|partner| partner.one() == Some(there))?;
+        let (from, to) = (sides.old.objects.list().get(partner)?, sides.new.objects.list().get(there)?);
+        let old = from.start.offset(new.0.checked_sub(to.start.0)?);
+        let is_same = self.comparison.layouts.get(partner).is_some_and(Option::is_none)
+            && self.view.is_same_initialiser(partner, there)
+            && self.address(old, *new, Some(bytes));
+        let id = |position: usize| u32::try_from(position).ok().map(FunctionId);
+        let (function, partner) = (id(self.function)?, id(self.partner)?);
+        let is_steady = || {
+            code.writers.is_steady(&code.calls, function, (old, bytes.into()))
+                && code.new_writers.is_steady(&code.new_calls, partner, (*new, bytes.into()))
+        };
+        (is_same && is_steady()).then_some(old)
     }
 
     fn is_constant(&self, old: &Symbolic, bytes: u8) -> bool {

@@ -25,6 +25,8 @@ pub(super) trait Pairs {
     fn number_at(&self, new: &Symbolic, bytes: u8) -> Option<u64>;
     /// The same of the old build.
     fn old_number_at(&self, old: &Symbolic, bytes: u8) -> Option<u64>;
+    /// Where the old program has what lies at an address of the new build, if nothing stores there as long as the two functions run.
+    fn steady(&self, new: &Symbolic, bytes: u8) -> Option<LinkAddress>;
     /// Whether both addresses are texts: what a text says is no difference (PROOF §3).
     fn are_texts(&self, old: &Symbolic, new: &Symbolic) -> bool;
     /// Whether a call of the old function may change what the program can read later.

@@ -78,6 +78,19 @@ impl Parameters {
                     places.extend(register.map(|register| (Place::Vector(register), local.name)));
                 }
                 Some(Told::Always(value)) => fixed.push((local.name, value)),
+                Some(Told::Passed(offset)) => {
+                    let words = match class(build, local.kind) {
+                        Class::General | Class::Vector => 1,
+                        Class::Stack(bytes) => bytes.div_ceil(8),
+                        Class::Pair | Class::Other => 0,
+                    };
+                    let own: Vec<Place> =
+                        (0..words).filter_map(|word| Some(word_at(offset.checked_add_unsigned(8 * word)?))).collect();
+                    if let [place] = own[..] {
+                        kinds.push((place, local.kind));
+                    }
+                    places.extend(named(&local.name, own));
+                }
                 Some(Told::In(_)) | None => {}
             }
         }
@@ -126,15 +139,10 @@ impl Parameters {
                 is_whole = false;
                 break;
             }
-            let parts = own.len();
-            let name = |part: usize| match parts {
-                1 => local.name.clone(),
-                _ => format!("{} (part {part})", local.name),
-            };
             if let [place] = own[..] {
                 kinds.push((place, local.kind));
             }
-            places.extend((1..).zip(own).map(|(part, place)| (place, name(part))));
+            places.extend(named(&local.name, own));
         }
         Some(Self { places, kinds, fixed: Vec::new(), is_whole })
     }
@@ -174,6 +182,17 @@ impl Parameters {
     }
 }
 
+/// The places of one argument, with what each word of it is called.
+fn named(name: &str, places: Vec<Place>) -> impl Iterator<Item = (Place, String)> {
+    let parts = places.len();
+    let of = move |part: usize| if parts == 1 { name.to_owned() } else { format!("{name} (part {part})") };
+    (1..).zip(places).map(move |(part, place)| (place, of(part)))
+}
+
+fn word_at(offset: i64) -> Place {
+    Place::Slot { offset, length: 8 }
+}
+
 /// What is left for arguments.
 struct Passed<'p> {
     general: std::slice::Iter<'p, u8>,
@@ -204,13 +223,32 @@ impl Passed<'_> {
 
     fn word(&mut self) -> Place {
         self.stack += 8;
-        Place::Slot { offset: self.stack - 8, length: 8 }
+        word_at(self.stack - 8)
+    }
+}
+
+/// Whether a register, as instructions number it, is one that whole numbers and addresses are passed in.
+pub(super) fn is_argument(register: u8) -> bool {
+    GENERAL.contains(&register)
+}
+
+/// How long a structure is that the function entered at `entry` gives back in memory whose address it is given first, and its type.
+pub(super) fn given_back(build: &Build, entry: LinkAddress) -> Option<(u64, TypeId)> {
+    let described =
+        build.debug.functions.iter().find(|function| function.ranges.first().is_some_and(|range| range.0 == entry))?;
+    let types = &build.debug.types;
+    let Shape::Function { result, .. } = &types.get(types.peel(described.kind)?).shape else { return None };
+    match class(build, *result) {
+        Class::Stack(bytes) if Variables::new(build).is_c(entry) => Some((bytes, (*result)?)),
+        _ => None,
     }
 }
 
 /// Where a variable is at the entry.
 enum Told {
     In(u8),
+    /// On the stack, so far from the frame's address.
+    Passed(i64),
     Always(Fixed),
 }
 
@@ -230,6 +268,13 @@ fn told_of(variables: &Variables<'_>, local: &Local<'_>) -> Option<Told> {
             let register = ENCODED.get(usize::from(register)).copied()?;
             GENERAL.contains(&register).then_some(Told::In(register))
         }
+        // Counted from the frame's address, not from a register that the function is yet to set.
+        Source::Memory(_) => match at(&[None; 16], 0)? {
+            Source::Memory(address) => {
+                address.0.checked_sub(FRAME).and_then(|offset| i64::try_from(offset).ok()).map(Told::Passed)
+            }
+            _ => None,
+        },
         // What needs no register is the same in any frame.
         Source::Value(_) => match (at(&[None; 16], 0)?, at(&[None; 16], MOVED)?) {
             (Source::Value(one), Source::Value(moved)) if one == moved => Some(Told::Always(Fixed::Number(one))),
@@ -260,14 +305,6 @@ fn class(build: &Build, kind: Option<TypeId>) -> Class {
             _ => Class::Other,
         },
         _ => Class::Other,
-    }
-}
-
-/// How many bytes a structure has that is returned in memory.
-pub(super) fn in_memory(build: &Build, kind: Option<TypeId>) -> Option<u64> {
-    match class(build, kind) {
-        Class::Stack(bytes) => Some(bytes),
-        _ => None,
     }
 }
 

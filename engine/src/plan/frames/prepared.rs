@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iced_x86::OpKind;
+use iced_x86::{Mnemonic, OpKind};
 
 use super::between::Aligned;
 use super::blocker::FrameBlocker;
@@ -244,38 +244,29 @@ impl Facts {
         }
     }
 
-    /// Bytes of the frame that the function stores to, those of a vector as words.
-    pub(super) fn words(&self) -> impl Iterator<Item = (i64, u8)> {
-        self.slots().flat_map(|(offset, length)| {
-            (0..length).step_by(8).map(move |from| (offset.saturating_add(from.into()), (length - from).min(8)))
-        })
-    }
-
     /// Bytes of the frame that the function stores to.
     pub(super) fn slots(&self) -> impl Iterator<Item = (i64, u8)> {
         self.slots.iter().copied()
     }
 }
 
-/// The longest value that is followed, in bytes.
-const WORD: u8 = 8;
-
-/// Bytes of the frame that a function stores to and that only it uses.
+/// Bytes of the frame that a function stores to and that only it uses, and arguments on the stack that it reads: a caller gives what is
+/// read. Wide ones in words.
 fn slots(graph: &Graph, escapes: &Escapes) -> Vec<(i64, u8)> {
     let function = Function { graph, escapes };
     let mut found: Vec<(i64, u8)> = Vec::new();
     for (at, node) in (0u32..).zip(graph.nodes()) {
         let instruction = &node.instruction;
-        if instruction.op0_kind() == OpKind::Memory
-            && may_store(instruction)
+        let stores = instruction.op0_kind() == OpKind::Memory && may_store(instruction);
+        let has_memory = || instruction.op_kinds().any(|kind| kind == OpKind::Memory) && instruction.mnemonic() != Mnemonic::Lea;
+        if (stores || has_memory())
             && let Some((offset, bytes)) = function.frame_operand(at, instruction)
+            && (stores || offset >= 0)
             && let Ok(bytes) = u8::try_from(bytes)
             && !escapes.is_computed(offset, i64::from(bytes))
         {
-            // What a vector register is stored to is read word by word.
-            let is_long = bytes > WORD && bytes.is_multiple_of(WORD);
-            let words = (0..if is_long { bytes / WORD } else { 0 }).map(|word| (offset + i64::from(word * WORD), WORD));
-            found.extend(words.chain((!is_long).then_some((offset, bytes))));
+            let words = if bytes > 8 && bytes.is_multiple_of(8) { bytes / 8 } else { 1 };
+            found.extend((0..words).map(|word| (offset.saturating_add(8 * i64::from(word)), bytes / words)));
         }
     }
     found.sort_unstable();

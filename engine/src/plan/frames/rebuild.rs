@@ -11,7 +11,7 @@ use super::continuation::{Condition, Continuation, FramePlace, Held, Placed};
 use super::layout::{Layout, Position, Rebuilt, Tie, entered};
 use super::rebuild_value;
 use super::said::Said;
-use crate::plan::address::NewLink;
+use crate::plan::address::{NewLink, OldLink};
 use crate::program::unwind::{Frame, Place, RegisterValue, dwarf};
 
 /// Registers that a called function keeps (System V ABI, figure 3.4), in the order of glibc's `__jmp_buf`; the stack pointer follows from
@@ -518,6 +518,17 @@ impl At<'_, '_> {
         };
         let is_whole = length == 8 && wanted > HALF;
         is_whole || (length >= 4 && wanted & HALF == HALF && self.follow.has_short_addresses())
+    }
+
+    /// What a variable of the old program has, what holds it, and whether it may be an address.
+    fn variable(&mut self, link: OldLink, bytes: u8, wanted: u64) -> Result<(u64, Place, bool), String> {
+        let (_, lookup) = self.frame.module.filter(|(module, _)| *module == 0).ok_or("the frame's code is not known")?;
+        let bias = self.frame.lookup.0.wrapping_sub(lookup.0);
+        let address = RunAddress(link.0.0.wrapping_add(bias));
+        let mut word = [0; 8];
+        self.follow.read(address, word.get_mut(..usize::from(bytes)).ok_or("a value of more than eight bytes")?)?;
+        let is_address = self.is_address(FramePlace::Slot { offset: 0, length: bytes }, wanted);
+        Ok((u64::from_le_bytes(word), Place::Slot(address), is_address))
     }
 
     /// What a frame has, what holds it, and whether it may be an address.

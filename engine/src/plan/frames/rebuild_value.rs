@@ -2,7 +2,7 @@
 
 use super::continuation::{Condition, FramePlace, Held, Operation, Relation, Value};
 use super::said::Said;
-use crate::plan::address::NewLink;
+use crate::plan::address::{NewLink, OldLink};
 
 /// Deeper than any explanation.
 const MOST_NESTED: u32 = 64;
@@ -27,6 +27,14 @@ pub trait Scene {
     /// Why that is not known.
     fn pointer(&mut self, address: u64) -> Result<u64, String> {
         Err(format!("where {address:#x} leads now is not known there"))
+    }
+
+    /// What the old program has in `bytes` bytes at an address of its build, of which `wanted` bits count; pointers followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn memory(&mut self, link: OldLink, _bytes: u8, _wanted: u64) -> Result<u64, String> {
+        Err(format!("what the old program has at {} is not known there", link.0))
     }
 
     /// What the old frame at position `frame` of the stack has, of which `wanted` bits count; pointers followed.
@@ -67,9 +75,15 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Frame(offset) => Ok(scene.frame().wrapping_add_signed(*offset)),
         Value::Outer(frame, held) => scene.outer(*frame, *held, wanted),
         Value::Given(_) => Err("what its caller gave is not known".to_owned()),
+        Value::Passed(_) => Err("what the call under way was given is not known".to_owned()),
+        Value::FirstOf(ways) => {
+            let first = ways.first().ok_or_else(|| "nothing tells its value".to_owned())?;
+            nested(first, wanted, scene, depth + 1)
+        }
         Value::Canary => scene.canary(),
         Value::Pointer(address) => scene.pointer(*address),
         Value::Said(given) => scene.said(given),
+        Value::Memory(link, bytes) => scene.memory(*link, *bytes, wanted),
         Value::Computed(operation, operands) => {
             let width = mask(operation.reads());
             let of = |number: usize, wanted: u64, scene: &mut dyn Scene| match operands.get(number) {
@@ -79,6 +93,10 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
             let first = of(0, width, scene)?;
             if operation.is_unary() {
                 return Ok(compute(*operation, first, 0));
+            }
+            if let Operation::Choose { relation, bits } = *operation {
+                let second = of(1, mask(bits), scene)?;
+                return of(if relates(relation, bits, first, second) { 2 } else { 3 }, wanted, scene);
             }
             let second = of(1, if operation.is_shift() { 0xff } else { width }, scene)?;
             Ok(compute(*operation, first, second))
@@ -100,7 +118,7 @@ fn signed(value: u64, bits: u8) -> i64 {
     }
 }
 
-/// What an instruction makes of two values; those with one operand ignore the second.
+/// What an instruction makes of two values; those with one operand ignore the second, and a choice is whether it takes the first.
 pub fn compute(operation: Operation, first: u64, second: u64) -> u64 {
     // The processor takes counts modulo 64 or 32 (Intel SDM, "SAL/SAR/SHL/SHR").
     let count = |bits: u8| (second & if bits == 64 { 63 } else { 31 }) as u32;
@@ -117,6 +135,7 @@ pub fn compute(operation: Operation, first: u64, second: u64) -> u64 {
         Operation::ShiftRightSigned { bits } => narrowed((signed(first, bits) >> count(bits)).cast_unsigned(), bits),
         Operation::ZeroExtend { from } => narrowed(first, from),
         Operation::SignExtend { from } => signed(first, from).cast_unsigned(),
+        Operation::Choose { relation, bits } => u64::from(relates(relation, bits, first, second)),
     }
 }
 
@@ -134,6 +153,8 @@ impl Operation {
             | Operation::ShiftRight { bits }
             | Operation::ShiftRightSigned { bits } => bits,
             Operation::ZeroExtend { from } | Operation::SignExtend { from } => from,
+            // Of what is compared; the values that it chooses from are not made narrower.
+            Operation::Choose { bits, .. } => bits,
         }
     }
 
@@ -148,10 +169,14 @@ impl Operation {
 
 /// Whether `condition` holds of what its sides come to.
 pub fn holds(condition: &Condition, left: u64, right: u64) -> bool {
-    let bits = condition.bits;
+    relates(condition.relation, condition.bits, left, right)
+}
+
+/// Whether the lowest `bits` bits of two numbers relate so.
+fn relates(relation: Relation, bits: u8, left: u64, right: u64) -> bool {
     let (left, right) = (left & mask(bits), right & mask(bits));
     let (less, greater) = (signed(left, bits), signed(right, bits));
-    match condition.relation {
+    match relation {
         Relation::Equal => left == right,
         Relation::Different => left != right,
         Relation::Below => left < right,

@@ -2,7 +2,9 @@
 
 use super::continuation::{FramePlace, Operation, Value};
 use super::correspond::Correspondence;
-use crate::plan::address::NewLink;
+use super::given;
+use crate::plan::address::{NewLink, OldLink};
+use crate::program::address::LinkAddress;
 use crate::program::code::Symbolic;
 use crate::program::flow::{Binary, Place, Term, ValueId, Values};
 
@@ -53,6 +55,23 @@ impl Terms<'_, '_, '_> {
         if let Some(counted) = self.counted(wanted, depth).or_else(|| self.in_step(wanted, depth)) {
             return Ok(counted);
         }
+        let found = self.made(wanted, bits, depth);
+        // What it takes from callers may be lost, and what is told in another way too.
+        let is_sure = found.as_ref().is_ok_and(|value| !given::is_given(value));
+        let mut ways = if is_sure { Vec::new() } else { self.solved(wanted, bits) };
+        match (found, ways.is_empty()) {
+            (found, true) => found,
+            (Ok(given), false) => {
+                ways.insert(0, given);
+                Ok(Value::FirstOf(ways))
+            }
+            (Err(_), false) if ways.len() == 1 => Ok(ways.remove(0)),
+            (Err(_), false) => Ok(Value::FirstOf(ways)),
+        }
+    }
+
+    /// Does again what makes the lowest `bits` bits of a value.
+    fn made(&mut self, wanted: ValueId, bits: u8, depth: u32) -> Explained {
         // What is wanted is the lowest bits of something: nothing holds those, but what they are of may be made again.
         match self.correspondence.new.values.node(wanted).clone() {
             Term::Extend { from, signed: false, of } if from == bits => {
@@ -120,7 +139,13 @@ impl Terms<'_, '_, '_> {
             Term::Load { address, bytes: bytes @ 1..=8, .. } if let Some(number) = self.constant_at(address, bytes) => {
                 Ok(Value::Constant(number))
             }
-            node => Err(describe(&node, self.correspondence.new.values)),
+            Term::Load { address, bytes: bytes @ 1..=8, .. } if let Some(link) = self.steady_at(address, bytes) => {
+                Ok(Value::Memory(OldLink(link), bytes))
+            }
+            node => match self.chosen(value, depth) {
+                Some(chosen) => chosen,
+                None => Err(describe(&node, self.correspondence.new.values)),
+            },
         }
     }
 }
@@ -129,6 +154,16 @@ impl Terms<'_, '_, '_> {
     fn constant_at(&self, address: ValueId, bytes: u8) -> Option<u64> {
         match self.correspondence.new.values.node(address) {
             Term::Address(symbol) => self.correspondence.number_at(symbol, bytes),
+            _ => None,
+        }
+    }
+}
+
+impl Terms<'_, '_, '_> {
+    /// Where the old program still has what the new code read from a variable.
+    fn steady_at(&self, address: ValueId, bytes: u8) -> Option<LinkAddress> {
+        match self.correspondence.new.values.node(address) {
+            Term::Address(symbol) => self.correspondence.steady(symbol, bytes),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What an earlier update may not have filled in: a frame that was made anew has what its code reads from there on, and nothing else that
 //! its code would have left in it. Until the thread has gone on, places that the code does not read again tell nothing.
 
-use super::continuation::{Condition, FramePlace, Placed, Value};
+use super::continuation::{Condition, FramePlace, Operation, Placed, Value};
 use super::locals::DWARF;
 use super::rebuild_value::mask;
 use super::said::{Besides, Piece, Said, SaidArgument, SetPlace};
@@ -90,6 +90,11 @@ impl Readers {
         match value {
             Value::Old(place) => wanted & !self.bits(*place) != 0,
             Value::Said(given) => self.misses_said(given),
+            Value::Computed(operation @ Operation::Choose { .. }, operands) => {
+                let compared = mask(operation.reads());
+                operands.iter().zip([compared, compared, wanted, wanted]).any(|(operand, wanted)| self.misses(operand, wanted))
+            }
+            Value::FirstOf(ways) => ways.iter().any(|way| self.misses(way, wanted)),
             Value::Computed(operation, operands) => operands.iter().any(|operand| self.misses(operand, mask(operation.reads()))),
             _ => false,
         }

@@ -62,6 +62,11 @@ impl CallGraph {
         Self { calls: select(false), tails, tail_callers, taken: image.address_taken(true) }
     }
 
+    /// Functions whose address is a value somewhere, or that other modules can name.
+    pub fn taken(&self) -> &BTreeSet<FunctionId> {
+        &self.taken
+    }
+
     /// Functions that tail-call `function` directly.
     pub fn tail_callers(&self, function: FunctionId) -> impl Iterator<Item = FunctionId> {
         self.tail_callers.get(&function).into_iter().flatten().copied()

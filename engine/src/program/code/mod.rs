@@ -27,6 +27,7 @@ mod signatures;
 mod slots;
 mod text;
 mod thread;
+mod writers;
 
 #[cfg(test)]
 mod tests;
@@ -44,3 +45,4 @@ pub use operands::{Operands, Symbolic};
 pub use reference::{CallSite, Callee};
 pub use signatures::{Arguments, Results};
 pub use slots::ImportId;
+pub use writers::Writers;

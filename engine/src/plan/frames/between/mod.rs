@@ -116,7 +116,7 @@ pub(super) fn candidates(old: &Facts, point: u32, values: &mut Values<'_>) -> Ve
     }
     let pointer = old.function().frame_offset(point, STACK_POINTER);
     let lowest = pointer.map_or(0, |pointer| pointer.saturating_sub_unsigned(RED_ZONE));
-    for (offset, length) in old.words() {
+    for (offset, length) in old.slots() {
         if offset >= lowest && old.function().is_private(point, offset, i64::from(length)) {
             let value = values.before(point, Place::Slot { offset, length });
             found.push(Candidate { place: FramePlace::Slot { offset, length }, value });

@@ -26,7 +26,7 @@ const FARTHEST: u64 = 1 << 31;
 const KEPT: [u8; 6] = [3, 6, 12, 13, 14, 15];
 
 /// A variable at a point.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Variable {
     name: String,
     /// Line of its declaration; 0 when unknown.
@@ -37,12 +37,18 @@ struct Variable {
 }
 
 /// Where a variable is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Where {
     Constant(u64),
     /// It is this address of its build.
     Address(LinkAddress),
     Frame(FramePlace),
+    /// In a register, by DWARF number, that the call at the point does not keep.
+    Passing(u8),
+    /// It is what the function was given in this register, by DWARF number.
+    Entered(u8),
+    /// In the old frame it is this.
+    Told(Value),
     Unknown,
 }
 
@@ -63,7 +69,7 @@ impl Constants {
         let mut found = Vec::new();
         for local in variables.at(place)? {
             let Ok(length @ 1..=8) = u8::try_from(build.debug.types.size_of(local.kind).unwrap_or(0)) else { continue };
-            let place = located(&variables, &local, function, next, length);
+            let place = located(&variables, &local, (function, next, between), length);
             found.push(Variable { name: name(&local.name, local.inlined.as_deref()), line: local.line, length, place });
         }
         for constant in variables.absent(place)? {
@@ -91,6 +97,19 @@ impl Constants {
         self
     }
 
+    /// What is in registers at the call, or was at the entry, as `held` tells it from the frame.
+    pub(in super::super) fn told(mut self, held: &mut dyn FnMut(u8, bool) -> Option<Value>) -> Self {
+        for variable in &mut self.0 {
+            let told = match variable.place {
+                Where::Passing(register) => held(register, false),
+                Where::Entered(register) => held(register, true),
+                _ => continue,
+            };
+            variable.place = told.map_or(Where::Unknown, Where::Told);
+        }
+        self
+    }
+
     /// What the constants among `self`, the new code's variables, say of the old ones. `same` tells whether an address of the old build
     /// and one of the new build mean the same.
     pub(in super::super) fn check(
@@ -108,7 +127,7 @@ impl Constants {
                     found.extend(address_of(new, address, old.partner(self, new), to, same));
                     continue;
                 }
-                Where::Frame(_) | Where::Unknown => continue,
+                _ => continue,
             };
             let Some(old) = old.partner(self, new) else { continue };
             match old {
@@ -121,14 +140,14 @@ impl Constants {
                 }
                 Ok(Variable { place: Where::Constant(other), .. })
                     if other & super::ranges::greatest(new.length * 8) == number => {}
-                Ok(Variable { place: Where::Frame(place), length, .. }) if *length == new.length => {
-                    found.conditions.push(Condition {
-                        left: Value::Old(*place),
+                Ok(Variable { place: place @ (Where::Frame(_) | Where::Told(_)), length, .. }) if *length == new.length => {
+                    found.conditions.extend(place.value().map(|left| Condition {
+                        left,
                         relation: Relation::Equal,
                         right: Value::Constant(number),
                         bits: new.length * 8,
                         branch: to,
-                    });
+                    }));
                 }
                 Ok(Variable { place: Where::Constant(other), .. }) => {
                     found.problems.push(problem(format!("`{}` is {number} there, and {other} in the old code", new.name)));
@@ -184,9 +203,10 @@ fn address_of(
     match old {
         None => {}
         Some(Ok(Variable { place: Where::Address(other), .. })) if same(*other, address) => {}
-        Some(Ok(Variable { place: Where::Frame(place), length: 8, .. })) => {
-            let (left, right) = (Value::Old(*place), Value::Address(NewLink(address)));
-            found.conditions.push(Condition { left, relation: Relation::Equal, right, bits: 64, branch: to });
+        Some(Ok(Variable { place: place @ (Where::Frame(_) | Where::Told(_)), length: 8, .. })) => {
+            let right = Value::Address(NewLink(address));
+            let same = |left| Condition { left, relation: Relation::Equal, right, bits: 64, branch: to };
+            found.conditions.extend(place.value().map(same));
         }
         Some(_) => {
             let reason =
@@ -197,6 +217,17 @@ fn address_of(
     found
 }
 
+impl Where {
+    /// What tells the value at the stop.
+    fn value(&self) -> Option<Value> {
+        match self {
+            Self::Frame(place) => Some(Value::Old(*place)),
+            Self::Told(value) => Some(value.clone()),
+            _ => None,
+        }
+    }
+}
+
 fn name(name: &str, inlined: Option<&str>) -> String {
     match inlined {
         Some(function) => format!("{name} of {function}"),
@@ -204,7 +235,15 @@ fn name(name: &str, inlined: Option<&str>) -> String {
     }
 }
 
-fn located(variables: &Variables<'_>, local: &Local<'_>, function: Function<'_>, next: LinkAddress, length: u8) -> Where {
+fn located(
+    variables: &Variables<'_>,
+    local: &Local<'_>,
+    (function, next, between): (Function<'_>, LinkAddress, bool),
+    length: u8,
+) -> Where {
+    if let Some(register) = variables.entered(local) {
+        return Where::Entered(register);
+    }
     let at = |registers: &[Option<RegisterValue>; 16], cfa: u64, bias: u64| -> Option<Source> {
         let mut word = |_: RunAddress| None;
         let mut frame = Frame { registers, cfa: RunAddress(cfa), bias, word: &mut word };
@@ -228,6 +267,7 @@ fn located(variables: &Variables<'_>, local: &Local<'_>, function: Function<'_>,
         Some(Source::Register(RegisterValue { place: Place::Register(register), .. })) if KEPT.contains(&register) => {
             Where::Frame(FramePlace::Register(register))
         }
+        Some(Source::Register(RegisterValue { place: Place::Register(register), .. })) if !between => Where::Passing(register),
         Some(Source::Memory(address)) => {
             let offset = address.0.wrapping_sub(FRAME).cast_signed();
             match offset.unsigned_abs() < FARTHEST {

@@ -21,6 +21,7 @@ use question::{Asked, Question};
 use ranges::Ranges;
 
 pub(super) use constants::Constants;
+pub(super) use question::{chosen, result};
 pub(super) use rounds::{End, end, exits};
 
 /// Entries of one table of jumps that are looked at.
@@ -230,6 +231,27 @@ fn check(terms: &mut Terms<'_, '_, '_>, question: &Question, found: &mut Positio
         },
         Asked::Flags { .. } => found.problems.push(problem("what it asks is not understood".to_owned())),
         Asked::Other(what) => found.problems.push(problem(format!("it depends on {what}"))),
+    }
+}
+
+/// What has to hold, all of it, where a conditional move takes its second operand: `None` where comparisons do not tell, an error where what
+/// is compared is not explained.
+pub(super) fn chosen_if(terms: &mut Terms<'_, '_, '_>, asked: &Asked, depth: u32) -> Option<Result<Vec<Condition>, String>> {
+    let branch = NewLink::new(0);
+    match asked {
+        Asked::Within { value, bits, ranges } => match terms.deep(*value, *bits, depth) {
+            Ok(value) => within(&value, *bits, ranges, branch).map(Ok),
+            Err(reason) => Some(Err(reason)),
+        },
+        Asked::Compared { left, relation, right, bits } => {
+            let mut side = |value| terms.deep(value, *bits, depth);
+            Some(
+                side(*left).and_then(|left| {
+                    Ok(vec![Condition { left, relation: *relation, right: side(*right)?, bits: *bits, branch }])
+                }),
+            )
+        }
+        Asked::Flags { .. } | Asked::Other(_) => None,
     }
 }
 

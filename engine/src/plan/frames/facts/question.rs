@@ -23,7 +23,7 @@ pub(super) struct Question {
 
 /// What holds.
 #[derive(Clone, Debug)]
-pub(super) enum Asked {
+pub(in super::super) enum Asked {
     /// A number is in one of some ranges.
     Within {
         /// Zero-extended.
@@ -64,6 +64,13 @@ pub(super) fn asked(side: &mut Side<'_, '_>, table: &Table<'_>, node: u32, to: u
             .and_then(|setter| compared(side.values, setter, condition))
             .unwrap_or(Asked::Flags { flags, condition }),
     )
+}
+
+/// What a conditional move asks before it takes its second operand; `None` where that is not understood.
+pub(in super::super) fn chosen(values: &mut Values<'_>, at: u32) -> Option<Asked> {
+    let graph = values.function().graph;
+    let condition = graph.node(at)?.instruction.condition_code();
+    compared(values, setter(graph, at)?, condition)
 }
 
 /// The one instruction that sets the flags before a branch.
@@ -138,7 +145,7 @@ fn operand_bits(instruction: &Instruction) -> Option<u8> {
 }
 
 /// What an instruction leaves in its first operand.
-fn result(values: &mut Values<'_>, at: u32) -> Option<ValueId> {
+pub(in super::super) fn result(values: &mut Values<'_>, at: u32) -> Option<ValueId> {
     let graph = values.function().graph;
     let node = graph.node(at)?;
     let instruction = node.instruction;

@@ -6,7 +6,7 @@ use super::super::continuation::{FramePlace, Held};
 use super::super::rebuild_value::Scene;
 use super::super::said::Said;
 use super::{At, CANARY};
-use crate::plan::address::NewLink;
+use crate::plan::address::{NewLink, OldLink};
 use crate::program::unwind::Place;
 
 impl Scene for At<'_, '_> {
@@ -30,6 +30,12 @@ impl Scene for At<'_, '_> {
 
     fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
         let (word, holder, is_address) = self.held(frame, held, wanted)?;
+        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
+        Ok(if is_address { self.follow.word(word, holder) } else { word })
+    }
+
+    fn memory(&mut self, link: OldLink, bytes: u8, wanted: u64) -> Result<u64, String> {
+        let (word, holder, is_address) = self.variable(link, bytes, wanted)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         Ok(if is_address { self.follow.word(word, holder) } else { word })
     }
@@ -71,6 +77,13 @@ impl Scene for Quiet<'_, '_, '_> {
 
     fn outer(&mut self, frame: usize, held: Held, wanted: u64) -> Result<u64, String> {
         let (word, holder, is_address) = self.0.held(frame, held, wanted)?;
+        let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
+        let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
+        if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
+    }
+
+    fn memory(&mut self, link: OldLink, bytes: u8, wanted: u64) -> Result<u64, String> {
+        let (word, holder, is_address) = self.0.variable(link, bytes, wanted)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
         if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
