@@ -28,10 +28,24 @@ pub(super) fn correspond(
     object: &FrameObject,
     parts: Option<&[Part]>,
 ) -> Result<Vec<(i64, u8)>, String> {
-    let Err(reason) = correspond_whole(correspondence, object) else { return Ok(Vec::new()) };
+    let whole = correspond_whole(correspondence, object);
+    // Stores that are made always, one by one the same, are so by whatever way control came.
+    if whole.is_ok() && has_only_certain_stores(correspondence, object) {
+        return Ok(Vec::new());
+    }
+    let reason = whole.err().unwrap_or_else(|| "what decides what is stored into it is another question".to_owned());
     let Some(parts) = parts else { return Err(reason) };
     let found = by_byte::correspond(correspondence, (object.old, object.new), parts);
     found.map_err(|by_byte| if object.is_changed { by_byte.to_owned() } else { reason })
+}
+
+/// Whether no store into a variable, but for those to places that are computed, depends on the way to the point.
+fn has_only_certain_stores(correspondence: &mut Correspondence<'_, '_>, object: &FrameObject) -> bool {
+    let of = |side: &mut Side<'_, '_>, start: i64, length: u64| {
+        let found = definitions(side, start, length);
+        found.iter().all(|store| store.offset.is_none() || side.dominators.passes(side.point, store.node))
+    };
+    of(&mut correspondence.old, object.old, object.old_length) && of(&mut correspondence.new, object.new, object.new_length)
 }
 
 /// Whether the stores into a variable are the same ones, one by one.

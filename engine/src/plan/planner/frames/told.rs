@@ -150,7 +150,12 @@ impl Planner<'_> {
             new: slot_name(object.new),
             old_length: object.old_length,
             new_length: object.new_length,
-            bytes: if is_laid { self.stored_bytes(cfa.wrapping_add_signed(object.new), object.new_length) } else { None },
+            // Objects of types that change are made last, and only if nothing stands against it.
+            bytes: if is_laid && (!object.is_changed || self.blockers.is_empty()) {
+                self.stored_bytes(cfa.wrapping_add_signed(object.new), object.new_length)
+            } else {
+                None
+            },
         };
         continuation.objects.iter().map(of).collect()
     }
