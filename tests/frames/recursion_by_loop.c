@@ -1,5 +1,5 @@
 // A recursion that a compiler makes half a loop of: a frame may stand for several. At its first bottom each stands for one.
-// rule: 3.29
+// rule: 3.9
 // good: either
 // point: 1
 // input: 12

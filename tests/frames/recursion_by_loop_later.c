@@ -1,5 +1,5 @@
 // As recursion_by_loop, further on: a frame stands for two, and the new code has one for each.
-// rule: 3.29
+// rule: 3.9
 // kind: counterexample
 // good: either
 // point: 3

@@ -19,7 +19,7 @@ const SIG_IGN: u64 = 1;
 pub fn capture_handlers(injector: &mut dyn Injector, status: &Status) -> Result<Vec<Handler>, ResourceError> {
     let mut questions = Questions::new(injector);
     let asked = ask_handlers(&mut questions, status);
-    handlers(&questions.put(injector)?, &asked)
+    Ok(handlers(&questions.put(injector)?, &asked)?.0)
 }
 
 /// Adds the questions for the handlers.
@@ -31,9 +31,9 @@ pub(crate) fn ask_handlers(questions: &mut Questions, status: &Status) -> Vec<(u
     signals.map(|signal| (signal, ask(signal))).collect()
 }
 
-/// The handlers that are not the default.
-pub(crate) fn handlers(answers: &Answers, asked: &[(u8, Ticket)]) -> Result<Vec<Handler>, ResourceError> {
-    let mut handlers = Vec::new();
+/// The handlers that are not the default, and whether an engine that died while it stepped a thread has left its own where the default was.
+pub(crate) fn handlers(answers: &Answers, asked: &[(u8, Ticket)]) -> Result<(Vec<Handler>, bool), ResourceError> {
+    let (mut handlers, mut has_guard) = (Vec::new(), false);
     for (signal, ticket) in asked {
         let bytes = answers.bytes::<32>(*ticket)?;
         let handler = Handler {
@@ -43,12 +43,13 @@ pub(crate) fn handlers(answers: &Answers, asked: &[(u8, Ticket)]) -> Result<Vec<
             restorer: RunAddress(word(&bytes, 16)),
             mask: word(&bytes, 24),
         };
-        // An engine that died while it stepped a thread has left its handler where the default was.
-        if handler != default(*signal) && !step::is_guard(&handler) {
-            handlers.push(handler);
+        match step::is_guard(&handler) {
+            true => has_guard = true,
+            false if handler != default(*signal) => handlers.push(handler),
+            false => {}
         }
     }
-    Ok(handlers)
+    Ok((handlers, has_guard))
 }
 
 /// Sets the handlers of the vessel, hot or cold, and the default where it ignores a signal (`ignored`) that the process did not.

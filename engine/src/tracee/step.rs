@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use dsu_formats::address::RunAddress;
-use dsu_formats::model::latest::Handler;
+use dsu_formats::model::latest::{Handler, Pending};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 
 use super::borrowed::Undo;
@@ -101,6 +101,12 @@ pub struct Stepping {
 /// Whether a handler is one that an engine left which died while it stepped a thread.
 pub fn is_guard(handler: &Handler) -> bool {
     i32::from(handler.signal) == libc::SIGTRAP && handler.flags == guard_flags() && handler.mask == GUARD_MASK
+}
+
+/// Whether a signal that waits for a thread is a trap of a step's or of a debug register's: where the handler of [`is_guard`] is there, it is of an
+/// engine that died, and means nothing to the program.
+pub fn is_trap(pending: &Pending) -> bool {
+    ptrace::is_of_step(&pending.siginfo)
 }
 
 fn guard_flags() -> u64 {

@@ -14,6 +14,7 @@ use crate::resources::{self, Obstacle, ResourceError, Status};
 use crate::tracee::borrowed::Borrowed;
 use crate::tracee::exec::Way;
 use crate::tracee::inject::Injector;
+use crate::tracee::step::is_trap;
 use crate::tracee::stopped::StoppedThread;
 use crate::tracee::syscall;
 
@@ -134,15 +135,17 @@ fn ask(borrowed: &mut Borrowed, statuses: &[Status], purpose: Purpose) -> Result
     let process = resources::process::ask_process(&mut questions);
     let brk = resources::memory::ask_break(&mut questions);
     let answers = questions.put(borrowed)?;
+    let (handlers, has_guard) = resources::signals::handlers(&answers, &handlers)?;
+    let mut threads = answered_threads(borrowed, &answers, &threads, statuses)?;
+    if has_guard {
+        threads.iter_mut().for_each(|thread| thread.pending.retain(|pending| !is_trap(pending)));
+    }
     Ok(Answered {
         layout: Layout { brk: RunAddress(answers.value(brk)?), ..resources::memory::read_layout(pid)? },
-        threads: answered_threads(borrowed, &answers, &threads, statuses)?,
+        threads,
         process: resources::process::from_answers(&answers, &process, pid, leader)?,
         credentials: resources::credentials::from_answers(&answers, securebits, leader)?,
-        signals: ProcessSignals {
-            handlers: resources::signals::handlers(&answers, &handlers)?,
-            pending: borrowed.shared_pending().to_vec(),
-        },
+        signals: ProcessSignals { handlers, pending: borrowed.shared_pending().to_vec() },
         timers: resources::timers::from_answers(&answers, &timers)?,
     })
 }

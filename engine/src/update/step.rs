@@ -68,11 +68,11 @@ impl Search<'_> {
         let mut stepping = stopped.step()?;
         let started = Instant::now();
         let most = self.until;
-        self.until = most.min(started + self.limit);
-        let mut found = is_near && self.go_on(&mut stepping)?;
-        if !found && may_run {
-            self.until = most.min(Instant::now() + FIRST_RUN.saturating_mul(1 + *self.runs));
-            found = self.run_out(&mut stepping)?;
+        self.until = most.min(started + FIRST_RUN.saturating_mul(1 + *self.runs));
+        let mut found = may_run && self.run_out(&mut stepping)?;
+        if !found && is_near {
+            self.until = most.min(Instant::now() + self.limit);
+            found = self.go_on(&mut stepping)?;
         }
         tracing::debug!(found, steps = stepping.steps(), elapsed = ?started.elapsed(), "let threads on");
         let stopped = stepping.finish()?;

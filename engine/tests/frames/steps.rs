@@ -20,7 +20,10 @@ pub(crate) fn versions(directory: &Path, flags: &[&str]) -> [PathBuf; 2] {
 }
 
 pub(crate) fn start(binary: &Path, arguments: &[&str]) -> Program {
-    let mut program = Program::spawn(Command::new(binary).args(arguments));
+    let mut program = match arguments {
+        [] => Program::start(binary),
+        _ => Program::spawn(Command::new(binary).args(arguments)),
+    };
     assert_eq!(program.line(), "running");
     program
 }

@@ -27,6 +27,7 @@ use super::said::{Here, Inner, SaidSet, SetPlace};
 use super::terms::{Candidate, Terms};
 use super::unread::Readers;
 use crate::plan::address::{NewLink, OldLink};
+use crate::plan::compare::functions::position;
 use crate::plan::view::View;
 use crate::program::address::LinkAddress;
 use crate::program::code::Callee;
@@ -304,12 +305,19 @@ impl Attempt<'_, '_> {
     fn same_now(&mut self, (from, to, bits): (Place, Place, u8)) -> Option<Condition> {
         let (Place::Register(_), Place::Register(_), true) = (from, to, self.correspondence.is_single) else { return None };
         let (old, new) = self.nodes();
+        let called = self.correspondence.old.graph().node(old)?.call;
+        // Of a changed function the frame is made anew from what it was given.
+        called.filter(|callee| self.is_unchanged(*callee))?;
         let left = given::given_to(self.explainer.view, self.sides.0, old, from).ok().filter(|left| !left.is_of_other_frame())?;
         let value = self.correspondence.new.values.before(new, to);
         let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said: &self.said };
         let right = terms.explain(value, bits).ok()?;
         let branch = NewLink(self.correspondence.new.graph().node(new)?.address());
         Some(Condition { left, relation: Relation::Equal, right, bits, branch })
+    }
+
+    fn is_unchanged(&self, callee: Callee) -> bool {
+        matches!(callee, Callee::Function(id) if self.explainer.view.same_code(position(id)))
     }
 
     /// Variables that are no longer the frame's.

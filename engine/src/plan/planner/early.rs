@@ -45,18 +45,26 @@ pub fn stuck(request: &Request<'_>) -> Option<Vec<Stuck>> {
         let (function, _) = request.comparison.view(request.old, request.new).sides.old.functions.containing(place)?;
         request.continuations?.near(function, place)
     };
-    let stuck = |((tid, frames), standings): ((&i32, &[Frame]), &[Standing])| Stuck {
+    let functions = &request.comparison.sides.old.functions;
+    let is_own = |frame: &Frame| {
+        let link = frame.module.filter(|(module, _)| *module == 0).map(|(_, link)| link);
+        let function = link.and_then(|link| functions.containing(link)).and_then(|(index, _)| functions.list().get(index));
+        function.is_some_and(|function| function.identity.name != "_start")
+    };
+    let stuck = |((tid, frames), standings): (&(i32, Vec<Frame>), &Vec<Standing>)| Stuck {
         tid: *tid,
         near: near(frames, standings),
-        way_out: way_out(frames, standings),
+        way_out: way_out(frames, standings, &is_own),
     };
-    Some(threads.map(|((tid, frames), standings)| stuck(((tid, frames), standings))).collect())
+    Some(threads.map(stuck).collect())
 }
 
-/// Where the outermost frame that cannot go on returns to by a return, with the stack pointer then.
-fn way_out(frames: &[Frame], standings: &[Standing]) -> Option<(RunAddress, u64)> {
+/// Where the outermost frame that cannot go on returns to, with the stack pointer then. What no other function of the program has called,
+/// as a thread's own function, does not return before the thread ends.
+fn way_out(frames: &[Frame], standings: &[Standing], is_own: &dyn Fn(&Frame) -> bool) -> Option<(RunAddress, u64)> {
     let outermost = standings.iter().rposition(|standing| matches!(standing, Standing::Blocked(_)))?;
-    let (frame, caller) = frames.get(outermost).zip(frames.get(outermost.checked_add(1)?))?;
+    let (frame, callers) = frames.get(outermost).zip(frames.get(outermost.checked_add(1)?..))?;
+    let caller = callers.first().filter(|_| callers.iter().any(is_own))?;
     let returns = !frame.is_signal_frame && !caller.is_signal_frame && caller.pc != caller.lookup;
     returns.then_some((caller.pc, frame.cfa.0))
 }
