@@ -1,5 +1,5 @@
 // What a round read is used in the next one, and since then the old code has stored there, and the new code does not.
-// rule: 3.31
+// rule: 3.4, 3.28
 // kind: counterexample
 // good: refused
 // point: 3

@@ -80,6 +80,7 @@ pub fn pair(old: &[&Identity], new: &[&Identity], units: &UnitMap) -> Vec<Partne
 }
 
 type Key = (Option<String>, Option<String>, String);
+type Groups = HashMap<Key, Vec<usize>>;
 
 fn full_key(identity: &Identity, unit: Option<&str>) -> Key {
     if identity.external && identity.function.is_none() {
@@ -88,16 +89,16 @@ fn full_key(identity: &Identity, unit: Option<&str>) -> Key {
     (unit.map(|unit| format!("unit {unit}")), identity.function.clone(), identity.name.clone())
 }
 
-fn groups(items: &[&Identity], key: impl Fn(&Identity) -> Key) -> HashMap<Key, Vec<usize>> {
-    let mut groups: HashMap<Key, Vec<usize>> = HashMap::new();
+fn groups(items: &[&Identity], key: impl Fn(&Identity) -> Key) -> Groups {
+    let mut groups: Groups = HashMap::new();
     for (index, item) in items.iter().enumerate() {
         groups.entry(key(item)).or_default().push(index);
     }
     groups
 }
 
-fn group_of(items: &[&Identity], indices: impl Iterator<Item = usize>) -> HashMap<Key, Vec<usize>> {
-    let mut groups: HashMap<Key, Vec<usize>> = HashMap::new();
+fn group_of(items: &[&Identity], indices: impl Iterator<Item = usize>) -> Groups {
+    let mut groups: Groups = HashMap::new();
     for index in indices {
         let item = items[index];
         groups.entry((None, item.function.clone(), item.name.clone())).or_default().push(index);
@@ -107,7 +108,7 @@ fn group_of(items: &[&Identity], indices: impl Iterator<Item = usize>) -> HashMa
 
 fn assign(
     (olds, news): (&[&Identity], &[&Identity]),
-    (old, new): (&HashMap<Key, Vec<usize>>, &HashMap<Key, Vec<usize>>),
+    (old, new): (&Groups, &Groups),
     partners: &mut [Partner],
     taken: &mut [bool],
 ) {

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 
 use super::events;
 pub(super) use super::events::negated;
+use super::meeting::Meeting;
 use super::pairs::Pairs;
-use super::recent::Recent;
 use crate::program::address::LinkAddress;
 use crate::program::code::{Callee, Symbolic};
 use crate::program::flow::{Dominators, Graph, Place, Term, ValueId, Values};
@@ -63,8 +63,8 @@ type Pair = (ValueId, ValueId, bool);
 /// What is taken as equal until something speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Assumed {
-    /// Two values; those of each round of a loop of the old code where that is what is asked, or those made in the last round only.
-    Values(Pair, Option<u32>, Option<Recent>),
+    /// Two values; those of each round of a loop of the old code where that is what is asked.
+    Values(Pair, Option<u32>),
     /// How often two loops have been gone round.
     Rounds(u32, u32),
 }
@@ -85,8 +85,6 @@ pub(super) struct Correspondence<'c, 'g> {
     pub(super) round: Option<u32>,
     /// Loops that control has left, the rounds of which are compared one by one.
     pub(super) walked: Option<(u32, u32)>,
-    /// Loops around the points, while what their last round made is looked at.
-    pub(super) recent: Option<Recent>,
 }
 
 impl<'c, 'g> Correspondence<'c, 'g> {
@@ -102,7 +100,6 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             assumed: Vec::new(),
             round: None,
             walked: None,
-            recent: None,
         }
     }
 
@@ -179,7 +176,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
 
     pub(super) fn check(&mut self, old: ValueId, new: ValueId, carried: bool) -> bool {
         let pair = (self.old.values.resolve(old), self.new.values.resolve(new), carried);
-        let assumed = Assumed::Values(pair, self.round.filter(|_| carried), self.recent);
+        let assumed = Assumed::Values(pair, self.round.filter(|_| carried));
         if let Some(known) = self.is_known(assumed) {
             return known;
         }
@@ -385,8 +382,6 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         if loops.0 != loops.1 {
             return false;
         }
-        // What earlier rounds made is older.
-        let recent = if loops.0 { self.recent.take() } else { self.recent };
         let around = self.round;
         // What a round leaves to the next is compared as both come to the end of the same round.
         self.round = match carried {
@@ -397,7 +392,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
         // Of earlier times that control came to a loop, all ends count: how often it was gone round then decides what it made.
         let is_current = !carried || around == Some(at);
         let same = self.same_ways((at, &from), (other, &to), carried || loops.0, loops.0.then_some(is_current));
-        (self.round, self.recent) = (around, recent);
+        self.round = around;
         same
     }
 
@@ -405,33 +400,37 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     fn same_ways(
         &mut self,
         (at, from): (u32, &[ValueId]),
-        (other_at, to): (u32, &[ValueId]),
+        (other, to): (u32, &[ValueId]),
         carried: bool,
         is_loop: Option<bool>,
     ) -> bool {
-        let distinct = |inputs: &[ValueId]| {
-            let mut distinct = inputs.to_vec();
-            distinct.sort_unstable();
-            distinct.dedup();
-            distinct
+        let Some(is_current) = is_loop else {
+            let (old, new) = (Meeting::all(&self.old, at, from), Meeting::all(&self.new, other, to));
+            return self.same_meeting(&old, &new, carried);
         };
-        let (olds, mut open) = (distinct(from), distinct(to));
+        // What comes into a loop is never what a round leaves, and which of several ways back a round takes is decided in it.
+        let (old, new) = (Meeting::of_loop(&self.old, at, from), Meeting::of_loop(&self.new, other, to));
+        let (Some((into, mut back)), Some((entered, mut gone))) = (old, new) else { return false };
+        if back.distinct().len() != gone.distinct().len() {
+            (back, gone) = (back.opened(&self.old), gone.opened(&self.new));
+        }
+        self.same_meeting(&into, &entered, carried)
+            && self.same_meeting(&back, &gone, carried)
+            && self.same_loop(at, other, is_current)
+    }
+
+    /// Whether ways that meet bring the same, and the same decides between them.
+    fn same_meeting(&mut self, old: &Meeting, new: &Meeting, carried: bool) -> bool {
+        let (olds, mut open) = (old.distinct(), new.distinct());
         if olds.len() != open.len() {
             return false;
         }
         let mut matched: Vec<(ValueId, ValueId)> = Vec::new();
         for value in olds {
-            let same = |this: &mut Self, other: ValueId| {
-                this.check(value, other, carried)
-                    || (is_loop == Some(true) && this.same_recent((at, from, value), (other_at, to, other)))
-            };
-            let Some(index) = (0..open.len()).find(|index| same(self, open[*index])) else { return false };
+            let Some(index) = (0..open.len()).find(|index| self.check(value, open[*index], carried)) else { return false };
             matched.push((value, open.swap_remove(index)));
         }
-        match is_loop {
-            Some(is_current) => self.same_loop(at, other_at, is_current),
-            None => self.same_gates((at, from), (other_at, to), &matched, carried),
-        }
+        matched.len() < 2 || self.same_gates(old, new, &matched, carried)
     }
 
     /// Whether two loops are one. Those around the points are paired from outside; besides, a question whether to go on has to be the same,
@@ -453,9 +452,7 @@ impl<'c, 'g> Correspondence<'c, 'g> {
             let found = (0..open.len()).find(|index| {
                 let (candidate, asks, leaves) = open[*index];
                 let same = (condition == asks && taken == leaves) || (negated(condition) == asks && taken != leaves);
-                same && (self.same_question(node, candidate, true)
-                    || self.same_end((at, node), (other, candidate))
-                    || (is_around && self.same_recent_question((at, other), node, candidate)))
+                same && (self.same_question(node, candidate, true) || self.same_end((at, node), (other, candidate)))
             });
             if let Some(index) = found {
                 open.swap_remove(index);
@@ -469,15 +466,10 @@ impl<'c, 'g> Correspondence<'c, 'g> {
     }
 
     /// Whether the branches that decide between the ways to a choice ask the same and lead to the same values.
-    fn same_gates(
-        &mut self,
-        (at, from): (u32, &[ValueId]),
-        (other, to): (u32, &[ValueId]),
-        matched: &[(ValueId, ValueId)],
-        carried: bool,
-    ) -> bool {
-        let olds = events::gates(self.old.graph(), self.old.dominators, at);
-        let news = events::gates(self.new.graph(), self.new.dominators, other);
+    fn same_gates(&mut self, old: &Meeting, new: &Meeting, matched: &[(ValueId, ValueId)], carried: bool) -> bool {
+        let (from, to) = (&old.values, &new.values);
+        let olds = events::gates(self.old.graph(), self.old.dominators, old.at, &old.ways);
+        let news = events::gates(self.new.graph(), self.new.dominators, new.at, &new.ways);
         let (Some(olds), Some(mut open)) = (olds, news) else { return false };
         if olds.len() != open.len() || olds.len() > MOST_GATES {
             return false;

@@ -160,10 +160,11 @@ pub(super) fn goes_round(graph: &Graph, dominators: &Dominators, at: u32) -> boo
     reached(starts, |node| graph.node(node).map_or(&[][..], |node| &node.next), |node| Some(node) == first).contains(&at)
 }
 
-/// The branches between the last node that all ways to `at` pass and `at`. `None` where something else than a conditional branch decides.
-pub(super) fn gates(graph: &Graph, dominators: &Dominators, at: u32) -> Option<Vec<Gate>> {
-    let first = dominators.immediate(at)?;
-    let ways = &graph.node(at)?.before;
+/// The branches that decide between some ways to `at`, behind the last node that all of them pass. `None` where something else than a conditional
+/// branch decides.
+pub(super) fn gates(graph: &Graph, dominators: &Dominators, at: u32, ways: &[u32]) -> Option<Vec<Gate>> {
+    let reached_ways = ways.iter().copied().filter(|way| dominators.is_reached(*way));
+    let first = reached_ways.reduce(|one, other| common(dominators, one, other).unwrap_or(one))?;
     let next = |node: u32| graph.node(node).map_or(&[][..], |node| &node.next);
     let ahead = reached(&[first], next, |node| node == at);
     let back = reached(ways, |node| graph.node(node).map_or(&[][..], |node| &node.before), |node| node == first);
@@ -198,9 +199,25 @@ pub(super) fn gates(graph: &Graph, dominators: &Dominators, at: u32) -> Option<V
             };
             (0..ways.len()).filter(way).collect::<Vec<usize>>()
         };
-        found.push(Gate { node, condition, taken: leads(taken), passed: leads(passed) });
+        let (taken, passed) = (leads(taken), leads(passed));
+        // It leaves the loop whose ways back these are.
+        if !taken.is_empty() && !passed.is_empty() {
+            found.push(Gate { node, condition, taken, passed });
+        }
     }
     Some(found)
+}
+
+/// The last node that every way to either passes.
+fn common(dominators: &Dominators, one: u32, other: u32) -> Option<u32> {
+    let mut here = Some(one);
+    while let Some(node) = here {
+        if dominators.passes(other, node) {
+            return Some(node);
+        }
+        here = dominators.immediate(node);
+    }
+    None
 }
 
 /// The nodes of the loop at `at`, ascending: those that lead back to it without leaving what it dominates.

@@ -37,6 +37,7 @@ mod layout_shape;
 mod locals;
 mod lockstep;
 mod lockstep_value;
+mod meeting;
 mod other_fields;
 mod pairing;
 mod pairs;
@@ -48,7 +49,6 @@ mod rebuild;
 #[cfg(test)]
 mod rebuild_tests;
 mod rebuild_value;
-mod recent;
 mod report;
 mod results;
 mod said;

@@ -137,6 +137,15 @@ impl Pairs for FunctionPairs<'_> {
         Some(to.zip(carried).is_some_and(|(to, carried)| to.offset == carried as u64))
     }
 
+    fn is_apart(&self, is_old: bool, values: &Values<'_>, one: ValueId, other: ValueId) -> bool {
+        let (view, parameters) = (self.view, self.parameters.as_ref());
+        let typed = match is_old {
+            true => Typed { build: view.old, side: &view.sides.old, parameters: parameters.map(|both| &both.0) },
+            false => Typed { build: view.new, side: &view.sides.new, parameters: parameters.map(|both| &both.1) },
+        };
+        typed.are_apart(values, one, other)
+    }
+
     fn same_entry(&self, old: Place, new: Place) -> bool {
         if let (Place::Register(a), Place::Register(b)) = (old, new)
             && KEPT.contains(&a)

@@ -13,6 +13,8 @@ pub(super) trait Pairs {
     /// Whether what is at two addresses, `bytes` long, is the same part of an object whose type changes, given that it is the same object;
     /// `None` where no type that changes is known to be there.
     fn same_part(&self, old: (&Values<'_>, ValueId), new: (&Values<'_>, ValueId), bytes: u8) -> Option<bool>;
+    /// Whether two addresses of one function, of the old one or the new, are of things that types tell to lie apart.
+    fn is_apart(&self, is_old: bool, values: &Values<'_>, one: ValueId, other: ValueId) -> bool;
     /// Whether what is in these places at the entries is the same argument, or a register that both keep for their callers.
     fn same_entry(&self, old: Place, new: Place) -> bool;
     /// The register in which the old function was given the argument that the new one is given in this place.

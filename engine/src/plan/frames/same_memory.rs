@@ -3,6 +3,7 @@
 
 use super::correspond::{Correspondence, Side};
 use super::events;
+use super::pairs::Pairs;
 use crate::program::flow::{Graph, Term, ValueId, Values};
 
 impl Correspondence<'_, '_> {
@@ -52,13 +53,14 @@ impl Correspondence<'_, '_> {
     /// Whether all that may have written what is read, from the entries to the reads, was done alike. Whatever is read there was read by
     /// a function that had done the same until then.
     fn same_before(&mut self, (old, from): (u32, ValueId), (new, to): (u32, ValueId), bytes: u8) -> bool {
-        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId| {
+        let pairs = self.pairs;
+        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId, is_old: bool| {
             let mut passed = events::ahead_of(side.graph(), read);
             // A read in a loop comes behind itself.
             passed.retain(|node| *node != read);
-            events::writes(side.values, &passed, (address, bytes))
+            writes(side, pairs, is_old, &passed, (address, bytes))
         };
-        let (mut olds, mut news) = (writes(&mut self.old, old, from), writes(&mut self.new, new, to));
+        let (mut olds, mut news) = (writes(&mut self.old, old, from, true), writes(&mut self.new, new, to, false));
         self.drop_harmless(&mut olds, &mut news);
         let is_call = |graph: &Graph, node: u32| graph.node(node).is_some_and(|node| node.call.is_some());
         let mut alike = |old: u32, new: u32| match (is_call(self.old.graph(), old), is_call(self.new.graph(), new)) {
@@ -76,14 +78,12 @@ impl Correspondence<'_, '_> {
 
     /// Whether what may write to memory between a read and the point has partners on the other side.
     fn same_events(&mut self, (old, from): (u32, ValueId), (new, to): (u32, ValueId), bytes: u8, carried: bool) -> bool {
-        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId, window: Option<Vec<u32>>| {
-            let whole = |side: &Side<'_, '_>| events::between(side.graph(), read, side.point, carried);
-            let passed = window.unwrap_or_else(|| whole(side));
-            events::writes(side.values, &passed, (address, bytes))
+        let pairs = self.pairs;
+        let writes = |side: &mut Side<'_, '_>, read: u32, address: ValueId, is_old: bool| {
+            let passed = events::between(side.graph(), read, side.point, carried);
+            writes(side, pairs, is_old, &passed, (address, bytes))
         };
-        let windows = self.recent.and_then(|recent| recent.old_window(&self.old, old).zip(recent.new_window(&self.new, new)));
-        let (one, other) = windows.unzip();
-        let (mut from, mut to) = (writes(&mut self.old, old, from, one), writes(&mut self.new, new, to, other));
+        let (mut from, mut to) = (writes(&mut self.old, old, from, true), writes(&mut self.new, new, to, false));
         self.drop_harmless(&mut from, &mut to);
         from.iter().all(|event| to.iter().any(|other| self.same_event(*event, *other, carried)))
             && to.iter().all(|event| from.iter().any(|other| self.same_event(*other, *event, carried)))
@@ -95,4 +95,14 @@ impl Correspondence<'_, '_> {
         olds.retain(|node| callee(self.old.graph(), *node).is_none_or(|callee| self.pairs.may_change(callee)));
         news.retain(|node| callee(self.new.graph(), *node).is_none_or(|callee| self.pairs.new_may_change(callee)));
     }
+}
+
+/// Those of `nodes` that may write to `bytes` bytes at `address`; what types tell to be elsewhere does not.
+fn writes(side: &mut Side<'_, '_>, pairs: &dyn Pairs, is_old: bool, nodes: &[u32], (address, bytes): (ValueId, u8)) -> Vec<u32> {
+    let mut found = events::writes(side.values, nodes, (address, bytes));
+    found.retain(|node| {
+        let written = events::written_at(side.values, *node);
+        written.is_none_or(|(written, _)| !pairs.is_apart(is_old, side.values, written, address))
+    });
+    found
 }

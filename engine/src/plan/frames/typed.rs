@@ -38,6 +38,27 @@ impl Typed<'_> {
         self.element(place.kind, place.offset)
     }
 
+    /// Whether one address is in a variable, and the other in a structure that a pointer leads to and that is longer than the variable.
+    pub(super) fn are_apart(&self, values: &Values<'_>, one: ValueId, other: ValueId) -> bool {
+        let variable = |address: ValueId| match values.node(address) {
+            Term::Address(Symbolic::Address(link)) => {
+                let objects = &self.side.objects;
+                objects.list().get(objects.covering(*link)?).map(|object| object.size)
+            }
+            _ => None,
+        };
+        let structure = |address: ValueId| {
+            let place = self.at(values, address)?;
+            let is_structure = matches!(self.types().get(place.kind).shape, Shape::Struct { .. });
+            self.types().size_of(Some(place.kind)).filter(|_| is_structure)
+        };
+        let is_shorter = |one: ValueId, other: ValueId| {
+            let sizes = variable(one).and_then(|size| structure(other).map(|longer| (size, longer)));
+            sizes.is_some_and(|(size, longer)| size < longer)
+        };
+        is_shorter(one, other) || is_shorter(other, one)
+    }
+
     fn within(&self, values: &Values<'_>, address: ValueId, depth: u32) -> Option<Within> {
         let depth = depth.checked_sub(1)?;
         let address = values.resolve(address);
