@@ -82,6 +82,7 @@ fn is_of_new_frame(value: &Value) -> bool {
     match value {
         Value::Frame(_) | Value::Canary | Value::Outer(..) | Value::Given(_) | Value::Passed(_) | Value::FirstOf(_) => true,
         Value::Computed(_, operands) => operands.iter().any(is_of_new_frame),
+        Value::Word(made) => is_of_new_frame(made),
         Value::Old(_) | Value::Constant(_) | Value::Address(_) | Value::Pointer(_) | Value::Said(_) | Value::Memory(..) => false,
     }
 }

@@ -115,6 +115,8 @@ pub enum Value {
     Passed(u8),
     /// The first of these that can be filled in at the stop.
     FirstOf(Vec<Value>),
+    /// What comes of numbers and addresses as the old process has them; the word that it is then follows what it points to.
+    Word(Box<Value>),
 }
 
 impl Value {

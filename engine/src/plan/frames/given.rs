@@ -232,6 +232,7 @@ impl Givers<'_> {
         match value {
             Value::Given(register) => self.argument(number, *register, 0),
             Value::Passed(register) => self.passed(number, *register, 0),
+            Value::Word(made) => Ok(Value::Word(Box::new(self.own(number, made)?))),
             Value::FirstOf(ways) => {
                 let mut lost = None;
                 for way in ways {
@@ -320,6 +321,7 @@ pub(super) fn is_given(value: &Value) -> bool {
     match value {
         Value::Given(_) | Value::Passed(_) | Value::FirstOf(_) => true,
         Value::Computed(_, operands) => operands.iter().any(is_given),
+        Value::Word(made) => is_given(made),
         _ => false,
     }
 }

@@ -37,6 +37,22 @@ pub trait Scene {
         Err(format!("what the old program has at {} is not known there", link.0))
     }
 
+    /// What the old frame itself, or the one at a position of the stack, has, whole and not followed.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn plain(&mut self, _frame: Option<usize>, held: Held) -> Result<u64, String> {
+        Err(format!("what the old frame has in {held:?} is not known there"))
+    }
+
+    /// What a word of the old process is now, of which `wanted` bits count.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    fn word(&mut self, word: u64, _wanted: u64) -> Result<u64, String> {
+        Err(format!("what {word:#x} is now is not known there"))
+    }
+
     /// What the old frame at position `frame` of the stack has, of which `wanted` bits count; pointers followed.
     ///
     /// # Errors
@@ -76,6 +92,10 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
         Value::Outer(frame, held) => scene.outer(*frame, *held, wanted),
         Value::Given(_) => Err("what its caller gave is not known".to_owned()),
         Value::Passed(_) => Err("what the call under way was given is not known".to_owned()),
+        Value::Word(made) => {
+            let word = plain(made, scene, depth + 1)?;
+            scene.word(word, wanted)
+        }
         Value::FirstOf(ways) => {
             let first = ways.first().ok_or_else(|| "nothing tells its value".to_owned())?;
             nested(first, wanted, scene, depth + 1)
@@ -101,6 +121,26 @@ fn nested(value: &Value, wanted: u64, scene: &mut dyn Scene, depth: u32) -> Resu
             let second = of(1, if operation.is_shift() { 0xff } else { width }, scene)?;
             Ok(compute(*operation, first, second))
         }
+    }
+}
+
+/// What a value comes to in the old process, addresses as they are there.
+fn plain(value: &Value, scene: &mut dyn Scene, depth: u32) -> Result<u64, String> {
+    if depth > MOST_NESTED {
+        return Err(format!("its explanation is nested more than {MOST_NESTED} deep"));
+    }
+    match value {
+        Value::Constant(number) => Ok(*number),
+        Value::Old(place) => scene.plain(None, Held::Place(*place)),
+        Value::Outer(frame, held) => scene.plain(Some(*frame), *held),
+        Value::Computed(operation, operands) if !matches!(operation, Operation::Choose { .. }) => {
+            let (first, second) = (operands.first(), operands.get(1));
+            let first = first.ok_or_else(|| format!("{operation:?} lacks an operand"))?;
+            let first = plain(first, scene, depth + 1)?;
+            let second = second.map_or(Ok(0), |second| plain(second, scene, depth + 1))?;
+            Ok(compute(*operation, first, second))
+        }
+        _ => Err("what the old process had there is not known".to_owned()),
     }
 }
 
@@ -237,6 +277,27 @@ mod tests {
         assert!(come_to(&lone).is_err());
         let deep = (0..100).fold(Value::Constant(1), |value, _| Value::Computed(Operation::ZeroExtend { from: 8 }, vec![value]));
         assert!(come_to(&deep).is_err());
+    }
+
+    #[test]
+    fn a_choice_takes_the_third_value_if_its_first_two_relate_so() {
+        let choose = |relation, left: u64, right: u64| {
+            let of = [left, right, 10, 20].map(Value::Constant).to_vec();
+            come_to(&Value::Computed(Operation::Choose { relation, bits: 32 }, of))
+        };
+        assert_eq!(choose(Relation::Less, 0xffff_ffff, 0), Ok(10));
+        assert_eq!(choose(Relation::Below, 0xffff_ffff, 0), Ok(20));
+        // Of the bits above what is compared nothing counts.
+        assert_eq!(choose(Relation::Equal, 0x5_0000_0001, 1), Ok(10));
+    }
+
+    #[test]
+    fn a_word_is_made_of_what_the_old_process_has() {
+        let sum = Value::Computed(Operation::Subtract { bits: 64 }, vec![Value::Constant(9), Value::Constant(4)]);
+        // The scene says what words are now: not this one.
+        assert!(come_to(&Value::Word(Box::new(sum))).is_err());
+        assert!(come_to(&Value::Word(Box::new(Value::Address(NewLink::new(0x20))))).is_err());
+        assert_eq!(come_to(&Value::FirstOf(vec![Value::Constant(3), Value::Canary])), Ok(3));
     }
 
     #[test]

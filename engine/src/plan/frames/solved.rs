@@ -3,6 +3,7 @@
 
 use super::continuation::{FramePlace, Operation, Value};
 use super::correspond::Side;
+use super::lockstep::{Atom, Linear};
 use super::parameters;
 use super::terms::Terms;
 use crate::program::flow::{Place, Term, ValueId, Values};
@@ -28,7 +29,8 @@ impl Terms<'_, '_, '_> {
             let value = self.correspondence.old.values.resolve(value);
             let same = matches!(source, Value::Passed(_)) && self.is(value, wanted, bits);
             found.extend(same.then(|| source.clone()));
-            found.extend(self.less(&source, value, wanted, bits));
+            let told = self.less(&source, value, wanted, bits).or_else(|| self.began(&source, value, wanted, bits));
+            found.extend(told.map(|told| Value::Word(Box::new(told))));
             if found.len() >= MOST_WAYS {
                 break;
             }
@@ -76,6 +78,32 @@ impl Terms<'_, '_, '_> {
         })
     }
 
+    /// What is wanted, as where a counter began: it has moved by as much in each round, and another one tells how many these were.
+    fn began(&mut self, source: &Value, counter: ValueId, wanted: ValueId, bits: u8) -> Option<Value> {
+        let sum = Linear::of(self.correspondence.old.values, counter, 64)?;
+        let (at, step) = sum.rounds()?;
+        let [(start, 1)] = values_of(&sum)?[..] else { return None };
+        if !self.is(start, wanted, bits) {
+            return None;
+        }
+        let rounds = self.sources().into_iter().find_map(|(other, value)| {
+            let sum = Linear::of(self.correspondence.old.values, value, 64)?;
+            let (loop_at, by) = sum.rounds()?;
+            let start = match values_of(&sum)?[..] {
+                _ if loop_at != at || by.abs() != 1 || other == *source => return None,
+                [] => Value::Constant(0),
+                [(start, 1)] => self.told(start)?,
+                _ => return None,
+            };
+            let apart =
+                Value::Computed(Operation::Subtract { bits: 64 }, vec![plus(other, sum.constant.wrapping_neg(), 64), start]);
+            Some(Value::Computed(Operation::Multiply { bits: 64 }, vec![apart, Value::Constant(by.cast_unsigned())]))
+        })?;
+        let moved = Value::Computed(Operation::Multiply { bits: 64 }, vec![rounds, Value::Constant(step.cast_unsigned())]);
+        let begun = plus(source.clone(), sum.constant.wrapping_neg(), 64);
+        Some(Value::Computed(Operation::Subtract { bits: 64 }, vec![begun, moved]))
+    }
+
     /// What tells a value of the old code whole: a number, a place, or what the function was given.
     fn told(&mut self, value: ValueId) -> Option<Value> {
         let values = &self.correspondence.old.values;
@@ -93,6 +121,19 @@ impl Terms<'_, '_, '_> {
             _ => None,
         }
     }
+}
+
+/// The values that a sum is made of besides rounds; nothing where the frame's address is one.
+fn values_of(sum: &Linear) -> Option<Vec<(ValueId, i64)>> {
+    let mut found = Vec::new();
+    for (part, factor) in &sum.parts {
+        match part {
+            Atom::Value(value) => found.push((*value, *factor)),
+            Atom::Rounds(_) => {}
+            Atom::Frame => return None,
+        }
+    }
+    Some(found)
 }
 
 fn plus(value: Value, constant: i64, bits: u8) -> Value {

@@ -94,6 +94,7 @@ impl Readers {
                 let compared = mask(operation.reads());
                 operands.iter().zip([compared, compared, wanted, wanted]).any(|(operand, wanted)| self.misses(operand, wanted))
             }
+            Value::Word(made) => self.misses(made, u64::MAX),
             Value::FirstOf(ways) => ways.iter().any(|way| self.misses(way, wanted)),
             Value::Computed(operation, operands) => operands.iter().any(|operand| self.misses(operand, mask(operation.reads()))),
             _ => false,

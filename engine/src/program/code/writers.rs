@@ -107,3 +107,43 @@ impl CodeImage<'_> {
         (!is_stored && only_entry).then_some(main)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::testing::Compiled;
+
+    const SOURCE: &str = "#include <stdlib.h>\n#define KEEP __attribute__((noinline, noipa)) static\n\
+        static long set_once, cleared, pointed, handled; long *where = &pointed; static long *other;\n\
+        KEEP void wait(void) { __asm__ volatile(\"\" : : : \"memory\"); }\n\
+        KEEP void clear(void) { cleared = 0; wait(); }\n\
+        KEEP int handle(const void *a, const void *b) { handled++; return a < b; }\n\
+        KEEP long plain(void) { long first = set_once; wait(); return first + set_once + cleared + pointed + handled; }\n\
+        KEEP long clears(void) { long first = cleared; clear(); return first + *other; }\n\
+        int main(int c, char **v) { set_once = c; cleared = c; pointed = c; handled = c; other = where;\n\
+            qsort(v, c, sizeof *v, handle); return plain() + clears(); }";
+
+    #[test]
+    fn a_variable_is_steady_if_nothing_that_can_run_stores_to_it() {
+        for flags in [&["-O1", "-g", "-fPIE", "-pie"][..], &["-O1", "-g", "-fno-pie", "-no-pie"]] {
+            let build = Compiled::new("writers", SOURCE, flags).build();
+            let image = CodeImage::new(&build.elf, &build.debug);
+            let calls = CallGraph::new(&image);
+            let start = |name: &str| build.elf.symbols_named(name).next().expect("a symbol").address;
+            let mut ranges: Vec<Range<u64>> =
+                ["set_once", "cleared", "pointed", "handled"].map(|name| start(name).0..start(name).0 + 8).to_vec();
+            ranges.sort_by_key(|range| range.start);
+            let writers = Writers::new(&image, &calls, &ranges);
+            let steady = |function: &str, variable: &str| {
+                let function = image.inventory().entered_at(start(function)).expect("a function");
+                writers.is_steady(&calls, function, (start(variable), 8))
+            };
+            assert!(steady("plain", "set_once") && steady("plain", "cleared"), "{flags:?}");
+            // A zero is stored, too; a pointer leads to one; a library calls what stores to the last.
+            assert!(!steady("clears", "cleared") && steady("clears", "set_once"), "{flags:?}");
+            assert!(!steady("plain", "pointed") && !steady("plain", "handled"), "{flags:?}");
+            // It is not only on `main`'s thread.
+            assert!(!steady("handle", "set_once") && !steady("main", "set_once"), "{flags:?}");
+        }
+    }
+}

@@ -77,8 +77,9 @@ impl Frame {
         };
         let taken = taken(graph);
         frame.cut(&taken);
-        frame.addressed = frame.find_addressed(&taken);
-        frame.computed = if frame.computes(graph) { frame.addressed.clone() } else { Bits::new(frame.pieces.len()) };
+        let computes = frame.computes(graph);
+        frame.addressed = frame.find_addressed(&taken, computes);
+        frame.computed = if computes { frame.addressed.clone() } else { Bits::new(frame.pieces.len()) };
         frame.find_gains(graph);
         Ok(frame)
     }
@@ -126,10 +127,11 @@ impl Frame {
         reaches || escapes()
     }
 
-    fn find_addressed(&self, taken: &Taken) -> Bits {
+    /// Where no address is computed, what has parts is only reached by those that are taken, like all else.
+    fn find_addressed(&self, taken: &Taken, computes: bool) -> Bits {
         let mut computed = Bits::new(self.pieces.len());
         for object in &self.objects {
-            if object.has_parts || taken.all.iter().any(|offset| object.is_meant_by(*offset)) {
+            if (computes && object.has_parts) || taken.all.iter().any(|offset| object.is_meant_by(*offset)) {
                 computed.add(&self.pieces.set_of(object.start, object.end));
             }
         }

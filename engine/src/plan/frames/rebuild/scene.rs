@@ -9,6 +9,9 @@ use super::{At, CANARY};
 use crate::plan::address::{NewLink, OldLink};
 use crate::program::unwind::Place;
 
+/// A place that may hold an address.
+const WHOLE: FramePlace = FramePlace::Register(0);
+
 impl Scene for At<'_, '_> {
     fn old(&mut self, place: FramePlace, wanted: u64) -> Result<u64, String> {
         let (word, held) = self.raw(self.frame, place)?;
@@ -32,6 +35,14 @@ impl Scene for At<'_, '_> {
         let (word, holder, is_address) = self.held(frame, held, wanted)?;
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         Ok(if is_address { self.follow.word(word, holder) } else { word })
+    }
+
+    fn plain(&mut self, frame: Option<usize>, held: Held) -> Result<u64, String> {
+        Ok(self.held(frame.unwrap_or(self.number), held, u64::MAX)?.0)
+    }
+
+    fn word(&mut self, word: u64, wanted: u64) -> Result<u64, String> {
+        Ok(if self.is_address(WHOLE, wanted) { self.follow.word(word, Place::Computed) } else { word })
     }
 
     fn memory(&mut self, link: OldLink, bytes: u8, wanted: u64) -> Result<u64, String> {
@@ -80,6 +91,16 @@ impl Scene for Quiet<'_, '_, '_> {
         let word = if wanted > u64::from(u32::MAX) { word } else { word & wanted };
         let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
         if is_address { self.0.follow.quietly(word, holder).ok_or_else(unknown) } else { Ok(word) }
+    }
+
+    fn plain(&mut self, frame: Option<usize>, held: Held) -> Result<u64, String> {
+        self.0.plain(frame, held)
+    }
+
+    fn word(&mut self, word: u64, wanted: u64) -> Result<u64, String> {
+        let unknown = || format!("the new code asks about {word:#x}, and nothing says what that is now");
+        let is_address = self.0.is_address(WHOLE, wanted);
+        if is_address { self.0.follow.quietly(word, Place::Computed).ok_or_else(unknown) } else { Ok(word) }
     }
 
     fn memory(&mut self, link: OldLink, bytes: u8, wanted: u64) -> Result<u64, String> {
