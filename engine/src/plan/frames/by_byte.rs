@@ -264,9 +264,10 @@ fn same_stores(correspondence: &mut Correspondence<'_, '_>, (from, had): (i64, u
     let old = correspondence.old.here(Place::Slot { offset: from, length: had });
     let new = correspondence.new.here(Place::Slot { offset: to, length: has });
     let untouched = |values: &Values<'_>, value: ValueId| matches!(values.node(value), Term::Entry(Place::Slot { .. }));
-    // What the new code never stores to holds whatever was there in its own run, too.
+    // What the new code never stores to holds whatever was there in its own run, too: above the frame what its caller gave it.
     if untouched(correspondence.new.values, new) {
-        return matches!(how, How::Same) || untouched(correspondence.old.values, old);
+        let is_left = matches!(how, How::Same) && to < 0;
+        return is_left || untouched(correspondence.old.values, old);
     }
     if let (Some(old), Some(new)) = (number(correspondence, true, old), number(correspondence, false, new)) {
         return how.becomes(old, new);

@@ -151,7 +151,8 @@ pub(super) fn is_untouched(side: &mut Side<'_, '_>, start: i64, length: u64) -> 
     let function = side.values.function();
     let bytes = length.cast_signed();
     let end = start.saturating_add(bytes);
-    if side.between || function.escapes.is_escaped_at(side.point, start, bytes) {
+    // What is above the frame was given by its caller.
+    if side.between || end > 0 || function.escapes.is_escaped_at(side.point, start, bytes) {
         return false;
     }
     events::ahead_of(function.graph, side.point).into_iter().all(|at| {
