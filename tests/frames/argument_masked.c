@@ -1,5 +1,5 @@
 // The call under way gets another expression, which comes to the same number here.
-// rule: 3.29
+// rule: 3.36
 // good: either
 // point: 1
 // input: 5

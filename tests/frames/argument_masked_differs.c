@@ -1,5 +1,5 @@
 // The call under way gets another expression, which comes to another number here.
-// rule: 3.29
+// rule: 3.36
 // kind: counterexample
 // good: refused
 // point: 1

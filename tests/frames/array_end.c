@@ -1,5 +1,5 @@
 // A longer array, and a pointer to its end that a deeper frame keeps.
-// rule: 3.28, 1.2
+// rule: 3.33, 1.2
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // A longer array, all of which was filled before by a function that is told its length.
-// rule: 3.28
+// rule: 3.33
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // An array is stored to ahead of the call in each round, and was behind it.
-// rule: 3.28
+// rule: 3.33
 // kind: counterexample
 // good: either
 // point: 3

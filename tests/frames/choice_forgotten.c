@@ -1,5 +1,5 @@
 // The new code chooses by what its parameter was, which the old code has forgotten by then, and its caller with it.
-// rule: 3.29
+// rule: 3.39
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // The new code bounds a number on one side before the call, and the old number lies beyond: it is not what the old frame has.
-// rule: 3.29
+// rule: 3.39
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // The new code still needs what a parameter was that goes down with the rounds, but not in each of them.
-// rule: 3.33
+// rule: 3.43
 // kind: counterexample
 // good: either
 // point: 3

@@ -1,5 +1,5 @@
 // The same, and the function that reads it has the same code in both builds.
-// rule: 3.40
+// rule: 3.32
 // kind: counterexample
 // good: refused
 // point: 1

@@ -1,5 +1,5 @@
 // Two fields of a variable change places, and the function that reads one of them has the same code in both builds.
-// rule: 3.40
+// rule: 3.32
 // kind: counterexample
 // good: refused
 // point: 1

@@ -1,5 +1,5 @@
 // As global_snapshot_same, but a library calls back between, and what it calls writes the global.
-// rule: 3.31
+// rule: 3.41
 // kind: counterexample
 // good: refused
 // point: 2

@@ -1,5 +1,5 @@
 // The new code keeps what a global begins with, and that changes: the global takes the new program's number.
-// rule: 3.31
+// rule: 3.41
 // kind: counterexample
 // good: either
 // point: 2

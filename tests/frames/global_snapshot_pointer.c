@@ -1,5 +1,5 @@
 // As global_snapshot_same, but what the loop calls writes the global through a pointer that somebody made before.
-// rule: 3.31
+// rule: 3.41
 // kind: counterexample
 // good: refused
 // point: 2

@@ -1,5 +1,5 @@
 // A field of a struct in the frame is stored to under another condition.
-// rule: 3.28
+// rule: 3.33
 // kind: counterexample
 // good: either
 // point: 1

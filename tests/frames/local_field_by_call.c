@@ -1,5 +1,5 @@
 // A struct on the stack grows; all of it is filled by a function that is told its length.
-// rule: 3.29
+// rule: 3.34
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // As main_struct_grows, but a function that has returned already gives the new field its value.
-// rule: 3.29
+// rule: 3.34
 // kind: counterexample
 // good: either
 // point: 2

@@ -1,5 +1,5 @@
 // A struct on the stack grows by a field that begins with another number on each of two ways.
-// rule: 3.28
+// rule: 3.33
 // kind: counterexample
 // good: either
 // point: 1

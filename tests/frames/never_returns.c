@@ -1,5 +1,5 @@
 // The call under way does not come back: nothing is read behind it.
-// rule: 3.30
+// rule: 3.37
 // good: right
 // point: 1
 // input: 5

@@ -1,5 +1,5 @@
 // The call under way does not come back, but reads a local of its caller's that the new code makes otherwise.
-// rule: 3.30
+// rule: 3.37
 // kind: counterexample
 // good: refused
 // point: 1

@@ -1,5 +1,5 @@
 // Only the new function has an array, which it changes in each round.
-// rule: 3.6, 3.28
+// rule: 3.6, 3.33
 // kind: counterexample
 // good: either
 // point: 3

@@ -1,5 +1,5 @@
 // What the new code needs was passed on to a call, as a term of a sum, and what was called has changed it since.
-// rule: 3.33
+// rule: 3.43
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // What the new code needs was passed on to a call that went on by a jump: the frame further in was given something else.
-// rule: 3.33
+// rule: 3.43
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // As result_kept, but the structure becomes another one.
-// rule: 3.30
+// rule: 3.40
 // kind: counterexample
 // good: either
 // point: 2

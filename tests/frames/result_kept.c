@@ -1,5 +1,5 @@
 // A structure that a call gives is looked at twice more; the room for it has no name.
-// rule: 3.30
+// rule: 3.40
 // kind: release
 // good: either
 // point: 2

@@ -1,5 +1,5 @@
 // Settings in the frame of main gain two fields, which begin with numbers of their own; the loop that uses them is in another function.
-// rule: 3.28, 3.29
+// rule: 3.33, 3.34
 // kind: release
 // good: either
 // point: 2

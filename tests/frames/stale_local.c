@@ -1,5 +1,5 @@
 // A local without a value yet has what an earlier call has left there: an address in a frame that is gone.
-// rule: 3.28
+// rule: 3.35
 // good: right
 // point: 1
 // input: 5

@@ -1,5 +1,5 @@
 // As stale_local, but the local has a value, an address that is followed, and what is in it is read by a function that knows where it is.
-// rule: 3.28
+// rule: 3.35
 // kind: counterexample
 // good: either
 // point: 1

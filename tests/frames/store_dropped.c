@@ -1,5 +1,5 @@
 // An element that only the new code stores, as the function that is called overwrites it: what that has stored counts.
-// rule: 3.28
+// rule: 3.33
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // The old code has stored into a struct that was passed to it by value; the new code reads it as it was passed.
-// rule: 3.28
+// rule: 3.38
 // kind: counterexample
 // good: either
 // point: 1

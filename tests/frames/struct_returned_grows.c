@@ -1,5 +1,5 @@
 // A struct that is returned through a hidden pointer gets another member in front: what is under way fills in the old one.
-// rule: 3.30
+// rule: 3.40
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // A sum of both parameters is kept, and one of the parameters changes afterwards: the sum less that is not what the other one was.
-// rule: 3.33
+// rule: 3.43
 // kind: counterexample
 // good: either
 // point: 1

@@ -1,5 +1,5 @@
 // As vector_local, but the vector that is spilled over the call is another one in the new code.
-// rule: 3.28
+// rule: 3.38
 // kind: counterexample
 // good: either
 // point: 1

@@ -58,6 +58,7 @@ pub fn assumptions() -> Vec<String> {
         "without getcontext, swapcontext or makecontext, return addresses that unwinding does not find are leftovers",
         "code keeps the offset of a thread-local variable in a register, or reads it again",
         "where debug information does not tell what is at an address, code that stays the same means the same fields of types that change",
+        "a pointer to a structure leads to a whole one",
         "across a system call no vector register holds a pointer into the program",
     ]
     .map(str::to_owned)

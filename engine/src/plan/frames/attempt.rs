@@ -301,7 +301,7 @@ impl Attempt<'_, '_> {
     }
 
     /// That what the old code gave the call under way in a register is what the new code would give it in one, whatever makes it: asked of
-    /// the old frame at the stop (PROOF 3.28). Only of a call that is one on both sides: it says nothing about which of several it is.
+    /// the old frame at the stop (PROOF 3.36). Only of a call that is one on both sides: it says nothing about which of several it is.
     fn same_now(&mut self, (from, to, bits): (Place, Place, u8)) -> Option<Condition> {
         let (Place::Register(_), Place::Register(_), true) = (from, to, self.correspondence.is_single) else { return None };
         let (old, new) = self.nodes();

@@ -1,4 +1,4 @@
-//! Variables of a frame byte by byte (PROOF 3.28): of each byte the last store on all ways to the point counts, whatever it was made with, and of
+//! Variables of a frame byte by byte (PROOF 3.33): of each byte the last store on all ways to the point counts, whatever it was made with, and of
 //! what may have stored there besides (calls that know the address, places that are computed) all.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What conditional moves make of values, done again: from what they compare and what they choose from (PROOF 3.29).
+//! What conditional moves make of values, done again: from what they compare and what they choose from (PROOF 3.39).
 
 use iced_x86::{Code, Mnemonic};
 

@@ -1,5 +1,5 @@
 //! Functions whose code stays the same, instruction for instruction, and means other fields: what lies at a field's old place is another
-//! field in the new build (PROOF 3.40). They change as much as if an instruction did.
+//! field in the new build (PROOF 3.32). They change as much as if an instruction did.
 
 use super::parameters::Parameters;
 use super::prepared::Coded;

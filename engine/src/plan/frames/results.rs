@@ -1,4 +1,4 @@
-//! Where the call under way is to put a structure that it gives back (PROOF 3.30): memory of the caller's frame, often without a name.
+//! Where the call under way is to put a structure that it gives back (PROOF 3.40): memory of the caller's frame, often without a name.
 
 use super::continuation::FrameObject;
 use super::locals::Locals;

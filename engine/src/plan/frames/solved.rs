@@ -1,4 +1,4 @@
-//! Values told from sums (PROOF 3.33): what is one term of what the old frame keeps, or of what the call under way was given, is that less
+//! Values told from sums (PROOF 3.43): what is one term of what the old frame keeps, or of what the call under way was given, is that less
 //! the other terms.
 
 use super::continuation::{FramePlace, Operation, Value};

@@ -1,5 +1,5 @@
 //! What is new in a variable whose address others know: whether code of the new program besides the function itself may store there before
-//! control comes back to it (PROOF 3.29).
+//! control comes back to it (PROOF 3.34).
 
 use super::continuation::FrameObject;
 use super::effects::Impact;
