@@ -117,6 +117,7 @@ fn by_hand(old: &Path, new: &Path, conditions: &[(Relation, u64)]) -> Arc<dyn Co
         right: Value::Constant(*number),
         bits: 64,
         branch: reader,
+        argument: None,
     };
     let continuation = Continuation {
         function: 0,

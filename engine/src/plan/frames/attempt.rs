@@ -10,7 +10,7 @@ use super::between;
 use super::blocker::{CodePlace, FrameBlocker};
 use super::by_byte;
 use super::by_rules::{accept, local};
-use super::continuation::{Condition, FrameObject, FramePlace, Placed, Relation, Value};
+use super::continuation::{AskedArgument, Condition, FrameObject, FramePlace, Placed, Relation, Value};
 use super::converted;
 use super::correspond::Correspondence;
 use super::definitions;
@@ -290,7 +290,7 @@ impl Attempt<'_, '_> {
             if self.here.accepts(Question::Argument, None, Some(&name)) {
                 continue;
             }
-            if let Some(condition) = places.and_then(|places| self.same_now(places)) {
+            if let Some(condition) = places.and_then(|places| self.same_now(&name, places)) {
                 self.conditions.push(condition);
                 continue;
             }
@@ -302,7 +302,7 @@ impl Attempt<'_, '_> {
 
     /// That what the old code gave the call under way in a register is what the new code would give it in one, whatever makes it: asked of
     /// the old frame at the stop (PROOF 3.36). Only of a call that is one on both sides: it says nothing about which of several it is.
-    fn same_now(&mut self, (from, to, bits): (Place, Place, u8)) -> Option<Condition> {
+    fn same_now(&mut self, name: &str, (from, to, bits): (Place, Place, u8)) -> Option<Condition> {
         let (Place::Register(_), Place::Register(_), true) = (from, to, self.correspondence.is_single) else { return None };
         let (old, new) = self.nodes();
         let called = self.correspondence.old.graph().node(old)?.call;
@@ -312,8 +312,20 @@ impl Attempt<'_, '_> {
         let value = self.correspondence.new.values.before(new, to);
         let mut terms = Terms { correspondence: &mut self.correspondence, candidates: self.candidates, said: &self.said };
         let right = terms.explain(value, bits).ok()?;
+        // Two numbers that differ do so at every stop.
+        if matches!((&left, &right), (Value::Constant(_), Value::Constant(_))) {
+            return None;
+        }
         let branch = NewLink(self.correspondence.new.graph().node(new)?.address());
-        Some(Condition { left, relation: Relation::Equal, right, bits, branch })
+        let answer = self.explainer.answer_inside(self.at.0, self.inside, &format!("accept = [\"argument {name}\"]"));
+        Some(Condition {
+            left,
+            relation: Relation::Equal,
+            right,
+            bits,
+            branch,
+            argument: Some(AskedArgument { name: name.to_owned(), answer }),
+        })
     }
 
     fn is_unchanged(&self, callee: Callee) -> bool {

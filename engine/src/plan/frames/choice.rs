@@ -153,7 +153,14 @@ mod tests {
     const CFA: u64 = 0x7000_0000_1000;
 
     fn asks(place: FramePlace, relation: Relation, to: u64) -> Condition {
-        Condition { left: Value::Old(place), relation, right: Value::Constant(to), bits: 64, branch: NewLink::new(1) }
+        Condition {
+            left: Value::Old(place),
+            relation,
+            right: Value::Constant(to),
+            bits: 64,
+            branch: NewLink::new(1),
+            argument: None,
+        }
     }
 
     fn continuation(returns_to: u64, conditions: Vec<Condition>) -> Continuation {

@@ -240,8 +240,19 @@ pub struct Condition {
     pub right: Value,
     /// How many of the lowest bits are compared.
     pub bits: u8,
-    /// The branch of the new code that asks, for people.
+    /// The branch of the new code that asks, or the call that is given an argument, for people.
     pub branch: NewLink,
+    /// The argument of the call under way that has to be the same, if it is about one.
+    pub argument: Option<AskedArgument>,
+}
+
+/// An argument of the call under way, of which the stop tells whether it is the same.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct AskedArgument {
+    /// Its name.
+    pub name: String,
+    /// The lines of a spec that take another one as it is.
+    pub answer: Option<String>,
 }
 
 /// How two numbers relate.

@@ -68,6 +68,7 @@ impl Attempt<'_, '_> {
                 right: Value::Constant(0),
                 bits,
                 branch: NewLink(live.reader),
+                argument: None,
             });
         }
         Some(Placed { place: to, bits: live.bits, value, why, reader: NewLink(live.reader) })
@@ -83,6 +84,7 @@ impl Attempt<'_, '_> {
                 relation: Relation::Equal,
                 right: Value::Said(other),
                 branch: self.at.2,
+                argument: None,
             })),
         }
     }
@@ -144,7 +146,7 @@ impl Attempt<'_, '_> {
         let constant = |(name, given): (&str, &Said)| {
             let (number, length) = news.number(name)?;
             let (left, right) = (Value::Said(given.clone()), Value::Constant(number));
-            Some(Condition { left, relation: Relation::Equal, right, bits: length.saturating_mul(8), branch: to })
+            Some(Condition { left, relation: Relation::Equal, right, bits: length.saturating_mul(8), branch: to, argument: None })
         };
         self.here.nowhere().filter_map(constant).collect()
     }

@@ -68,7 +68,9 @@ pub use apart::{come_apart, is_inside};
 pub use between::Near;
 pub use blocker::{CodePlace, FrameBlocker};
 pub use choice::choose;
-pub use continuation::{Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value};
+pub use continuation::{
+    AskedArgument, Condition, Continuation, FrameObject, FramePlace, Held, Operation, Placed, Relation, Rival, Value,
+};
 pub(in crate::plan) use converted::recipe as recipe_of_local;
 pub use explain::Explainer;
 pub use follow::SavedFrame;

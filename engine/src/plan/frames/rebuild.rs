@@ -364,7 +364,13 @@ impl At<'_, '_> {
             return Ok(());
         }
         let (left, right) = (left & wanted, right & wanted);
-        Err(format!("the new code is there only if {left:#x} {} {right:#x}", words_of(condition)))
+        Err(match &condition.argument {
+            Some(argument) => {
+                let name = &argument.name;
+                format!("the new code would give the call that is under way another `{name}`: {right:#x}, not {left:#x}")
+            }
+            None => format!("the new code is there only if {left:#x} {} {right:#x}", words_of(condition)),
+        })
     }
 
     /// What callers have left in registers: where the old frame has saved one and keeps something of its own there, the new one does not

@@ -328,7 +328,7 @@ mod tests {
         #[test]
         fn conditions_are_those_of_the_machine(a: u64, b: u64) {
             let of = |relation, bits| holds(
-                &Condition { left: Value::Canary, relation, right: Value::Canary, bits, branch: NewLink::new(0) }, a, b);
+                &Condition { left: Value::Canary, relation, right: Value::Canary, bits, branch: NewLink::new(0), argument: None }, a, b);
             let (c, d) = ((a as u32).cast_signed(), (b as u32).cast_signed());
             prop_assert_eq!(of(Relation::Less, 32), c < d);
             prop_assert_eq!(of(Relation::GreaterOrEqual, 32), c >= d);

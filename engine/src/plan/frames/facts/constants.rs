@@ -147,6 +147,7 @@ impl Constants {
                         right: Value::Constant(number),
                         bits: new.length * 8,
                         branch: to,
+                        argument: None,
                     }));
                 }
                 Ok(Variable { place: Where::Constant(other), .. }) => {
@@ -158,6 +159,7 @@ impl Constants {
                         right: Value::Constant(number),
                         bits: new.length * 8,
                         branch: to,
+                        argument: None,
                     });
                 }
                 Ok(_) => {
@@ -205,7 +207,7 @@ fn address_of(
         Some(Ok(Variable { place: Where::Address(other), .. })) if same(*other, address) => {}
         Some(Ok(Variable { place: place @ (Where::Frame(_) | Where::Told(_)), length: 8, .. })) => {
             let right = Value::Address(NewLink(address));
-            let same = |left| Condition { left, relation: Relation::Equal, right, bits: 64, branch: to };
+            let same = |left| Condition { left, relation: Relation::Equal, right, bits: 64, branch: to, argument: None };
             found.conditions.extend(place.value().map(same));
         }
         Some(_) => {

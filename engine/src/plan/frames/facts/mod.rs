@@ -225,7 +225,7 @@ fn check(terms: &mut Terms<'_, '_, '_>, question: &Question, found: &mut Positio
         },
         Asked::Compared { left, relation, right, bits } => match (terms.explain(*left, *bits), terms.explain(*right, *bits)) {
             (Ok(left), Ok(right)) => {
-                found.conditions.push(Condition { left, relation: *relation, right, bits: *bits, branch });
+                found.conditions.push(Condition { left, relation: *relation, right, bits: *bits, branch, argument: None });
             }
             (Err(reason), _) | (_, Err(reason)) => found.problems.push(problem(unknown(&reason))),
         },
@@ -245,11 +245,9 @@ pub(super) fn chosen_if(terms: &mut Terms<'_, '_, '_>, asked: &Asked, depth: u32
         },
         Asked::Compared { left, relation, right, bits } => {
             let mut side = |value| terms.deep(value, *bits, depth);
-            Some(
-                side(*left).and_then(|left| {
-                    Ok(vec![Condition { left, relation: *relation, right: side(*right)?, bits: *bits, branch }])
-                }),
-            )
+            Some(side(*left).and_then(|left| {
+                Ok(vec![Condition { left, relation: *relation, right: side(*right)?, bits: *bits, branch, argument: None }])
+            }))
         }
         Asked::Flags { .. } | Asked::Other(_) => None,
     }
@@ -262,7 +260,8 @@ fn unknown(reason: &str) -> String {
 /// Conditions that together say that a value is in some ranges.
 fn within(value: &Value, bits: u8, ranges: &[(u64, u64)], branch: NewLink) -> Option<Vec<Condition>> {
     let top = ranges::greatest(bits);
-    let one = |relation, to| Condition { left: value.clone(), relation, right: Value::Constant(to), bits, branch };
+    let one =
+        |relation, to| Condition { left: value.clone(), relation, right: Value::Constant(to), bits, branch, argument: None };
     let middle = (top >> 1) + 1;
     Some(match *ranges {
         [(low, high)] if low == high => vec![one(Relation::Equal, low)],

@@ -231,6 +231,10 @@ impl Planner<'_> {
             if let Some(condition) = condition.and_then(|(continuation, number)| continuation.conditions.get(number)) {
                 frame.reader = Some(CodePlace::new(self.request.new, condition.branch.0));
                 frame.location = Some("a branch on the way there".to_owned());
+                if let Some(argument) = &condition.argument {
+                    frame.location = Some(format!("argument `{}`", argument.name));
+                    frame.answer.clone_from(&argument.answer);
+                }
             }
             Blocker::Frame { tid, frame }
         };
