@@ -9,6 +9,7 @@ use std::sync::Arc;
 mod apart;
 mod arguments;
 mod attempt;
+mod attempt_objects;
 mod between;
 mod blocker;
 mod by_byte;
