@@ -96,7 +96,7 @@ SEPARATE static long work(long n) {
 #elif CASE == 7 /* a local that was made in another way */
 #if VERSION == 1
 SEPARATE static long work(long n) {
-    long twice = get(n) + n;
+    long twice = (get(n) | n) + n;
     update_here();
     return twice - n;
 }
