@@ -4,6 +4,7 @@ use super::pairs::Identity;
 use crate::program::address::LinkAddress;
 use crate::program::code::{CodeImage, FunctionId};
 use crate::program::dwarf::DebugInfo;
+use crate::program::types::TypeId;
 
 /// A function with code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Code {
     pub ranges: Vec<(LinkAddress, u64)>,
     /// Source file and line of its declaration; the line is 0 when not known.
     pub declared: (String, u64),
+    /// Its type, if debug information tells.
+    pub kind: Option<TypeId>,
 }
 
 /// Functions, and which of them holds an address. Positions are [`FunctionId`]s.
@@ -40,6 +43,7 @@ impl Functions {
                 declared: described.map_or_else(|| (unit.clone(), 0), |described| described.declared.clone()),
                 identity: Identity { name: function.full_name(), unit, function: None, external: function.external, part: None },
                 entry: function.entry(),
+                kind: described.and_then(|described| described.kind),
                 ranges,
             });
         }

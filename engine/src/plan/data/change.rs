@@ -16,6 +16,10 @@ pub struct TypeChanges {
     /// By [`TypeId`].
     facts: Vec<Fact>,
     partners: HashMap<TypeId, Partner>,
+    /// Of each type of the new build the old one that becomes it; `None` where several do.
+    origins: HashMap<TypeId, Option<TypeId>>,
+    /// Whether anything changes: asked for each read that functions have in common.
+    any: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,12 +28,24 @@ struct Fact {
     leads: bool,
 }
 
+/// The other way round.
+fn origins(partners: &HashMap<TypeId, Partner>) -> HashMap<TypeId, Option<TypeId>> {
+    let mut origins: HashMap<TypeId, Option<TypeId>> = HashMap::new();
+    for (old, partner) in partners {
+        if let Partner::One(new) = partner {
+            origins.entry(*new).and_modify(|origin| *origin = None).or_insert(Some(*old));
+        }
+    }
+    origins
+}
+
 impl TypeChanges {
     /// Compares all types of two builds under the user's answers. `roots` are the types of variables that both builds have.
     pub fn new(old: &TypeTable, new: &TypeTable, rules: &Rules, roots: &[(Option<TypeId>, Option<TypeId>)]) -> Self {
         let mut comparison = comparison(old, new, rules);
         let partners = Partners::new((old, new), rules, &mut comparison).run(roots);
-        let mut changes = Self { facts: vec![Fact::default(); old.types.len()], partners };
+        let origins = origins(&partners);
+        let mut changes = Self { facts: vec![Fact::default(); old.types.len()], partners, origins, any: false };
         let seeds = changes.seeds((old, new), rules, &mut comparison);
         let changed = reach(old, rules, &seeds, true);
         let leads = reach(old, rules, &changed, false);
@@ -41,6 +57,7 @@ impl TypeChanges {
             let fact = old.normal(Some(id)).and_then(|normal| changes.facts.get(normal.0 as usize)).copied();
             changes.set(id, |own| *own = fact.unwrap_or_default());
         }
+        changes.any = changes.facts.iter().any(|fact| fact.changed);
         changes
     }
 
@@ -76,14 +93,12 @@ impl TypeChanges {
 
     /// The old type that becomes `new`, if there is just one.
     pub fn origin(&self, new: TypeId) -> Option<TypeId> {
-        let mut found = self.partners.iter().filter(|(_, partner)| **partner == Partner::One(new)).map(|(old, _)| *old);
-        let first = found.next()?;
-        found.next().is_none().then_some(first)
+        self.origins.get(&new).copied().flatten()
     }
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        !self.facts.iter().any(|fact| fact.changed)
+        !self.any
     }
 
     /// All changed structures, unions and enumerations, canonical, ascending.

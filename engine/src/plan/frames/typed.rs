@@ -121,9 +121,7 @@ impl Typed<'_> {
     /// Type of what a call gives, where it calls a function of the program.
     pub(super) fn result(&self, graph: &Graph, call: u32) -> Option<TypeId> {
         let Some(Callee::Function(callee)) = graph.node(call)?.call else { return None };
-        let entry = self.side.functions.list().get(callee.0 as usize)?.entry;
-        let functions = &self.build.debug.functions;
-        let kind = functions.iter().find(|function| function.ranges.first().is_some_and(|range| range.0 == entry))?.kind;
+        let kind = self.side.functions.list().get(callee.0 as usize)?.kind;
         match self.types().get(self.types().peel(kind)?).shape {
             Shape::Function { result, .. } => result,
             _ => None,

@@ -173,7 +173,7 @@ mod tests {
             external: unit.is_empty(),
             part: None,
         };
-        Code { identity, entry: LinkAddress(line), ranges: Vec::new(), declared: (unit.to_owned(), line) }
+        Code { identity, entry: LinkAddress(line), ranges: Vec::new(), declared: (unit.to_owned(), line), kind: None }
     }
 
     fn list() -> Vec<Code> {
