@@ -51,17 +51,19 @@ impl Stepping {
             return Ok(Stepped::Stays);
         }
         self.loosen(tid)?;
+        // Whatever fails from here on, the register is off before the handler goes (`Stepping::drop`).
+        self.armed = Some(tid);
         // There may be no debug register to be had.
         match ptrace::poke_user(tid, PLACE, there.0.0).and_then(|()| ptrace::poke_user(tid, CONTROL, ON)) {
             Ok(()) => {}
             Err(TraceeError::Ptrace { .. }) => {
-                turn_off(tid)?;
+                self.disarm(tid)?;
                 return Ok(Stepped::Stays);
             }
             Err(error) => return Err(error),
         }
         let end = self.run(tid, there, until)?;
-        turn_off(tid)?;
+        self.disarm(tid)?;
         match end {
             End::There => Ok(Stepped::On),
             End::Signal(signal) => self.settle(tid, signal).map(|()| Stepped::Held),
@@ -71,6 +73,12 @@ impl Stepping {
                 false => self.settle(tid, 0).map(|()| Stepped::Held),
             },
         }
+    }
+
+    fn disarm(&mut self, tid: i32) -> Result<(), TraceeError> {
+        turn_off(tid)?;
+        self.armed = None;
+        Ok(())
     }
 
     fn run(&mut self, tid: i32, there: (RunAddress, u64), until: Instant) -> Result<End, TraceeError> {
@@ -139,7 +147,7 @@ impl Stepping {
     }
 }
 
-fn turn_off(tid: i32) -> Result<(), TraceeError> {
+pub(super) fn turn_off(tid: i32) -> Result<(), TraceeError> {
     ptrace::poke_user(tid, CONTROL, 0)?;
     ptrace::poke_user(tid, PLACE, 0)
 }

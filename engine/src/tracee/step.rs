@@ -19,6 +19,7 @@ use super::inject::Injector;
 use super::memory::RemoteMemory;
 use super::procfs;
 use super::ptrace::{self, Event};
+use super::run_out::turn_off;
 use super::stopped::{Stopped, StoppedThread, abort_address};
 
 const OPERATION: &str = "let a thread on by one instruction";
@@ -92,6 +93,8 @@ pub struct Stepping {
     kinds: HashMap<u64, Kind>,
     /// Threads that were stepped and have not been brought back to an event stop.
     loose: Vec<i32>,
+    /// The thread whose debug register is on.
+    pub(super) armed: Option<i32>,
     /// Threads that have SIGTRAP blocked for a while, with their own masks.
     masked: Vec<(i32, u64)>,
     /// Instructions that threads were let on by.
@@ -151,7 +154,15 @@ impl Stopped {
             // What threads call by themselves is for their filters to judge.
             ptrace::set_options(thread.tid, libc::PTRACE_O_TRACESYSGOOD)?;
         }
-        Ok(Stepping { stopped: Some(stopped), action, kinds: HashMap::new(), loose: Vec::new(), masked: Vec::new(), steps: 0 })
+        Ok(Stepping {
+            stopped: Some(stopped),
+            action,
+            kinds: HashMap::new(),
+            loose: Vec::new(),
+            armed: None,
+            masked: Vec::new(),
+            steps: 0,
+        })
     }
 }
 
@@ -399,6 +410,11 @@ impl Drop for Stepping {
         for tid in self.loose.clone() {
             // A thread that is gone needs nothing.
             let _ = self.settle(tid, 0);
+        }
+        // A debug register that stays on needs the handler: the trap would end the process.
+        if let Some(error) = self.armed.and_then(|tid| turn_off(tid).err()) {
+            tracing::warn!(%error, "a debug register, and a handler of SIGTRAP that does nothing, are left in the process");
+            return;
         }
         if let Some(stopped) = self.stopped.take()
             && let Err(error) = unguard(stopped, &self.action, &self.masked)

@@ -1,6 +1,8 @@
 //! What is new in a variable whose address others know: whether code of the new program besides the function itself may store there before
 //! control comes back to it (PROOF 3.34).
 
+use std::collections::HashSet;
+
 use super::continuation::FrameObject;
 use super::effects::Impact;
 use super::events;
@@ -36,18 +38,9 @@ impl Explainer<'_> {
         if wanted.add(object.kinds.1, (from, from.saturating_add(length)), DEPTH).is_none() {
             return false;
         }
-        let list = self.view.sides.new.functions.list();
-        (0..list.len()).all(|function| {
-            let is_same = self
-                .view
-                .sides
-                .functions
-                .iter()
-                .zip(&self.view.code.same)
-                .any(|(partner, same)| *same && partner.one().is_some_and(|partner| partner == function));
-            if is_same {
-                return true;
-            }
+        let partners = self.view.sides.functions.iter().zip(&self.view.code.same);
+        let same: HashSet<usize> = partners.filter(|(_, same)| **same).filter_map(|(partner, _)| partner.one()).collect();
+        (0..self.view.sides.new.functions.list().len()).filter(|function| !same.contains(function)).all(|function| {
             match self.comparison.prepared.new_function(function) {
                 Ok(facts) => self.leaves_alone(points, (function, facts), &wanted),
                 Err(_) => {

@@ -157,9 +157,7 @@ impl Terms<'_, '_, '_> {
             _ => None,
         }
     }
-}
 
-impl Terms<'_, '_, '_> {
     /// Where the old program still has what the new code read from a variable.
     fn steady_at(&self, address: ValueId, bytes: u8) -> Option<LinkAddress> {
         match self.correspondence.new.values.node(address) {
